@@ -1,0 +1,111 @@
+# cowlib is our one runtime dependency. It comes from Hex where Hex can be reached; where it
+# cannot, set-up unpacks the operating system's build of it into vendor/. This line runs whenever
+# this file is loaded, so it also holds when another project depends on us by path.
+for ebin <- Path.wildcard(Path.join(__DIR__, "vendor/*/ebin")), do: Code.prepend_path(ebin)
+
+defmodule Vllm.MixProject do
+  use Mix.Project
+
+  @version "0.1.0"
+  @source_url "https://github.com/vllm-bridge/vllm_bridge"
+
+  def project do
+    [
+      app: :vllm_bridge,
+      version: @version,
+      elixir: "~> 1.14",
+      elixirc_paths: elixirc_paths(Mix.env()),
+      test_paths: ["tests/elixir"],
+      compilers: Mix.compilers() ++ [:python_worker],
+      start_permanent: Mix.env() == :prod,
+      deps: deps(),
+      dialyzer: [plt_add_apps: [:mix]],
+      name: "vllm_bridge",
+      description: "vLLM's AsyncLLM from Elixir: every method, streaming, supervised.",
+      source_url: @source_url,
+      package: package(),
+      docs: docs()
+    ]
+  end
+
+  def application do
+    [extra_applications: [:logger, :cowlib]] ++ application_module()
+  end
+
+  defp application_module do
+    if File.regular?(Path.join(__DIR__, "elixir/lib/vllm/application.ex")),
+      do: [mod: {Vllm.Application, []}],
+      else: []
+  end
+
+  defp elixirc_paths(:test), do: ["elixir/lib", "tests/elixir/support"]
+  defp elixirc_paths(_env), do: ["elixir/lib"]
+
+  defp deps do
+    if File.dir?(Path.join(__DIR__, "vendor/cowlib")),
+      do: [],
+      else: [{:cowlib, "~> 2.12"}]
+  end
+
+  defp package do
+    [
+      licenses: ["Apache-2.0"],
+      links: %{"Changelog" => @source_url <> "/blob/main/CHANGELOG.md"},
+      files: ~w(elixir/lib elixir/guides proto python_worker pyproject.toml mix.exs
+                .formatter.exs README.md CHANGELOG.md LICENSE),
+      exclude_patterns: [~r/__pycache__/]
+    ]
+  end
+
+  defp docs do
+    [
+      main: "readme",
+      extras: ["README.md", "CHANGELOG.md" | Path.wildcard("elixir/guides/**/*.md")],
+      groups_for_docs: [
+        Generation: &(&1[:group] == :generation),
+        Lifecycle: &(&1[:group] == :lifecycle),
+        LoRA: &(&1[:group] == :lora),
+        Cache: &(&1[:group] == :cache),
+        Weights: &(&1[:group] == :weights),
+        Profiling: &(&1[:group] == :profiling),
+        Introspection: &(&1[:group] == :introspection)
+      ],
+      source_ref: "v#{@version}"
+    ]
+  end
+end
+
+defmodule Mix.Tasks.Compile.PythonWorker do
+  @moduledoc false
+  # Puts the worker's Python sources into the application's priv/python, where the client starts
+  # them from: `priv` is what a release carries and what a dependent project can find.
+  #
+  # There is no priv/ in the repository, so `<build>/priv` is a folder of our own and its two
+  # entries are links to the sources: an edited Python file is in use at once, and tracebacks name
+  # the file one edits. `mix release` copies what the links point to. Where links cannot be made,
+  # the files are copied instead.
+  use Mix.Task.Compiler
+
+  @sources ["python_worker", "pyproject.toml"]
+
+  @impl true
+  def run(_args) do
+    target = Path.join(Mix.Project.app_path(), "priv/python")
+    File.mkdir_p!(target)
+
+    for name <- @sources, File.exists?(name) do
+      {:ok, _} = Mix.Utils.symlink_or_copy(Path.expand(name), Path.join(target, name)) |> ok()
+    end
+
+    {:noop, []}
+  end
+
+  @impl true
+  def clean do
+    File.rm_rf!(Path.join(Mix.Project.app_path(), "priv/python"))
+    :ok
+  end
+
+  defp ok(:ok), do: {:ok, []}
+  defp ok(other), do: other
+end
