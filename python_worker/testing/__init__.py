@@ -1,0 +1,10 @@
+"""What tests need and nothing else does: tiny models and an engine without vLLM.
+
+- ``tiny_model``: model directories made on the spot, for real vLLM on a CPU (also a command).
+- ``scripted_model``: the one whose greedy output is known in advance.
+- ``model_files``: how both are written to disk.
+- ``fake_engine``: ``FakeAsyncLLM``, scripted by the test; started with ``--engine-class``.
+- ``fake_types``, ``fake_requests``, ``fake_script``, ``fake_values``: its parts.
+
+Nothing here imports vLLM, and nothing outside of tests imports anything from here.
+"""
