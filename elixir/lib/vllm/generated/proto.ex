@@ -1,0 +1,1417 @@
+# Made by `python -m python_worker.gen` from proto/.
+# Change proto/vllm_bridge/v1/*.proto, then run it again. Vllm.Protobuf explains it.
+
+defmodule Vllm.Proto.FailureKind do
+  @moduledoc """
+  FailureKind sorts failures by whose fault they are and what to do next.
+
+    * `:invalid` - INVALID: an argument is wrong; change it.
+    * `:not_found` - NOT_FOUND: no such method, adapter, or other thing that was named.
+    * `:unsupported` - UNSUPPORTED: this engine, platform or bridge cannot do that.
+    * `:conflict` - CONFLICT: not in this state; another call must come first.
+    * `:overloaded` - OVERLOADED: a limit is reached; try again later.
+    * `:timeout` - TIMEOUT: the deadline passed.
+    * `:cancelled` - CANCELLED: the client cancelled the call.
+    * `:engine_dead` - ENGINE_DEAD: the engine is gone; build a new one.
+    * `:engine_error` - ENGINE_ERROR: the engine failed this request and lives on.
+    * `:worker_down` - WORKER_DOWN: the worker is gone or unreachable.
+    * `:stale_ref` - STALE_REF: the reference is of an earlier worker, was released, or never existed.
+    * `:protocol` - PROTOCOL: the two sides do not understand each other.
+    * `:python` - PYTHON: any other Python exception.
+    * `:draining` - DRAINING: the worker is stopping and takes no new calls.
+  """
+
+  @typedoc "A member, or the number of one that this version does not know."
+  @type t ::
+          :unspecified
+          | :invalid
+          | :not_found
+          | :unsupported
+          | :conflict
+          | :overloaded
+          | :timeout
+          | :cancelled
+          | :engine_dead
+          | :engine_error
+          | :worker_down
+          | :stale_ref
+          | :protocol
+          | :python
+          | :draining
+          | integer()
+
+  @doc "Gives the member with this number, or the number itself where there is none."
+  @spec from_integer(integer()) :: t
+  def from_integer(0), do: :unspecified
+  def from_integer(1), do: :invalid
+  def from_integer(2), do: :not_found
+  def from_integer(3), do: :unsupported
+  def from_integer(4), do: :conflict
+  def from_integer(5), do: :overloaded
+  def from_integer(6), do: :timeout
+  def from_integer(7), do: :cancelled
+  def from_integer(8), do: :engine_dead
+  def from_integer(9), do: :engine_error
+  def from_integer(10), do: :worker_down
+  def from_integer(11), do: :stale_ref
+  def from_integer(12), do: :protocol
+  def from_integer(13), do: :python
+  def from_integer(14), do: :draining
+  def from_integer(number) when is_integer(number), do: number
+
+  @doc "Gives the number of a member."
+  @spec to_integer(t) :: integer()
+  def to_integer(:unspecified), do: 0
+  def to_integer(:invalid), do: 1
+  def to_integer(:not_found), do: 2
+  def to_integer(:unsupported), do: 3
+  def to_integer(:conflict), do: 4
+  def to_integer(:overloaded), do: 5
+  def to_integer(:timeout), do: 6
+  def to_integer(:cancelled), do: 7
+  def to_integer(:engine_dead), do: 8
+  def to_integer(:engine_error), do: 9
+  def to_integer(:worker_down), do: 10
+  def to_integer(:stale_ref), do: 11
+  def to_integer(:protocol), do: 12
+  def to_integer(:python), do: 13
+  def to_integer(:draining), do: 14
+  def to_integer(number) when is_integer(number), do: number
+end
+
+defmodule Vllm.Proto.ClientFrame do
+  @moduledoc """
+  ClientFrame is what a client sends in a Session. The first frame holds
+  `hello` and nothing else. In later frames the lists are carried out in the
+  order of their fields.
+
+    * `hello` - hello opens the session.
+    * `calls` - calls are started, each in a task of its own.
+    * `credits` - credits let streams send more items.
+    * `cancels` - cancels are the ids of calls that the client no longer wants. An id that has ended, or was never used, is ignored.
+    * `releases` - releases are the ids of references that the client lets go, once for each time the worker sent the reference. An unknown id is ignored.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          hello: Vllm.Proto.ClientHello.t() | nil,
+          calls: [Vllm.Proto.StartCall.t()],
+          credits: [Vllm.Proto.Credit.t()],
+          cancels: [non_neg_integer()],
+          releases: [String.t()]
+        }
+  defstruct hello: nil, calls: [], credits: [], cancels: [], releases: []
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_message(<<0x0A>>, message.hello, &Vllm.Proto.ClientHello.encode/1),
+      Protobuf.put_messages(<<0x12>>, message.calls, &Vllm.Proto.StartCall.encode/1),
+      Protobuf.put_messages(<<0x1A>>, message.credits, &Vllm.Proto.Credit.encode/1),
+      Protobuf.put_packed(<<0x22>>, message.cancels),
+      Protobuf.put_all_bytes(<<0x2A>>, message.releases)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [])
+
+  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.ClientHello.decode(value) do
+          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases)
+          {:error, reason} -> Protobuf.error("ClientFrame.hello", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.hello", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.StartCall.decode(value) do
+          {:ok, value} -> decode(rest, hello, [value | calls], credits, cancels, releases)
+          {:error, reason} -> Protobuf.error("ClientFrame.calls", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.calls", reason)
+    end
+  end
+
+  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Credit.decode(value) do
+          {:ok, value} -> decode(rest, hello, calls, [value | credits], cancels, releases)
+          {:error, reason} -> Protobuf.error("ClientFrame.credits", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.credits", reason)
+    end
+  end
+
+  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, hello, calls, credits, [value | cancels], releases)
+      {:error, reason} -> Protobuf.error("ClientFrame.cancels", reason)
+    end
+  end
+
+  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases) do
+    case Protobuf.take_packed(rest, cancels) do
+      {:ok, cancels, rest} -> decode(rest, hello, calls, credits, cancels, releases)
+      {:error, reason} -> Protobuf.error("ClientFrame.cancels", reason)
+    end
+  end
+
+  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, hello, calls, credits, cancels, [value | releases])
+      {:error, reason} -> Protobuf.error("ClientFrame.releases", reason)
+    end
+  end
+
+  defp decode(<<>>, hello, calls, credits, cancels, releases),
+    do:
+      {:ok,
+       %__MODULE__{
+         hello: hello,
+         calls: :lists.reverse(calls),
+         credits: :lists.reverse(credits),
+         cancels: :lists.reverse(cancels),
+         releases: :lists.reverse(releases)
+       }}
+
+  defp decode(binary, hello, calls, credits, cancels, releases) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
+      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases)
+      {:error, reason} -> Protobuf.error("ClientFrame", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.ServerFrame do
+  @moduledoc """
+  ServerFrame is what the worker sends in a Session. The first frame holds
+  `hello`, or `failure` when the session is refused.
+
+    * `hello` - hello answers the client's hello.
+    * `replies` - replies are in the order in which they became ready.
+    * `notices` - notices tell what happened to the worker or to an engine, unasked.
+    * `failure` - failure ends the session: nothing follows it.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          hello: Vllm.Proto.ServerHello.t() | nil,
+          replies: [Vllm.Proto.CallReply.t()],
+          notices: [Vllm.Proto.Notice.t()],
+          failure: Vllm.Proto.Failure.t() | nil
+        }
+  defstruct hello: nil, replies: [], notices: [], failure: nil
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_message(<<0x0A>>, message.hello, &Vllm.Proto.ServerHello.encode/1),
+      Protobuf.put_messages(<<0x12>>, message.replies, &Vllm.Proto.CallReply.encode/1),
+      Protobuf.put_messages(<<0x1A>>, message.notices, &Vllm.Proto.Notice.encode/1),
+      Protobuf.put_message(<<0x22>>, message.failure, &Vllm.Proto.Failure.encode/1)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], nil)
+
+  defp decode(
+         <<0x0A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         _hello,
+         replies,
+         notices,
+         failure
+       ) do
+    case Vllm.Proto.ServerHello.decode(value) do
+      {:ok, value} -> decode(rest, value, replies, notices, failure)
+      {:error, reason} -> Protobuf.error("ServerFrame.hello", reason)
+    end
+  end
+
+  defp decode(
+         <<0x0A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         _hello,
+         replies,
+         notices,
+         failure
+       ) do
+    case Vllm.Proto.ServerHello.decode(value) do
+      {:ok, value} -> decode(rest, value, replies, notices, failure)
+      {:error, reason} -> Protobuf.error("ServerFrame.hello", reason)
+    end
+  end
+
+  defp decode(<<0x0A, rest::binary>>, _hello, replies, notices, failure) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.ServerHello.decode(value) do
+          {:ok, value} -> decode(rest, value, replies, notices, failure)
+          {:error, reason} -> Protobuf.error("ServerFrame.hello", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ServerFrame.hello", reason)
+    end
+  end
+
+  defp decode(
+         <<0x12, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         failure
+       ) do
+    case Vllm.Proto.CallReply.decode(value) do
+      {:ok, value} -> decode(rest, hello, [value | replies], notices, failure)
+      {:error, reason} -> Protobuf.error("ServerFrame.replies", reason)
+    end
+  end
+
+  defp decode(
+         <<0x12, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         failure
+       ) do
+    case Vllm.Proto.CallReply.decode(value) do
+      {:ok, value} -> decode(rest, hello, [value | replies], notices, failure)
+      {:error, reason} -> Protobuf.error("ServerFrame.replies", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, hello, replies, notices, failure) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.CallReply.decode(value) do
+          {:ok, value} -> decode(rest, hello, [value | replies], notices, failure)
+          {:error, reason} -> Protobuf.error("ServerFrame.replies", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ServerFrame.replies", reason)
+    end
+  end
+
+  defp decode(
+         <<0x1A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         failure
+       ) do
+    case Vllm.Proto.Notice.decode(value) do
+      {:ok, value} -> decode(rest, hello, replies, [value | notices], failure)
+      {:error, reason} -> Protobuf.error("ServerFrame.notices", reason)
+    end
+  end
+
+  defp decode(
+         <<0x1A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         failure
+       ) do
+    case Vllm.Proto.Notice.decode(value) do
+      {:ok, value} -> decode(rest, hello, replies, [value | notices], failure)
+      {:error, reason} -> Protobuf.error("ServerFrame.notices", reason)
+    end
+  end
+
+  defp decode(<<0x1A, rest::binary>>, hello, replies, notices, failure) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Notice.decode(value) do
+          {:ok, value} -> decode(rest, hello, replies, [value | notices], failure)
+          {:error, reason} -> Protobuf.error("ServerFrame.notices", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ServerFrame.notices", reason)
+    end
+  end
+
+  defp decode(
+         <<0x22, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         _failure
+       ) do
+    case Vllm.Proto.Failure.decode(value) do
+      {:ok, value} -> decode(rest, hello, replies, notices, value)
+      {:error, reason} -> Protobuf.error("ServerFrame.failure", reason)
+    end
+  end
+
+  defp decode(
+         <<0x22, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         _failure
+       ) do
+    case Vllm.Proto.Failure.decode(value) do
+      {:ok, value} -> decode(rest, hello, replies, notices, value)
+      {:error, reason} -> Protobuf.error("ServerFrame.failure", reason)
+    end
+  end
+
+  defp decode(<<0x22, rest::binary>>, hello, replies, notices, _failure) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Failure.decode(value) do
+          {:ok, value} -> decode(rest, hello, replies, notices, value)
+          {:error, reason} -> Protobuf.error("ServerFrame.failure", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ServerFrame.failure", reason)
+    end
+  end
+
+  defp decode(<<>>, hello, replies, notices, failure),
+    do:
+      {:ok,
+       %__MODULE__{
+         hello: hello,
+         replies: :lists.reverse(replies),
+         notices: :lists.reverse(notices),
+         failure: failure
+       }}
+
+  defp decode(binary, hello, replies, notices, failure) do
+    case Protobuf.skip(binary, [1, 2, 3, 4]) do
+      {:ok, rest} -> decode(rest, hello, replies, notices, failure)
+      {:error, reason} -> Protobuf.error("ServerFrame", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.ClientHello do
+  @moduledoc """
+  ClientHello introduces a client.
+
+    * `protocol_version` - protocol_version must equal the worker's.
+    * `client_version` - client_version is the client library's own version, for logs.
+    * `token` - token must equal the worker's token where the worker has one.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          protocol_version: non_neg_integer(),
+          client_version: String.t(),
+          token: String.t()
+        }
+  defstruct protocol_version: 0, client_version: "", token: ""
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, message.protocol_version),
+      Protobuf.put_bytes(<<0x12>>, message.client_version),
+      Protobuf.put_bytes(<<0x1A>>, message.token)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, "", "")
+
+  defp decode(<<0x08, rest::binary>>, _protocol_version, client_version, token) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, value, client_version, token)
+      {:error, reason} -> Protobuf.error("ClientHello.protocol_version", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, protocol_version, _client_version, token) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, protocol_version, value, token)
+      {:error, reason} -> Protobuf.error("ClientHello.client_version", reason)
+    end
+  end
+
+  defp decode(<<0x1A, rest::binary>>, protocol_version, client_version, _token) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, protocol_version, client_version, value)
+      {:error, reason} -> Protobuf.error("ClientHello.token", reason)
+    end
+  end
+
+  defp decode(<<>>, protocol_version, client_version, token),
+    do:
+      {:ok,
+       %__MODULE__{
+         protocol_version: protocol_version,
+         client_version: client_version,
+         token: token
+       }}
+
+  defp decode(binary, protocol_version, client_version, token) do
+    case Protobuf.skip(binary, [1, 2, 3]) do
+      {:ok, rest} -> decode(rest, protocol_version, client_version, token)
+      {:error, reason} -> Protobuf.error("ClientHello", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.ServerHello do
+  @moduledoc """
+  ServerHello introduces the worker.
+
+    * `worker_version` - worker_version is the version of the python_worker package.
+    * `vllm_version` - vllm_version is the installed vLLM's, empty when none is installed. It is read from the package's metadata: vLLM may not be imported yet.
+    * `incarnation` - incarnation names this run of the worker: 32 hex digits. References carry it, so that none outlives the worker unnoticed.
+    * `pid` - pid is the worker's operating system process id.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          protocol_version: non_neg_integer(),
+          worker_version: String.t(),
+          vllm_version: String.t(),
+          incarnation: String.t(),
+          pid: non_neg_integer()
+        }
+  defstruct protocol_version: 0, worker_version: "", vllm_version: "", incarnation: "", pid: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, message.protocol_version),
+      Protobuf.put_bytes(<<0x12>>, message.worker_version),
+      Protobuf.put_bytes(<<0x1A>>, message.vllm_version),
+      Protobuf.put_bytes(<<0x22>>, message.incarnation),
+      Protobuf.put_uint(<<0x28>>, message.pid)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, "", "", "", 0)
+
+  defp decode(
+         <<0x08, rest::binary>>,
+         _protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid
+       ) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, value, worker_version, vllm_version, incarnation, pid)
+      {:error, reason} -> Protobuf.error("ServerHello.protocol_version", reason)
+    end
+  end
+
+  defp decode(
+         <<0x12, rest::binary>>,
+         protocol_version,
+         _worker_version,
+         vllm_version,
+         incarnation,
+         pid
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, protocol_version, value, vllm_version, incarnation, pid)
+      {:error, reason} -> Protobuf.error("ServerHello.worker_version", reason)
+    end
+  end
+
+  defp decode(
+         <<0x1A, rest::binary>>,
+         protocol_version,
+         worker_version,
+         _vllm_version,
+         incarnation,
+         pid
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, protocol_version, worker_version, value, incarnation, pid)
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.vllm_version", reason)
+    end
+  end
+
+  defp decode(
+         <<0x22, rest::binary>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         _incarnation,
+         pid
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, protocol_version, worker_version, vllm_version, value, pid)
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.incarnation", reason)
+    end
+  end
+
+  defp decode(
+         <<0x28, rest::binary>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         _pid
+       ) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} ->
+        decode(rest, protocol_version, worker_version, vllm_version, incarnation, value)
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.pid", reason)
+    end
+  end
+
+  defp decode(<<>>, protocol_version, worker_version, vllm_version, incarnation, pid),
+    do:
+      {:ok,
+       %__MODULE__{
+         protocol_version: protocol_version,
+         worker_version: worker_version,
+         vllm_version: vllm_version,
+         incarnation: incarnation,
+         pid: pid
+       }}
+
+  defp decode(binary, protocol_version, worker_version, vllm_version, incarnation, pid) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
+      {:ok, rest} ->
+        decode(rest, protocol_version, worker_version, vllm_version, incarnation, pid)
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.StartCall do
+  @moduledoc """
+  StartCall starts a call in a Session.
+
+    * `id` - id is chosen by the client, above zero and never used again in the session.
+    * `credit` - credit is how many items the stream may send before it needs a Credit. A call that returns a value needs none.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          id: non_neg_integer(),
+          request: Vllm.Proto.CallRequest.t() | nil,
+          credit: non_neg_integer()
+        }
+  defstruct id: 0, request: nil, credit: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, message.id),
+      Protobuf.put_message(<<0x12>>, message.request, &Vllm.Proto.CallRequest.encode/1),
+      Protobuf.put_uint(<<0x18>>, message.credit)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, nil, 0)
+
+  defp decode(<<0x08, rest::binary>>, _id, request, credit) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, value, request, credit)
+      {:error, reason} -> Protobuf.error("StartCall.id", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, id, _request, credit) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.CallRequest.decode(value) do
+          {:ok, value} -> decode(rest, id, value, credit)
+          {:error, reason} -> Protobuf.error("StartCall.request", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("StartCall.request", reason)
+    end
+  end
+
+  defp decode(<<0x18, rest::binary>>, id, request, _credit) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, id, request, value)
+      {:error, reason} -> Protobuf.error("StartCall.credit", reason)
+    end
+  end
+
+  defp decode(<<>>, id, request, credit),
+    do: {:ok, %__MODULE__{id: id, request: request, credit: credit}}
+
+  defp decode(binary, id, request, credit) do
+    case Protobuf.skip(binary, [1, 2, 3]) do
+      {:ok, rest} -> decode(rest, id, request, credit)
+      {:error, reason} -> Protobuf.error("StartCall", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.CallRequest do
+  @moduledoc """
+  CallRequest names a method of an object and its arguments.
+
+    * `{:ref, _}` in `target` - ref is the id of a reference the worker sent.
+    * `{:class, _}` in `target` - class is the name of a class the worker serves, for its class methods: "AsyncLLM" or "Worker".
+    * `incarnation` - incarnation is the one carried by the reference; empty for a class.
+    * `method` - method is the Python name of a public method or property.
+    * `args` - args is a value: an array of the positional arguments. Empty means none.
+    * `kwargs` - kwargs is a value: a map from parameter names. Empty means none.
+    * `timeout_ms` - timeout_ms ends the call with FAILURE_KIND_TIMEOUT after so many milliseconds, counted from its arrival. 0 means no limit.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          target: {:ref, String.t()} | {:class, String.t()} | nil,
+          incarnation: String.t(),
+          method: String.t(),
+          args: iodata(),
+          kwargs: iodata(),
+          timeout_ms: non_neg_integer()
+        }
+  defstruct target: nil, incarnation: "", method: "", args: "", kwargs: "", timeout_ms: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      case message.target do
+        nil -> []
+        {:ref, value} -> Protobuf.set_bytes(<<0x0A>>, value)
+        {:class, value} -> Protobuf.set_bytes(<<0x12>>, value)
+      end,
+      Protobuf.put_bytes(<<0x1A>>, message.incarnation),
+      Protobuf.put_bytes(<<0x22>>, message.method),
+      Protobuf.put_bytes(<<0x2A>>, message.args),
+      Protobuf.put_bytes(<<0x32>>, message.kwargs),
+      Protobuf.put_uint(<<0x38>>, message.timeout_ms)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, nil, "", "", "", "", 0)
+
+  defp decode(<<0x0A, rest::binary>>, _target, incarnation, method, args, kwargs, timeout_ms) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, {:ref, value}, incarnation, method, args, kwargs, timeout_ms)
+
+      {:error, reason} ->
+        Protobuf.error("CallRequest.ref", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, _target, incarnation, method, args, kwargs, timeout_ms) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, {:class, value}, incarnation, method, args, kwargs, timeout_ms)
+
+      {:error, reason} ->
+        Protobuf.error("CallRequest.class", reason)
+    end
+  end
+
+  defp decode(<<0x1A, rest::binary>>, target, _incarnation, method, args, kwargs, timeout_ms) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, target, value, method, args, kwargs, timeout_ms)
+      {:error, reason} -> Protobuf.error("CallRequest.incarnation", reason)
+    end
+  end
+
+  defp decode(<<0x22, rest::binary>>, target, incarnation, _method, args, kwargs, timeout_ms) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, target, incarnation, value, args, kwargs, timeout_ms)
+      {:error, reason} -> Protobuf.error("CallRequest.method", reason)
+    end
+  end
+
+  defp decode(<<0x2A, rest::binary>>, target, incarnation, method, _args, kwargs, timeout_ms) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, target, incarnation, method, value, kwargs, timeout_ms)
+      {:error, reason} -> Protobuf.error("CallRequest.args", reason)
+    end
+  end
+
+  defp decode(<<0x32, rest::binary>>, target, incarnation, method, args, _kwargs, timeout_ms) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, target, incarnation, method, args, value, timeout_ms)
+      {:error, reason} -> Protobuf.error("CallRequest.kwargs", reason)
+    end
+  end
+
+  defp decode(<<0x38, rest::binary>>, target, incarnation, method, args, kwargs, _timeout_ms) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, target, incarnation, method, args, kwargs, value)
+      {:error, reason} -> Protobuf.error("CallRequest.timeout_ms", reason)
+    end
+  end
+
+  defp decode(<<>>, target, incarnation, method, args, kwargs, timeout_ms),
+    do:
+      {:ok,
+       %__MODULE__{
+         target: target,
+         incarnation: incarnation,
+         method: method,
+         args: args,
+         kwargs: kwargs,
+         timeout_ms: timeout_ms
+       }}
+
+  defp decode(binary, target, incarnation, method, args, kwargs, timeout_ms) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
+      {:ok, rest} -> decode(rest, target, incarnation, method, args, kwargs, timeout_ms)
+      {:error, reason} -> Protobuf.error("CallRequest", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.CallReply do
+  @moduledoc """
+  CallReply is one step of a call. A call that returns gets one `value`; a
+  call that streams gets `accepted`, `item` any number of times, and `end`.
+  Either may get `failure` instead, which is the last reply.
+
+    * `call` - call is the id from StartCall; 0 outside of a Session.
+    * `{:value, _}` in `outcome` - value is what the method returned.
+    * `{:accepted, _}` in `outcome` - accepted: the engine has taken the request; items follow.
+    * `{:item, _}` in `outcome` - item is a value. Within one stream an item may be a patch of the item before it: see the codec's table.
+    * `{:end, _}` in `outcome` - end: the stream is complete.
+    * `{:failure, _}` in `outcome` - failure: the call has failed and is over.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          call: non_neg_integer(),
+          outcome:
+            {:value, iodata()}
+            | {:accepted, Vllm.Proto.Accepted.t()}
+            | {:item, iodata()}
+            | {:end, Vllm.Proto.End.t()}
+            | {:failure, Vllm.Proto.Failure.t()}
+            | nil
+        }
+  defstruct call: 0, outcome: nil
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, message.call),
+      case message.outcome do
+        nil -> []
+        {:value, value} -> Protobuf.set_bytes(<<0x12>>, value)
+        {:accepted, value} -> Protobuf.set_bytes(<<0x1A>>, Vllm.Proto.Accepted.encode(value))
+        {:item, value} -> Protobuf.set_bytes(<<0x22>>, value)
+        {:end, value} -> Protobuf.set_bytes(<<0x2A>>, Vllm.Proto.End.encode(value))
+        {:failure, value} -> Protobuf.set_bytes(<<0x32>>, Vllm.Proto.Failure.encode(value))
+      end
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, nil)
+
+  defp decode(<<0x08, 0::1, a::7, rest::binary>>, _call, outcome), do: decode(rest, a, outcome)
+
+  defp decode(<<0x08, 1::1, a::7, 0::1, b::7, rest::binary>>, _call, outcome),
+    do: decode(rest, a + b * 0x80, outcome)
+
+  defp decode(<<0x08, 1::1, a::7, 1::1, b::7, 0::1, c::7, rest::binary>>, _call, outcome),
+    do: decode(rest, a + b * 0x80 + c * 0x4000, outcome)
+
+  defp decode(
+         <<0x08, 1::1, a::7, 1::1, b::7, 1::1, c::7, 0::1, d::7, rest::binary>>,
+         _call,
+         outcome
+       ),
+       do: decode(rest, a + b * 0x80 + c * 0x4000 + d * 0x20_0000, outcome)
+
+  defp decode(<<0x08, rest::binary>>, _call, outcome) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, value, outcome)
+      {:error, reason} -> Protobuf.error("CallReply.call", reason)
+    end
+  end
+
+  defp decode(<<0x12, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome),
+    do: decode(rest, call, {:value, value})
+
+  defp decode(
+         <<0x12, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome
+       ),
+       do: decode(rest, call, {:value, value})
+
+  defp decode(<<0x12, rest::binary>>, call, _outcome) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, call, {:value, value})
+      {:error, reason} -> Protobuf.error("CallReply.value", reason)
+    end
+  end
+
+  defp decode(<<0x1A, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+    case Vllm.Proto.Accepted.decode(value) do
+      {:ok, value} -> decode(rest, call, {:accepted, value})
+      {:error, reason} -> Protobuf.error("CallReply.accepted", reason)
+    end
+  end
+
+  defp decode(
+         <<0x1A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome
+       ) do
+    case Vllm.Proto.Accepted.decode(value) do
+      {:ok, value} -> decode(rest, call, {:accepted, value})
+      {:error, reason} -> Protobuf.error("CallReply.accepted", reason)
+    end
+  end
+
+  defp decode(<<0x1A, rest::binary>>, call, _outcome) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Accepted.decode(value) do
+          {:ok, value} -> decode(rest, call, {:accepted, value})
+          {:error, reason} -> Protobuf.error("CallReply.accepted", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("CallReply.accepted", reason)
+    end
+  end
+
+  defp decode(<<0x22, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome),
+    do: decode(rest, call, {:item, value})
+
+  defp decode(
+         <<0x22, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome
+       ),
+       do: decode(rest, call, {:item, value})
+
+  defp decode(<<0x22, rest::binary>>, call, _outcome) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, call, {:item, value})
+      {:error, reason} -> Protobuf.error("CallReply.item", reason)
+    end
+  end
+
+  defp decode(<<0x2A, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+    case Vllm.Proto.End.decode(value) do
+      {:ok, value} -> decode(rest, call, {:end, value})
+      {:error, reason} -> Protobuf.error("CallReply.end", reason)
+    end
+  end
+
+  defp decode(
+         <<0x2A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome
+       ) do
+    case Vllm.Proto.End.decode(value) do
+      {:ok, value} -> decode(rest, call, {:end, value})
+      {:error, reason} -> Protobuf.error("CallReply.end", reason)
+    end
+  end
+
+  defp decode(<<0x2A, rest::binary>>, call, _outcome) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.End.decode(value) do
+          {:ok, value} -> decode(rest, call, {:end, value})
+          {:error, reason} -> Protobuf.error("CallReply.end", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("CallReply.end", reason)
+    end
+  end
+
+  defp decode(<<0x32, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+    case Vllm.Proto.Failure.decode(value) do
+      {:ok, value} -> decode(rest, call, {:failure, value})
+      {:error, reason} -> Protobuf.error("CallReply.failure", reason)
+    end
+  end
+
+  defp decode(
+         <<0x32, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome
+       ) do
+    case Vllm.Proto.Failure.decode(value) do
+      {:ok, value} -> decode(rest, call, {:failure, value})
+      {:error, reason} -> Protobuf.error("CallReply.failure", reason)
+    end
+  end
+
+  defp decode(<<0x32, rest::binary>>, call, _outcome) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Failure.decode(value) do
+          {:ok, value} -> decode(rest, call, {:failure, value})
+          {:error, reason} -> Protobuf.error("CallReply.failure", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("CallReply.failure", reason)
+    end
+  end
+
+  defp decode(<<>>, call, outcome), do: {:ok, %__MODULE__{call: call, outcome: outcome}}
+
+  defp decode(binary, call, outcome) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6]) do
+      {:ok, rest} -> decode(rest, call, outcome)
+      {:error, reason} -> Protobuf.error("CallReply", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.Accepted do
+  @moduledoc """
+  Accepted says that a stream has begun.
+  """
+
+  @type t :: %__MODULE__{}
+  defstruct []
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{}), do: []
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(<<>>), do: {:ok, %__MODULE__{}}
+
+  def decode(binary) when is_binary(binary) do
+    case Vllm.Protobuf.skip(binary, []) do
+      {:ok, rest} -> decode(rest)
+      {:error, reason} -> Vllm.Protobuf.error("Accepted", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.End do
+  @moduledoc """
+  End says that a stream is complete.
+  """
+
+  @type t :: %__MODULE__{}
+  defstruct []
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{}), do: []
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(<<>>), do: {:ok, %__MODULE__{}}
+
+  def decode(binary) when is_binary(binary) do
+    case Vllm.Protobuf.skip(binary, []) do
+      {:ok, rest} -> decode(rest)
+      {:error, reason} -> Vllm.Protobuf.error("End", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.Credit do
+  @moduledoc """
+  Credit allows a stream to send more items.
+
+    * `call` - call is the id of the call that streams.
+    * `items` - items is how many more it may send, on top of what is left.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{call: non_neg_integer(), items: non_neg_integer()}
+  defstruct call: 0, items: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, message.call),
+      Protobuf.put_uint(<<0x10>>, message.items)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, 0)
+
+  defp decode(<<0x08, rest::binary>>, _call, items) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, value, items)
+      {:error, reason} -> Protobuf.error("Credit.call", reason)
+    end
+  end
+
+  defp decode(<<0x10, rest::binary>>, call, _items) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, call, value)
+      {:error, reason} -> Protobuf.error("Credit.items", reason)
+    end
+  end
+
+  defp decode(<<>>, call, items), do: {:ok, %__MODULE__{call: call, items: items}}
+
+  defp decode(binary, call, items) do
+    case Protobuf.skip(binary, [1, 2]) do
+      {:ok, rest} -> decode(rest, call, items)
+      {:error, reason} -> Protobuf.error("Credit", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.Notice do
+  @moduledoc """
+  Notice is an event of the worker that no call asked for.
+
+    * `{:draining, _}` in `event` - draining: the worker is stopping and refuses new calls.
+    * `{:engine_died, _}` in `event` - engine_died: an engine of this worker is dead.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          event:
+            {:draining, Vllm.Proto.Draining.t()} | {:engine_died, Vllm.Proto.EngineDied.t()} | nil
+        }
+  defstruct event: nil
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      case message.event do
+        nil -> []
+        {:draining, value} -> Protobuf.set_bytes(<<0x0A>>, Vllm.Proto.Draining.encode(value))
+        {:engine_died, value} -> Protobuf.set_bytes(<<0x12>>, Vllm.Proto.EngineDied.encode(value))
+      end
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, nil)
+
+  defp decode(<<0x0A, rest::binary>>, _event) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Draining.decode(value) do
+          {:ok, value} -> decode(rest, {:draining, value})
+          {:error, reason} -> Protobuf.error("Notice.draining", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Notice.draining", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, _event) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.EngineDied.decode(value) do
+          {:ok, value} -> decode(rest, {:engine_died, value})
+          {:error, reason} -> Protobuf.error("Notice.engine_died", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Notice.engine_died", reason)
+    end
+  end
+
+  defp decode(<<>>, event), do: {:ok, %__MODULE__{event: event}}
+
+  defp decode(binary, event) do
+    case Protobuf.skip(binary, [1, 2]) do
+      {:ok, rest} -> decode(rest, event)
+      {:error, reason} -> Protobuf.error("Notice", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.Draining do
+  @moduledoc """
+  Draining says that the worker finishes what it has and then exits.
+
+    * `grace_ms` - grace_ms is how long calls in flight are given, in milliseconds.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{grace_ms: non_neg_integer()}
+  defstruct grace_ms: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, message.grace_ms)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, 0)
+
+  defp decode(<<0x08, rest::binary>>, _grace_ms) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, value)
+      {:error, reason} -> Protobuf.error("Draining.grace_ms", reason)
+    end
+  end
+
+  defp decode(<<>>, grace_ms), do: {:ok, %__MODULE__{grace_ms: grace_ms}}
+
+  defp decode(binary, grace_ms) do
+    case Protobuf.skip(binary, [1]) do
+      {:ok, rest} -> decode(rest, grace_ms)
+      {:error, reason} -> Protobuf.error("Draining", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.EngineDied do
+  @moduledoc """
+  EngineDied says that an engine is dead; each of its calls fails by itself.
+
+    * `ref` - ref is the id of the engine's reference.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{ref: String.t(), failure: Vllm.Proto.Failure.t() | nil}
+  defstruct ref: "", failure: nil
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_bytes(<<0x0A>>, message.ref),
+      Protobuf.put_message(<<0x12>>, message.failure, &Vllm.Proto.Failure.encode/1)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, "", nil)
+
+  defp decode(<<0x0A, rest::binary>>, _ref, failure) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, value, failure)
+      {:error, reason} -> Protobuf.error("EngineDied.ref", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, ref, _failure) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Failure.decode(value) do
+          {:ok, value} -> decode(rest, ref, value)
+          {:error, reason} -> Protobuf.error("EngineDied.failure", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("EngineDied.failure", reason)
+    end
+  end
+
+  defp decode(<<>>, ref, failure), do: {:ok, %__MODULE__{ref: ref, failure: failure}}
+
+  defp decode(binary, ref, failure) do
+    case Protobuf.skip(binary, [1, 2]) do
+      {:ok, rest} -> decode(rest, ref, failure)
+      {:error, reason} -> Protobuf.error("EngineDied", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.Failure do
+  @moduledoc """
+  Failure is an error as a value. The Elixir side shows it as %Vllm.Error{}.
+
+    * `message` - message says what was wrong with what, for a person.
+    * `type` - type is the qualified name of the Python exception; empty where the failure has none.
+    * `traceback` - traceback is Python's own, as text; empty where there is none.
+    * `cause` - cause is the exception behind this one (`__cause__`).
+    * `details` - details is a value: a map with string keys. Empty means none.
+    * `retryable` - retryable: the same call may succeed later, unchanged.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          kind: Vllm.Proto.FailureKind.t(),
+          message: String.t(),
+          type: String.t(),
+          traceback: String.t(),
+          cause: Vllm.Proto.Failure.t() | nil,
+          details: iodata(),
+          retryable: boolean()
+        }
+  defstruct kind: :unspecified,
+            message: "",
+            type: "",
+            traceback: "",
+            cause: nil,
+            details: "",
+            retryable: false
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, Vllm.Proto.FailureKind.to_integer(message.kind)),
+      Protobuf.put_bytes(<<0x12>>, message.message),
+      Protobuf.put_bytes(<<0x1A>>, message.type),
+      Protobuf.put_bytes(<<0x22>>, message.traceback),
+      Protobuf.put_message(<<0x2A>>, message.cause, &Vllm.Proto.Failure.encode/1),
+      Protobuf.put_bytes(<<0x32>>, message.details),
+      Protobuf.put_bool(<<0x38>>, message.retryable)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary),
+    do: decode(binary, :unspecified, "", "", "", nil, "", false)
+
+  defp decode(<<0x08, rest::binary>>, _kind, message, type, traceback, cause, details, retryable) do
+    case Protobuf.take_enum(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          Vllm.Proto.FailureKind.from_integer(value),
+          message,
+          type,
+          traceback,
+          cause,
+          details,
+          retryable
+        )
+
+      {:error, reason} ->
+        Protobuf.error("Failure.kind", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, kind, _message, type, traceback, cause, details, retryable) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, kind, value, type, traceback, cause, details, retryable)
+      {:error, reason} -> Protobuf.error("Failure.message", reason)
+    end
+  end
+
+  defp decode(<<0x1A, rest::binary>>, kind, message, _type, traceback, cause, details, retryable) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, kind, message, value, traceback, cause, details, retryable)
+
+      {:error, reason} ->
+        Protobuf.error("Failure.type", reason)
+    end
+  end
+
+  defp decode(<<0x22, rest::binary>>, kind, message, type, _traceback, cause, details, retryable) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, kind, message, type, value, cause, details, retryable)
+      {:error, reason} -> Protobuf.error("Failure.traceback", reason)
+    end
+  end
+
+  defp decode(<<0x2A, rest::binary>>, kind, message, type, traceback, _cause, details, retryable) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Failure.decode(value) do
+          {:ok, value} -> decode(rest, kind, message, type, traceback, value, details, retryable)
+          {:error, reason} -> Protobuf.error("Failure.cause", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Failure.cause", reason)
+    end
+  end
+
+  defp decode(<<0x32, rest::binary>>, kind, message, type, traceback, cause, _details, retryable) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, kind, message, type, traceback, cause, value, retryable)
+      {:error, reason} -> Protobuf.error("Failure.details", reason)
+    end
+  end
+
+  defp decode(<<0x38, rest::binary>>, kind, message, type, traceback, cause, details, _retryable) do
+    case Protobuf.take_bool(rest) do
+      {:ok, value, rest} -> decode(rest, kind, message, type, traceback, cause, details, value)
+      {:error, reason} -> Protobuf.error("Failure.retryable", reason)
+    end
+  end
+
+  defp decode(<<>>, kind, message, type, traceback, cause, details, retryable),
+    do:
+      {:ok,
+       %__MODULE__{
+         kind: kind,
+         message: message,
+         type: type,
+         traceback: traceback,
+         cause: cause,
+         details: details,
+         retryable: retryable
+       }}
+
+  defp decode(binary, kind, message, type, traceback, cause, details, retryable) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
+      {:ok, rest} -> decode(rest, kind, message, type, traceback, cause, details, retryable)
+      {:error, reason} -> Protobuf.error("Failure", reason)
+    end
+  end
+end

@@ -1,0 +1,23 @@
+"""The generators: everything in a folder named `generated/` is made here.
+
+    python -m python_worker.gen            writes what has changed
+    python -m python_worker.gen --check    compares and shows the difference
+
+In reading order:
+
+    __main__.py         the command line: which part, write or check
+    files.py            a set of files that is written, or compared byte for byte
+    protobuf.py         proto/ -> the worker's protobuf and gRPC code
+    elixir_protobuf.py  proto/ -> elixir/lib/vllm/generated/proto.ex
+    manifest.py         the installed vLLM -> python_worker/generated/manifest.json
+                        (by python_worker/introspect.py, which imports vLLM)
+    elixir_structs.py   manifest.json -> one Elixir struct module for each class
+    elixir_classes.py   manifest.json -> Vllm.Classes, the names both sides share
+    elixir_types.py     Python annotations and defaults -> Elixir types and terms
+    elixir_docs.py      vLLM's docstrings -> Markdown
+    elixir_source.py    Elixir text: escaping, and `mix format`
+
+A generator is a function from its input to texts; only `files.py` writes. Made
+code holds no logic: what can be written once by hand is (`Vllm.Protobuf` is
+under every message). Nothing here runs when a worker does.
+"""

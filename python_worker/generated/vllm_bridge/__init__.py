@@ -1,0 +1,1 @@
+"""The wire contract of proto/, as Python."""

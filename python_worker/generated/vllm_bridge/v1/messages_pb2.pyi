@@ -1,0 +1,191 @@
+# Made from proto/ by `python -m python_worker.gen`: change the .proto files instead.
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FAILURE_KIND_UNSPECIFIED: _ClassVar[FailureKind]
+    FAILURE_KIND_INVALID: _ClassVar[FailureKind]
+    FAILURE_KIND_NOT_FOUND: _ClassVar[FailureKind]
+    FAILURE_KIND_UNSUPPORTED: _ClassVar[FailureKind]
+    FAILURE_KIND_CONFLICT: _ClassVar[FailureKind]
+    FAILURE_KIND_OVERLOADED: _ClassVar[FailureKind]
+    FAILURE_KIND_TIMEOUT: _ClassVar[FailureKind]
+    FAILURE_KIND_CANCELLED: _ClassVar[FailureKind]
+    FAILURE_KIND_ENGINE_DEAD: _ClassVar[FailureKind]
+    FAILURE_KIND_ENGINE_ERROR: _ClassVar[FailureKind]
+    FAILURE_KIND_WORKER_DOWN: _ClassVar[FailureKind]
+    FAILURE_KIND_STALE_REF: _ClassVar[FailureKind]
+    FAILURE_KIND_PROTOCOL: _ClassVar[FailureKind]
+    FAILURE_KIND_PYTHON: _ClassVar[FailureKind]
+    FAILURE_KIND_DRAINING: _ClassVar[FailureKind]
+FAILURE_KIND_UNSPECIFIED: FailureKind
+FAILURE_KIND_INVALID: FailureKind
+FAILURE_KIND_NOT_FOUND: FailureKind
+FAILURE_KIND_UNSUPPORTED: FailureKind
+FAILURE_KIND_CONFLICT: FailureKind
+FAILURE_KIND_OVERLOADED: FailureKind
+FAILURE_KIND_TIMEOUT: FailureKind
+FAILURE_KIND_CANCELLED: FailureKind
+FAILURE_KIND_ENGINE_DEAD: FailureKind
+FAILURE_KIND_ENGINE_ERROR: FailureKind
+FAILURE_KIND_WORKER_DOWN: FailureKind
+FAILURE_KIND_STALE_REF: FailureKind
+FAILURE_KIND_PROTOCOL: FailureKind
+FAILURE_KIND_PYTHON: FailureKind
+FAILURE_KIND_DRAINING: FailureKind
+
+class ClientFrame(_message.Message):
+    __slots__ = ("hello", "calls", "credits", "cancels", "releases")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    CANCELS_FIELD_NUMBER: _ClassVar[int]
+    RELEASES_FIELD_NUMBER: _ClassVar[int]
+    hello: ClientHello
+    calls: _containers.RepeatedCompositeFieldContainer[StartCall]
+    credits: _containers.RepeatedCompositeFieldContainer[Credit]
+    cancels: _containers.RepeatedScalarFieldContainer[int]
+    releases: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ServerFrame(_message.Message):
+    __slots__ = ("hello", "replies", "notices", "failure")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    hello: ServerHello
+    replies: _containers.RepeatedCompositeFieldContainer[CallReply]
+    notices: _containers.RepeatedCompositeFieldContainer[Notice]
+    failure: Failure
+    def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., replies: _Optional[_Iterable[_Union[CallReply, _Mapping]]] = ..., notices: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class ClientHello(_message.Message):
+    __slots__ = ("protocol_version", "client_version", "token")
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    protocol_version: int
+    client_version: str
+    token: str
+    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
+
+class ServerHello(_message.Message):
+    __slots__ = ("protocol_version", "worker_version", "vllm_version", "incarnation", "pid")
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WORKER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    VLLM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    protocol_version: int
+    worker_version: str
+    vllm_version: str
+    incarnation: str
+    pid: int
+    def __init__(self, protocol_version: _Optional[int] = ..., worker_version: _Optional[str] = ..., vllm_version: _Optional[str] = ..., incarnation: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+
+class StartCall(_message.Message):
+    __slots__ = ("id", "request", "credit")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    request: CallRequest
+    credit: int
+    def __init__(self, id: _Optional[int] = ..., request: _Optional[_Union[CallRequest, _Mapping]] = ..., credit: _Optional[int] = ...) -> None: ...
+
+class CallRequest(_message.Message):
+    __slots__ = ("ref", "incarnation", "method", "args", "kwargs", "timeout_ms")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    CLASS_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    ARGS_FIELD_NUMBER: _ClassVar[int]
+    KWARGS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    incarnation: str
+    method: str
+    args: bytes
+    kwargs: bytes
+    timeout_ms: int
+    def __init__(self, ref: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ..., **kwargs) -> None: ...
+
+class CallReply(_message.Message):
+    __slots__ = ("call", "value", "accepted", "item", "end", "failure")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    value: bytes
+    accepted: Accepted
+    item: bytes
+    end: End
+    failure: Failure
+    def __init__(self, call: _Optional[int] = ..., value: _Optional[bytes] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., item: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Accepted(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class End(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Credit(_message.Message):
+    __slots__ = ("call", "items")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    items: int
+    def __init__(self, call: _Optional[int] = ..., items: _Optional[int] = ...) -> None: ...
+
+class Notice(_message.Message):
+    __slots__ = ("draining", "engine_died")
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_DIED_FIELD_NUMBER: _ClassVar[int]
+    draining: Draining
+    engine_died: EngineDied
+    def __init__(self, draining: _Optional[_Union[Draining, _Mapping]] = ..., engine_died: _Optional[_Union[EngineDied, _Mapping]] = ...) -> None: ...
+
+class Draining(_message.Message):
+    __slots__ = ("grace_ms",)
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    grace_ms: int
+    def __init__(self, grace_ms: _Optional[int] = ...) -> None: ...
+
+class EngineDied(_message.Message):
+    __slots__ = ("ref", "failure")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    failure: Failure
+    def __init__(self, ref: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("kind", "message", "type", "traceback", "cause", "details", "retryable")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    kind: FailureKind
+    message: str
+    type: str
+    traceback: str
+    cause: Failure
+    details: bytes
+    retryable: bool
+    def __init__(self, kind: _Optional[_Union[FailureKind, str]] = ..., message: _Optional[str] = ..., type: _Optional[str] = ..., traceback: _Optional[str] = ..., cause: _Optional[_Union[Failure, _Mapping]] = ..., details: _Optional[bytes] = ..., retryable: _Optional[bool] = ...) -> None: ...
