@@ -690,7 +690,7 @@ defmodule Vllm.Proto.CallRequest do
   CallRequest names a method of an object and its arguments.
 
     * `{:ref, _}` in `target` - ref is the id of a reference the worker sent.
-    * `{:class, _}` in `target` - class is the name of a class the worker serves, for its class methods: "AsyncLLM" or "Worker".
+    * `{:class_name, _}` in `target` - class_name is that of a class the worker serves, for its class methods: "AsyncLLM" or "Worker".
     * `incarnation` - incarnation is the one carried by the reference; empty for a class.
     * `method` - method is the Python name of a public method or property.
     * `args` - args is a value: an array of the positional arguments. Empty means none.
@@ -701,7 +701,7 @@ defmodule Vllm.Proto.CallRequest do
   alias Vllm.Protobuf
 
   @type t :: %__MODULE__{
-          target: {:ref, String.t()} | {:class, String.t()} | nil,
+          target: {:ref, String.t()} | {:class_name, String.t()} | nil,
           incarnation: String.t(),
           method: String.t(),
           args: iodata(),
@@ -717,7 +717,7 @@ defmodule Vllm.Proto.CallRequest do
       case message.target do
         nil -> []
         {:ref, value} -> Protobuf.set_bytes(<<0x0A>>, value)
-        {:class, value} -> Protobuf.set_bytes(<<0x12>>, value)
+        {:class_name, value} -> Protobuf.set_bytes(<<0x12>>, value)
       end,
       Protobuf.put_bytes(<<0x1A>>, message.incarnation),
       Protobuf.put_bytes(<<0x22>>, message.method),
@@ -744,10 +744,10 @@ defmodule Vllm.Proto.CallRequest do
   defp decode(<<0x12, rest::binary>>, _target, incarnation, method, args, kwargs, timeout_ms) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, {:class, value}, incarnation, method, args, kwargs, timeout_ms)
+        decode(rest, {:class_name, value}, incarnation, method, args, kwargs, timeout_ms)
 
       {:error, reason} ->
-        Protobuf.error("CallRequest.class", reason)
+        Protobuf.error("CallRequest.class_name", reason)
     end
   end
 

@@ -102,21 +102,22 @@ class StartCall(_message.Message):
     def __init__(self, id: _Optional[int] = ..., request: _Optional[_Union[CallRequest, _Mapping]] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class CallRequest(_message.Message):
-    __slots__ = ("ref", "incarnation", "method", "args", "kwargs", "timeout_ms")
+    __slots__ = ("ref", "class_name", "incarnation", "method", "args", "kwargs", "timeout_ms")
     REF_FIELD_NUMBER: _ClassVar[int]
-    CLASS_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     ARGS_FIELD_NUMBER: _ClassVar[int]
     KWARGS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     ref: str
+    class_name: str
     incarnation: str
     method: str
     args: bytes
     kwargs: bytes
     timeout_ms: int
-    def __init__(self, ref: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ..., **kwargs) -> None: ...
+    def __init__(self, ref: _Optional[str] = ..., class_name: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
 
 class CallReply(_message.Message):
     __slots__ = ("call", "value", "accepted", "item", "end", "failure")

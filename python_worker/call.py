@@ -1,0 +1,117 @@
+"""One call, from its start to its last reply.
+
+A call is one task. Whatever ends it early (its client, its deadline, the death
+of its engine, the drain of the worker) stops the task with a reason, and the
+reason is what the client gets. Every call ends with exactly one last reply:
+``value``, ``end`` or ``failure``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Protocol
+
+from python_worker import failures
+from python_worker.failures import Expired
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.stream import Outlet
+
+logger = logging.getLogger(__name__)
+
+# vLLM leaves a utility call waiting for ever when EngineCore dies under it, so
+# we look. Streams are told by vLLM itself within 30 ms.
+DEATH_CHECK_SECONDS = 0.5
+
+
+class Mortal(Protocol):
+    """An engine, as far as its death goes."""
+
+    @property
+    def errored(self) -> bool:
+        """Whether EngineCore is gone."""
+
+    @property
+    def dead_error(self) -> BaseException:
+        """What calls of a dead engine fail with."""
+
+
+Perform = Callable[["Call"], Awaitable[None]]
+
+
+class Call:
+    """One call of one client.
+
+    Args:
+        request: What is called with what.
+        outlet: Where its replies go.
+        holder: Who holds the references that it returns.
+        perform: Carries the call out (``Dispatcher.perform``).
+    """
+
+    def __init__(
+        self, request: pb.CallRequest, outlet: Outlet, *, holder: Hashable, perform: Perform
+    ) -> None:
+        self.request = request
+        self.outlet = outlet
+        self.holder = holder
+        self._perform = perform
+        self._task: asyncio.Task[None] | None = None
+        self._reason: BaseException | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to run. The task ends without an exception."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        return self._task
+
+    def stop(self, reason: BaseException) -> None:
+        """End the call with a reason; a call that has ended is left alone."""
+        if self._task is not None and not self._task.done() and self._reason is None:
+            self._reason = reason
+            self._task.cancel()
+
+    def watch(self, engine: Mortal) -> None:
+        """Stop the call when its engine dies."""
+
+        def look() -> None:
+            self._timers.clear()
+            if engine.errored:
+                self.stop(engine.dead_error)
+            else:
+                self._after(DEATH_CHECK_SECONDS, look)
+
+        self._after(DEATH_CHECK_SECONDS, look)
+
+    async def _run(self) -> None:
+        deadline: asyncio.TimerHandle | None = None
+        if self.request.timeout_ms:
+            seconds = self.request.timeout_ms / 1000
+            expired = Expired(
+                f"{self.request.method} did not end within {self.request.timeout_ms} ms",
+                timeout_ms=self.request.timeout_ms,
+            )
+            deadline = asyncio.get_running_loop().call_later(seconds, self.stop, expired)
+        try:
+            await self._perform(self)
+        except asyncio.CancelledError:
+            # Without a reason the whole worker is going, and nobody listens.
+            self._fail(self._reason or failures.Cancelled("the worker is stopping"))
+        except Exception as error:
+            # What a stopped method raises on its way out is not the reason.
+            self._fail(self._reason or error)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            for timer in self._timers:
+                timer.cancel()
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timers.add(asyncio.get_running_loop().call_later(seconds, action))
+
+    def _fail(self, error: BaseException) -> None:
+        failure = failures.to_proto(error)
+        if failure.kind == pb.FAILURE_KIND_PYTHON:
+            logger.warning("%s failed: %s", self.request.method, failure.message)
+        self.outlet.send(pb.CallReply(failure=failure))

@@ -1,0 +1,192 @@
+"""From a request to a method, and from its result to replies.
+
+Dispatch trusts the object, not a table: it awaits whatever is awaitable and
+iterates whatever is an async iterator, so a method that is a coroutine in one
+vLLM and plain in another gives its caller the same.
+
+Nothing here may hold up the event loop. Plain methods run in a thread, except
+those of an engine that are known to return at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from python_worker import codec, engine, failures, gate
+from python_worker.call import Call
+from python_worker.engine import CONSTRUCTORS, Builder
+from python_worker.failures import Draining, NotServed, Refused
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.outputs import ItemEncoder
+from python_worker.registry import Holder, Registry
+from python_worker.stream import drain
+
+ENGINE_TYPE = "AsyncLLM"
+
+# Plain methods of an engine that only read a field.
+IMMEDIATE = frozenset(
+    {
+        "check_admission",
+        "get_kv_event_sources",
+        "get_num_queued_tokens",
+        "get_num_unfinished_requests",
+        "get_tokenizer",
+    }
+)
+
+
+class Dispatcher:
+    """Carries out calls against the objects and classes of one worker.
+
+    Args:
+        registry: Where references are kept.
+        builder: Builds engines.
+        classes: Served objects by class name, for calls without a reference.
+
+    Attributes:
+        draining: Set when the worker stops; new calls are refused with it.
+    """
+
+    def __init__(self, registry: Registry, builder: Builder, classes: Mapping[str, object]) -> None:
+        self._registry = registry
+        self._builder = builder
+        self._classes = classes
+        self.draining: Draining | None = None
+
+    async def perform(self, call: Call) -> None:
+        """Carry out one call and send its replies."""
+        if self.draining is not None:
+            raise self.draining
+        request = call.request
+        args: Sequence[Any]
+        args, kwargs = self._arguments(request)
+        if request.WhichOneof("target") == "class_name" and request.class_name == ENGINE_TYPE:
+            await self._build(call, args, kwargs)
+            return
+        target = self._target(request)
+        entry = self._registry.entry(target)
+        on_engine = entry is not None and entry.type == ENGINE_TYPE
+        member = find_member(target, request.method, on_engine=on_engine)
+        if not callable(member):
+            refuse_arguments(request.method, args, kwargs)
+            result = member
+        else:
+            # Strict where an engine could be harmed; see signature_of.
+            signature = gate.signature_of(member, strict=on_engine)
+            args, kwargs = signature.bind(args, kwargs)
+            if on_engine:
+                call.watch(target)  # type: ignore[arg-type]
+            result = await self._invoke(member, args, kwargs, on_engine=on_engine)
+        if on_engine and request.method == "shutdown":
+            self._registry.unpin(target)
+        if isinstance(result, AsyncIterator):
+            await self._stream(call, result, args, kwargs, target if on_engine else None)
+        else:
+            call.outlet.send(pb.CallReply(value=self._encode(result, call.holder)))
+
+    async def _invoke(
+        self, member: Callable[..., Any], args: Any, kwargs: Any, *, on_engine: bool
+    ) -> object:
+        if returns_at_once(member) or (on_engine and member.__name__ in IMMEDIATE):
+            result = member(*args, **kwargs)
+        else:
+            result = await asyncio.to_thread(member, *args, **kwargs)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _build(self, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Build an engine: import vLLM, check, construct, all in a thread."""
+        method = call.request.method
+        if method not in CONSTRUCTORS:
+            raise NotServed(
+                f"{ENGINE_TYPE} has no class method {method!r} that is served; "
+                f"without a reference there are {', '.join(sorted(CONSTRUCTORS))}"
+            )
+
+        def build(engine_class: Any) -> object:
+            constructor = getattr(engine_class, method)
+            bound_args, bound_kwargs = gate.signature_of(constructor, strict=True).bind(
+                args, kwargs
+            )
+            return constructor(*bound_args, **bound_kwargs)
+
+        built = await self._builder.run(build)
+        ref = self._registry.hold(built, call.holder, type_name=ENGINE_TYPE, pin=True)
+        call.outlet.send(pb.CallReply(value=codec.encode(ref)))
+
+    async def _stream(
+        self,
+        call: Call,
+        items: AsyncIterator[object],
+        args: Sequence[Any],
+        kwargs: Mapping[str, object],
+        target: object | None,
+    ) -> None:
+        params = next((v for v in (*args, *kwargs.values()) if hasattr(v, "output_kind")), None)
+        encoder = ItemEncoder(
+            register=functools.partial(self._register, holder=call.holder),
+            failure_bytes=failures.to_bytes,
+            cumulative=getattr(getattr(params, "output_kind", None), "name", "") == "CUMULATIVE",
+        )
+        abort = None if target is None else functools.partial(engine.abort, target)
+        await drain(items, call.outlet, encode=encoder.encode, abort=abort)
+
+    def _target(self, request: pb.CallRequest) -> object:
+        which = request.WhichOneof("target")
+        if which == "ref":
+            return self._registry.resolve(request.incarnation, request.ref)
+        if which == "class_name":
+            name = request.class_name
+            if name not in self._classes:
+                served = ", ".join(sorted([ENGINE_TYPE, *self._classes]))
+                raise NotServed(f"no class {name!r} is served; there are {served}")
+            return self._classes[name]
+        raise failures.ProtocolError("the call names neither a reference nor a class")
+
+    def _arguments(self, request: pb.CallRequest) -> tuple[list[Any], dict[str, Any]]:
+        args = self._decode(request.args) if request.args else []
+        kwargs = self._decode(request.kwargs) if request.kwargs else {}
+        if not isinstance(args, list) or not isinstance(kwargs, dict):
+            raise failures.ProtocolError("args must be an array and kwargs a map")
+        return args, kwargs
+
+    def _decode(self, data: bytes) -> object:
+        return codec.decode(data, resolve=self._registry.resolve)
+
+    def _encode(self, value: object, holder: Holder) -> bytes:
+        register = functools.partial(self._register, holder=holder)
+        return codec.encode(value, register=register, failure_bytes=failures.to_bytes)
+
+    def _register(self, target: object, *, holder: Holder) -> codec.RefParts:
+        return self._registry.hold(target, holder)
+
+
+def find_member(target: object, name: str, *, on_engine: bool) -> Any:
+    """A public method, or the value of a public property or field.
+
+    An engine shows what its class declares and nothing else: its fields lead
+    to vLLM's internals, where a call can do anything.
+
+    Raises:
+        NotServed: There is none of that name, or it is private.
+    """
+    if name.startswith("_") or not name.isidentifier():
+        raise NotServed(f"{name!r} is not a public method", method=name)
+    declared = inspect.getattr_static(type(target), name, None)
+    if declared is None and (on_engine or not hasattr(target, name)):
+        raise NotServed(f"{type(target).__name__} has no method {name!r}", method=name)
+    return getattr(target, name)
+
+
+def returns_at_once(member: Callable[..., Any]) -> bool:
+    """Whether calling it only makes a coroutine or an async generator."""
+    return inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)
+
+
+def refuse_arguments(name: str, args: Sequence[Any], kwargs: Mapping[str, object]) -> None:
+    """A property takes no arguments."""
+    if args or kwargs:
+        raise Refused(f"{name} is a property and takes no arguments", method=name)

@@ -1,0 +1,226 @@
+"""Exceptions become failures: whose fault it was and what to do next.
+
+The worker's own exceptions::
+
+    BridgeError
+    ├── Refused         an argument is wrong                      INVALID
+    ├── NotServed       no such class, method or parameter         NOT_FOUND
+    ├── Unsupported     known, but not to be had this way          UNSUPPORTED
+    ├── StaleReference  released, of another worker, or forged     STALE_REF
+    ├── Overloaded      a limit of the worker is reached           OVERLOADED
+    ├── Expired         the call's own deadline passed             TIMEOUT
+    ├── Cancelled       the client cancelled the call              CANCELLED
+    ├── Draining        the worker is stopping                     DRAINING
+    └── ProtocolError   the client broke the protocol              PROTOCOL
+
+Every other exception finds its kind in ``KINDS`` by the qualified name of its
+class or of the nearest base class: names, so that vLLM need not be imported.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+
+from python_worker import codec
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+
+Kind = pb.FailureKind
+
+# A traceback is for a person; vLLM's are deep but the last frames tell.
+MAX_TRACEBACK_CHARS = 16_384
+MAX_CAUSES = 8
+
+
+class BridgeError(Exception):
+    """Base of the worker's own exceptions.
+
+    Args:
+        message: What was wrong with what, for a person.
+        details: The same as data, for a program.
+    """
+
+    kind: Kind = pb.FAILURE_KIND_PYTHON
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details: Mapping[str, object] = details
+
+
+class Refused(BridgeError):
+    """An argument is wrong. The engine has not seen it."""
+
+    kind = pb.FAILURE_KIND_INVALID
+
+
+class NotServed(BridgeError):
+    """No such class or method, or not one that clients may call."""
+
+    kind = pb.FAILURE_KIND_NOT_FOUND
+
+
+class Unsupported(BridgeError):
+    """The thing exists but cannot be had this way."""
+
+    kind = pb.FAILURE_KIND_UNSUPPORTED
+
+
+class StaleReference(BridgeError):
+    """The reference was released, is of another worker, or never existed."""
+
+    kind = pb.FAILURE_KIND_STALE_REF
+
+
+class Overloaded(BridgeError):
+    """A limit of the worker is reached; the same call may succeed later."""
+
+    kind = pb.FAILURE_KIND_OVERLOADED
+
+
+class Expired(BridgeError):
+    """The deadline that the client gave the call has passed."""
+
+    kind = pb.FAILURE_KIND_TIMEOUT
+
+
+class Cancelled(BridgeError):
+    """The client cancelled the call."""
+
+    kind = pb.FAILURE_KIND_CANCELLED
+
+
+class Draining(BridgeError):
+    """The worker is stopping and takes no new calls."""
+
+    kind = pb.FAILURE_KIND_DRAINING
+
+
+class ProtocolError(BridgeError):
+    """The client broke the protocol; its session ends."""
+
+    kind = pb.FAILURE_KIND_PROTOCOL
+
+
+KINDS: Mapping[str, Kind] = {
+    # vLLM: the client's mistakes
+    "vllm.exceptions.VLLMClientError": pb.FAILURE_KIND_INVALID,
+    "vllm.exceptions.VLLMNotFoundError": pb.FAILURE_KIND_NOT_FOUND,
+    # vLLM: limits and states
+    "vllm.exceptions.QueueOverflowError": pb.FAILURE_KIND_OVERLOADED,
+    "vllm.exceptions.MaxQueuedTokensError": pb.FAILURE_KIND_OVERLOADED,
+    "vllm.exceptions.RetryableRequestError": pb.FAILURE_KIND_OVERLOADED,
+    "vllm.exceptions.ProfilerAlreadyActiveError": pb.FAILURE_KIND_CONFLICT,
+    # vLLM: the engine
+    "vllm.exceptions.VLLMServerError": pb.FAILURE_KIND_ENGINE_ERROR,
+    "vllm.v1.engine.exceptions.EngineGenerateError": pb.FAILURE_KIND_ENGINE_ERROR,
+    "vllm.v1.engine.exceptions.EngineDeadError": pb.FAILURE_KIND_ENGINE_DEAD,
+    # The fake engine's twins of these
+    "python_worker.testing.fake_engine.EngineDeadError": pb.FAILURE_KIND_ENGINE_DEAD,
+    "python_worker.testing.fake_engine.EngineGenerateError": pb.FAILURE_KIND_ENGINE_ERROR,
+    # The codec: what we cannot send, and what we cannot read
+    "python_worker.codec.EncodeError": pb.FAILURE_KIND_UNSUPPORTED,
+    "python_worker.codec.DecodeError": pb.FAILURE_KIND_PROTOCOL,
+    # Python and its libraries
+    "pydantic_core._pydantic_core.ValidationError": pb.FAILURE_KIND_INVALID,
+    "builtins.ValueError": pb.FAILURE_KIND_INVALID,
+    "builtins.TypeError": pb.FAILURE_KIND_INVALID,
+    "builtins.FileNotFoundError": pb.FAILURE_KIND_NOT_FOUND,
+    "builtins.NotImplementedError": pb.FAILURE_KIND_UNSUPPORTED,
+    "builtins.TimeoutError": pb.FAILURE_KIND_TIMEOUT,
+    "asyncio.exceptions.CancelledError": pb.FAILURE_KIND_CANCELLED,
+    "builtins.BaseException": pb.FAILURE_KIND_PYTHON,
+}
+
+RETRYABLE = frozenset({pb.FAILURE_KIND_OVERLOADED, pb.FAILURE_KIND_DRAINING})
+
+# What EngineCore raised comes back as a bare Exception with this text: its
+# class is lost on the way between the processes.
+UTILITY_FAILURE = "Call to "
+
+
+def qualified_name(cls: type) -> str:
+    """The name under which ``KINDS`` knows a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def kind_of(error: BaseException) -> Kind:
+    """The kind of an exception: its own, its class's, or its cause's."""
+    if isinstance(error, BridgeError):
+        return error.kind
+    if type(error) is Exception and str(error).startswith(UTILITY_FAILURE):
+        return pb.FAILURE_KIND_ENGINE_ERROR
+    kind = next(
+        KINDS[name] for cls in type(error).__mro__ if (name := qualified_name(cls)) in KINDS
+    )
+    if kind == pb.FAILURE_KIND_ENGINE_ERROR and error.__cause__ is not None:
+        # vLLM wraps whatever preprocessing raises in EngineGenerateError,
+        # which has no message: a ValueError in there is still the client's.
+        cause = kind_of(error.__cause__)
+        return cause if cause == pb.FAILURE_KIND_INVALID else kind
+    return kind
+
+
+def message_of(error: BaseException) -> str:
+    """What the exception says, or what its cause says where it says nothing."""
+    text = str(error)
+    if text:
+        return text
+    if error.__cause__ is not None:
+        return message_of(error.__cause__)
+    return f"{type(error).__name__} without a message"
+
+
+def details_of(error: BaseException) -> Mapping[str, object]:
+    """The data an exception carries beside its message."""
+    if isinstance(error, BridgeError):
+        return error.details
+    # VLLMValidationError names the parameter and the value it refused.
+    named = {name: getattr(error, name, None) for name in ("parameter", "value")}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def encode_details(details: Mapping[str, object]) -> bytes:
+    """Details as a value; what the codec does not know is sent as text."""
+    if not details:
+        return b""
+    try:
+        return codec.encode(dict(details))
+    except codec.EncodeError:
+        return codec.encode({name: repr(value) for name, value in details.items()})
+
+
+def traceback_of(error: BaseException) -> str:
+    """Python's traceback as text, its end where it is too long.
+
+    A refusal has none: it is an answer, not an accident.
+    """
+    if isinstance(error, BridgeError) or error.__traceback__ is None:
+        return ""
+    lines = traceback.format_exception(type(error), error, error.__traceback__, chain=False)
+    return "".join(lines)[-MAX_TRACEBACK_CHARS:]
+
+
+def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
+    """Turn an exception into the failure that crosses the wire.
+
+    Args:
+        error: Any exception, raised or not.
+        depth: How many causes led here; the chain is cut at ``MAX_CAUSES``.
+    """
+    kind = kind_of(error)
+    failure = pb.Failure(
+        kind=kind,
+        message=message_of(error),
+        type=qualified_name(type(error)),
+        traceback=traceback_of(error),
+        details=encode_details(details_of(error)),
+        retryable=kind in RETRYABLE,
+    )
+    if error.__cause__ is not None and depth < MAX_CAUSES:
+        failure.cause.CopyFrom(to_proto(error.__cause__, depth=depth + 1))
+    return failure
+
+
+def to_bytes(error: BaseException) -> bytes:
+    """An exception that is a value, such as ``AsyncLLM.dead_error``."""
+    return to_proto(error).SerializeToString()

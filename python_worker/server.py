@@ -1,0 +1,202 @@
+"""Start and stop of the worker, one numbered sequence each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import stat
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from python_worker import lifeline
+from python_worker.desk import Worker
+from python_worker.dispatch import Dispatcher
+from python_worker.engine import Builder
+from python_worker.failures import Draining
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.generated.vllm_bridge.v1 import service_pb2, service_pb2_grpc
+from python_worker.registry import Registry
+from python_worker.service import ANYONE, Bridge
+from python_worker.settings import MAX_MESSAGE_BYTES, Settings
+
+logger = logging.getLogger(__name__)
+
+SERVICE = service_pb2.DESCRIPTOR.services_by_name["Bridge"].full_name
+
+# Plain methods run here; each may block for as long as it likes, so there are
+# more threads than cores.
+MAX_BLOCKING_CALLS = 64
+
+# Beyond the grace period: shutting an engine down takes vLLM 3 to 4 s.
+SHUTDOWN_SECONDS = 10.0
+# The client is gone and its users with it: be quick, but let engines unlink
+# their shared memory, which a kill leaves behind.
+ABANDONED_SECONDS = 4.0
+
+CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Two workers on one TCP port would share its clients unseen.
+    ("grpc.so_reuseport", 0),
+    # One HTTP/2 DATA frame for what one gRPC message usually holds.
+    ("grpc.http2.max_frame_size", 1024 * 1024),
+]
+
+READY = "VLLM_BRIDGE READY"
+
+
+class Server:
+    """One worker: its gRPC server, its references and its engines."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop_asked = asyncio.Event()
+        self._grace = settings.grace
+        self._registry = Registry()
+        self._classes: dict[str, object] = {}
+        self._dispatcher = Dispatcher(self._registry, Builder(settings.engine_class), self._classes)
+        self._bridge = Bridge(
+            perform=self._dispatcher.perform,
+            registry=self._registry,
+            token=settings.token,
+            pid=os.getpid(),
+        )
+        self._classes["Worker"] = Worker(
+            registry=self._registry,
+            calls=lambda: len(self._bridge.tasks),
+            sessions=lambda: self._bridge.sessions,
+            anyone=ANYONE,
+        )
+        self._health = HealthServicer()
+        self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
+
+    async def run(self, ready: int) -> None:
+        """Serve until told to stop.
+
+        Args:
+            ready: The file descriptor that gets the ready line; closed then.
+        """
+        # 1. Blocking methods must not wait for each other.
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(MAX_BLOCKING_CALLS, thread_name_prefix="method")
+        )
+        # 2. From here on every way to end leads through `_stop`.
+        lifeline.watch_signals(self._stop_asked.set)
+        if self._settings.lifeline:
+            lifeline.watch_stdin(self._abandoned)
+        # 3. Serve. vLLM has not been imported, and health says so: SERVING
+        #    means that calls are answered, not that an engine is there.
+        self._add_services()
+        addresses = [self._listen(address) for address in self._settings.listen]
+        await self._grpc.start()
+        for address in addresses:
+            restrict(address)
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        # 4. Tell the parent, and never write to its stdout again.
+        announce(ready, addresses, self._registry.incarnation)
+        logger.info("serving at %s", ", ".join(addresses))
+        await self._stop_asked.wait()
+        await self._stop()
+
+    def _abandoned(self) -> None:
+        logger.warning("stdin has ended: the client is gone")
+        self._grace = 0.0
+        lifeline.force_end_after(ABANDONED_SECONDS)
+        self._stop_asked.set()
+
+    async def _stop(self) -> None:
+        grace = self._grace
+        lifeline.force_end_after(grace + SHUTDOWN_SECONDS)
+        # 1. Take no new calls, and say so.
+        logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
+        draining = Draining("the worker is stopping and takes no new calls")
+        self._dispatcher.draining = draining
+        await self._health.enter_graceful_shutdown()
+        self._bridge.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
+        # 2. Finish what can finish.
+        await self._bridge.wait_idle(grace)
+        # 3. End the rest, with the reason.
+        self._bridge.stop_calls(Draining("the worker stopped before this call had ended"))
+        await self._bridge.wait_idle(1.0)
+        # 4. Shut the engines down; a plain exit would leave EngineCore alive.
+        await asyncio.gather(
+            *(asyncio.to_thread(shutdown, entry.target) for entry in self._registry.pinned())
+        )
+        # 5. Let the last frames leave, then the connections.
+        await self._grpc.stop(grace=0.5)
+        # 6. Leave nothing behind.
+        for address in self._settings.listen:
+            remove_socket(address)
+        lifeline.kill_group()
+
+    def _add_services(self) -> None:
+        service_pb2_grpc.add_BridgeServicer_to_server(self._bridge, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        names = (SERVICE, health, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._grpc)
+
+    def _listen(self, address: str) -> str:
+        """Bind one address; TCP port 0 becomes the port that was free."""
+        scheme, _, rest = address.partition(":")
+        if scheme == "unix":
+            Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            remove_socket(address)
+            self._grpc.add_insecure_port(address)
+            return address
+        port = self._grpc.add_insecure_port(rest)
+        return f"tcp:{rest.rpartition(':')[0]}:{port}"
+
+
+def shutdown(engine: object) -> None:
+    """Shut one engine down. One that fails at it is killed with the group."""
+    try:
+        engine.shutdown()  # type: ignore[attr-defined]
+    except Exception:
+        logger.exception("an engine did not shut down")
+
+
+def restrict(address: str) -> None:
+    """Let nobody but the owner connect to a Unix socket."""
+    scheme, _, path = address.partition(":")
+    if scheme == "unix":
+        os.chmod(path, stat.S_IRUSR | stat.S_IWUSR)
+
+
+def remove_socket(address: str) -> None:
+    """Remove a Unix socket's file, ours at the end or a dead worker's before."""
+    scheme, _, path = address.partition(":")
+    if scheme == "unix":
+        Path(path).unlink(missing_ok=True)
+
+
+def announce(ready: int, addresses: list[str], incarnation: str) -> None:
+    """Write the ready line, the only one that stdout ever carries."""
+    facts = {"address": addresses[0], "pid": os.getpid(), "incarnation": incarnation}
+    if len(addresses) > 1:
+        facts["addresses"] = addresses
+    with open(ready, "w", encoding="utf-8") as stdout:
+        stdout.write(f"{READY} {json.dumps(facts)}\n")
+
+
+def take_stdout() -> int:
+    """Keep stdout for the ready line and send everything else to stderr.
+
+    vLLM and its children print to stdout, which is the client's channel.
+
+    Returns:
+        A file descriptor of the original stdout that children do not inherit.
+    """
+    sys.stdout.flush()
+    original = os.dup(1)
+    os.dup2(2, 1)
+    return original

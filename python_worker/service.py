@@ -1,0 +1,230 @@
+"""The gRPC methods of the bridge: ``Session``, ``Call`` and ``Stream``.
+
+Each is a few lines of orchestration around ``Session`` and ``Call`` objects.
+``Session`` is the one the Elixir client uses; the other two give the same
+methods to any gRPC client, one call at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import grpc
+
+from python_worker import PROTOCOL_VERSION, __version__, failures
+from python_worker.call import Call, Perform
+from python_worker.failures import Draining, ProtocolError, Unsupported
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.generated.vllm_bridge.v1 import service_pb2_grpc
+from python_worker.registry import Holder, Registry
+from python_worker.session import BadToken, Session, check_hello, failure_frame
+from python_worker.versions import vllm_version
+
+logger = logging.getLogger(__name__)
+
+ANYONE: Holder = "clients without a session"
+
+Frames = grpc.aio.ServicerContext[pb.ClientFrame, pb.ServerFrame]
+Replies = grpc.aio.ServicerContext[pb.CallRequest, pb.CallReply]
+
+
+class Bridge(service_pb2_grpc.BridgeServicer):
+    """Serves one dispatcher to any number of clients.
+
+    Args:
+        perform: Carries a call out.
+        registry: Where references are kept.
+        token: What clients must present; empty for none.
+        pid: The worker's process id, for the hello.
+    """
+
+    def __init__(self, *, perform: Perform, registry: Registry, token: str, pid: int) -> None:
+        self._perform = perform
+        self._registry = registry
+        self._token = token
+        self._hello = pb.ServerHello(
+            protocol_version=PROTOCOL_VERSION,
+            worker_version=__version__,
+            vllm_version=vllm_version() or "",
+            incarnation=registry.incarnation,
+            pid=pid,
+        )
+        self._sessions: set[Session] = set()
+        self._single_calls: dict[Call, asyncio.Task[None]] = {}
+
+    # --- The three methods -----------------------------------------------------
+
+    # grpc.aio takes a coroutine that writes as well as an async generator.
+    async def Session(  # type: ignore[override]
+        self, request_iterator: AsyncIterator[pb.ClientFrame], context: Frames
+    ) -> None:
+        """Serve one client until it leaves or breaks the protocol."""
+        try:
+            await self._greet(request_iterator, context)
+            await self._serve(request_iterator, context)
+        except BadToken as error:
+            await self._refuse(error, grpc.StatusCode.UNAUTHENTICATED, context)
+        except ProtocolError as error:
+            await self._refuse(error, grpc.StatusCode.FAILED_PRECONDITION, context)
+
+    async def Call(self, request: pb.CallRequest, context: Replies) -> pb.CallReply:
+        """Run one call to its end."""
+        await self._authenticate(context)
+        outlet = SingleReply()
+        await self._run(request, outlet)
+        return outlet.reply
+
+    async def Stream(
+        self, request: pb.CallRequest, context: Replies
+    ) -> AsyncIterator[pb.CallReply]:
+        """Run one call and yield its replies as they come."""
+        await self._authenticate(context)
+        outlet = ReplyQueue()
+        running = asyncio.ensure_future(self._run(request, outlet))
+        running.add_done_callback(lambda _: outlet.close())
+        try:
+            async for reply in outlet:
+                yield reply
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    # --- For the server --------------------------------------------------------
+
+    @property
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """The calls that are running, of all clients."""
+        return frozenset(self._single_calls.values()).union(*(s.tasks for s in self._sessions))
+
+    async def wait_idle(self, seconds: float) -> None:
+        """Wait until no call is running, but not longer than so many seconds."""
+        if tasks := self.tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    @property
+    def sessions(self) -> int:
+        """How many clients hold a session."""
+        return len(self._sessions)
+
+    def announce(self, notice: pb.Notice) -> None:
+        """Send a notice to every session."""
+        for session in self._sessions:
+            session.notify(notice)
+
+    def stop_calls(self, reason: Draining) -> None:
+        """End every call that is still running, and say why."""
+        for call in list(self._single_calls):
+            call.stop(reason)
+        for session in list(self._sessions):
+            session.stop_calls(reason)
+
+    # --- Sessions --------------------------------------------------------------
+
+    async def _greet(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
+        first = await anext(aiter(frames), None)
+        if first is None or not first.HasField("hello"):
+            raise ProtocolError("the first frame must hold a hello")
+        check_hello(first.hello, token=self._token)
+        await context.write(pb.ServerFrame(hello=self._hello))
+        logger.info("client %s connected", first.hello.client_version or "of unknown version")
+
+    async def _serve(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
+        session = Session(perform=self._perform, registry=self._registry)
+        self._sessions.add(session)
+        sender = asyncio.ensure_future(session.send_frames(context.write))
+        try:
+            async for frame in frames:
+                session.accept(frame)
+        finally:
+            sender.cancel()
+            self._sessions.discard(session)
+            await session.close()
+            logger.info("client disconnected")
+
+    async def _refuse(self, error: ProtocolError, status: grpc.StatusCode, context: Frames) -> None:
+        logger.warning("session refused: %s", error)
+        await context.write(failure_frame(error))
+        await context.abort(status, str(error))
+
+    # --- Single calls ----------------------------------------------------------
+
+    async def _authenticate(self, context: Replies) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        given = str(metadata.get("authorization", "")).removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "metadata `authorization: Bearer TOKEN` is missing or wrong",
+            )
+
+    async def _run(self, request: pb.CallRequest, outlet: SingleReply | ReplyQueue) -> None:
+        call = Call(request, outlet, holder=ANYONE, perform=self._perform)
+        outlet.call = call
+        task = self._single_calls[call] = call.start()
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            call.stop(failures.Cancelled("the client is gone"))
+            await task
+            raise
+        finally:
+            del self._single_calls[call]
+
+
+class SingleReply:
+    """Keeps the one reply of a call that returns; stops a call that streams."""
+
+    call: Call
+
+    def __init__(self) -> None:
+        self.reply = pb.CallReply()
+
+    def send(self, reply: pb.CallReply) -> None:
+        """Keep the last reply of the call."""
+        if reply.WhichOneof("outcome") in ("value", "failure"):
+            self.reply = reply
+        else:
+            method = self.call.request.method
+            self.call.stop(Unsupported(f"{method} streams: use the Stream rpc"))
+
+    async def wait_ready(self) -> None:
+        """A call that returns sends no items."""
+
+
+class ReplyQueue:
+    """Hands replies to the gRPC stream, one item at a time.
+
+    gRPC takes the next reply when HTTP/2 has room for it, so this bound of one
+    item is the client's flow control.
+    """
+
+    call: Call
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[pb.CallReply | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def send(self, reply: pb.CallReply) -> None:
+        """Put a reply behind the others."""
+        self._queue.put_nowait(reply)
+
+    async def wait_ready(self) -> None:
+        """Wait until gRPC has taken the item before."""
+        await self._room.wait()
+        self._room.clear()
+
+    def close(self) -> None:
+        """End the iteration after what has been sent."""
+        self._queue.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[pb.CallReply]:
+        while (reply := await self._queue.get()) is not None:
+            yield reply
+            if reply.WhichOneof("outcome") == "item":
+                self._room.set()

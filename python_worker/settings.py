@@ -1,0 +1,93 @@
+"""The worker's command line, as one frozen dataclass.
+
+The token comes from the environment, because a command line can be read by
+every user of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+TOKEN_VARIABLE = "VLLM_BRIDGE_TOKEN"
+
+# sun_path of sockaddr_un holds 108 bytes with its closing zero.
+MAX_SOCKET_PATH_BYTES = 107
+
+# A 64 MB tensor or an 8k prompt with images is legal; a claim of 2 GB is not.
+MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker is told at its start.
+
+    Attributes:
+        listen: Addresses, each ``unix:PATH`` or ``tcp:HOST:PORT`` (port 0
+            picks a free one).
+        token: What clients must present; empty for none, which TCP refuses.
+        lifeline: Whether the end of stdin ends the worker.
+        engine_class: ``module:Class`` served in place of vLLM's ``AsyncLLM``.
+        grace: Seconds that calls in flight are given when the worker stops.
+        log_level: Name of the level of the worker's own log.
+    """
+
+    listen: tuple[str, ...]
+    token: str = ""
+    lifeline: bool = False
+    engine_class: str | None = None
+    grace: float = 5.0
+    log_level: str = "INFO"
+
+
+class SettingsError(ValueError):
+    """The command line asks for something that cannot be had."""
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the command line.
+
+    Raises:
+        SettingsError: An address has no known form, its path is too long for a
+            socket, or TCP is asked for without a token.
+    """
+    parser = argparse.ArgumentParser(prog="python_worker", description=__doc__)
+    parser.add_argument("--listen", action="append", required=True, metavar="ADDRESS")
+    parser.add_argument("--lifeline", choices=["stdin", "none"], default="none")
+    parser.add_argument("--engine-class", metavar="MODULE:CLASS")
+    parser.add_argument("--grace", type=float, default=Settings.grace, metavar="SECONDS")
+    parser.add_argument("--log-level", default=Settings.log_level)
+    known = parser.parse_args(argv)
+    token = environ.get(TOKEN_VARIABLE, "")
+    for address in known.listen:
+        check_address(address, token=token)
+    return Settings(
+        listen=tuple(known.listen),
+        token=token,
+        lifeline=known.lifeline == "stdin",
+        engine_class=known.engine_class,
+        grace=known.grace,
+        log_level=known.log_level.upper(),
+    )
+
+
+def check_address(address: str, *, token: str) -> None:
+    """Refuse an address that gRPC would accept and then not serve."""
+    scheme, _, rest = address.partition(":")
+    if scheme == "unix" and rest:
+        length = len(os.fsencode(rest))
+        if length > MAX_SOCKET_PATH_BYTES:
+            raise SettingsError(
+                f"the socket path {rest} has {length} bytes; "
+                f"a Unix socket takes at most {MAX_SOCKET_PATH_BYTES}"
+            )
+    elif scheme == "tcp" and rest.rpartition(":")[2].isdigit():
+        if not token:
+            raise SettingsError(
+                f"{address} would let anyone on the network in: "
+                f"set {TOKEN_VARIABLE}, or listen on a Unix socket"
+            )
+    else:
+        raise SettingsError(f"{address!r} is neither unix:PATH nor tcp:HOST:PORT")

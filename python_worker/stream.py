@@ -1,0 +1,122 @@
+"""Streams: an async generator becomes items, and an unfinished one is aborted.
+
+A stream is *accepted* when the engine has taken the request, which is before
+the first token and after everything that can be wrong with the request. vLLM's
+``generate`` does both in the generator's first step, so the engine tells us in
+between through the ``Admission`` of the running call (see ``engine``).
+
+Credit bounds what is on its way: without it the stream holds one encoded item
+back, and vLLM's collector merges what the engine makes meanwhile. No queue of
+our own grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from typing import Protocol
+
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+
+logger = logging.getLogger(__name__)
+
+Abort = Callable[[list[str]], Awaitable[None]]
+
+
+class Outlet(Protocol):
+    """Where the replies of one call go."""
+
+    def send(self, reply: pb.CallReply) -> None:
+        """Send a reply; it does not wait."""
+
+    async def wait_ready(self) -> None:
+        """Wait until one more item may be sent, and take the place for it."""
+
+
+class Admission:
+    """What the engine said about the request of one call.
+
+    Attributes:
+        accepted: Whether the client has been told that items will follow.
+        request_ids: The engine's own ids of the request, children included.
+            The client's id will not do: two requests may share it, and
+            aborting one must not abort the other.
+    """
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self.accepted = False
+        self.request_ids: list[str] = []
+
+    def note(self, request_id: str) -> None:
+        """Remember an id under which the engine now knows the request."""
+        if request_id not in self.request_ids:
+            self.request_ids.append(request_id)
+
+    def accept(self) -> None:
+        """Tell the client, once, that the request is taken."""
+        if not self.accepted:
+            self.accepted = True
+            self._outlet.send(pb.CallReply(accepted=pb.Accepted()))
+
+
+ADMISSION: ContextVar[Admission | None] = ContextVar("admission", default=None)
+"""The admission of the call that the current task runs."""
+
+
+async def drain(
+    items: AsyncIterator[object],
+    outlet: Outlet,
+    *,
+    encode: Callable[[object], bytes],
+    abort: Abort | None,
+) -> None:
+    """Send every item of an async iterator, then the end.
+
+    Args:
+        items: What the method returned; nothing of it has run yet.
+        outlet: Where replies go.
+        encode: Turns an item into its bytes, called once for each in order.
+        abort: Aborts requests by the engine's own ids; None where the stream
+            is no request of an engine, which is then accepted at once.
+    """
+    admission = Admission(outlet)
+    token = ADMISSION.set(admission)
+    finished = False
+    try:
+        if abort is None:
+            admission.accept()
+        async for item in items:
+            # Encoded before the next await: vLLM hands out the same mutable
+            # lists and metrics with every item.
+            data = encode(item)
+            admission.accept()
+            await outlet.wait_ready()
+            outlet.send(pb.CallReply(item=data))
+        finished = True
+        admission.accept()
+        outlet.send(pb.CallReply(end=pb.End()))
+    finally:
+        ADMISSION.reset(token)
+        if not finished:
+            await asyncio.shield(_abandon(items, admission, abort))
+
+
+async def _abandon(items: AsyncIterator[object], admission: Admission, abort: Abort | None) -> None:
+    """Free everything an unfinished stream has in the engine.
+
+    vLLM aborts by itself when ``generate`` is cancelled, but not when the
+    cancel falls into the middle of ``add_request``, and ``encode`` not when it
+    is closed. Aborting twice does nothing.
+    """
+    try:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
+        if abort is not None and admission.request_ids:
+            await abort(admission.request_ids)
+    except Exception as error:
+        # The engine may be dead, which ends its requests too. The client gets
+        # the failure that led here, not this one.
+        logger.debug("aborting %s failed: %s", admission.request_ids, error)
