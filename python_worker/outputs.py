@@ -1,0 +1,316 @@
+"""Encodes the items of one stream so that what has been sent is not sent again.
+
+vLLM yields whole objects: in the default CUMULATIVE mode each RequestOutput repeats the prompt,
+all text and all token ids so far. On the wire only the first RequestOutput of a stream is whole.
+Each further one is a patch, an extension type whose content is the array
+
+    [mode, finished, completions, changes]
+
+mode
+    0: text, token ids and logprobs of each completion are the item's own.
+    1: they are appended to those of the previous item of the same index.
+completions
+    ``[[index, text, token_ids, finish_reason, stop_reason, more], …]``, exactly the item's outputs
+    in their order. `more` is None or a dict of the other fields of the completion that differ from
+    the index's previous item (from None for an index not seen yet). `logprobs` obeys the mode: in
+    mode 0 it is the item's own, and absent means None; in mode 1 it is what to append, and absent
+    means unchanged.
+changes
+    None, or a dict of the other fields of the RequestOutput that differ from the previous item.
+    `metrics` as a plain dict holds those fields of the metrics that differ; otherwise it replaces.
+
+`Vllm.OutputPatch` puts the items together again. What it yields equals what vLLM yielded, always:
+where an item does not extend the one before, it is sent in mode 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter, is_not
+from typing import Any, Final
+
+from python_worker import records
+from python_worker.codec import EncodeError, Encoder, FailureBytes, Register
+from python_worker.reducers import PATCH
+from python_worker.value_paths import find_problem
+
+REPLACE: Final = 0
+APPEND: Final = 1
+
+_APART: Final = frozenset({"request_id", "outputs", "finished", "metrics"})
+"""Fields of a RequestOutput that `changes` does not hold, or not as they are."""
+
+_GROWING: Final = ("prompt_token_ids", "encoder_prompt_token_ids", "prompt_logprobs")
+"""Lists that vLLM may extend in place between two items (streamed input does)."""
+
+_ALWAYS: Final = ("kv_transfer_params", "ec_transfer_params")
+"""Dicts of a connector's own: nobody says that they are not altered in place. Set on few items."""
+
+_POSITIONAL: Final = ("index", "text", "token_ids", "finish_reason", "stop_reason", "logprobs")
+_SCALARS: Final = frozenset({str, int, float, bool})
+_EXT_8: Final = [bytes((0xC7, length, PATCH)) for length in range(256)]
+
+
+class ItemEncoder:
+    """Encodes the items of one stream, in order.
+
+    Holds references to the strings and lists it last sent, never copies. vLLM hands out the same
+    mutable metrics and (CUMULATIVE) the same growing lists with every item, so lengths and values
+    are remembered beside them.
+
+    Args:
+        register: As for `codec.encode`.
+        failure_bytes: As for `codec.encode`.
+        cumulative: Whether the request's output kind is CUMULATIVE. A wrong answer costs bytes,
+            not correctness.
+    """
+
+    def __init__(
+        self,
+        *,
+        register: Register | None = None,
+        failure_bytes: FailureBytes | None = None,
+        cumulative: bool = False,
+    ) -> None:
+        self._encoder = Encoder(register=register, failure_bytes=failure_bytes)
+        self._known = {"references": register is not None, "exceptions": failure_bytes is not None}
+        self._cumulative = cumulative
+        self._shape: _Shape | None = None
+        self._request_id: object = None
+        self._values: tuple[object, ...] = ()
+        self._lengths: dict[str, int] = {}
+        self._metrics: tuple[object, ...] | None = None
+        self._metrics_class: type | None = None
+        self._completions: dict[int, _Sent] = {}
+
+    def encode(self, item: Any) -> bytes:
+        """Returns the bytes of an item: of a patch, if it continues a RequestOutput.
+
+        Raises:
+            codec.EncodeError: Some part cannot be sent. The next item will be sent whole.
+        """
+        shape = self._shape
+        if shape is None or type(item) is not shape.cls or item.request_id != self._request_id:
+            return self._encode_whole(item)
+        try:
+            outputs = item.outputs
+            mode = APPEND if self._cumulative and self._extends(shape, outputs) else REPLACE
+            body = self._encoder.encode(
+                [
+                    mode,
+                    item.finished,
+                    [self._completion(shape, output, mode) for output in outputs],
+                    self._changes(shape, item),
+                ]
+            )
+        except Exception as error:
+            self._shape = None
+            if isinstance(error, EncodeError) and (
+                problem := find_problem(item, **self._known)  # as a path of the item
+            ):
+                raise EncodeError(problem.path, problem.message) from error
+            raise
+        length = len(body)
+        if length < 256:
+            return _EXT_8[length] + body
+        if length < 65536:
+            return b"\xc8" + length.to_bytes(2, "big") + bytes((PATCH,)) + body
+        return b"\xc9" + length.to_bytes(4, "big") + bytes((PATCH,)) + body
+
+    def _encode_whole(self, item: Any) -> bytes:
+        self._shape = None
+        data = self._encoder.encode(item)
+        record = records.record_of(type(item))
+        if record is None or record[0] != "RequestOutput":
+            return data
+        shape = self._shape = _Shape(item, record[1])
+        self._request_id = item.request_id
+        self._completions = {}
+        for output in item.outputs:
+            self._sent(output.index).remember(shape.read_completion(output))
+        self._values = shape.read(item)
+        self._remember_lengths(shape)
+        self._metrics_changes(getattr(item, "metrics", None))
+        return data
+
+    def _sent(self, index: int) -> _Sent:
+        sent = self._completions.get(index)
+        if sent is None:
+            sent = self._completions[index] = _Sent()
+        return sent
+
+    # -- Completions ---------------------------------------------------------------------------
+
+    def _extends(self, shape: _Shape, outputs: Sequence[Any]) -> bool:
+        """Whether every completion begins with what was last sent of its index."""
+        for output in outputs:
+            sent = self._completions.get(output.index)
+            if sent is not None and not sent.is_extended_by(output):
+                return False
+        # An index twice in one item would be appended to itself.
+        return len(outputs) < 2 or len({output.index for output in outputs}) == len(outputs)
+
+    def _completion(self, shape: _Shape, output: Any, mode: int) -> list[object]:
+        values = shape.read_completion(output)
+        index, text, token_ids, finish_reason, stop_reason, logprobs = values[:6]
+        sent = self._completions.get(index)
+        if sent is None:
+            sent = self._completions[index] = _Sent()
+        others = values[6:]
+        more: dict[str, object] | None = None
+        if any(map(is_not, others, sent.others or shape.nothing)):
+            more = _differences(shape.other_fields, others, sent.others or shape.nothing)
+        if mode == APPEND:
+            text = text[len(sent.text) :]
+            token_ids = token_ids[sent.token_count :]
+            if logprobs is not None and (
+                sent.logprobs is None or len(logprobs) > sent.logprobs_count
+            ):
+                more = more or {}
+                more["logprobs"] = logprobs[sent.logprobs_count :]
+        elif logprobs is not None:
+            more = more or {}
+            more["logprobs"] = logprobs
+        if self._cumulative:
+            sent.remember(values)
+        else:
+            sent.others = others
+        return [index, text, token_ids, finish_reason, stop_reason, more]
+
+    # -- The RequestOutput's own fields ----------------------------------------------------------
+
+    def _changes(self, shape: _Shape, item: Any) -> dict[str, object] | None:
+        values = shape.read(item)
+        last = self._values
+        changes: dict[str, object] | None = None
+        if any(map(is_not, values, last)):
+            changes = _differences(shape.fields, values, last)
+            for name in _GROWING:
+                # The same numbers in another list, as vLLM makes for prompt embeddings.
+                position = shape.positions.get(name)
+                if changes and name in changes and position is not None:
+                    new, old = values[position], last[position]
+                    if type(new) is list and len(new) == self._lengths.get(name) and new == old:
+                        del changes[name]
+        for position, name, length in self._grown(shape, values):
+            if length != self._lengths.get(name):
+                changes = changes or {}
+                changes[name] = values[position]
+        for name in _ALWAYS:
+            position = shape.positions.get(name)
+            if position is not None and values[position] is not None:
+                changes = changes or {}
+                changes[name] = values[position]
+        self._values = values
+        if changes:
+            self._remember_lengths(shape)
+        metrics = getattr(item, "metrics", None)
+        if (metrics is not None or self._metrics_class is not None) and (
+            different := self._metrics_changes(metrics)
+        ):
+            changes = changes or {}
+            changes.update(different)
+        return changes or None
+
+    def _grown(self, shape: _Shape, values: tuple[object, ...]) -> list[tuple[int, str, int]]:
+        return [
+            (position, name, len(value))
+            for position, name in shape.growing
+            if isinstance(value := values[position], Sequence)
+        ]
+
+    def _remember_lengths(self, shape: _Shape) -> None:
+        self._lengths = {name: length for _, name, length in self._grown(shape, self._values)}
+
+    def _metrics_changes(self, metrics: Any) -> dict[str, object]:
+        """Returns what to send of the metrics, under the field's name; nothing if unchanged."""
+        cls = type(metrics)
+        record = records.record_of(cls)
+        values = None
+        if record is not None:
+            fields = record[1]
+            values = tuple([getattr(metrics, name, None) for name in fields])
+            if cls is self._metrics_class and self._metrics is not None:
+                different = {
+                    name: new
+                    for name, new, old in zip(fields, values, self._metrics, strict=True)
+                    if new != old
+                }
+                self._metrics = values
+                return {"metrics": different} if different else {}
+        unchanged = metrics is None and self._metrics_class is type(None)
+        self._metrics, self._metrics_class = values, cls
+        return {} if unchanged else {"metrics": metrics}
+
+
+class _Shape:
+    """How to read the fields of a class of outputs: made from its first object, used for all."""
+
+    def __init__(self, item: Any, fields: tuple[str, ...]) -> None:
+        self.cls = type(item)
+        self.fields = tuple(name for name in fields if name not in _APART and hasattr(item, name))
+        self.positions = {name: position for position, name in enumerate(self.fields)}
+        self.growing = [(self.positions[name], name) for name in _GROWING if name in self.positions]
+        self.read = _tuple_reader(self.fields)
+        first = next(iter(item.outputs), None)
+        self.other_fields = tuple(
+            name
+            for name in records.fields_of("CompletionOutput")
+            if name not in _POSITIONAL and (first is None or hasattr(first, name))
+        )
+        self.nothing = (None,) * len(self.other_fields)
+        self.read_completion = _tuple_reader(_POSITIONAL + self.other_fields)
+
+
+class _Sent:
+    """What the other side knows of one completion."""
+
+    __slots__ = ("logprobs", "logprobs_count", "others", "text", "token_count", "token_ids")
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.token_ids: Any = None
+        self.token_count = 0
+        self.logprobs: Any = None
+        self.logprobs_count = 0
+        self.others: tuple[object, ...] | None = None
+
+    def remember(self, values: tuple[Any, ...]) -> None:
+        self.text = values[1]
+        self.token_ids = values[2]
+        self.token_count = len(values[2])
+        self.logprobs = values[5]
+        self.logprobs_count = 0 if values[5] is None else len(values[5])
+        self.others = values[6:]
+
+    def is_extended_by(self, output: Any) -> bool:
+        text, token_ids, logprobs = output.text, output.token_ids, output.logprobs
+        count = self.token_count
+        if not text.startswith(self.text) or len(token_ids) < count:
+            return False
+        # vLLM only ever appends to the list it hands out; any other list has to be compared.
+        if token_ids is not self.token_ids and (
+            type(token_ids) is not list or token_ids[:count] != self.token_ids[:count]
+        ):
+            return False
+        if logprobs is self.logprobs:
+            return logprobs is None or len(logprobs) >= self.logprobs_count
+        return self.logprobs is None
+
+
+def _differences(
+    fields: tuple[str, ...], values: tuple[object, ...], last: tuple[object, ...]
+) -> dict[str, object]:
+    """Returns the fields that are, or may be, different: what is sent twice does no harm."""
+    return {
+        name: new
+        for name, new, old in zip(fields, values, last, strict=True)
+        if new is not old and not (type(new) in _SCALARS and type(new) is type(old) and new == old)
+    }
+
+
+def _tuple_reader(fields: tuple[str, ...]) -> Any:
+    """Returns a function from an object to the tuple of its fields, in C."""
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    return lambda value: tuple([getattr(value, name) for name in fields])
