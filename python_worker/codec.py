@@ -43,7 +43,7 @@ Where the two languages differ:
   datetime.
 
 Functions, classes, modules, coroutines and generators are refused. So are cyclic values, and
-containers more than 500 deep. Nothing is ever pickled.
+containers more than 500 deep, where all but lists and dicts count as two. Nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ import msgpack
 
 from python_worker import reducers, tensors
 from python_worker.reducers import EXCEPTION, FAILURE, NATIVE, REF, REFERENCE, reducer_for
-from python_worker.value_paths import find_problem
+from python_worker.value_paths import MAX_DEPTH, find_problem
 
 __all__ = [
     "DecodeError",
@@ -226,7 +226,9 @@ class _Level:
             reduced = reducer_for(type(value))(value)
             if type(reduced) is tuple:
                 code, content = reduced
-                return msgpack.ExtType(code, self._pack_deeper(content))
+                # Not a method of its own: Python's stack is what limits the depth of tuples.
+                level = self.deeper or self._make_deeper()
+                return msgpack.ExtType(code, level.packer.pack(content))
             if reduced is REFERENCE:
                 return self._reference(value)
             if reduced is EXCEPTION:
@@ -235,14 +237,15 @@ class _Level:
                 return reduced
             value = reduced
 
-    def _pack_deeper(self, content: object) -> bytes:
-        level = self.deeper
-        if level is None:
-            level = self.deeper = _Level(self.encoder, self.depth + 1)
-        if level.depth > _TRUSTED_LEVELS and not self.encoder._checked:
+    def _make_deeper(self) -> _Level:
+        level = _Level(self.encoder, self.depth + 1)
+        if level.depth <= _TRUSTED_LEVELS:
+            self.deeper = level
+        elif not self.encoder._checked:
+            # Deeper levels are not kept, so each deep value comes by here.
             self.encoder._check()
             self.encoder._checked = True
-        return cast(bytes, level.packer.pack(content))
+        return level
 
     def _reference(self, value: object) -> object:
         register = self.encoder._register
@@ -297,7 +300,7 @@ _STACK_LEVELS: Final = 16
 """Extension types inside one another that `unpackb` reads. It keeps 40 KB on the C stack for
 each: 200 levels end the process. Beyond these, slower unpackers on the heap take over."""
 
-_MAX_LEVELS: Final = 250
+_MAX_LEVELS: Final = MAX_DEPTH // 2
 """Extension types inside one another that are read at all; each needs some of Python's stack."""
 
 
@@ -330,66 +333,77 @@ class _Decoder:
         return value
 
     def _extension(self, code: int, data: bytes) -> object:
-        reader = _READERS.get(code)
+        if (read_text := _TEXT_READERS.get(code)) is not None:
+            return read_text(data)
+        reader = _ARRAY_READERS.get(code)
         if reader is None:
             raise DecodeError(f"extension type {code} is not one that a worker reads")
         self._depth += 1
         try:
-            return reader(self, data)
+            content = self.unpack(data)
         finally:
             self._depth -= 1
+        if type(content) is not list:
+            raise DecodeError(f"the content of extension type {code} is not an array")
+        return reader(self, content)
 
-    def items(self, data: bytes, count: int | None = None) -> list[Any]:
-        """Reads the array that is the content of an extension type."""
-        value = self.unpack(data)
-        if not isinstance(value, list) or (count is not None and len(value) != count):
-            raise DecodeError("an extension type has the wrong content")
-        return value
-
-    def reference(self, data: bytes) -> object:
-        parts = self.items(data, 3)
-        if not all(isinstance(part, str) for part in parts):
+    def reference(self, content: list[Any]) -> object:
+        incarnation, identity, kind = content
+        if not (isinstance(incarnation, str) and isinstance(identity, str) and type(kind) is str):
             raise DecodeError("a reference is not made of text")
         if self._resolve is None:
             raise DecodeError("a reference cannot be used here")
         try:
-            return self._resolve(parts[0], parts[1])
+            return self._resolve(incarnation, identity)
         except Exception as error:
             raise _ResolveFailed(error) from error
 
-    def record(self, data: bytes) -> Record:
-        name, fields = self.items(data, 2)
-        if not (
-            isinstance(name, str)
-            and isinstance(fields, dict)
-            and all(isinstance(key, str) for key in fields)
-        ):
-            raise DecodeError("a struct is not a name and fields")
-        return Record(name, fields)
 
-    def logprob(self, data: bytes) -> Record:
-        logprob, rank, decoded_token = self.items(data, 3)
-        fields = {"logprob": logprob, "rank": rank, "decoded_token": decoded_token}
-        return Record("Logprob", fields)
-
-    def datetime(self, data: bytes, *, aware: bool) -> dt.datetime:
-        value = dt.datetime.fromisoformat(data.decode())
-        if (value.tzinfo is not None) != aware:
-            raise DecodeError("a datetime has an offset where none belongs, or lacks it")
-        return value
+def _record(_decoder: _Decoder, content: list[Any]) -> Record:
+    name, fields = content
+    if not (
+        isinstance(name, str)
+        and isinstance(fields, dict)
+        and all(isinstance(key, str) for key in fields)
+    ):
+        raise DecodeError("a struct is not a name and fields")
+    return Record(name, fields)
 
 
-_READERS: Final[dict[int, Callable[[_Decoder, bytes], object]]] = {
-    reducers.TUPLE: lambda decoder, data: tuple(decoder.items(data)),
-    reducers.SET: lambda decoder, data: set(decoder.items(data)),
-    reducers.BIGINT: lambda _decoder, data: int.from_bytes(data, "big", signed=True),
-    reducers.DATETIME: lambda decoder, data: decoder.datetime(data, aware=True),
-    reducers.NAIVE: lambda decoder, data: decoder.datetime(data, aware=False),
-    reducers.DATE: lambda _decoder, data: dt.date.fromisoformat(data.decode()),
-    reducers.TIME: lambda _decoder, data: dt.time.fromisoformat(data.decode()),
-    reducers.TENSOR: lambda decoder, data: tensors.to_array(*decoder.items(data, 3)),
-    reducers.REF: _Decoder.reference,
-    reducers.RECORD: _Decoder.record,
-    reducers.LOGPROB: _Decoder.logprob,
+def _logprob(_decoder: _Decoder, content: list[Any]) -> Record:
+    logprob, rank, decoded_token = content
+    return Record("Logprob", {"logprob": logprob, "rank": rank, "decoded_token": decoded_token})
+
+
+def _datetime(data: bytes, *, aware: bool) -> dt.datetime:
+    value = dt.datetime.fromisoformat(data.decode())
+    if (value.tzinfo is not None) != aware:
+        raise DecodeError("a datetime has an offset where none belongs, or lacks one")
+    return value
+
+
+def _time(data: bytes) -> dt.time:
+    value = dt.time.fromisoformat(data.decode())
+    if value.tzinfo is not None:
+        raise DecodeError("a time of day has a time zone")
+    return value
+
+
+_TEXT_READERS: Final[dict[int, Callable[[bytes], object]]] = {
+    reducers.BIGINT: lambda data: int.from_bytes(data, "big", signed=True),
+    reducers.DATETIME: lambda data: _datetime(data, aware=True),
+    reducers.NAIVE: lambda data: _datetime(data, aware=False),
+    reducers.DATE: lambda data: dt.date.fromisoformat(data.decode()),
+    reducers.TIME: _time,
 }
-"""Enums, failures and patches only travel to Elixir."""
+"""Extension types whose content is not itself MessagePack."""
+
+_ARRAY_READERS: Final[dict[int, Callable[[_Decoder, list[Any]], object]]] = {
+    reducers.TUPLE: lambda _decoder, content: tuple(content),
+    reducers.SET: lambda _decoder, content: set(content),
+    reducers.TENSOR: lambda _decoder, content: tensors.to_array(*content),
+    reducers.REF: _Decoder.reference,
+    reducers.RECORD: _record,
+    reducers.LOGPROB: _logprob,
+}
+"""Extension types whose content is an array. Enums, failures and patches only go to Elixir."""

@@ -95,7 +95,7 @@ def _find(cls: type) -> Reducer:
 
 
 def _refuse(value: object) -> object:
-    raise Refused(f"a {type(value).__name__} cannot be sent, nor be referred to")
+    raise Refused(f"an object of type {type(value).__name__} cannot be sent, nor referred to")
 
 
 def _int(value: int) -> object:

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from python_worker.reducers import EXCEPTION, NATIVE, RECORD, REFERENCE, Refused, reducer_for
 
 MAX_DEPTH: Final = 500
-"""Containers inside one another. msgpack's packer stops at 511, its unpacker at 1,024."""
+"""Containers inside one another, where all but lists and dicts count as two: on the wire they are
+an extension type around an array. msgpack's packer stops at 511, its unpacker at 1,024."""
 
 _MAX_PATH: Final = 200
 
@@ -29,6 +30,7 @@ class _Frame(NamedTuple):
 
     path: str
     identity: int
+    depth: int
     children: Iterator[tuple[str, object]]
 
 
@@ -42,8 +44,7 @@ def find_problem(value: object, *, references: bool, exceptions: bool) -> Proble
     """
     frames: list[_Frame] = []
     ancestors: set[int] = set()
-    pending: Iterator[tuple[str, object]] = iter([("value", value)])
-    frames.append(_Frame("", 0, pending))
+    frames.append(_Frame("", 0, 0, iter([("value", value)])))
     while frames:
         entry = next(frames[-1].children, None)
         if entry is None:
@@ -59,13 +60,14 @@ def find_problem(value: object, *, references: bool, exceptions: bool) -> Proble
         kind = type(child).__name__
         if id(child) in ancestors:
             return Problem(_shorten(path), f"a {kind} that contains itself cannot be sent")
-        if len(frames) > MAX_DEPTH:
+        depth = frames[-1].depth + (1 if isinstance(child, (list, dict)) else 2)
+        if depth > MAX_DEPTH:
             return Problem(
                 _shorten(path),
-                f"a {kind} inside more than {MAX_DEPTH} other containers cannot be sent",
+                f"a {kind} so deep inside other containers (over {MAX_DEPTH}) cannot be sent",
             )
         ancestors.add(id(child))
-        frames.append(_Frame(path, id(child), children))
+        frames.append(_Frame(path, id(child), depth, children))
     return None
 
 
@@ -78,7 +80,7 @@ def _children(
         reduced = reducer_for(type(value))(value)
         if reduced is REFERENCE:
             if not references:
-                raise Refused(f"a {type(value).__name__} cannot be sent as a value")
+                raise Refused(f"an object of {type(value).__name__} cannot be sent as a value")
             return None
         if reduced is EXCEPTION:
             if not exceptions:
