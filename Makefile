@@ -1,0 +1,113 @@
+# Every command a developer needs. `make` alone lists them.
+#
+# The two that matter on a fresh machine are `make demo` and `make test`. Both install what is
+# missing first (python_worker/install.py), say what they do, and are quick the second time.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test setup lint format gen gen-check test-python test-elixir bench dialyzer \
+        doctor clean
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vllm_bridge
+PYTHON := $(CACHE)/venv/bin/python
+PLT    := $(CACHE)/elixir.plt
+
+# The environment of everything below, vLLM included.
+export LANG := C.UTF-8
+export LC_ALL := C.UTF-8
+export ELIXIR_ERL_OPTIONS := +fnu
+export PYTHONUNBUFFERED := 1
+# No test may reach the network: a model that is not on disk fails at once instead of after 25 s.
+export HF_HUB_OFFLINE := 1
+export VLLM_NO_USAGE_STATS := 1
+# GiB for the KV cache. vLLM would take half the memory, and fills it with zeros at the start.
+export VLLM_CPU_KVCACHE_SPACE := 1
+# More threads than cores make a tiny model hundreds of times slower.
+export OMP_NUM_THREADS := 1
+# The first request with logprobs compiles a kernel, and the engine stands still for 3 to 18 s.
+export TORCHDYNAMO_DISABLE := 1
+
+# Runs a command and fails if a process it started outlives it.
+LEAVING_NOTHING := $(PYTHON) tests/leaving_nothing.py
+
+define announce
+@printf '\n== %s\n' "$(1)"
+endef
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## start a worker, load a tiny model, stream tokens to this terminal
+	$(call announce,demo)
+	@$(LEAVING_NOTHING) mix vllm.demo
+
+test: setup lint gen-check test-python test-elixir ## run every check and every test
+	@printf '\n== all passed, and no process is left\n'
+
+setup: ## install what is missing: Elixir, cowlib, the Python environment
+	$(call announce,set-up)
+	@python3 -m python_worker.install --dev
+
+lint: setup ## check types, style and warnings of both languages
+	$(call announce,lint: Python)
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy
+	$(call announce,lint: Elixir)
+	@mix format --check-formatted
+	@MIX_ENV=test mix compile --warnings-as-errors
+
+format: setup ## rewrite all sources in the project's style
+	@$(PYTHON) -m ruff check --fix
+	@$(PYTHON) -m ruff format
+	@mix format
+
+gen: setup ## make the generated code anew from the protocol and the installed vLLM
+	$(call announce,generate)
+	@$(PYTHON) -m python_worker.generate
+
+gen-check: setup ## compare the generated code with a fresh run
+	$(call announce,generated code)
+	@$(PYTHON) -m python_worker.generate --check
+
+# Lane by lane, from the quickest to the one with real engines: the first failure comes early.
+test-python: setup ## run the Python tests
+	$(call announce,Python tests: unit)
+	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/unit
+	$(call announce,Python tests: bridge (a worker with the fake engine))
+	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/bridge
+	$(call announce,Python tests: vllm (real engines on CPU))
+	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/vllm
+
+test-elixir: setup ## run the Elixir tests
+	$(call announce,Elixir tests: unit)
+	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/unit
+	$(call announce,Elixir tests: bridge (a worker with the fake engine))
+	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/bridge
+	$(call announce,Elixir tests: vllm (real engines on CPU))
+	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm
+
+bench: setup ## measure the bridge beside vLLM alone (minutes)
+	@for script in tests/bench/*.exs; do \
+	  printf '\n== %s\n' "$$script"; $(LEAVING_NOTHING) mix run "$$script"; done
+
+dialyzer: setup ## check the Elixir specs (needs Erlang's dialyzer)
+	$(call announce,dialyzer)
+	@mix compile
+	@test -f $(PLT) || dialyzer --build_plt --output_plt $(PLT) \
+	  --apps erts kernel stdlib crypto ssl public_key \
+	  -r "$$(elixir -e 'IO.write(:code.lib_dir(:elixir))')/ebin" \
+	  "$$(elixir -e 'IO.write(:code.lib_dir(:logger))')/ebin" \
+	  "$$(elixir -e 'IO.write(:code.lib_dir(:mix))')/ebin" vendor/cowlib/ebin
+	@dialyzer --plt $(PLT) --no_check_plt -r \
+	  "$$(mix run --no-start -e 'IO.write(Mix.Project.compile_path())')"
+
+doctor: setup ## look at the machine and say what is wrong with it
+	@mix vllm.doctor
+
+clean: ## remove what builds and tests left in this folder
+	@rm -rf _build doc cover .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find python_worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
