@@ -412,7 +412,7 @@ def _enum(cls: type[enum.Enum]) -> Check:
 
 
 def _typed_dict(cls: type) -> Check:
-    required: frozenset[str] = getattr(cls, "__required_keys__", frozenset())
+    required = required_keys(cls)
     # Compiled at the first use: these refer to themselves through unions.
     lazy = _LazyFields(cls)
     wanted = cls.__name__
@@ -429,6 +429,19 @@ def _typed_dict(cls: type) -> Check:
         return lazy.check(value, path, wanted)
 
     return check_typed_dict
+
+
+def required_keys(cls: Any) -> frozenset[str]:
+    """The keys a TypedDict cannot do without.
+
+    Where annotations are kept as text, Python itself takes a key marked
+    ``NotRequired`` for a required one.
+    """
+    hints = hints_of(cls)
+    optional = {
+        k for k, v in hints.items() if typing.get_origin(v) is typing_extensions.NotRequired
+    }
+    return frozenset(cls.__required_keys__) - optional
 
 
 def fields_of(cls: type) -> list[str] | None:

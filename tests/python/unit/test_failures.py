@@ -1,0 +1,123 @@
+"""Every exception becomes a failure with a kind, a message and its causes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from python_worker import codec, failures
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+
+OWN = [
+    (failures.Refused, pb.FAILURE_KIND_INVALID),
+    (failures.NotServed, pb.FAILURE_KIND_NOT_FOUND),
+    (failures.Unsupported, pb.FAILURE_KIND_UNSUPPORTED),
+    (failures.StaleReference, pb.FAILURE_KIND_STALE_REF),
+    (failures.Overloaded, pb.FAILURE_KIND_OVERLOADED),
+    (failures.Expired, pb.FAILURE_KIND_TIMEOUT),
+    (failures.Cancelled, pb.FAILURE_KIND_CANCELLED),
+    (failures.Draining, pb.FAILURE_KIND_DRAINING),
+    (failures.ProtocolError, pb.FAILURE_KIND_PROTOCOL),
+]
+
+
+@pytest.mark.parametrize(("cls", "kind"), OWN)
+def test_the_workers_own_exceptions_know_their_kind(
+    cls: type[failures.BridgeError], kind: pb.FailureKind
+) -> None:
+    failure = failures.to_proto(cls("what was wrong", parameter="p"))
+    assert failure.kind == kind
+    assert failure.message == "what was wrong"
+    assert codec.decode(failure.details) == {"parameter": "p"}
+    assert failure.traceback == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("x"), pb.FAILURE_KIND_INVALID),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), pb.FAILURE_KIND_INVALID),
+        (TypeError("x"), pb.FAILURE_KIND_INVALID),
+        (NotImplementedError("x"), pb.FAILURE_KIND_UNSUPPORTED),
+        (TimeoutError("x"), pb.FAILURE_KIND_TIMEOUT),
+        (FileNotFoundError("x"), pb.FAILURE_KIND_NOT_FOUND),
+        (asyncio.CancelledError(), pb.FAILURE_KIND_CANCELLED),
+        (KeyError("x"), pb.FAILURE_KIND_PYTHON),
+        (Exception("Call to add_lora method failed: no"), pb.FAILURE_KIND_ENGINE_ERROR),
+        (Exception("anything else"), pb.FAILURE_KIND_PYTHON),
+        (KeyboardInterrupt(), pb.FAILURE_KIND_PYTHON),
+    ],
+)
+def test_other_exceptions_find_theirs_by_class(error: BaseException, kind: pb.FailureKind) -> None:
+    assert failures.kind_of(error) == kind
+
+
+def with_cause(error: BaseException, cause: BaseException) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+def engine_error() -> BaseException:
+    """An exception that is called as vLLM's wrapper of everything unexpected."""
+    cls = type("EngineGenerateError", (Exception,), {"__module__": "vllm.v1.engine.exceptions"})
+    error = cls()
+    assert isinstance(error, BaseException)
+    return error
+
+
+def test_a_wrapper_without_a_message_speaks_through_its_cause() -> None:
+    failure = failures.to_proto(with_cause(engine_error(), RuntimeError("no blocks left")))
+    assert failure.kind == pb.FAILURE_KIND_ENGINE_ERROR
+    assert failure.message == "no blocks left"
+    assert failure.type == "vllm.v1.engine.exceptions.EngineGenerateError"
+    assert failure.cause.type == "builtins.RuntimeError"
+
+
+def test_a_wrapped_mistake_of_the_client_stays_the_clients() -> None:
+    error = with_cause(engine_error(), ValueError("prompt has no text"))
+    assert failures.kind_of(error) == pb.FAILURE_KIND_INVALID
+
+
+def test_the_chain_of_causes_is_cut() -> None:
+    error: BaseException = ValueError("0")
+    for depth in range(1, 50):
+        error = with_cause(ValueError(str(depth)), error)
+    failure, depth = failures.to_proto(error), 0
+    while failure.HasField("cause"):
+        failure, depth = failure.cause, depth + 1
+    assert depth == failures.MAX_CAUSES
+
+
+def test_a_raised_exception_brings_its_traceback() -> None:
+    error = with_cause(RuntimeError("deep"), ValueError("x"))
+    assert "test_failures.py" in failures.to_proto(error).traceback
+
+
+def test_a_huge_traceback_keeps_its_end() -> None:
+    error = with_cause(RuntimeError("y" * 100_000 + "the end"), ValueError())
+    traceback = failures.to_proto(error).traceback
+    assert len(traceback) == failures.MAX_TRACEBACK_CHARS
+    assert traceback.endswith("the end\n")
+
+
+def test_an_exception_without_words_is_named() -> None:
+    assert failures.to_proto(RuntimeError()).message == "RuntimeError without a message"
+
+
+def test_details_that_cannot_be_sent_are_sent_as_text() -> None:
+    failure = failures.to_proto(failures.Refused("no", value=print))
+    assert codec.decode(failure.details) == {"value": repr(print)}
+
+
+def test_only_what_may_succeed_later_is_retryable() -> None:
+    retryable = {cls for cls, _ in OWN if failures.to_proto(cls("x")).retryable}
+    assert retryable == {failures.Overloaded, failures.Draining}
+
+
+def test_every_kind_of_the_wire_can_be_produced_or_is_the_clients() -> None:
+    made = {kind for _, kind in OWN} | set(failures.KINDS.values())
+    of_the_client = {pb.FAILURE_KIND_WORKER_DOWN, pb.FAILURE_KIND_UNSPECIFIED}
+    assert made | of_the_client == set(pb.FailureKind.values())
