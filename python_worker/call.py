@@ -64,6 +64,7 @@ class Call:
     def start(self) -> asyncio.Task[None]:
         """Begin to run. The task ends without an exception."""
         self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._answer_unstarted)
         return self._task
 
     def stop(self, reason: BaseException) -> None:
@@ -106,6 +107,11 @@ class Call:
                 deadline.cancel()
             for timer in self._timers:
                 timer.cancel()
+
+    def _answer_unstarted(self, task: asyncio.Task[None]) -> None:
+        # A task that is stopped in the turn it was made in never runs a line.
+        if task.cancelled():
+            self._fail(self._reason or failures.Cancelled("the worker is stopping"))
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.add(asyncio.get_running_loop().call_later(seconds, action))

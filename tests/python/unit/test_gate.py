@@ -6,11 +6,10 @@ import dataclasses
 import enum
 import math
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 import pytest
-from typing_extensions import NotRequired
 
 from python_worker.codec import Record
 from python_worker.failures import Refused

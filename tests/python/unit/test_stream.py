@@ -1,0 +1,179 @@
+"""A stream is accepted once, obeys credit, and is aborted wherever it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.stream import ADMISSION, drain
+
+
+class Outlet:
+    """Collects replies; hands out credit one by one."""
+
+    def __init__(self, credit: int = 1000) -> None:
+        self.credit = asyncio.Semaphore(credit)
+        self.replies: list[pb.CallReply] = []
+
+    def send(self, reply: pb.CallReply) -> None:
+        self.replies.append(reply)
+
+    async def wait_ready(self) -> None:
+        await self.credit.acquire()
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [str(reply.WhichOneof("outcome")) for reply in self.replies]
+
+
+class Engine:
+    """Generates as vLLM does: admission inside of the generator's first step.
+
+    Every await of a request passes ``pause``, so that a test can stop it there.
+    """
+
+    def __init__(self, *, stop_at: str | None = None) -> None:
+        self.stop_at = stop_at
+        self.reached = asyncio.Event()
+        self.live: set[str] = set()
+        self.aborted: list[str] = []
+        self.closed = False
+
+    async def pause(self, place: str) -> None:
+        if place == self.stop_at:
+            self.reached.set()
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(0)
+
+    async def generate(self, items: int) -> AsyncIterator[int]:
+        admission = ADMISSION.get()
+        assert admission is not None
+        try:
+            await self.pause("tokenize")
+            admission.note("req-1")
+            self.live.add("req-1")
+            await self.pause("add_request")
+            admission.accept()
+            for item in range(items):
+                await self.pause(f"item {item}")
+                yield item
+            self.live.discard("req-1")
+        finally:
+            self.closed = True
+
+    async def abort(self, request_ids: list[str]) -> None:
+        self.aborted += request_ids
+        self.live.difference_update(request_ids)
+
+
+async def wait_turns() -> None:
+    """Let the loop turn far more often than 100 items need."""
+    for _ in range(500):
+        await asyncio.sleep(0)
+
+
+def encode(item: object) -> bytes:
+    assert isinstance(item, int)
+    return bytes([item])
+
+
+async def test_items_come_in_order_between_accepted_and_end() -> None:
+    engine, outlet = Engine(), Outlet()
+    await drain(engine.generate(3), outlet, encode=encode, abort=engine.abort)
+    assert outlet.outcomes == ["accepted", "item", "item", "item", "end"]
+    assert [reply.item for reply in outlet.replies[1:4]] == [b"\x00", b"\x01", b"\x02"]
+    assert engine.aborted == []
+
+
+async def test_a_stream_without_items_is_accepted_and_ends() -> None:
+    engine, outlet = Engine(), Outlet()
+    await drain(engine.generate(0), outlet, encode=encode, abort=engine.abort)
+    assert outlet.outcomes == ["accepted", "end"]
+
+
+async def test_accepted_comes_before_the_first_item_is_made() -> None:
+    engine, outlet = Engine(stop_at="item 0"), Outlet()
+    task = asyncio.create_task(drain(engine.generate(3), outlet, encode=encode, abort=engine.abort))
+    await engine.reached.wait()
+    assert outlet.outcomes == ["accepted"]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_is_no_request_of_an_engine_is_accepted_at_once() -> None:
+    async def fails() -> AsyncIterator[int]:
+        raise RuntimeError("no")
+        yield
+
+    outlet = Outlet()
+    with pytest.raises(RuntimeError):
+        await drain(fails(), outlet, encode=encode, abort=None)
+    assert outlet.outcomes == ["accepted"]
+
+
+@pytest.mark.parametrize("credit", [0, 1, 5])
+async def test_no_more_items_than_credit(credit: int) -> None:
+    engine, outlet = Engine(), Outlet(credit)
+    task = asyncio.create_task(
+        drain(engine.generate(100), outlet, encode=encode, abort=engine.abort)
+    )
+    await wait_turns()
+    assert outlet.outcomes.count("item") == credit
+    outlet.credit.release()
+    await wait_turns()
+    assert outlet.outcomes.count("item") == credit + 1
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("place", ["tokenize", "add_request", "item 0", "item 2"])
+async def test_a_cancel_at_any_await_leaves_nothing_in_the_engine(place: str) -> None:
+    engine, outlet = Engine(stop_at=place), Outlet()
+    task = asyncio.create_task(drain(engine.generate(5), outlet, encode=encode, abort=engine.abort))
+    await engine.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.live == set()
+    assert engine.closed
+    assert engine.aborted == ([] if place == "tokenize" else ["req-1"])
+    assert "end" not in outlet.outcomes
+
+
+async def test_a_cancel_while_waiting_for_credit_aborts() -> None:
+    engine, outlet = Engine(), Outlet(credit=2)
+    task = asyncio.create_task(drain(engine.generate(5), outlet, encode=encode, abort=engine.abort))
+    await wait_turns()
+    assert outlet.outcomes.count("item") == 2
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.live == set()
+
+
+async def test_an_item_that_cannot_be_encoded_aborts() -> None:
+    engine, outlet = Engine(), Outlet()
+
+    def refuse(item: object) -> bytes:
+        raise ValueError("cannot")
+
+    with pytest.raises(ValueError, match="cannot"):
+        await drain(engine.generate(5), outlet, encode=refuse, abort=engine.abort)
+    assert engine.live == set()
+    assert outlet.outcomes == ["accepted"]
+
+
+async def test_an_abort_that_fails_does_not_hide_the_reason() -> None:
+    engine, outlet = Engine(stop_at="item 1"), Outlet()
+
+    async def fails(request_ids: list[str]) -> None:
+        raise RuntimeError("the engine is dead")
+
+    task = asyncio.create_task(drain(engine.generate(5), outlet, encode=encode, abort=fails))
+    await engine.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
