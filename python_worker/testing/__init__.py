@@ -4,7 +4,9 @@
 - ``scripted_model``: the one whose greedy output is known in advance.
 - ``model_files``: how both are written to disk.
 - ``fake_engine``: ``FakeAsyncLLM``, scripted by the test; started with ``--engine-class``.
-- ``fake_types``, ``fake_requests``, ``fake_script``, ``fake_values``: its parts.
+- ``fake_utilities``, ``fake_controls``: its methods beside ``generate``, vLLM's and the test's.
+- ``fake_core``, ``fake_requests``, ``fake_script``, ``fake_tokenizer``: how it makes tokens.
+- ``fake_types``, ``fake_errors``, ``fake_values``: what goes in and comes out.
 
 Nothing here imports vLLM, and nothing outside of tests imports anything from here.
 """

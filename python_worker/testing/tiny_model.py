@@ -9,7 +9,6 @@ kind        content
 random      ``LlamaForCausalLM`` with random weights: generates bytes; embeds with
             ``runner="pooling"``
 scripted    ``LlamaForCausalLM`` whose greedy output is known in advance: see ``scripted_model``
-pooling     ``LlamaModel``: the same random weights without a head; vLLM takes it for embedding
 classify    ``LlamaForSequenceClassification`` with ``--labels`` classes
 =========== ==================================================================================
 """
@@ -26,7 +25,7 @@ import numpy as np
 from python_worker.testing import model_files, scripted_model
 from python_worker.testing.model_files import Shape
 
-KINDS = ("random", "scripted", "pooling", "classify")
+KINDS = ("random", "scripted", "classify")
 
 
 def random_model(
@@ -41,7 +40,7 @@ def random_model(
 
     Args:
         path: The directory to make.
-        kind: "random", "pooling" or "classify", as in the module's table.
+        kind: "random" or "classify", as in the module's table.
         labels: The number of classes of a classifier.
         seed: Of the weights.
         shape: The model's sizes; the default is what the table says.
@@ -60,16 +59,13 @@ def random_model(
     extra: dict[str, object] = {}
     if kind == "random":
         shapes["lm_head.weight"] = (vocab_size, shape.hidden)
-    elif kind == "pooling":
-        architecture = "LlamaModel"
-        shapes = {name.removeprefix("model."): size for name, size in shapes.items()}
     elif kind == "classify":
         architecture = "LlamaForSequenceClassification"
         shapes["score.weight"] = (labels, shape.hidden)
         extra["id2label"] = {str(n): f"LABEL_{n}" for n in range(labels)}
         extra["label2id"] = {f"LABEL_{n}": n for n in range(labels)}
     else:
-        raise ValueError(f"kind must be one of random, pooling, classify, got {kind!r}")
+        raise ValueError(f"kind must be random or classify, got {kind!r}")
 
     random = np.random.default_rng(seed)
     weights = {}
