@@ -11,6 +11,9 @@ In reading order:
     elixir_protobuf.py  proto/ -> elixir/lib/vllm/generated/proto.ex
     manifest.py         the installed vLLM -> python_worker/generated/manifest.json
                         (by python_worker/introspect.py, which imports vLLM)
+    hints.py            types and defaults of live classes, as text and JSON
+    source.py           what only source text knows: annotations as written, field docs
+    field_notes.py      what vLLM leaves unsaid about fields
     elixir_structs.py   manifest.json -> one Elixir struct module for each class
     elixir_classes.py   manifest.json -> Vllm.Classes, the names both sides share
     elixir_types.py     Python annotations and defaults -> Elixir types and terms

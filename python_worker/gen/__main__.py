@@ -10,7 +10,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from python_worker.gen import elixir_protobuf, protobuf
+from python_worker.gen import (
+    elixir_classes,
+    elixir_protobuf,
+    elixir_structs,
+    manifest,
+    protobuf,
+)
+from python_worker.gen.elixir_source import format_all
 from python_worker.gen.files import Files
 
 
@@ -56,8 +63,21 @@ def _protobuf() -> list[Files]:
     ]
 
 
+def _manifest() -> list[Files]:
+    return [manifest.manifest_files()]
+
+
+def _elixir() -> list[Files]:
+    loaded = manifest.load()
+    texts = elixir_structs.struct_texts(loaded)
+    texts[elixir_classes.PATH] = elixir_classes.classes_text(loaded)
+    return [Files(format_all(texts), owned=(f"{elixir_structs.FOLDER}/*.ex",))]
+
+
 PARTS: dict[str, Callable[[], list[Files]]] = {
     "protobuf": _protobuf,
+    "manifest": _manifest,
+    "elixir": _elixir,
 }
 """What can be made, in an order in which each part finds what it reads."""
 

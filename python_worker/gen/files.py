@@ -16,12 +16,13 @@ _DIFF_LINES = 60
 
 @dataclass(frozen=True)
 class Files:
-    """Texts by path, and the folders that hold nothing else.
+    """Texts by path, and where their like may be left over.
 
     Attributes:
         texts: The whole text of each file, by its path from the repository's root.
-        owned: Glob patterns, from the root as well. A file that matches one and is not
-            among the texts is left over from an earlier run.
+        owned: Glob patterns, from the root as well. A file that matches one, opens with
+            the same line as one of the texts and is not among them is left over from an
+            earlier run.
     """
 
     texts: Mapping[str, str]
@@ -58,10 +59,14 @@ class Files:
             yield f"{path}: nothing makes this file any more"
 
     def _left_over(self, root: Path) -> list[str]:
-        found = {
-            file.relative_to(root).as_posix() for glob in self.owned for file in root.glob(glob)
-        }
-        return sorted(found - set(self.texts))
+        openings = {text.partition("\n")[0] for text in self.texts.values()}
+        found = []
+        for file in sorted(file for glob in self.owned for file in root.glob(glob)):
+            path = file.relative_to(root).as_posix()
+            if path not in self.texts and "__pycache__" not in path:
+                opening = file.read_text(encoding="utf-8").partition("\n")[0]
+                found += [path] if opening in openings else []
+        return found
 
 
 def _diff(path: str, committed: str, made: str) -> str:

@@ -1,0 +1,22 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.ClassificationOutput do
+  @moduledoc """
+  The output data of one classification output of a request.
+
+  In Python: `vllm.outputs.ClassificationOutput`, whose words these are: its `None` is `nil`
+  here.
+
+  ## Fields
+
+    * `:probs` - `list[float]`, required. The probability vector, which is a list of floats.
+      Its length depends on the number of classes.
+  """
+
+  @type t :: %__MODULE__{
+          probs: [float() | :nan | :infinity | :neg_infinity]
+        }
+
+  defstruct probs: nil
+end

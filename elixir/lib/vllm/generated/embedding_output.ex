@@ -1,0 +1,21 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.EmbeddingOutput do
+  @moduledoc """
+  The output data of one embedding output of a request.
+
+  In Python: `vllm.outputs.EmbeddingOutput`, whose words these are: its `None` is `nil` here.
+
+  ## Fields
+
+    * `:embedding` - `list[float]`, required. The embedding vector, which is a list of floats.
+      Its length depends on the hidden dimension of the model.
+  """
+
+  @type t :: %__MODULE__{
+          embedding: [float() | :nan | :infinity | :neg_infinity]
+        }
+
+  defstruct embedding: nil
+end

@@ -1,0 +1,37 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.EmbeddingRequestOutput do
+  @moduledoc """
+  The output data of an embedding request.
+
+  In Python: `vllm.outputs.EmbeddingRequestOutput`, whose words these are: its `None` is `nil`
+  here.
+
+  ## Fields
+
+    * `:request_id` - `str`, required. A unique identifier for the pooling request.
+    * `:outputs` - `EmbeddingOutput`, required. The pooling results for the given input.
+    * `:prompt_token_ids` - `list[int]`, required. A list of token IDs used in the prompt.
+    * `:num_cached_tokens` - `int`, required. The number of tokens with prefix cache hit.
+    * `:finished` - `bool`, required. A flag indicating whether the pooling is completed.
+    * `:error` - `RequestError | None`, default `nil`. Structured request-level error
+      information, if the request failed.
+  """
+
+  @type t :: %__MODULE__{
+          request_id: String.t(),
+          outputs: Vllm.EmbeddingOutput.t(),
+          prompt_token_ids: [integer()],
+          num_cached_tokens: integer(),
+          finished: boolean(),
+          error: Vllm.RequestError.t() | nil
+        }
+
+  defstruct request_id: nil,
+            outputs: nil,
+            prompt_token_ids: nil,
+            num_cached_tokens: nil,
+            finished: nil,
+            error: nil
+end

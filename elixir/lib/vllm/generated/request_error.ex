@@ -1,0 +1,26 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.RequestError do
+  @moduledoc """
+  A request-level error that does not mark the engine as unhealthy.
+
+  In Python: `vllm.outputs.RequestError`, whose words these are: its `None` is `nil` here.
+
+  ## Fields
+
+    * `:code` - `str`, required. What went wrong, as a short code.
+    * `:message` - `str`, required. What went wrong, for a person.
+    * `:retryable` - `bool`, default `false`. Whether the same request may succeed later.
+  """
+
+  @type t :: %__MODULE__{
+          code: String.t(),
+          message: String.t(),
+          retryable: boolean()
+        }
+
+  defstruct code: nil,
+            message: nil,
+            retryable: false
+end

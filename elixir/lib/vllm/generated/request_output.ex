@@ -1,0 +1,76 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.RequestOutput do
+  @moduledoc """
+  The output data of a completion request to the LLM.
+
+  In Python: `vllm.outputs.RequestOutput`, whose words these are: its `None` is `nil` here.
+
+  ## Fields
+
+    * `:request_id` - `str`, required. The unique ID of the request.
+    * `:prompt` - `str | None`, required. The prompt string of the request. For
+      encoder/decoder models, this is the decoder input prompt.
+    * `:prompt_token_ids` - `list[int] | None`, required. The token IDs of the prompt. For
+      encoder/decoder models, this is the decoder input prompt token ids.
+    * `:prompt_logprobs` - `FlatLogprobs | list[dict[int, Logprob] | None] | None`, required.
+      The log probabilities to return per prompt token.
+    * `:outputs` - `list[CompletionOutput]`, required. The output sequences of the request.
+    * `:finished` - `bool`, required. Whether the whole request is finished.
+    * `:metrics` - `RequestStateStats | None`, default `nil`. Metrics associated with the
+      request.
+    * `:lora_request` - `LoRARequest | None`, default `nil`. The LoRA request that was used to
+      generate the output.
+    * `:encoder_prompt` - `str | None`, default `nil`. The encoder prompt string of the
+      request. None if decoder-only.
+    * `:encoder_prompt_token_ids` - `list[int] | None`, default `nil`. The token IDs of the
+      encoder prompt. None if decoder-only.
+    * `:num_cached_tokens` - `int | None`, default `nil`. The number of tokens with prefix
+      cache hit.
+    * `:num_cache_creation_tokens` - `int | None`, default `nil`. Prompt tokens currently
+      counted as local prefix-cache writes for this request.
+    * `:prompt_token_id_logprobs` - `ndarray | None`, default `nil`. Logprobs of
+      prompt_logprob_token_ids, shaped [prompt_len - 1 - prompt_logprob_start, num_ids]; row i
+      holds the logprobs of its own IDs as predictions of prompt token prompt_logprob_start +
+      i + 1, with -inf in padded columns.
+    * `:kv_transfer_params` - `dict[str, Any] | None`, default `nil`. The params for remote
+      K/V transfer.
+    * `:ec_transfer_params` - `dict[str, Any] | None`, default `nil`. The params for remote
+      encoder-cache transfer.
+  """
+
+  @type t :: %__MODULE__{
+          request_id: String.t(),
+          prompt: String.t() | nil,
+          prompt_token_ids: [integer()] | nil,
+          prompt_logprobs: [%{optional(integer()) => Vllm.Logprob.t()} | nil] | nil,
+          outputs: [Vllm.CompletionOutput.t()],
+          finished: boolean(),
+          metrics: Vllm.RequestStateStats.t() | nil,
+          lora_request: Vllm.LoRARequest.t() | nil,
+          encoder_prompt: String.t() | nil,
+          encoder_prompt_token_ids: [integer()] | nil,
+          num_cached_tokens: integer() | nil,
+          num_cache_creation_tokens: integer() | nil,
+          prompt_token_id_logprobs: Vllm.Tensor.t() | nil,
+          kv_transfer_params: %{optional(String.t()) => term()} | nil,
+          ec_transfer_params: %{optional(String.t()) => term()} | nil
+        }
+
+  defstruct request_id: nil,
+            prompt: nil,
+            prompt_token_ids: nil,
+            prompt_logprobs: nil,
+            outputs: nil,
+            finished: nil,
+            metrics: nil,
+            lora_request: nil,
+            encoder_prompt: nil,
+            encoder_prompt_token_ids: nil,
+            num_cached_tokens: nil,
+            num_cache_creation_tokens: nil,
+            prompt_token_id_logprobs: nil,
+            kv_transfer_params: nil,
+            ec_transfer_params: nil
+end

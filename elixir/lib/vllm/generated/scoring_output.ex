@@ -1,0 +1,20 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.ScoringOutput do
+  @moduledoc """
+  The output data of one scoring output of a request.
+
+  In Python: `vllm.outputs.ScoringOutput`, whose words these are: its `None` is `nil` here.
+
+  ## Fields
+
+    * `:score` - `float`, required. The similarity score, which is a scalar value.
+  """
+
+  @type t :: %__MODULE__{
+          score: float() | :nan | :infinity | :neg_infinity
+        }
+
+  defstruct score: nil
+end

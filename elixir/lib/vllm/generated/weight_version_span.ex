@@ -1,0 +1,27 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.WeightVersionSpan do
+  @moduledoc """
+  Output tokens `[start, end)` were sampled by weights labelled `version`.
+
+  In Python: `vllm.outputs.WeightVersionSpan`, whose words these are: its `None` is `nil`
+  here.
+
+  ## Fields
+
+    * `:version` - `str`, required. Label of the weights.
+    * `:start` - `int`, required. Index of the first token.
+    * `:end` - `int`, required. Index after the last token.
+  """
+
+  @type t :: %__MODULE__{
+          version: String.t(),
+          start: integer(),
+          end: integer()
+        }
+
+  defstruct version: nil,
+            start: nil,
+            end: nil
+end

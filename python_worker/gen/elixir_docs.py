@@ -1,0 +1,60 @@
+"""vLLM's docstrings as Markdown that reads well in IEx and in ExDoc."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+_WIDTH = 92
+
+_BULLET = re.compile(r"^(?:[-*]|\d+[.)]) ")
+
+_REPLACEMENTS = (
+    (re.compile(r"``([^`]+)``"), r"`\1`"),  # reStructuredText's code
+    (re.compile(r"\[(`[^`]+`)\]\[[\w.]+\]"), r"\1"),  # mkdocs' references
+    (re.compile(r":\w+:`([^`]+)`"), r"`\1`"),  # Sphinx's roles
+)
+
+
+def markdown(doc: str, *, indent: str = "") -> str:
+    """Converts a docstring.
+
+    Args:
+        doc: The docstring, already dedented.
+        indent: What the text stands under, such as the two spaces of a list item.
+
+    Returns:
+        Paragraphs, lists and code, wrapped. Deeper indentation, with which vLLM sets
+        off notes, is taken away: Markdown would show those as code.
+    """
+    for pattern, replacement in _REPLACEMENTS:
+        doc = pattern.sub(replacement, doc)
+    parts = [_part(lines, indent) for lines in _parts(doc)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _parts(doc: str) -> list[list[str]]:
+    """Cuts a text at blank lines, and before each item of a list."""
+    parts: list[list[str]] = [[]]
+    for line in doc.splitlines():
+        stripped = line.strip()
+        if not stripped or (_BULLET.match(stripped) and parts[-1]):
+            parts.append([])
+        if stripped:
+            parts[-1].append(stripped)
+    return [lines for lines in parts if lines]
+
+
+def _part(lines: list[str], indent: str) -> str:
+    if lines[0].startswith((">>>", "```")):
+        return "\n".join(f"{indent}    {line}" for line in lines)
+    bullet = _BULLET.match(lines[0])
+    mark = bullet[0] if bullet else ""
+    return textwrap.fill(
+        " ".join(lines),
+        width=_WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + " " * len(mark),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
