@@ -154,7 +154,7 @@ codecs.register_error("vllm_bridge_replace", _replace_surrogates)
 _TRUSTED_LEVELS: Final = 8
 """Extension types inside one another that are packed without asking how deep the value is.
 
-Each level is a packer of its own, and each packer alone stops at 511 containers. Real values have
+Each level is a packer of its own, and each packer alone stops at 1,024 containers. Real values have
 up to four levels (an output, its completions, their logprobs). Beyond this many the value is
 walked once, which finds cycles before the C stack ends."""
 

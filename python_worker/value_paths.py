@@ -13,7 +13,8 @@ from python_worker.reducers import EXCEPTION, NATIVE, RECORD, REFERENCE, Refused
 
 MAX_DEPTH: Final = 500
 """Containers inside one another, where all but lists and dicts count as two: on the wire they are
-an extension type around an array. msgpack's packer stops at 511, its unpacker at 1,024."""
+an extension type around an array. The packer, which does not know our limit, stops lists and dicts
+at 1,024 only; so does the unpacker."""
 
 _MAX_PATH: Final = 200
 

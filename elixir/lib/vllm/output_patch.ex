@@ -1,0 +1,152 @@
+defmodule Vllm.OutputPatch do
+  @moduledoc false
+  # Puts the items of a stream together again.
+  #
+  # vLLM yields whole objects; the worker sends the first `Vllm.RequestOutput` whole and each
+  # further one as a patch of the one before. python_worker/outputs.py, which makes the patches,
+  # says what they hold. What `apply/3` returns is what vLLM yielded.
+  #
+  # Text grows by appending to the binary of the previous item, which the BEAM does in place
+  # (there is room at its end, and the earlier items are unharmed). Token ids are a list, so each
+  # CUMULATIVE item costs a copy of the ids so far. That is what a whole list per item means, and
+  # still several times cheaper than decoding them; DELTA has no such cost.
+
+  alias Vllm.{CompletionOutput, Error, RequestOutput}
+  alias Vllm.Codec
+  alias Vllm.Codec.{Decoder, Extension}
+
+  @patch Extension.patch_code()
+  @replace 0
+  @append 1
+
+  # The item before, and each index's completion when it was last in an item.
+  @opaque t :: nil | {RequestOutput.t(), %{non_neg_integer() => CompletionOutput.t()}}
+
+  @doc "The state before the first item."
+  @spec new() :: t()
+  def new, do: nil
+
+  @doc "Decodes the payload of the stream's next item."
+  @spec apply(binary(), t(), term()) :: {:ok, term(), t()} | {:error, Error.t()}
+  def apply(<<0xC7, size, @patch, body::binary-size(size)>>, state, instance),
+    do: patch(body, state, instance)
+
+  def apply(<<0xC8, size::16, @patch, body::binary-size(size)>>, state, instance),
+    do: patch(body, state, instance)
+
+  def apply(<<0xC9, size::32, @patch, body::binary-size(size)>>, state, instance),
+    do: patch(body, state, instance)
+
+  def apply(payload, state, instance) do
+    case Codec.decode(payload, instance) do
+      {:ok, %RequestOutput{outputs: outputs} = item} when is_list(outputs) ->
+        {:ok, item, {item, remember(outputs, %{})}}
+
+      {:ok, other} ->
+        {:ok, other, state}
+
+      {:error, error} ->
+        {:error, error}
+    end
+  end
+
+  defp patch(_body, nil, _instance), do: malformed("a patch came before any item")
+
+  defp patch(body, {item, known}, instance) do
+    case body |> Decoder.detach() |> Decoder.decode!(1, instance) do
+      [mode, finished, completions, changes]
+      when mode in [@replace, @append] and is_list(completions) ->
+        outputs = completions(completions, mode, known)
+        item = changed(%{item | outputs: outputs, finished: finished}, changes)
+        {:ok, item, {item, remember(outputs, known)}}
+
+      _ ->
+        malformed("a patch does not have its four parts")
+    end
+  catch
+    {:malformed, reason} -> malformed(reason)
+  end
+
+  defp malformed(reason), do: {:error, Codec.protocol_error(reason)}
+
+  defp remember([], known), do: known
+
+  defp remember([%CompletionOutput{index: index} = output | rest], known),
+    do: remember(rest, Map.put(known, index, output))
+
+  defp remember(_others, known), do: known
+
+  ## Completions
+
+  defp completions([[index, text, ids, finish, stop, more] | rest], mode, known) do
+    previous =
+      case known do
+        %{^index => completion} -> completion
+        _ -> blank(index)
+      end
+
+    completion = completion(mode, previous, text, ids, more)
+    completion = %{completion | finish_reason: finish, stop_reason: stop}
+    [completion | completions(rest, mode, known)]
+  end
+
+  defp completions([], _mode, _known), do: []
+  defp completions(_other, _mode, _known), do: Decoder.malformed("a patch's completion is none")
+
+  defp blank(index) do
+    %CompletionOutput{
+      index: index,
+      text: "",
+      token_ids: [],
+      cumulative_logprob: nil,
+      logprobs: nil
+    }
+  end
+
+  defp completion(@replace, previous, text, ids, nil),
+    do: %{previous | text: text, token_ids: ids, logprobs: nil}
+
+  defp completion(@replace, previous, text, ids, %{} = more) do
+    completion = %{previous | text: text, token_ids: ids, logprobs: nil}
+    Extension.update(completion, CompletionOutput, more)
+  end
+
+  defp completion(@append, previous, text, ids, more)
+       when is_binary(text) and is_list(ids) and is_binary(previous.text) and
+              is_list(previous.token_ids) do
+    completion = %{previous | text: previous.text <> text, token_ids: previous.token_ids ++ ids}
+
+    case more do
+      nil ->
+        completion
+
+      %{"logprobs" => logprobs} when is_list(logprobs) ->
+        logprobs = (previous.logprobs || []) ++ logprobs
+        more = %{more | "logprobs" => logprobs}
+        Extension.update(completion, CompletionOutput, more)
+
+      %{} ->
+        Extension.update(completion, CompletionOutput, more)
+
+      _ ->
+        Decoder.malformed("a patch's completion is none")
+    end
+  end
+
+  defp completion(_mode, _previous, _text, _ids, _more),
+    do: Decoder.malformed("a patch's completion is none")
+
+  ## The other fields of the item
+
+  defp changed(item, nil), do: item
+
+  # A plain map in the place of the metrics holds those fields of them that are different.
+  defp changed(%{metrics: %module{} = metrics} = item, %{"metrics" => %{} = fields} = changes)
+       when not is_struct(fields) do
+    metrics = Extension.update(metrics, module, fields)
+    changed(%{item | metrics: metrics}, Map.delete(changes, "metrics"))
+  end
+
+  defp changed(item, %{} = changes), do: Extension.update(item, RequestOutput, changes)
+  defp changed(_item, _other), do: Decoder.malformed("a patch's changes are none")
+end

@@ -1,0 +1,139 @@
+defmodule Vllm.Tensor do
+  @moduledoc """
+  An array of numbers, as numpy and torch hold it: a type, a shape, and the numbers' bytes.
+
+  Embeddings, hidden states and logits arrive as this, and it can be sent too. The bytes are
+  little-endian in C order (the last index moves fastest), with no copy made of them on the way.
+
+      iex> tensor = Vllm.Tensor.from_list([[1, 2], [3, 4]], "float32")
+      iex> tensor.shape
+      [2, 2]
+      iex> Vllm.Tensor.to_list(tensor)
+      [[1.0, 2.0], [3.0, 4.0]]
+
+  ## With Nx
+
+  Nx names types by kind and bits; for the usual ones:
+
+      type = %{"float32" => :f32, "bfloat16" => :bf16, "float16" => :f16, "int64" => :s64}[tensor.dtype]
+      tensor.data |> Nx.from_binary(type) |> Nx.reshape(List.to_tuple(tensor.shape))
+
+  (on a little-endian machine, as all are that run vLLM).
+
+  ## Fields
+
+    * `dtype` - as torch and numpy name it: `"float32"`, `"bfloat16"`, `"int64"`, `"bool"` …
+    * `shape` - the extent of each dimension; `[]` for a single number
+    * `data` - the bytes
+  """
+
+  alias Vllm.Tensor.Numbers
+
+  @enforce_keys [:dtype, :shape, :data]
+  defstruct [:dtype, :shape, :data]
+
+  @type t :: %__MODULE__{dtype: String.t(), shape: [non_neg_integer()], data: binary()}
+
+  @doc """
+  Returns the numbers as nested lists, one level for each dimension.
+
+  A tensor of shape `[]` gives the number itself. Not-a-number and the infinities are `:nan`,
+  `:infinity` and `:neg_infinity`; complex numbers are `{real, imaginary}`.
+  """
+  @spec to_list(t()) :: [term()] | number() | boolean() | atom() | tuple()
+  def to_list(%__MODULE__{dtype: dtype, shape: shape, data: data} = tensor) do
+    with {:error, reason} <- check(dtype, shape, data), do: raise(ArgumentError, reason)
+
+    if size(tensor) == 0,
+      do: hollow(shape),
+      else: dtype |> Numbers.decode(data) |> nest(shape)
+  end
+
+  # What is left of the shape when an extent of zero leaves no numbers: [2, 0] is [[], []].
+  defp hollow([0 | _inner]), do: []
+  defp hollow([extent | inner]), do: List.duplicate(hollow(inner), extent)
+
+  defp nest([number], []), do: number
+
+  defp nest(numbers, [_outer | inner]),
+    do: inner |> Enum.reverse() |> Enum.reduce(numbers, &group/2)
+
+  defp group(extent, items), do: Enum.chunk_every(items, extent)
+
+  @doc """
+  Makes a tensor of a number or of nested lists.
+
+  Numbers that the type cannot hold exactly are rounded, as numpy does; those it cannot hold at
+  all, and lists of uneven lengths, raise `ArgumentError`.
+
+      iex> Vllm.Tensor.from_list([1.0, :infinity], "bfloat16").data
+      <<0x80, 0x3F, 0x80, 0x7F>>
+  """
+  @spec from_list(term(), String.t()) :: t()
+  def from_list(list, dtype) do
+    shape = shape_of(list)
+
+    %__MODULE__{
+      dtype: dtype,
+      shape: shape,
+      data: list |> flatten(shape) |> Numbers.encode(dtype)
+    }
+  end
+
+  defp shape_of([]), do: [0]
+  defp shape_of([first | _] = list) when is_list(first), do: [length(list) | shape_of(first)]
+  defp shape_of(list) when is_list(list), do: [length(list)]
+  defp shape_of(_number), do: []
+
+  defp flatten(number, []) when not is_list(number), do: [number]
+
+  defp flatten(list, [extent | inner]) when is_list(list) and length(list) == extent,
+    do: Enum.flat_map(list, &flatten(&1, inner))
+
+  defp flatten(_other, _shape), do: raise(ArgumentError, "the lists are of uneven lengths")
+
+  @doc "Returns how many numbers the tensor holds."
+  @spec size(t()) :: non_neg_integer()
+  def size(%__MODULE__{shape: shape}), do: Enum.product(shape)
+
+  @doc "Returns how many bytes its numbers take."
+  @spec byte_size(t()) :: non_neg_integer()
+  def byte_size(%__MODULE__{data: data}), do: Kernel.byte_size(data)
+
+  @doc false
+  # Whether the three fields make a tensor.
+  @spec check(term(), term(), term()) :: :ok | {:error, String.t()}
+  def check(dtype, shape, data) do
+    bytes = Numbers.bytes(dtype)
+
+    cond do
+      bytes == nil ->
+        {:error, "a tensor cannot have the dtype #{inspect(dtype)}"}
+
+      not extents?(shape) ->
+        {:error, "a tensor cannot have the shape #{inspect(shape)}"}
+
+      not is_binary(data) ->
+        {:error, "a tensor's data must be a binary"}
+
+      Enum.product(shape) * bytes != Kernel.byte_size(data) ->
+        {:error,
+         "a #{dtype} tensor of shape #{inspect(shape)} has #{Enum.product(shape) * bytes} " <>
+           "bytes, but there are #{Kernel.byte_size(data)}"}
+
+      true ->
+        :ok
+    end
+  end
+
+  defp extents?([extent | rest]) when is_integer(extent) and extent >= 0, do: extents?(rest)
+  defp extents?(rest), do: rest == []
+
+  defimpl Inspect do
+    # Without the numbers: a tensor may hold millions.
+    def inspect(%{dtype: dtype, shape: shape}, _opts) when is_binary(dtype),
+      do: "#Vllm.Tensor<#{dtype}#{Kernel.inspect(shape, charlists: :as_lists)}>"
+
+    def inspect(_tensor, _opts), do: "#Vllm.Tensor<invalid>"
+  end
+end
