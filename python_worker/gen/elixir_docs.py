@@ -12,7 +12,9 @@ _BULLET = re.compile(r"^(?:[-*]|\d+[.)]) ")
 _REPLACEMENTS = (
     (re.compile(r"``([^`]+)``"), r"`\1`"),  # reStructuredText's code
     (re.compile(r"\[(`[^`]+`)\]\[[\w.]+\]"), r"\1"),  # mkdocs' references
+    (re.compile(r"\[([\w.]+)\]\[\]"), r"`\1`"),
     (re.compile(r":\w+:`([^`]+)`"), r"`\1`"),  # Sphinx's roles
+    (re.compile(r"%%"), "%"),  # argparse's escape: these texts are its help as well
 )
 
 
@@ -29,8 +31,25 @@ def markdown(doc: str, *, indent: str = "") -> str:
     """
     for pattern, replacement in _REPLACEMENTS:
         doc = pattern.sub(replacement, doc)
-    parts = [_part(lines, indent) for lines in _parts(doc)]
-    return "\n\n".join(part for part in parts if part)
+    text = before = ""
+    for lines in _parts(doc):
+        # The items of a list stay together.
+        tight = _BULLET.match(lines[0]) and _BULLET.match(before)
+        gap = ("\n" if tight else "\n\n") if text else ""
+        text += gap + _part(lines, indent)
+        before = lines[0]
+    return text
+
+
+def summary(doc: str) -> tuple[str, str]:
+    """Parts a docstring into its first paragraph and the rest, where a list is not a paragraph."""
+    first: list[str] = []
+    lines = doc.strip().splitlines()
+    for line in lines:
+        if not line.strip() or _BULLET.match(line.strip()):
+            break
+        first.append(line)
+    return "\n".join(first), "\n".join(lines[len(first) :]).strip("\n")
 
 
 def _parts(doc: str) -> list[list[str]]:

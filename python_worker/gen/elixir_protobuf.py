@@ -9,6 +9,7 @@ specific to a message.
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 
 from google.protobuf.descriptor_pb2 import (
@@ -95,9 +96,9 @@ def _enum_module(enum: EnumDescriptorProto, index: int, comments: _Comments) -> 
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).upper() + "_"
     members = [(value.name.removeprefix(prefix).lower(), value.number) for value in enum.value]
     about = [
-        f"  * `:{name}` - {_inline(comments.at(5, index, 2, place))}"
+        _item(f"`:{name}`", name.upper(), comment)
         for place, (name, _number) in enumerate(members)
-        if comments.at(5, index, 2, place)
+        if (comment := comments.at(5, index, 2, place))
     ]
     doc = comments.at(5, index) + "\n\n" + "\n".join(about)
     names = " | ".join(f":{name}" for name, _number in members)
@@ -140,6 +141,11 @@ class _Field:
         else:
             self._scalar = _SCALARS[proto.type]
         self.packed = self.repeated and self._scalar.wire == _VARINT
+
+    @property
+    def label(self) -> str:
+        """What the field is called in the struct."""
+        return f"`{{:{self.name}, _}}` in `{self.slot}`" if self._oneof else f"`{self.name}`"
 
     @property
     def is_message(self) -> bool:
@@ -308,14 +314,8 @@ end
     def _doc(self) -> str:
         about = [self._comments.at(4, self._index), ""]
         for place, field in enumerate(self._fields):
-            text = _inline(self._comments.at(4, self._index, 2, place))
-            if text:
-                name = (
-                    f"{{:{field.name}, _}}` in `{field.slot}"
-                    if field.slot != field.name
-                    else field.name
-                )
-                about.append(f"  * `{name}` - {text}")
+            if comment := self._comments.at(4, self._index, 2, place):
+                about.append(_item(field.label, field.name, comment))
         return "\n".join(about)
 
     def _members(self, slot: str) -> list[_Field]:
@@ -374,5 +374,13 @@ end
         return f":lists.reverse({slot})" if repeated else slot
 
 
-def _inline(comment: str) -> str:
-    return " ".join(comment.split())
+def _item(label: str, name: str, comment: str) -> str:
+    """Makes a comment, which begins with the name of what it is about, an item of a list."""
+    text = " ".join(comment.split())
+    if text.startswith(f"{name}: "):
+        text = "- " + text.removeprefix(f"{name}: ")
+    elif text.startswith(f"{name} "):
+        text = text.removeprefix(f"{name} ")
+    else:
+        text = f"- {text}"
+    return textwrap.fill(f"* {label} {text}", 92, initial_indent="  ", subsequent_indent="    ")

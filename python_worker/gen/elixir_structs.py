@@ -8,7 +8,7 @@ from typing import Any
 
 from python_worker.gen import elixir_docs, field_notes, source
 from python_worker.gen.elixir_source import header, heredoc
-from python_worker.gen.elixir_types import Types, term
+from python_worker.gen.elixir_types import Types, as_sent, choices, term
 from python_worker.gen.manifest import PATH as MANIFEST
 
 FOLDER = "elixir/lib/vllm/generated"
@@ -80,22 +80,20 @@ def _struct_doc(cls: dict[str, Any], name: str, *, sent: bool) -> str:
     about = [elixir_docs.markdown(lead), elixir_docs.markdown(origin)]
     if name in field_notes.EXAMPLES:
         about += ["## Example", textwrap.indent(field_notes.EXAMPLES[name].strip(), "    ")]
-    about += ["## Fields", "\n".join(_field_doc(field, name) for field in cls["fields"])]
+    about += ["## Fields", "\n".join(_field_doc(field, name, sent=sent) for field in cls["fields"])]
     return "\n\n".join(about)
 
 
-def _field_doc(field: dict[str, Any], cls: str) -> str:
-    resolved = field.get("type", field["annotation"])
+def _field_doc(field: dict[str, Any], cls: str, *, sent: bool) -> str:
+    resolved = as_sent(field.get("type", field["annotation"]))
     shown = resolved if len(resolved) <= _SHOWN_TYPE else field["annotation"]
-    facts = [f"`{shown}`", _default_doc(field)]
+    facts = [f"`{shown}`", _default_doc(field) if sent else ""]
     doc = field["doc"] or field_notes.FIELDS.get(cls, {}).get(field["name"], "")
-    if shown != resolved and "Literal[" in resolved:
-        doc += f"\n\nThe choices: `{resolved}`."
-    text = f"* `:{field['name']}` - {', '.join(filter(None, facts))}."
-    first, _, more = doc.partition("\n\n")
-    if re.match(r"[-*] ", first):
-        first, more = "", doc
-    text = elixir_docs.markdown(f"{text} {first}", indent="  ").replace("\n    ", "\n    ")
+    if shown != resolved and (listed := choices(resolved)):
+        doc += f"\n\nThe choices: {', '.join(f'`{choice}`' for choice in listed)}."
+    first, more = elixir_docs.summary(doc)
+    text = f"* `:{field['name']}` - {', '.join(filter(None, facts))}. {first}"
+    text = textwrap.indent(elixir_docs.markdown(text), "  ")
     return f"{text}\n\n{elixir_docs.markdown(more, indent='    ')}\n" if more else text
 
 

@@ -114,6 +114,22 @@ def _literal(node: ast.expr) -> str:
     return "String.t()" if isinstance(value, str) else str(value).lower()
 
 
+def choices(python_type: str) -> list[str]:
+    """Gives the values that a type with `Literal[…]` in it lists, as Elixir terms."""
+    found = []
+    for node in ast.walk(ast.parse(python_type, mode="eval")):
+        match node:
+            case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=values)):
+                found += [term(v.value) for v in values if isinstance(v, ast.Constant)]
+    return found
+
+
+def as_sent(python_type: str) -> str:
+    """Leaves out of a type what never travels as itself."""
+    parts = python_type.split(" | ")
+    return " | ".join(part for part in parts if part not in _SENT_AS_LIST)
+
+
 def term(default: object) -> str:
     """Gives a default of the manifest as an Elixir term: `:default` where only vLLM knows it."""
     if isinstance(default, dict) and "enum" in default:

@@ -10,8 +10,8 @@ defmodule Vllm.ClassificationOutput do
 
   ## Fields
 
-    * `:probs` - `list[float]`, required. The probability vector, which is a list of floats.
-      Its length depends on the number of classes.
+    * `:probs` - `list[float]`. The probability vector, which is a list of floats. Its length
+      depends on the number of classes.
   """
 
   @type t :: %__MODULE__{

@@ -9,30 +9,29 @@ defmodule Vllm.CompletionOutput do
 
   ## Fields
 
-    * `:index` - `int`, required. The index of the output in the request.
-    * `:text` - `str`, required. The generated output text.
-    * `:token_ids` - `Sequence[int]`, required. The token IDs of the generated output text.
-    * `:cumulative_logprob` - `float | None`, required. The cumulative log probability of the
-      generated output text.
-    * `:logprobs` - `FlatLogprobs | list[dict[int, Logprob]] | None`, required. The log
-      probabilities of the top probability words at each position if the logprobs are
-      requested.
-    * `:routed_experts` - `ndarray | None`, default `nil`. The experts each token was routed
-      to: tokens x layers x experts.
-    * `:finish_reason` - `str | None`, default `nil`. The reason why the sequence is finished.
-    * `:stop_reason` - `int | str | None`, default `nil`. The stop string or token id that
-      caused the completion to stop, None if the completion finished for some other reason
-      including encountering the EOS token.
-    * `:lora_request` - `LoRARequest | None`, default `nil`. The LoRA request that was used to
-      generate the output.
-    * `:sampling_mask` - `SamplingMask | None`, default `nil`. The post-processing token
-      support set for each generated token, if requested.
-    * `:spec_decode_metrics` - `RequestSpecDecodeMetrics | None`, default `nil`. Per-sequence
-      speculative-decoding acceptance metrics, populated on finish when speculative decoding
-      ran and `--per-request-spec-decode-metrics` is enabled; None otherwise. Surfaced in the
+    * `:index` - `int`. The index of the output in the request.
+    * `:text` - `str`. The generated output text.
+    * `:token_ids` - `Sequence[int]`. The token IDs of the generated output text.
+    * `:cumulative_logprob` - `float | None`. The cumulative log probability of the generated
+      output text.
+    * `:logprobs` - `list[dict[int, Logprob]] | None`. The log probabilities of the top
+      probability words at each position if the logprobs are requested.
+    * `:routed_experts` - `ndarray | None`. The experts each token was routed to: tokens x
+      layers x experts.
+    * `:finish_reason` - `str | None`. The reason why the sequence is finished.
+    * `:stop_reason` - `int | str | None`. The stop string or token id that caused the
+      completion to stop, None if the completion finished for some other reason including
+      encountering the EOS token.
+    * `:lora_request` - `LoRARequest | None`. The LoRA request that was used to generate the
+      output.
+    * `:sampling_mask` - `SamplingMask | None`. The post-processing token support set for each
+      generated token, if requested.
+    * `:spec_decode_metrics` - `RequestSpecDecodeMetrics | None`. Per-sequence
+      speculative-decoding acceptance metrics, populated on finish when speculative decoding ran
+      and `--per-request-spec-decode-metrics` is enabled; None otherwise. Surfaced in the
       response as `metrics.speculative_decoding` for single-sequence (`n == 1`) requests.
-    * `:weight_versions` - `list[WeightVersionSpan] | None`, default `nil`. Contiguous weight
-      version spans over output-token indexes. Set on the final output only.
+    * `:weight_versions` - `list[WeightVersionSpan] | None`. Contiguous weight version spans
+      over output-token indexes. Set on the final output only.
   """
 
   @type t :: %__MODULE__{

@@ -9,8 +9,8 @@ defmodule Vllm.EmbeddingOutput do
 
   ## Fields
 
-    * `:embedding` - `list[float]`, required. The embedding vector, which is a list of floats.
-      Its length depends on the hidden dimension of the model.
+    * `:embedding` - `list[float]`. The embedding vector, which is a list of floats. Its length
+      depends on the hidden dimension of the model.
   """
 
   @type t :: %__MODULE__{

@@ -13,7 +13,6 @@ defmodule Vllm.LateInteractionParams do
     * `:mode` - `str`, required.
 
       - "cache_query": cache query token embeddings
-
       - "score_doc": score a document against a cached query.
 
     * `:query_key` - `str`, required. stable key used for both DP routing and worker cache

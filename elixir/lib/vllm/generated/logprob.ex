@@ -9,9 +9,9 @@ defmodule Vllm.Logprob do
 
   ## Fields
 
-    * `:logprob` - `float`, required. The logprob of chosen token
-    * `:rank` - `int | None`, default `nil`. The vocab rank of chosen token (>=1)
-    * `:decoded_token` - `str | None`, default `nil`. The decoded chosen token index
+    * `:logprob` - `float`. The logprob of chosen token
+    * `:rank` - `int | None`. The vocab rank of chosen token (>=1)
+    * `:decoded_token` - `str | None`. The decoded chosen token index
   """
 
   @type t :: %__MODULE__{

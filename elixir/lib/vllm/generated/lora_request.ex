@@ -19,8 +19,7 @@ defmodule Vllm.LoRARequest do
   ## Fields
 
     * `:lora_name` - `str`, required. Name of the adapter.
-    * `:lora_int_id` - `int`, required. Id of the adapter, above zero: one id for each
-      adapter.
+    * `:lora_int_id` - `int`, required. Id of the adapter, above zero: one id for each adapter.
     * `:lora_path` - `str`, default `""`. Folder of the adapter, on the worker's machine.
     * `:base_model_name` - `str | None`, default `nil`. Name of the model the adapter was made
       for.
@@ -28,9 +27,9 @@ defmodule Vllm.LoRARequest do
       one with the same lora_int_id already exists in the cache. This replaces the existing
       adapter in-place. If False (default), only loads if the adapter is not already loaded.
     * `:is_3d_lora_weight` - `bool`, default `false`. Whether this adapter's MoE weights are
-      stored in the 3D fused `gate_up_proj` / `down_proj` layout (one fused tensor per layer)
-      or the 2D per-expert split layout (separate `gate_proj` / `up_proj` / `down_proj`
-      tensors per expert). Only consulted when the engine is started with
+      stored in the 3D fused `gate_up_proj` / `down_proj` layout (one fused tensor per layer) or
+      the 2D per-expert split layout (separate `gate_proj` / `up_proj` / `down_proj` tensors per
+      expert). Only consulted when the engine is started with
       `enable_mixed_moe_lora_format=True`; otherwise it is ignored and the on-disk format is
       inferred from the base model.
   """

@@ -9,7 +9,7 @@ defmodule Vllm.PoolingOutput do
 
   ## Fields
 
-    * `:data` - `Tensor`, required. The extracted hidden states.
+    * `:data` - `Tensor`. The extracted hidden states.
   """
 
   @type t :: %__MODULE__{

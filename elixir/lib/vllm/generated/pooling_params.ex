@@ -10,31 +10,31 @@ defmodule Vllm.PoolingParams do
 
   ## Fields
 
-    * `:use_activation` - `bool | None`, default `nil`. Whether to apply activation function
-      to the pooler outputs. `None` uses the pooler's default, which is `True` in most cases.
-    * `:dimensions` - `int | None`, default `nil`. Reduce the dimensions of embeddings if
-      model support matryoshka representation.
-    * `:step_tag_id` - `int | None`, default `nil`. For step pooling: the token at which a
-      step ends.
-    * `:returned_token_ids` - `list[int] | None`, default `nil`. For step pooling: the token
-      ids whose scores are returned.
+    * `:use_activation` - `bool | None`, default `nil`. Whether to apply activation function to
+      the pooler outputs. `None` uses the pooler's default, which is `True` in most cases.
+    * `:dimensions` - `int | None`, default `nil`. Reduce the dimensions of embeddings if model
+      support matryoshka representation.
+    * `:step_tag_id` - `int | None`, default `nil`. For step pooling: the token at which a step
+      ends.
+    * `:returned_token_ids` - `list[int] | None`, default `nil`. For step pooling: the token ids
+      whose scores are returned.
     * `:task` - `PoolingTask | None`, default `nil`. What to compute. Without it a model pools
       every token by itself, so set it: `"embed"` for one vector, `"classify"` for class
       probabilities.
 
-      The choices: `Literal['embed', 'classify', 'token_embed', 'token_classify', 'plugin',
-      'embed&token_classify'] | None`.
+      The choices: `"embed"`, `"classify"`, `"token_embed"`, `"token_classify"`, `"plugin"`,
+      `"embed&token_classify"`.
 
     * `:requires_token_ids` - `bool`, default `false`. Internal: set by vLLM from the model's
       pooler.
-    * `:skip_reading_prefix_cache` - `bool | None`, default `nil`. Whether to compute the
-      prompt anew. `nil` lets vLLM decide.
+    * `:skip_reading_prefix_cache` - `bool | None`, default `nil`. Whether to compute the prompt
+      anew. `nil` lets vLLM decide.
     * `:late_interaction_params` - `LateInteractionParams | None`, default `nil`. For
       late-interaction scoring: which query this belongs to.
     * `:extra_kwargs` - `dict[str, Any] | None`, default `nil`. Arguments for a plug-in's
       pooler.
-    * `:output_kind` - `RequestOutputKind`, default `:FINAL_ONLY`. There is one output,
-      whatever this says.
+    * `:output_kind` - `RequestOutputKind`, default `:FINAL_ONLY`. There is one output, whatever
+      this says.
   """
 
   @type t :: %__MODULE__{

@@ -10,13 +10,13 @@ defmodule Vllm.PoolingRequestOutput do
 
   ## Fields
 
-    * `:request_id` - `str`, required. A unique identifier for the pooling request.
-    * `:outputs` - `PoolingOutput`, required. The pooling results for the given input.
-    * `:prompt_token_ids` - `list[int]`, required. A list of token IDs used in the prompt.
-    * `:num_cached_tokens` - `int`, required. The number of tokens with prefix cache hit.
-    * `:finished` - `bool`, required. A flag indicating whether the pooling is completed.
-    * `:error` - `RequestError | None`, default `nil`. Structured request-level error
-      information, if the request failed.
+    * `:request_id` - `str`. A unique identifier for the pooling request.
+    * `:outputs` - `PoolingOutput`. The pooling results for the given input.
+    * `:prompt_token_ids` - `list[int]`. A list of token IDs used in the prompt.
+    * `:num_cached_tokens` - `int`. The number of tokens with prefix cache hit.
+    * `:finished` - `bool`. A flag indicating whether the pooling is completed.
+    * `:error` - `RequestError | None`. Structured request-level error information, if the
+      request failed.
   """
 
   @type t :: %__MODULE__{

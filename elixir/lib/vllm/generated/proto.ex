@@ -5,20 +5,20 @@ defmodule Vllm.Proto.FailureKind do
   @moduledoc """
   FailureKind sorts failures by whose fault they are and what to do next.
 
-    * `:invalid` - INVALID: an argument is wrong; change it.
-    * `:not_found` - NOT_FOUND: no such method, adapter, or other thing that was named.
-    * `:unsupported` - UNSUPPORTED: this engine, platform or bridge cannot do that.
-    * `:conflict` - CONFLICT: not in this state; another call must come first.
-    * `:overloaded` - OVERLOADED: a limit is reached; try again later.
-    * `:timeout` - TIMEOUT: the deadline passed.
-    * `:cancelled` - CANCELLED: the client cancelled the call.
-    * `:engine_dead` - ENGINE_DEAD: the engine is gone; build a new one.
-    * `:engine_error` - ENGINE_ERROR: the engine failed this request and lives on.
-    * `:worker_down` - WORKER_DOWN: the worker is gone or unreachable.
-    * `:stale_ref` - STALE_REF: the reference is of an earlier worker, was released, or never existed.
-    * `:protocol` - PROTOCOL: the two sides do not understand each other.
-    * `:python` - PYTHON: any other Python exception.
-    * `:draining` - DRAINING: the worker is stopping and takes no new calls.
+    * `:invalid` - an argument is wrong; change it.
+    * `:not_found` - no such method, adapter, or other thing that was named.
+    * `:unsupported` - this engine, platform or bridge cannot do that.
+    * `:conflict` - not in this state; another call must come first.
+    * `:overloaded` - a limit is reached; try again later.
+    * `:timeout` - the deadline passed.
+    * `:cancelled` - the client cancelled the call.
+    * `:engine_dead` - the engine is gone; build a new one.
+    * `:engine_error` - the engine failed this request and lives on.
+    * `:worker_down` - the worker is gone or unreachable.
+    * `:stale_ref` - the reference is of an earlier worker, was released, or never existed.
+    * `:protocol` - the two sides do not understand each other.
+    * `:python` - any other Python exception.
+    * `:draining` - the worker is stopping and takes no new calls.
   """
 
   @typedoc "A member, or the number of one that this version does not know."
@@ -85,11 +85,13 @@ defmodule Vllm.Proto.ClientFrame do
   `hello` and nothing else. In later frames the lists are carried out in the
   order of their fields.
 
-    * `hello` - hello opens the session.
-    * `calls` - calls are started, each in a task of its own.
-    * `credits` - credits let streams send more items.
-    * `cancels` - cancels are the ids of calls that the client no longer wants. An id that has ended, or was never used, is ignored.
-    * `releases` - releases are the ids of references that the client lets go, once for each time the worker sent the reference. An unknown id is ignored.
+    * `hello` opens the session.
+    * `calls` are started, each in a task of its own.
+    * `credits` let streams send more items.
+    * `cancels` are the ids of calls that the client no longer wants. An id that has ended, or
+      was never used, is ignored.
+    * `releases` are the ids of references that the client lets go, once for each time the
+      worker sent the reference. An unknown id is ignored.
   """
 
   alias Vllm.Protobuf
@@ -203,10 +205,10 @@ defmodule Vllm.Proto.ServerFrame do
   ServerFrame is what the worker sends in a Session. The first frame holds
   `hello`, or `failure` when the session is refused.
 
-    * `hello` - hello answers the client's hello.
-    * `replies` - replies are in the order in which they became ready.
-    * `notices` - notices tell what happened to the worker or to an engine, unasked.
-    * `failure` - failure ends the session: nothing follows it.
+    * `hello` answers the client's hello.
+    * `replies` are in the order in which they became ready.
+    * `notices` tell what happened to the worker or to an engine, unasked.
+    * `failure` ends the session: nothing follows it.
   """
 
   alias Vllm.Protobuf
@@ -412,9 +414,9 @@ defmodule Vllm.Proto.ClientHello do
   @moduledoc """
   ClientHello introduces a client.
 
-    * `protocol_version` - protocol_version must equal the worker's.
-    * `client_version` - client_version is the client library's own version, for logs.
-    * `token` - token must equal the worker's token where the worker has one.
+    * `protocol_version` must equal the worker's.
+    * `client_version` is the client library's own version, for logs.
+    * `token` must equal the worker's token where the worker has one.
   """
 
   alias Vllm.Protobuf
@@ -482,10 +484,12 @@ defmodule Vllm.Proto.ServerHello do
   @moduledoc """
   ServerHello introduces the worker.
 
-    * `worker_version` - worker_version is the version of the python_worker package.
-    * `vllm_version` - vllm_version is the installed vLLM's, empty when none is installed. It is read from the package's metadata: vLLM may not be imported yet.
-    * `incarnation` - incarnation names this run of the worker: 32 hex digits. References carry it, so that none outlives the worker unnoticed.
-    * `pid` - pid is the worker's operating system process id.
+    * `worker_version` is the version of the python_worker package.
+    * `vllm_version` is the installed vLLM's, empty when none is installed. It is read from
+      the package's metadata: vLLM may not be imported yet.
+    * `incarnation` names this run of the worker: 32 hex digits. References carry it, so that
+      none outlives the worker unnoticed.
+    * `pid` is the worker's operating system process id.
   """
 
   alias Vllm.Protobuf
@@ -620,8 +624,9 @@ defmodule Vllm.Proto.StartCall do
   @moduledoc """
   StartCall starts a call in a Session.
 
-    * `id` - id is chosen by the client, above zero and never used again in the session.
-    * `credit` - credit is how many items the stream may send before it needs a Credit. A call that returns a value needs none.
+    * `id` is chosen by the client, above zero and never used again in the session.
+    * `credit` is how many items the stream may send before it needs a Credit. A call that
+      returns a value needs none.
   """
 
   alias Vllm.Protobuf
@@ -689,13 +694,15 @@ defmodule Vllm.Proto.CallRequest do
   @moduledoc """
   CallRequest names a method of an object and its arguments.
 
-    * `{:ref, _}` in `target` - ref is the id of a reference the worker sent.
-    * `{:class_name, _}` in `target` - class_name is that of a class the worker serves, for its class methods: "AsyncLLM" or "Worker".
-    * `incarnation` - incarnation is the one carried by the reference; empty for a class.
-    * `method` - method is the Python name of a public method or property.
-    * `args` - args is a value: an array of the positional arguments. Empty means none.
-    * `kwargs` - kwargs is a value: a map from parameter names. Empty means none.
-    * `timeout_ms` - timeout_ms ends the call with FAILURE_KIND_TIMEOUT after so many milliseconds, counted from its arrival. 0 means no limit.
+    * `{:ref, _}` in `target` is the id of a reference the worker sent.
+    * `{:class_name, _}` in `target` is that of a class the worker serves, for its class
+      methods: "AsyncLLM" or "Worker".
+    * `incarnation` is the one carried by the reference; empty for a class.
+    * `method` is the Python name of a public method or property.
+    * `args` is a value: an array of the positional arguments. Empty means none.
+    * `kwargs` is a value: a map from parameter names. Empty means none.
+    * `timeout_ms` ends the call with FAILURE_KIND_TIMEOUT after so many milliseconds, counted
+      from its arrival. 0 means no limit.
   """
 
   alias Vllm.Protobuf
@@ -812,12 +819,13 @@ defmodule Vllm.Proto.CallReply do
   call that streams gets `accepted`, `item` any number of times, and `end`.
   Either may get `failure` instead, which is the last reply.
 
-    * `call` - call is the id from StartCall; 0 outside of a Session.
-    * `{:value, _}` in `outcome` - value is what the method returned.
-    * `{:accepted, _}` in `outcome` - accepted: the engine has taken the request; items follow.
-    * `{:item, _}` in `outcome` - item is a value. Within one stream an item may be a patch of the item before it: see the codec's table.
-    * `{:end, _}` in `outcome` - end: the stream is complete.
-    * `{:failure, _}` in `outcome` - failure: the call has failed and is over.
+    * `call` is the id from StartCall; 0 outside of a Session.
+    * `{:value, _}` in `outcome` is what the method returned.
+    * `{:accepted, _}` in `outcome` - the engine has taken the request; items follow.
+    * `{:item, _}` in `outcome` is a value. Within one stream an item may be a patch of the
+      item before it: see the codec's table.
+    * `{:end, _}` in `outcome` - the stream is complete.
+    * `{:failure, _}` in `outcome` - the call has failed and is over.
   """
 
   alias Vllm.Protobuf
@@ -1065,8 +1073,8 @@ defmodule Vllm.Proto.Credit do
   @moduledoc """
   Credit allows a stream to send more items.
 
-    * `call` - call is the id of the call that streams.
-    * `items` - items is how many more it may send, on top of what is left.
+    * `call` is the id of the call that streams.
+    * `items` is how many more it may send, on top of what is left.
   """
 
   alias Vllm.Protobuf
@@ -1115,8 +1123,8 @@ defmodule Vllm.Proto.Notice do
   @moduledoc """
   Notice is an event of the worker that no call asked for.
 
-    * `{:draining, _}` in `event` - draining: the worker is stopping and refuses new calls.
-    * `{:engine_died, _}` in `event` - engine_died: an engine of this worker is dead.
+    * `{:draining, _}` in `event` - the worker is stopping and refuses new calls.
+    * `{:engine_died, _}` in `event` - an engine of this worker is dead.
   """
 
   alias Vllm.Protobuf
@@ -1183,7 +1191,7 @@ defmodule Vllm.Proto.Draining do
   @moduledoc """
   Draining says that the worker finishes what it has and then exits.
 
-    * `grace_ms` - grace_ms is how long calls in flight are given, in milliseconds.
+    * `grace_ms` is how long calls in flight are given, in milliseconds.
   """
 
   alias Vllm.Protobuf
@@ -1224,7 +1232,7 @@ defmodule Vllm.Proto.EngineDied do
   @moduledoc """
   EngineDied says that an engine is dead; each of its calls fails by itself.
 
-    * `ref` - ref is the id of the engine's reference.
+    * `ref` is the id of the engine's reference.
   """
 
   alias Vllm.Protobuf
@@ -1279,12 +1287,12 @@ defmodule Vllm.Proto.Failure do
   @moduledoc """
   Failure is an error as a value. The Elixir side shows it as %Vllm.Error{}.
 
-    * `message` - message says what was wrong with what, for a person.
-    * `type` - type is the qualified name of the Python exception; empty where the failure has none.
-    * `traceback` - traceback is Python's own, as text; empty where there is none.
-    * `cause` - cause is the exception behind this one (`__cause__`).
-    * `details` - details is a value: a map with string keys. Empty means none.
-    * `retryable` - retryable: the same call may succeed later, unchanged.
+    * `message` says what was wrong with what, for a person.
+    * `type` is the qualified name of the Python exception; empty where the failure has none.
+    * `traceback` is Python's own, as text; empty where there is none.
+    * `cause` is the exception behind this one (`__cause__`).
+    * `details` is a value: a map with string keys. Empty means none.
+    * `retryable` - the same call may succeed later, unchanged.
   """
 
   alias Vllm.Protobuf

@@ -9,9 +9,9 @@ defmodule Vllm.RequestError do
 
   ## Fields
 
-    * `:code` - `str`, required. What went wrong, as a short code.
-    * `:message` - `str`, required. What went wrong, for a person.
-    * `:retryable` - `bool`, default `false`. Whether the same request may succeed later.
+    * `:code` - `str`. What went wrong, as a short code.
+    * `:message` - `str`. What went wrong, for a person.
+    * `:retryable` - `bool`. Whether the same request may succeed later.
   """
 
   @type t :: %__MODULE__{

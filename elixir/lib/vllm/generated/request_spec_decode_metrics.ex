@@ -17,16 +17,16 @@ defmodule Vllm.RequestSpecDecodeMetrics do
 
   ## Fields
 
-    * `:num_spec_tokens` - `int`, required. Configured `num_speculative_tokens` (the max `k`);
-      also the histogram's upper bound.
-    * `:histogram` - `list[int]`, default `[]`. Dense counts indexed by accepted draft tokens
-      `j` (length `num_spec_tokens + 1`).
-    * `:num_draft_tokens` - `int`, default `0`. Total proposed draft tokens, after the
-      grammar-invalidated (`num_invalid_spec_tokens`) adjustment.
-    * `:per_step_accepted` - `list[int]`, default `[]`. Ordered accepted-draft count per
-      verify step (`detailed` only; empty otherwise).
-    * `:per_step_drafted` - `list[int]`, default `[]`. Ordered proposed-draft count per verify
-      step (`detailed` only; empty otherwise).
+    * `:num_spec_tokens` - `int`. Configured `num_speculative_tokens` (the max `k`); also the
+      histogram's upper bound.
+    * `:histogram` - `list[int]`. Dense counts indexed by accepted draft tokens `j` (length
+      `num_spec_tokens + 1`).
+    * `:num_draft_tokens` - `int`. Total proposed draft tokens, after the grammar-invalidated
+      (`num_invalid_spec_tokens`) adjustment.
+    * `:per_step_accepted` - `list[int]`. Ordered accepted-draft count per verify step
+      (`detailed` only; empty otherwise).
+    * `:per_step_drafted` - `list[int]`. Ordered proposed-draft count per verify step
+      (`detailed` only; empty otherwise).
   """
 
   @type t :: %__MODULE__{

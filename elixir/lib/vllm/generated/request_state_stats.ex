@@ -10,25 +10,21 @@ defmodule Vllm.RequestStateStats do
 
   ## Fields
 
-    * `:num_generation_tokens` - `int`, default `0`. Tokens generated so far.
-    * `:num_preemptions` - `int`, default `0`. How often the request had to make room for
-      others.
-    * `:arrival_time` - `float`, default `0.0`. When the request arrived, in seconds since
-      1970 (wall clock).
-    * `:queued_ts` - `float`, default `0.0`. When it was queued, in seconds of the engine's
+    * `:num_generation_tokens` - `int`. Tokens generated so far.
+    * `:num_preemptions` - `int`. How often the request had to make room for others.
+    * `:arrival_time` - `float`. When the request arrived, in seconds since 1970 (wall clock).
+    * `:queued_ts` - `float`. When it was queued, in seconds of the engine's monotonic clock.
+    * `:scheduled_ts` - `float`. When it was first scheduled, in seconds of the engine's
       monotonic clock.
-    * `:scheduled_ts` - `float`, default `0.0`. When it was first scheduled, in seconds of the
-      engine's monotonic clock.
-    * `:first_token_ts` - `float`, default `0.0`. When its first token was ready, in seconds
-      of the engine's monotonic clock.
-    * `:last_token_ts` - `float`, default `0.0`. When its latest token was ready, in seconds
-      of the engine's monotonic clock.
-    * `:first_token_latency` - `float`, default `0.0`. Seconds from arrival to the first
-      token.
-    * `:is_corrupted` - `bool`, default `false`. Whether the logits held NaN.
-    * `:is_watermarked` - `bool`, default `false`. Whether the engine's watermark was applied.
-    * `:is_watermark_skipped` - `bool`, default `false`. Whether a watermark was asked for and
-      could not be applied.
+    * `:first_token_ts` - `float`. When its first token was ready, in seconds of the engine's
+      monotonic clock.
+    * `:last_token_ts` - `float`. When its latest token was ready, in seconds of the engine's
+      monotonic clock.
+    * `:first_token_latency` - `float`. Seconds from arrival to the first token.
+    * `:is_corrupted` - `bool`. Whether the logits held NaN.
+    * `:is_watermarked` - `bool`. Whether the engine's watermark was applied.
+    * `:is_watermark_skipped` - `bool`. Whether a watermark was asked for and could not be
+      applied.
   """
 
   @type t :: %__MODULE__{

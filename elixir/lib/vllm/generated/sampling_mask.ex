@@ -12,8 +12,7 @@ defmodule Vllm.SamplingMask do
 
   ## Fields
 
-    * `:token_ids` - `list[list[int]]`, required. The token ids that survived, for each
-      generated token.
+    * `:token_ids` - `list[list[int]]`. The token ids that survived, for each generated token.
   """
 
   @type t :: %__MODULE__{

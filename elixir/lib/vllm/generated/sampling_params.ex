@@ -33,29 +33,29 @@ defmodule Vllm.SamplingParams do
       appear in the generated text so far. Values > 0 encourage the model to use new tokens,
       while values < 0 encourage the model to repeat tokens.
     * `:frequency_penalty` - `float`, default `0.0`. Penalizes new tokens based on their
-      frequency in the generated text so far. Values > 0 encourage the model to use new
-      tokens, while values < 0 encourage the model to repeat tokens.
-    * `:repetition_penalty` - `float`, default `1.0`. Penalizes new tokens based on whether
-      they appear in the prompt and the generated text so far. Values > 1 encourage the model
-      to use new tokens, while values < 1 encourage the model to repeat tokens.
+      frequency in the generated text so far. Values > 0 encourage the model to use new tokens,
+      while values < 0 encourage the model to repeat tokens.
+    * `:repetition_penalty` - `float`, default `1.0`. Penalizes new tokens based on whether they
+      appear in the prompt and the generated text so far. Values > 1 encourage the model to use
+      new tokens, while values < 1 encourage the model to repeat tokens.
     * `:temperature` - `float`, default `1.0`. Controls the randomness of the sampling. Lower
-      values make the model more deterministic, while higher values make the model more
-      random. Zero means greedy sampling.
+      values make the model more deterministic, while higher values make the model more random.
+      Zero means greedy sampling.
     * `:watermarking` - `bool | None`, default `nil`. Whether to apply the engine's configured
       watermark to this request. `None` defaults to enabled.
     * `:top_p` - `float`, default `1.0`. Controls the cumulative probability of the top tokens
       to consider. Must be in (0, 1]. Set to 1 to consider all tokens.
-    * `:top_k` - `int`, default `0`. Controls the number of top tokens to consider. Set to 0
-      (or -1) to consider all tokens.
+    * `:top_k` - `int`, default `0`. Controls the number of top tokens to consider. Set to 0 (or
+      -1) to consider all tokens.
     * `:min_p` - `float`, default `0.0`. Represents the minimum probability for a token to be
       considered, relative to the probability of the most likely token. Must be in [0, 1]. Set
       to 0 to disable this.
     * `:seed` - `int | None`, default `nil`. Random seed to use for the generation.
-    * `:stop` - `str | list[str] | None`, default `nil`. String(s) that stop the generation
-      when they are generated. The returned output will not contain the stop strings.
-    * `:stop_token_ids` - `list[int] | None`, default `nil`. Token IDs that stop the
-      generation when they are generated. The returned output will contain the stop tokens
-      unless the stop tokens are special tokens.
+    * `:stop` - `str | list[str] | None`, default `nil`. String(s) that stop the generation when
+      they are generated. The returned output will not contain the stop strings.
+    * `:stop_token_ids` - `list[int] | None`, default `nil`. Token IDs that stop the generation
+      when they are generated. The returned output will contain the stop tokens unless the stop
+      tokens are special tokens.
     * `:ignore_eos` - `bool`, default `false`. Whether to ignore the EOS token and continue
       generating tokens after the EOS token is generated.
     * `:max_tokens` - `int | None`, default `16`. Maximum number of tokens to generate per
@@ -65,10 +65,10 @@ defmodule Vllm.SamplingParams do
     * `:logprobs` - `int | None`, default `nil`. Number of log probabilities to return per
       output token. When set to `None`, no probability is returned. If set to a non-`None`
       value, the result includes the log probabilities of the specified number of most likely
-      tokens, as well as the chosen tokens. Note that the implementation follows the OpenAI
-      API: The API will always return the log probability of the sampled token, so there may
-      be up to `logprobs+1` elements in the response. When set to -1, return all `vocab_size`
-      log probabilities.
+      tokens, as well as the chosen tokens. Note that the implementation follows the OpenAI API:
+      The API will always return the log probability of the sampled token, so there may be up to
+      `logprobs+1` elements in the response. When set to -1, return all `vocab_size` log
+      probabilities.
     * `:prompt_logprobs` - `int | None`, default `nil`. Number of log probabilities to return
       per prompt token. When set to -1, return all `vocab_size` log probabilities.
     * `:prompt_logprob_token_ids` - `ndarray | None`, default `nil`. Token IDs to score per
@@ -78,14 +78,14 @@ defmodule Vllm.SamplingParams do
     * `:prompt_logprob_start` - `int | None`, default `nil`. First causal prompt row to score;
       defaults to the first row.
     * `:logprob_token_ids` - `list[int] | None`, default `nil`. Specific token IDs to return
-      logprobs for. More efficient than logprobs=-1 when you only need logprobs for a small
-      set of tokens. When set, logprobs for exactly these token IDs will be returned, in
-      addition to the sampled token. This is useful for scoring tasks where you want to
-      compare probabilities of specific label tokens.
+      logprobs for. More efficient than logprobs=-1 when you only need logprobs for a small set
+      of tokens. When set, logprobs for exactly these token IDs will be returned, in addition to
+      the sampled token. This is useful for scoring tasks where you want to compare
+      probabilities of specific label tokens.
     * `:flat_logprobs` - `bool`, default `false`. Whether to return logprobs in flatten format
-      (i.e. FlatLogprob) for better performance. NOTE: GC costs of FlatLogprobs is
-      significantly smaller than list[dict[int, Logprob]]. After enabled, PromptLogprobs and
-      SampleLogprobs would populated as FlatLogprobs.
+      (i.e. FlatLogprob) for better performance. NOTE: GC costs of FlatLogprobs is significantly
+      smaller than list[dict[int, Logprob]]. After enabled, PromptLogprobs and SampleLogprobs
+      would populated as FlatLogprobs.
     * `:detokenize` - `bool`, default `true`. Whether to detokenize the output.
     * `:skip_special_tokens` - `bool`, default `true`. Whether to skip special tokens in the
       output.
@@ -98,13 +98,12 @@ defmodule Vllm.SamplingParams do
       output at the end (`:FINAL_ONLY`).
     * `:stream_interval` - `int | None`, default `nil`. Number of newly generated tokens to
       batch into each streamed `RequestOutput`. Raises the interval above the engine-level
-      `--stream-interval`. Values below engine setting are clamped up to it. The first and
-      final outputs are always emitted immediately.
-    * `:skip_clone` - `bool`, default `false`. Internal flag indicating that this
-      SamplingParams instance is safe to reuse without cloning. When True, clone() will return
-      self without performing a deep copy. This should only be set when the params object is
-      guaranteed to be dedicated to a single request and won't be modified in ways that would
-      affect other uses.
+      `--stream-interval`. Values below engine setting are clamped up to it. The first and final
+      outputs are always emitted immediately.
+    * `:skip_clone` - `bool`, default `false`. Internal flag indicating that this SamplingParams
+      instance is safe to reuse without cloning. When True, clone() will return self without
+      performing a deep copy. This should only be set when the params object is guaranteed to be
+      dedicated to a single request and won't be modified in ways that would affect other uses.
     * `:output_text_buffer_length` - `int`, default `0`. Internal: set by vLLM from `stop`.
     * `:structured_outputs` - `StructuredOutputsParams | None`, default `nil`. Parameters for
       configuring structured outputs.
@@ -118,25 +117,25 @@ defmodule Vllm.SamplingParams do
     * `:bad_words` - `list[str] | None`, default `nil`. Words that are not allowed to be
       generated. More precisely, only the last token of a corresponding token sequence is not
       allowed when the next generated token can complete the sequence.
-    * `:skip_reading_prefix_cache` - `bool | None`, default `nil`. Whether to compute the
-      prompt anew instead of reading it from the prefix cache. `nil` lets vLLM decide.
+    * `:skip_reading_prefix_cache` - `bool | None`, default `nil`. Whether to compute the prompt
+      anew instead of reading it from the prefix cache. `nil` lets vLLM decide.
     * `:thinking_token_budget` - `int | None`, default `nil`. Maximum number of tokens allowed
       for thinking operations.
     * `:repetition_detection` - `RepetitionDetectionParams | None`, default `nil`. Parameters
-      for detecting repetitive N-gram patterns in output tokens. If such repetition is
-      detected, generation will be ended early. LLMs can sometimes generate repetitive,
-      unhelpful token patterns, stopping only when they hit the maximum output length (e.g.
-      'abcdabcdabcd...' or '\\emoji \\emoji \\emoji ...'). This feature can detect such behavior
-      and terminate early, saving time and tokens.
-    * `:routed_experts_prompt_start` - `int`, default `0`. When enable_return_routed_experts
-      is active, skip the first routed_experts_prompt_start prompt tokens from the returned
-      routing data. In multi-turn agent scenarios, set this to the length of the
-      already-returned prefix to avoid duplicating routing for prompt tokens covered by
-      earlier turns. Default 0 returns routing for all prompt tokens.
+      for detecting repetitive N-gram patterns in output tokens. If such repetition is detected,
+      generation will be ended early. LLMs can sometimes generate repetitive, unhelpful token
+      patterns, stopping only when they hit the maximum output length (e.g. 'abcdabcdabcd...' or
+      '\\emoji \\emoji \\emoji ...'). This feature can detect such behavior and terminate early,
+      saving time and tokens.
+    * `:routed_experts_prompt_start` - `int`, default `0`. When enable_return_routed_experts is
+      active, skip the first routed_experts_prompt_start prompt tokens from the returned routing
+      data. In multi-turn agent scenarios, set this to the length of the already-returned prefix
+      to avoid duplicating routing for prompt tokens covered by earlier turns. Default 0 returns
+      routing for all prompt tokens.
     * `:trace_decode_token_ids` - `list[int] | None`, default `nil`. If provided, forces the
       engine to emit this predetermined sequence of token IDs during decoding instead of
-      sampling randomly. Real logprobs are still computed. Conflict checking is performed at
-      the engine level.
+      sampling randomly. Real logprobs are still computed. Conflict checking is performed at the
+      engine level.
   """
 
   @type t :: %__MODULE__{

@@ -9,7 +9,7 @@ defmodule Vllm.ScoringOutput do
 
   ## Fields
 
-    * `:score` - `float`, required. The similarity score, which is a scalar value.
+    * `:score` - `float`. The similarity score, which is a scalar value.
   """
 
   @type t :: %__MODULE__{

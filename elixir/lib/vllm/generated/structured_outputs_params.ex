@@ -22,8 +22,7 @@ defmodule Vllm.StructuredOutputsParams do
       matches.
     * `:choice` - `list[str] | None`, default `nil`. The strings from which the output is
       chosen.
-    * `:grammar` - `str | None`, default `nil`. A context-free grammar, in EBNF or Lark
-      syntax.
+    * `:grammar` - `str | None`, default `nil`. A context-free grammar, in EBNF or Lark syntax.
     * `:json_object` - `bool | None`, default `nil`. Any JSON object will do.
     * `:disable_any_whitespace` - `bool`, default `false`. Whether JSON is written without
       optional whitespace.

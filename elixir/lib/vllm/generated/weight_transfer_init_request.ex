@@ -11,8 +11,8 @@ defmodule Vllm.WeightTransferInitRequest do
 
   ## Fields
 
-    * `:init_info` - `dict[str, Any]`, default `%{}`. What the backend of the transfer needs
-      to start.
+    * `:init_info` - `dict[str, Any]`, default `%{}`. What the backend of the transfer needs to
+      start.
   """
 
   @type t :: %__MODULE__{

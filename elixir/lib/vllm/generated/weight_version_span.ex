@@ -10,9 +10,9 @@ defmodule Vllm.WeightVersionSpan do
 
   ## Fields
 
-    * `:version` - `str`, required. Label of the weights.
-    * `:start` - `int`, required. Index of the first token.
-    * `:end` - `int`, required. Index after the last token.
+    * `:version` - `str`. Label of the weights.
+    * `:start` - `int`. Index of the first token.
+    * `:end` - `int`. Index after the last token.
   """
 
   @type t :: %__MODULE__{
