@@ -67,11 +67,11 @@ format: setup ## rewrite all sources in the project's style
 
 gen: setup ## make the generated code anew from the protocol and the installed vLLM
 	$(call announce,generate)
-	@$(PYTHON) -m python_worker.generate
+	@$(PYTHON) -m python_worker.gen
 
 gen-check: setup ## compare the generated code with a fresh run
 	$(call announce,generated code)
-	@$(PYTHON) -m python_worker.generate --check
+	@$(PYTHON) -m python_worker.gen --check
 
 # Lane by lane, from the quickest to the one with real engines: the first failure comes early.
 test-python: setup ## run the Python tests

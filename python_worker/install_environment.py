@@ -138,6 +138,7 @@ def make(wanted: Wanted, *, progress: Progress) -> None:
             _pip_install(wanted, wanted.runtime, log, progress)
             _remove_broken_companions(wanted, log, progress)
             _write_marker(wanted, {"extra": wanted.extra, "runtime": sorted(wanted.runtime)})
+            _mention_others(wanted, progress)
         if wanted.dev and "dev" in missing:
             _pip_install(wanted, wanted.dev, log, progress)
             _write_marker(wanted, {**_read_marker(wanted), "dev": sorted(wanted.dev)})
@@ -246,6 +247,13 @@ def _remove_broken_companions(wanted: Wanted, log: Path, progress: Progress) -> 
             progress=progress,
             advice="run set-up again",
         )
+
+
+def _mention_others(wanted: Wanted, progress: Progress) -> None:
+    """Names what may be deleted; not done here, for another clone may be running on it."""
+    others = [path.parent for path in wanted.cache.glob(f"venv-*/{COMPLETE}")]
+    for path in sorted(set(others) - {wanted.path}):
+        progress.note(f"{path} has other requirements; delete it if no clone uses it (3.5 GB)")
 
 
 @contextlib.contextmanager

@@ -36,7 +36,6 @@ class Progress:
         self._step = step
         self._started = time.monotonic()
         self._printed_at = 0.0
-        self._printed = ""
         self._text = ""
         self._on_terminal = sys.stderr.isatty()
 
@@ -57,14 +56,18 @@ class Progress:
         if quiet >= (1.0 if self._on_terminal else QUIET_SECONDS):
             self._print()
 
+    def note(self, text: str) -> None:
+        """Prints a line that stays."""
+        erase = "\r\033[K" if self._on_terminal else ""
+        print(f"{erase}{self._step}: {text}", file=sys.stderr, flush=True)
+
     def finish(self, text: str) -> None:
         """Replaces the line by the step's result."""
-        erase = "\r\033[K" if self._on_terminal and self._printed else ""
-        print(f"{erase}{self._step}: {text} ({self.seconds:.1f} s)", file=sys.stderr, flush=True)
+        self.note(f"{text} ({self.seconds:.1f} s)")
 
     def _print(self) -> None:
         line = f"{self._step}: {self._text} … {self.seconds:.0f} s"
-        self._printed, self._printed_at = line, time.monotonic()
+        self._printed_at = time.monotonic()
         if self._on_terminal:
             line = f"\r\033[K{line[: _terminal_columns() - 1]}"
         print(line, end="" if self._on_terminal else "\n", file=sys.stderr, flush=True)

@@ -1,0 +1,71 @@
+defmodule Mix.Tasks.Vllm.Setup do
+  @shortdoc "Makes or updates the Python environment with vLLM"
+
+  @moduledoc """
+  Makes the Python environment that the worker runs in, or says that it is there.
+
+      mix vllm.setup [--cpu | --cuda] [--python PATH]
+
+  The environment is made in `~/.cache/vllm_bridge` (3.5 GB for CPU) and shared by all
+  applications with the same requirements. Doing it again is quick. Without an option, the machine
+  is looked at: an NVIDIA driver with a device means CUDA.
+
+    * `--cpu`, `--cuda` - which build of vLLM
+    * `--python` - the interpreter to make the environment with, 3.11 to 3.13; the first suitable
+      one in the `PATH` if not given
+
+  `mix vllm.doctor` checks the result.
+  """
+
+  use Mix.Task
+
+  alias Vllm.Environment
+
+  @requirements ["app.config"]
+
+  # The installer itself looks for another version if the one it is started with does not suit.
+  @interpreters ~w(python3 python3.11 python3.12 python3.13)
+
+  @impl true
+  def run(arguments) do
+    {options, []} =
+      OptionParser.parse!(arguments, strict: [cpu: :boolean, cuda: :boolean, python: :string])
+
+    python = interpreter(options[:python])
+
+    case Environment.worker_dir() do
+      {:ok, folder} -> install(python, folder, extra(options))
+      {:error, error} -> Mix.raise(Exception.message(error))
+    end
+  end
+
+  defp install(python, folder, extra) do
+    {_output, status} =
+      System.cmd(python, ["-m", "python_worker.install", "python", "--extra", extra],
+        cd: folder,
+        into: IO.stream(),
+        stderr_to_stdout: true
+      )
+
+    # The installer has said what failed and what to do.
+    unless status == 0, do: exit({:shutdown, 1})
+  end
+
+  defp extra(options) do
+    case {options[:cpu], options[:cuda]} do
+      {true, true} -> Mix.raise("--cpu and --cuda exclude each other")
+      {true, _cuda} -> "cpu"
+      {_cpu, true} -> "cuda"
+      _neither -> "auto"
+    end
+  end
+
+  defp interpreter(nil) do
+    Enum.find_value(@interpreters, &System.find_executable/1) ||
+      Mix.raise("there is no python3 in the PATH; install Python 3.11, 3.12 or 3.13")
+  end
+
+  defp interpreter(path) do
+    System.find_executable(path) || Mix.raise("#{path} is not an executable file")
+  end
+end
