@@ -1,0 +1,102 @@
+defmodule Vllm do
+  @readme Path.expand("../../README.md", __DIR__)
+
+  # The part of the README between its markers is this documentation, so they cannot drift apart.
+  readme =
+    with {:ok, text} <- File.read(@readme),
+         [_, documentation, _] <- String.split(text, "<!-- MDOC !-->") do
+      documentation
+    else
+      _missing -> "vLLM's `AsyncLLM` from Elixir."
+    end
+
+  if File.exists?(@readme), do: @external_resource(@readme)
+
+  @moduledoc """
+  #{readme}
+
+  ## Options of an instance
+
+  #{Vllm.Instance.options_docs()}
+  """
+
+  alias Vllm.{Application, Call, Connection, Error, Instance, Ref, Refs}
+
+  @typedoc "An instance: the name it was started with, on this node or another."
+  @type instance :: atom() | {atom(), node()}
+
+  @doc """
+  A child for a supervision tree: a Python worker and the connection to it.
+
+      children = [
+        {Vllm, name: MyApp.Vllm}
+      ]
+
+  See the options above.
+  """
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
+  def child_spec(options) do
+    %{
+      id: Keyword.get(options, :name, __MODULE__),
+      start: {__MODULE__, :start_link, [options]},
+      type: :supervisor
+    }
+  end
+
+  @doc """
+  Starts an instance. Returns when its worker serves, or with a `Vllm.Error` that says why it does
+  not and shows the worker's last lines.
+  """
+  @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
+  defdelegate start_link(options), to: Instance
+
+  @doc """
+  Calls any public method, or reads any public property, of the object behind a reference.
+
+  The modules named after vLLM's classes have a documented function for every method; this is for
+  the objects that have no module.
+
+      {:ok, tokenizer} = Vllm.AsyncLLM.get_tokenizer(engine)
+      {:ok, ids} = Vllm.call(tokenizer, "encode", ["Hello"], add_special_tokens: false)
+
+  What Python calls positional is the list, what it calls by name the keyword list; `rpc:` holds
+  the options of the bridge, see `Vllm.Call`.
+  """
+  @spec call(Ref.t(), String.t() | atom(), [term()] | keyword(), keyword()) ::
+          {:ok, term()} | {:error, Error.t()}
+  def call(ref, method, args \\ [], opts \\ []) do
+    Call.invoke(ref, to_string(method), [], args, opts)
+  end
+
+  @doc """
+  What a worker says of itself, and how many calls this client has in flight.
+
+  Without an argument, of the default instance.
+  """
+  @spec status(instance()) :: {:ok, map()} | {:error, Error.t()}
+  def status(instance \\ Vllm.Default) do
+    with {:ok, status} <- Call.invoke_class("Worker", "status", 0, [instance]),
+         {:ok, client} <- Connection.info(located(instance)) do
+      {:ok, Map.put(status, "client", client)}
+    end
+  end
+
+  @doc """
+  Lets a reference go, for the calling process. The object is freed in the worker when no other
+  process owns the reference. Letting it go twice is harmless; using it afterwards returns an error
+  of the kind `:stale_ref`.
+  """
+  @spec release(Ref.t()) :: :ok
+  defdelegate release(ref), to: Refs
+
+  @doc "Makes `owner` another owner of a reference: the object lives until all of them are gone."
+  @spec share(Ref.t(), pid()) :: :ok
+  def share(%Ref{} = ref, owner \\ self()) when is_pid(owner), do: Refs.share(ref, owner)
+
+  @doc false
+  @spec default_instance() :: {:ok, {atom(), node()}} | {:error, Error.t()}
+  defdelegate default_instance, to: Application
+
+  defp located({_name, _node} = instance), do: instance
+  defp located(name), do: {name, node()}
+end

@@ -1,0 +1,259 @@
+defmodule Vllm.Call do
+  @rpc [
+    {:timeout, :timeout, nil,
+     "milliseconds from sending the request to its end; then the call is aborted in the worker " <>
+       "and returns `:timeout`. For a stream its end is the last item. Without it, a call has " <>
+       "60 s; building an engine and streams have no limit."},
+    {:window, :pos_integer, 64,
+     "how many items of a stream the worker may be ahead of its consumer."},
+    {:stream_to, :pid, nil,
+     "a process to send the items to, see `Vllm.Stream`. The call then returns " <>
+       "`{:ok, stream}` with a stream that only tags the messages and can be cancelled."},
+    {:link, :boolean, false,
+     "for functions that build an engine: shut it down when the calling process ends."}
+  ]
+
+  @moduledoc """
+  The funnel: every function of every generated module is one call of this one.
+
+  It runs in the process that calls. Arguments are encoded and the result is decoded here, so
+  that the connection process only moves bytes.
+
+  ## Arguments
+
+  Names and order are Python's. What Python requires is positional here too; what it does not may
+  follow as a list, or by name, or both. These are the same call:
+
+      Vllm.call(engine, "sleep", [2])
+      Vllm.call(engine, "sleep", [], level: 2)
+      Vllm.call(engine, "sleep", level: 2)
+
+  ## Options of the bridge
+
+  They live under one key that no Python parameter has, `rpc: [timeout: 5_000]`:
+
+  #{Vllm.Options.docs(@rpc)}
+  `:__runtime__` is accepted in place of `:rpc`.
+  """
+
+  alias Vllm.{Codec, Connection, Error, Options, Ref, Refs, Stream, Telemetry}
+  alias Vllm.Proto.CallRequest
+
+  @keys [:rpc, :__runtime__]
+  @timeout 60_000
+
+  # Their time is that of the request, which may be an hour; a deadline is the caller's to set.
+  @streams ["generate", "encode"]
+
+  {:ok, defaults} = Options.validate(@rpc, [], "rpc")
+  @defaults defaults
+
+  @type result(value) :: {:ok, value} | {:error, Error.t()}
+  @type args_or_opts :: [term()] | keyword()
+
+  @doc """
+  Calls a method of the object behind a reference.
+
+  `positional` are the arguments that the method requires; `args_or_opts` is a list of further
+  positional arguments or a keyword list; `opts` is a keyword list.
+  """
+  @spec invoke(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
+  def invoke(ref, method, positional \\ [], args_or_opts \\ [], opts \\ [])
+
+  def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) when is_binary(method) do
+    timeout = if method in @streams, do: :infinity, else: @timeout
+
+    Telemetry.span(metadata(ref.instance, ref.type, method), fn ->
+      with {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, opts) do
+        request = %CallRequest{
+          target: {:ref, ref.id},
+          incarnation: ref.incarnation,
+          method: method
+        }
+
+        run(ref.instance, ref.type, request, args, kwargs, with_timeout(rpc, timeout))
+      end
+    end)
+  end
+
+  def invoke(other, method, _positional, _args_or_opts, _opts) do
+    invalid("#{method} is a method of an object: expected a Vllm.Ref, got: #{inspect(other)}")
+  end
+
+  @doc """
+  Calls a method of a class that the worker serves, such as `AsyncLLM.from_engine_args`.
+
+  `arguments` are those of the Elixir function as they came. They may begin with the place to run
+  it: the name of an instance, or any reference of its worker. Without one it is the default
+  instance, which is started if need be. `required` of them are positional, then follow
+  `args_or_opts` and `opts`.
+  """
+  @spec invoke_class(String.t(), String.t(), non_neg_integer(), [term()]) :: result(term())
+  def invoke_class(class, method, required, arguments) do
+    Telemetry.span(metadata(nil, class, method), fn ->
+      with {:ok, instance, arguments} <- place(arguments),
+           {:ok, positional, [args_or_opts, opts]} <- split_required(method, arguments, required),
+           {positional, hoisted} = hoist(positional),
+           {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, hoisted ++ opts) do
+        request = %CallRequest{target: {:class, class}, method: method}
+        rpc = with_timeout(rpc, :infinity)
+        result = run(instance, class, request, args, kwargs, rpc)
+
+        with {:ok, %Ref{} = ref} when rpc.link <- result, do: Refs.link(ref, self())
+        result
+      end
+    end)
+  end
+
+  ## Arguments
+
+  defp place([%Ref{instance: instance} | arguments]), do: {:ok, instance, arguments}
+
+  defp place([name | arguments]) when is_atom(name) and name not in [nil, true, false],
+    do: {:ok, {name, node()}, arguments}
+
+  defp place([{name, node} | arguments]) when is_atom(name) and is_atom(node),
+    do: {:ok, {name, node}, arguments}
+
+  defp place(arguments) do
+    with {:ok, instance} <- Vllm.Application.default_instance(), do: {:ok, instance, arguments}
+  end
+
+  defp split_required(method, arguments, required) do
+    case Enum.split(arguments, required) do
+      {positional, []} when length(positional) == required -> {:ok, positional, [[], []]}
+      {positional, [args_or_opts]} -> {:ok, positional, [args_or_opts, []]}
+      {positional, [args, opts]} when is_list(opts) -> {:ok, positional, [args, opts]}
+      _otherwise -> invalid("#{method} was called with arguments that do not fit its signature")
+    end
+  end
+
+  # In `from_engine_args(model: "…", rpc: [timeout: 1000])` Elixir's syntax puts everything into
+  # one keyword list.
+  defp hoist([[{key, _} | _] = first | positional]) when is_atom(key) do
+    {rpc, first} = Enum.split_with(first, &match?({key, _} when key in @keys, &1))
+    {[first | positional], rpc}
+  end
+
+  defp hoist(positional), do: {positional, []}
+
+  @doc false
+  # `sleep(e)`, `sleep(e, [2])`, `sleep(e, level: 2)` and `sleep(e, [2], [])` become one form.
+  @spec normalize([term()], term(), term()) ::
+          {:ok, [term()], keyword(), map()} | {:error, Error.t()}
+  def normalize(positional, args_or_opts, opts) do
+    with {:ok, args, named} <- split(args_or_opts),
+         {:ok, more_args, more_named} <- split(opts),
+         {:ok, named, rpc} <- take_rpc(named ++ more_named),
+         :ok <- check_unique(named) do
+      {:ok, positional ++ args ++ more_args, named, rpc}
+    end
+  end
+
+  defp split([]), do: {:ok, [], []}
+
+  defp split(list) when is_list(list) do
+    if Keyword.keyword?(list), do: {:ok, [], list}, else: {:ok, list, []}
+  end
+
+  defp split(other) do
+    invalid(
+      "further positional arguments are given as a list and named ones as a keyword list, " <>
+        "got: #{inspect(other)}"
+    )
+  end
+
+  defp take_rpc(named) do
+    case Keyword.split(named, @keys) do
+      {[], named} ->
+        {:ok, named, @defaults}
+
+      {rpc, named} ->
+        options = rpc |> Keyword.values() |> Enum.flat_map(&List.wrap/1)
+        with {:ok, rpc} <- Options.validate(@rpc, options, "rpc"), do: {:ok, named, rpc}
+    end
+  end
+
+  defp check_unique(named) do
+    keys = Keyword.keys(named)
+
+    case keys -- Enum.uniq(keys) do
+      [] -> :ok
+      [key | _] -> invalid("the argument #{key} is given twice", %{"parameter" => "#{key}"})
+    end
+  end
+
+  defp with_timeout(%{timeout: nil} = rpc, default), do: %{rpc | timeout: default}
+  defp with_timeout(rpc, _default), do: rpc
+
+  ## The call
+
+  defp run(instance, class, request, args, kwargs, rpc) do
+    with {:ok, args} <- encode(args),
+         {:ok, kwargs} <- encode_named(kwargs) do
+      request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
+      deadline = deadline(rpc.timeout)
+
+      case Connection.call(instance, request, rpc.timeout, rpc.window) do
+        {:value, payload} ->
+          decode(payload, instance)
+
+        {:stream, stream} ->
+          open_stream(stream, instance, class, request.method, deadline, rpc)
+
+        {:failure, failure} ->
+          {:error, Error.from_proto(failure)}
+
+        {:error, error} ->
+          {:error, error}
+
+        _other ->
+          {:error, Error.new(:protocol, "the worker answered with something that is no reply")}
+      end
+    end
+  end
+
+  defp open_stream(stream, instance, class, method, deadline, rpc) do
+    stream = %Stream{
+      source: stream,
+      instance: instance,
+      class: class,
+      method: method,
+      window: rpc.window,
+      deadline: deadline
+    }
+
+    if rpc.stream_to, do: Stream.forward_to(stream, rpc.stream_to), else: {:ok, stream}
+  end
+
+  defp encode([]), do: {:ok, ""}
+
+  defp encode(term) do
+    with {:ok, iodata} <- Codec.encode(term, "arguments"), do: {:ok, IO.iodata_to_binary(iodata)}
+  end
+
+  defp encode_named([]), do: {:ok, ""}
+  defp encode_named(named), do: named |> Map.new(fn {k, v} -> {to_string(k), v} end) |> encode()
+
+  defp decode(payload, instance) do
+    with {:ok, value} <- Codec.decode(payload, instance) do
+      Refs.track(instance, value, self())
+      {:ok, value}
+    end
+  end
+
+  # 0 means none on the wire.
+  defp timeout_ms(:infinity), do: 0
+  defp timeout_ms(timeout), do: max(timeout, 1)
+
+  # Only this node's clock can tell when it has passed.
+  defp deadline(:infinity), do: :infinity
+  defp deadline(timeout), do: {node(), System.monotonic_time(:millisecond) + timeout}
+
+  defp metadata({name, _node}, class, method), do: metadata(name, class, method)
+  defp metadata(name, class, method), do: %{instance: name, class: class, method: method}
+
+  defp invalid(message, details \\ %{}) do
+    {:error, Error.new(:invalid, message, details: details)}
+  end
+end

@@ -1,0 +1,515 @@
+defmodule Vllm.Connection do
+  @moduledoc false
+  # The process that owns the socket to a worker and the one gRPC call on it, `Session`, through
+  # which everything goes.
+  #
+  # It moves frames and knows which process waits for which call. It never looks into a payload:
+  # arguments are encoded and values are decoded by the processes that call, so a large value costs
+  # nobody else time. Both directions are gathered: every request that is in the mailbox leaves in
+  # one frame, and one frame brings every reply of one turn of the worker's event loop.
+  #
+  # All messages to this process are sent by the functions of this module. They work from any
+  # connected node: an instance is `{name, node}`, a stream is known by this process's pid.
+  #
+  # When the session ends, for whatever reason, every call that waits is answered with the reason
+  # and the process stops. The supervisor then replaces worker, connection and reference tracker
+  # together; there is no reconnecting, because what the old worker knew is gone.
+
+  use GenServer
+
+  require Logger
+
+  alias Vllm.{Error, Refs, Routes, Session, Socket, Worker}
+  alias Vllm.Proto.{CallReply, CallRequest, ClientFrame, Credit, Failure, Notice, ServerFrame}
+  alias Vllm.Proto.StartCall
+
+  # Connecting and the two hellos take a millisecond. A worker that has said it is ready and then
+  # does not answer will not answer later either.
+  @handshake_timeout 10_000
+
+  # The worker ends a call at its deadline. Only if it does not, the caller stops waiting by
+  # itself, this much later.
+  @patience 500
+
+  # A frame leaves when the mailbox is empty, or earlier when this much has gathered: a caller
+  # should not wait because others keep calling.
+  @max_gathered 128
+  @max_gathered_bytes 64 * 1024
+
+  # Socket messages until the socket has to be asked for more. Bounds what lies in the mailbox
+  # unread, at a system call less per message than active: :once.
+  @active 64
+
+  @typedoc "An instance, as it is known on every node."
+  @type instance :: {name :: atom(), node()}
+
+  @typedoc "A stream: the connection that serves it and its number there."
+  @type stream :: {pid(), Routes.id()}
+
+  @type reply ::
+          {:value, binary()} | {:stream, stream()} | {:failure, Failure.t()} | {:error, Error.t()}
+
+  defmodule Subscription do
+    @moduledoc false
+    # A consumer's side of a stream. `taken` counts the items since credit was last given.
+    @enforce_keys [:alias, :connection, :id, :half, :deadline, :instance]
+    defstruct [:alias, :connection, :id, :half, :deadline, :instance, taken: 0]
+  end
+
+  defstruct [
+    :instance,
+    :socket,
+    :session,
+    # what the worker said of itself
+    :hello,
+    routes: %Routes{},
+    next_id: 1,
+    # what the next frame will carry, newest first; how many entries, and how large
+    frame: %ClientFrame{},
+    count: 0,
+    bytes: 0
+  ]
+
+  ## For the instance
+
+  @doc """
+  Options: `:instance`, the name; `:address`, `"unix:PATH"` or `"tcp:HOST:PORT"`, or
+  `{:worker, server}` to ask a `Vllm.Worker`; `:token`.
+  """
+  @spec start_link(keyword()) :: GenServer.on_start()
+  def start_link(options) do
+    name = Keyword.fetch!(options, :instance)
+    GenServer.start_link(__MODULE__, options, name: process_name(name))
+  end
+
+  @doc "What the worker said of itself, and how many calls are in flight."
+  @spec info(instance()) :: {:ok, map()} | {:error, Error.t()}
+  def info({name, node} = instance) do
+    {:ok, GenServer.call({process_name(name), node}, :info)}
+  catch
+    :exit, _reason -> {:error, down(instance, :noproc)}
+  end
+
+  ## For callers
+
+  @doc """
+  Sends a request and waits for its first reply. `window` is how many items a stream may be ahead
+  of its consumer.
+  """
+  @spec call(instance(), CallRequest.t(), timeout(), pos_integer()) :: reply()
+  def call({name, node} = instance, %CallRequest{} = request, timeout, window) do
+    server = {process_name(name), node}
+    alias_ref = :erlang.monitor(:process, server, alias: :reply_demonitor)
+    send(server, {:call, alias_ref, self(), request, window})
+
+    receive do
+      {^alias_ref, reply} -> reply
+      {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, down(instance, reason)}
+    after
+      patience(timeout) -> give_up(server, alias_ref, timeout)
+    end
+  end
+
+  defp give_up(server, alias_ref, timeout) do
+    Process.demonitor(alias_ref, [:flush])
+    send(server, {:cancel, alias_ref})
+
+    receive do
+      {^alias_ref, reply} -> reply
+    after
+      0 -> {:error, overdue(timeout)}
+    end
+  end
+
+  @doc """
+  Makes the calling process the one consumer of a stream. The death of the calling process, or of
+  one in `watch`, cancels the stream from now on.
+  """
+  @spec attach(stream(), instance(), pos_integer(), integer() | :infinity, [pid()]) ::
+          %Subscription{}
+  def attach({connection, id}, instance, window, deadline, watch) do
+    alias_ref = :erlang.monitor(:process, connection, alias: :demonitor)
+    send(connection, {:attach, id, alias_ref, [self() | watch]})
+
+    %Subscription{
+      alias: alias_ref,
+      connection: connection,
+      id: id,
+      half: max(div(window, 2), 1),
+      deadline: deadline,
+      instance: instance
+    }
+  end
+
+  @doc "Waits for the next item of a stream."
+  @spec next(%Subscription{}) ::
+          {:item, binary(), %Subscription{}} | :done | {:error, Error.t()}
+  def next(%Subscription{alias: alias_ref} = subscription) do
+    receive do
+      {^alias_ref, {:item, payload}} ->
+        {:item, payload, replenish(subscription)}
+
+      {^alias_ref, last} ->
+        Process.demonitor(alias_ref, [:flush])
+        last(last)
+
+      {:DOWN, ^alias_ref, :process, _pid, reason} ->
+        {:error, down(subscription.instance, reason)}
+    after
+      remaining(subscription.deadline) ->
+        close(subscription)
+        {:error, Error.new(:timeout, "the stream did not end within its deadline")}
+    end
+  end
+
+  defp last({:end, _}), do: :done
+  defp last({:failure, failure}), do: {:error, Error.from_proto(failure)}
+  defp last({:error, error}), do: {:error, error}
+  defp last(_other), do: {:error, Error.new(:protocol, "the worker broke the order of a stream")}
+
+  # In halves, so that a stream whose consumer keeps up never waits for credit.
+  defp replenish(%{taken: taken, half: half} = subscription) when taken + 1 < half do
+    %{subscription | taken: taken + 1}
+  end
+
+  defp replenish(%{connection: connection, id: id, half: half} = subscription) do
+    send(connection, {:credit, id, half})
+    %{subscription | taken: 0}
+  end
+
+  @doc "Ends an enumeration early: the request is aborted and nothing of it stays in the mailbox."
+  @spec close(%Subscription{}) :: :ok
+  def close(%Subscription{alias: alias_ref, connection: connection, id: id}) do
+    Process.demonitor(alias_ref, [:flush])
+    send(connection, {:cancel, id})
+    drain(alias_ref)
+  end
+
+  defp drain(alias_ref) do
+    receive do
+      {^alias_ref, _} -> drain(alias_ref)
+    after
+      0 -> :ok
+    end
+  end
+
+  @doc "Cancels a stream, whoever consumes it. Harmless when it is over."
+  @spec cancel(stream()) :: :ok
+  def cancel({connection, id}) do
+    send(connection, {:cancel, id})
+    :ok
+  end
+
+  @doc "Lets references of a worker's incarnation go; for `Vllm.Refs`."
+  @spec release(instance(), String.t(), [String.t()]) :: :ok
+  def release({name, node}, incarnation, ids) do
+    send({process_name(name), node}, {:release, incarnation, ids})
+    :ok
+  end
+
+  @doc "The error for a connection that is not there."
+  @spec down(instance(), term()) :: Error.t()
+  def down(instance, {:shutdown, %Error{} = error}) do
+    Error.new(:worker_down, "the worker of #{show(instance)} is gone", cause: error)
+  end
+
+  def down(instance, :noconnection) do
+    Error.new(:worker_down, "the node of #{show(instance)} is not connected")
+  end
+
+  def down({name, _node} = instance, :noproc) do
+    Error.new(
+      :worker_down,
+      "#{show(instance)} is not running: it is restarting, or was not started; put " <>
+        "{Vllm, name: #{inspect(name)}} into a supervision tree"
+    )
+  end
+
+  def down(instance, _reason) do
+    Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
+  end
+
+  defp show({name, node}) when node == node(), do: inspect(name)
+  defp show({name, node}), do: "#{inspect(name)} on #{node}"
+
+  defp overdue(timeout) do
+    Error.new(:timeout, "no answer within #{timeout} ms; the worker did not even say so itself")
+  end
+
+  defp patience(:infinity), do: :infinity
+  defp patience(timeout), do: timeout + @patience
+
+  defp remaining(:infinity), do: :infinity
+  defp remaining(deadline), do: max(deadline + @patience - now(), 0)
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  defp process_name(name), do: Module.concat(name, "Connection")
+
+  ## Start and handshake
+
+  @impl true
+  def init(options) do
+    name = Keyword.fetch!(options, :instance)
+    deadline = now() + @handshake_timeout
+
+    with {:ok, address, token} <- locate(options),
+         {:ok, socket} <- Socket.connect(address, @handshake_timeout),
+         {out, session} = Session.open(token),
+         state = %__MODULE__{instance: {name, node()}, socket: socket, session: session},
+         :ok <- :gen_tcp.send(socket, out),
+         {:ok, state} <- await_hello(state, deadline),
+         :ok <- :inet.setopts(socket, active: @active) do
+      {:ok, state}
+    else
+      {:error, %Error{} = error} -> {:stop, {:shutdown, error}}
+      {:error, reason} -> {:stop, {:shutdown, Socket.error(reason)}}
+    end
+  end
+
+  defp locate(options) do
+    case Keyword.fetch!(options, :address) do
+      {:worker, worker} -> Worker.address(worker)
+      address -> {:ok, address, Keyword.get(options, :token, "")}
+    end
+  end
+
+  defp await_hello(state, deadline) do
+    case :gen_tcp.recv(state.socket, 0, max(deadline - now(), 0)) do
+      {:ok, bytes} -> take_hello(take(state, bytes), deadline)
+      {:error, :timeout} -> {:error, no_hello()}
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  defp take_hello({[first | frames], nil, state}, _deadline) do
+    with {:ok, hello} <- Session.check_hello(first) do
+      {:ok, Enum.reduce(frames, %{state | hello: hello}, &handle_frame/2)}
+    end
+  end
+
+  # A refusal comes as a frame, and then the session is ended.
+  defp take_hello({[first | _frames], error, _state}, _deadline) do
+    with {:ok, _hello} <- Session.check_hello(first), do: {:error, error}
+  end
+
+  defp take_hello({[], nil, state}, deadline), do: await_hello(state, deadline)
+  defp take_hello({[], error, _state}, _deadline), do: {:error, error}
+
+  defp no_hello do
+    Error.new(:protocol, "no hello from the worker within #{@handshake_timeout} ms")
+  end
+
+  ## Messages
+
+  @impl true
+  def handle_call(:info, _from, state) do
+    info = %{
+      incarnation: state.hello.incarnation,
+      pid: state.hello.pid,
+      worker_version: state.hello.worker_version,
+      vllm_version: state.hello.vllm_version,
+      calls: Routes.size(state.routes)
+    }
+
+    {:reply, info, state, pause(state)}
+  end
+
+  @impl true
+  def handle_info({:tcp, socket, bytes}, %{socket: socket} = state) do
+    case take(state, bytes) do
+      {frames, nil, state} -> frames |> Enum.reduce(state, &handle_frame/2) |> noreply()
+      {frames, error, state} -> frames |> Enum.reduce(state, &handle_frame/2) |> lose(error)
+    end
+  catch
+    {:session_failed, state, error} -> lose(state, error)
+  end
+
+  def handle_info({:tcp_passive, socket}, %{socket: socket} = state) do
+    case :inet.setopts(socket, active: @active) do
+      :ok -> noreply(state)
+      {:error, reason} -> lose(state, Socket.error(reason))
+    end
+  end
+
+  def handle_info({:tcp_closed, socket}, %{socket: socket} = state) do
+    lose(state, Socket.error(:closed))
+  end
+
+  def handle_info({:tcp_error, socket, reason}, %{socket: socket} = state) do
+    lose(state, Socket.error(reason))
+  end
+
+  def handle_info({:call, alias_ref, caller, request, window}, state) do
+    id = state.next_id
+    routes = Routes.start(state.routes, id, alias_ref, caller)
+    call = %StartCall{id: id, request: request, credit: window}
+    bytes = byte_size(request.args) + byte_size(request.kwargs)
+
+    # Within one frame releases come last. One that was asked for before this call goes first.
+    with {:ok, state} <- flush_releases(state) do
+      %{state | routes: routes, next_id: id + 1} |> gather(:calls, [call], bytes) |> noreply()
+    end
+  end
+
+  def handle_info({:attach, id, alias_ref, watch}, state) do
+    {result, routes} = Routes.attach(state.routes, id, alias_ref, watch)
+    if result == :refused, do: send(alias_ref, {alias_ref, {:error, consumed()}})
+    noreply(%{state | routes: routes})
+  end
+
+  def handle_info({:credit, id, items}, state) do
+    state |> gather(:credits, [%Credit{call: id, items: items}]) |> noreply()
+  end
+
+  def handle_info({:cancel, id_or_alias}, state) do
+    state |> cancel_call(id_or_alias) |> noreply()
+  end
+
+  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state) do
+    state |> cancel_call(monitor) |> noreply()
+  end
+
+  def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state) do
+    state |> gather(:releases, ids) |> noreply()
+  end
+
+  def handle_info({:release, _earlier_incarnation, _ids}, state), do: noreply(state)
+
+  def handle_info(:timeout, state), do: flush(state)
+
+  @impl true
+  def terminate(reason, state) do
+    Routes.fail_all(state.routes, down(state.instance, reason))
+  end
+
+  defp cancel_call(state, id_or_reference) do
+    {ids, routes} = Routes.cancel(state.routes, id_or_reference)
+    gather(%{state | routes: routes}, :cancels, ids)
+  end
+
+  defp consumed do
+    Error.new(
+      :conflict,
+      "the stream was already enumerated or cancelled, or its owner ended before; a stream " <>
+        "can be enumerated once"
+    )
+  end
+
+  ## What the worker sends
+
+  # Bytes become frames; an error ends the session after the frames that came before it. Also when
+  # the worker no longer takes our answer, what it said before it went is worth hearing.
+  defp take(state, bytes) do
+    {frames, error, out, session} = Session.handle_bytes(state.session, bytes)
+
+    case send_bytes(state, out) do
+      :ok -> {frames, error, %{state | session: session}}
+      {:error, reason} -> {frames, error || Socket.error(reason), %{state | session: session}}
+    end
+  end
+
+  defp handle_frame(%ServerFrame{failure: %Failure{} = failure}, state) do
+    throw({:session_failed, state, Error.from_proto(failure)})
+  end
+
+  defp handle_frame(%ServerFrame{replies: replies, notices: notices}, state) do
+    Enum.each(notices, &handle_notice(&1, state))
+    %{state | routes: Enum.reduce(replies, state.routes, &handle_reply(&1, &2, state))}
+  end
+
+  defp handle_reply(%CallReply{call: id, outcome: outcome}, routes, state) do
+    outcome = outcome(outcome)
+
+    case Routes.reply(routes, id, outcome) do
+      {:ok, routes} ->
+        routes
+
+      :unknown ->
+        # Cancelled meanwhile. The value may hold references that nobody else would let go.
+        with {:value, payload} <- outcome, do: Refs.discard(state.instance, payload)
+        routes
+    end
+  end
+
+  defp outcome({kind, payload}) when kind in [:item, :value], do: {kind, detach(payload)}
+  defp outcome(nil), do: {:error, Error.new(:protocol, "the worker sent an empty reply")}
+  defp outcome(outcome), do: outcome
+
+  # A payload is a part of the frame it came in. Without a copy, somebody who keeps one item would
+  # keep all items of that turn of all streams.
+  defp detach(payload) do
+    if :binary.referenced_byte_size(payload) > 2 * byte_size(payload),
+      do: :binary.copy(payload),
+      else: payload
+  end
+
+  defp handle_notice(%Notice{event: {:draining, %{grace_ms: grace}}}, state) do
+    Logger.notice("the worker is stopping; calls in flight have #{grace} ms", metadata(state))
+  end
+
+  defp handle_notice(%Notice{event: {:engine_died, %{ref: ref, failure: failure}}}, state) do
+    why = if failure, do: ": " <> failure.message, else: ""
+    Logger.error("the engine #{ref} died#{why}", metadata(state))
+  end
+
+  # A newer worker's notice.
+  defp handle_notice(%Notice{}, _state), do: :ok
+
+  defp metadata(%{instance: {name, _node}}), do: [vllm_instance: name]
+
+  ## What we send
+
+  defp gather(state, field, values, bytes \\ 0)
+  defp gather(state, _field, [], _bytes), do: state
+
+  defp gather(state, field, values, bytes) do
+    frame = Map.update!(state.frame, field, &Enum.reverse(values, &1))
+    %{state | frame: frame, count: state.count + 1, bytes: state.bytes + bytes}
+  end
+
+  defp noreply(%{count: count, bytes: bytes} = state)
+       when count >= @max_gathered or bytes >= @max_gathered_bytes,
+       do: flush(state)
+
+  defp noreply(state), do: {:noreply, state, pause(state)}
+
+  # A timeout of 0 means: when the mailbox is empty.
+  defp pause(%{count: 0}), do: :infinity
+  defp pause(_state), do: 0
+
+  defp flush_releases(%{frame: %{releases: []}} = state), do: {:ok, state}
+
+  defp flush_releases(state) do
+    with {:noreply, state} <- flush(state), do: {:ok, state}
+  end
+
+  defp flush(%{count: 0} = state), do: {:noreply, state}
+
+  defp flush(state) do
+    frame = %ClientFrame{
+      calls: Enum.reverse(state.frame.calls),
+      credits: Enum.reverse(state.frame.credits),
+      cancels: Enum.reverse(state.frame.cancels),
+      releases: Enum.reverse(state.frame.releases)
+    }
+
+    {out, session} = Session.encode(state.session, frame)
+    state = %{state | session: session, frame: %ClientFrame{}, count: 0, bytes: 0}
+
+    case send_bytes(state, out) do
+      :ok -> {:noreply, state}
+      {:error, reason} -> lose(state, Socket.error(reason))
+    end
+  end
+
+  defp send_bytes(_state, []), do: :ok
+  defp send_bytes(state, out), do: :gen_tcp.send(state.socket, out)
+
+  ## The end
+
+  defp lose(state, error) do
+    Logger.error("lost the session with the worker: #{error.message}", metadata(state))
+    {:stop, {:shutdown, error}, state}
+  end
+end

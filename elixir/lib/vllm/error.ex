@@ -1,0 +1,173 @@
+defmodule Vllm.Error do
+  # One row per kind: the kind, whose fault it is, and what to do next. The documentation, the
+  # type and the messages are all made from this table.
+  @kinds [
+    invalid:
+      {"an argument is wrong: yours to fix; the engine never saw the request",
+       "Change the argument. The same call fails again.", false},
+    not_found:
+      {"no such method, parameter, adapter or other thing that was named",
+       "Check the name. The same call fails again.", false},
+    unsupported:
+      {"this engine, platform or bridge cannot do that",
+       "Use another engine, platform or method. The same call fails again.", false},
+    conflict:
+      {"not in this state: another call has to come first, or came too late",
+       "Bring it into the right state first, then call again.", false},
+    overloaded: {"a limit is reached; nothing was started", "Safe to retry after a pause.", true},
+    timeout:
+      {"the deadline passed; the request was aborted",
+       "Give it more time with `rpc: [timeout: ms]`, or ask for less. The request may have " <>
+         "run in part: retry only what may happen twice.", false},
+    cancelled: {"the call was cancelled on this side", "Nothing: somebody wanted it so.", false},
+    engine_dead:
+      {"the engine is gone and every request it had with it",
+       "Build a new engine with from_engine_args; the worker lives on.", false},
+    engine_error:
+      {"the engine failed this request and lives on",
+       "Look at the cause. Other requests are not affected.", false},
+    worker_down:
+      {"the worker process is gone, or was never reached",
+       "A supervised worker restarts by itself: build the engine again, then retry. What was " <>
+         "running may have run in part.", true},
+    stale_ref:
+      {"the reference was released, is of an earlier worker, or never existed",
+       "Fetch the object again, or build the engine again.", false},
+    protocol:
+      {"the two sides do not understand each other",
+       "Use the same version on both sides; otherwise this is a bug of the bridge: " <>
+         "please report it.", false},
+    python: {"any other Python exception", "The type and the traceback say more.", false},
+    draining:
+      {"the worker is stopping and takes no new calls",
+       "Safe to retry on another worker, or on this one after its restart.", true}
+  ]
+
+  @moduledoc """
+  What every failing call returns, as `{:error, %Vllm.Error{}}`.
+
+  A stream that fails after the engine accepted it raises the same struct from its enumeration.
+
+  Match on `kind`. It says whose fault it was and what to do next:
+
+  | kind | what happened | what to do |
+  |---|---|---|
+  #{for {kind, {what, todo, _}} <- @kinds, do: "| `#{inspect(kind)}` | #{what} | #{todo} |\n"}
+
+  ## Fields
+
+    * `kind` - one of the atoms above
+    * `message` - what was wrong with what, for a person
+    * `type` - the qualified name of the Python exception, or `nil`
+    * `traceback` - Python's traceback as text, or `nil`
+    * `cause` - the `Vllm.Error` behind this one (Python's `__cause__`), or `nil`
+    * `details` - a map with string keys, for programs: the parameter, the limit, the path …
+    * `retryable` - whether the same call, unchanged, may succeed later
+
+  `Exception.message/1` puts these together for a log.
+  """
+
+  alias Vllm.Proto
+
+  defexception [:kind, :message, :type, :traceback, :cause, details: %{}, retryable: false]
+
+  @type kind ::
+          unquote(
+            @kinds
+            |> Keyword.keys()
+            |> Enum.reverse()
+            |> Enum.reduce(fn kind, union -> {:|, [], [kind, union]} end)
+          )
+
+  @type t :: %__MODULE__{
+          kind: kind(),
+          message: String.t(),
+          type: String.t() | nil,
+          traceback: String.t() | nil,
+          cause: t() | nil,
+          details: %{optional(String.t()) => term()},
+          retryable: boolean()
+        }
+
+  @doc "The kinds, as listed above."
+  @spec kinds() :: [kind(), ...]
+  def kinds, do: unquote(Keyword.keys(@kinds))
+
+  @doc false
+  # The constructor for failures that are found on this side of the wire.
+  @spec new(kind(), String.t(), keyword()) :: t()
+  for {kind, {_what, _todo, retryable}} <- @kinds do
+    def new(unquote(kind), message, fields) when is_binary(message) do
+      struct!(
+        %__MODULE__{kind: unquote(kind), message: message, retryable: unquote(retryable)},
+        fields
+      )
+    end
+  end
+
+  @doc false
+  def new(kind, message), do: new(kind, message, [])
+
+  @doc false
+  @spec from_proto(Proto.Failure.t()) :: t()
+  def from_proto(%Proto.Failure{} = failure) do
+    kind = known(failure.kind)
+
+    %__MODULE__{
+      kind: kind,
+      message: present(failure.message) || "the worker gave no message",
+      type: present(failure.type),
+      traceback: present(failure.traceback),
+      cause: failure.cause && from_proto(failure.cause),
+      details: details(failure.details),
+      retryable: failure.retryable
+    }
+  end
+
+  @impl true
+  def message(%__MODULE__{} = error) do
+    IO.iodata_to_binary([headline(error), "\n\n", advice(error.kind), python(error)])
+  end
+
+  defp headline(%{kind: kind, type: type, message: message}) do
+    [message, " (", Enum.intersperse([inspect(kind) | List.wrap(type)], ", "), ")"]
+  end
+
+  for {kind, {_what, todo, _retryable}} <- @kinds do
+    defp advice(unquote(kind)), do: unquote(todo)
+  end
+
+  defp advice(_other), do: ""
+
+  defp python(%{cause: %__MODULE__{} = cause} = error) do
+    [traceback(error), "\n\ncaused by: ", headline(cause), python(cause)]
+  end
+
+  defp python(error), do: traceback(error)
+
+  # The other kinds are understood without it, and it is long.
+  defp traceback(%{kind: kind, traceback: text})
+       when kind in [:python, :engine_error] and is_binary(text) do
+    ["\n\n", text |> String.trim_trailing() |> String.replace(~r/^/m, "    ")]
+  end
+
+  defp traceback(_error), do: []
+
+  # A newer worker may send kinds that this client does not know.
+  defp known(kind) do
+    if is_atom(kind) and List.keymember?(@kinds, kind, 0), do: kind, else: :python
+  end
+
+  defp present(""), do: nil
+  defp present(text), do: text
+
+  defp details(""), do: %{}
+  defp details(nil), do: %{}
+
+  defp details(payload) do
+    case Vllm.Codec.decode(payload, nil) do
+      {:ok, %{} = details} -> details
+      _unreadable -> %{}
+    end
+  end
+end

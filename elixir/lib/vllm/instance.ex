@@ -1,0 +1,103 @@
+defmodule Vllm.Instance do
+  @moduledoc false
+  # The supervision tree of one worker:
+  #
+  #     Vllm.Instance, registered as the instance's name          one_for_all
+  #     ├── Vllm.Worker        the Python process                 permanent
+  #     ├── Vllm.Connection    the session with it                permanent
+  #     ├── Vllm.Refs          which processes own which objects  permanent
+  #     └── Task.Supervisor    forwarders of `stream_to:`         permanent
+  #
+  # one_for_all, because none of them means anything without the others: a session belongs to one
+  # run of the worker, and the objects that references name live in that run. The order is that of
+  # need, so they stop in reverse: nobody talks to a worker that was told to stop.
+  #
+  # With the option `connect:` the worker belongs to somebody else and there is no Vllm.Worker.
+  #
+  # Processes are found by name, `MyApp.Vllm.Connection` and so on: no registry, and the same name
+  # on every node.
+
+  use Supervisor
+
+  alias Vllm.{Connection, Error, Options, Refs, Worker}
+
+  @table [
+    {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
+    {:python, :string, nil,
+     "the Python interpreter. See `Vllm.Environment` for where it is looked for otherwise."},
+    {:worker_args, {:list, :string}, [],
+     "further arguments of the worker, such as `[\"--log-level\", \"debug\"]`."},
+    {:engine_class, :string, nil,
+     "`\"module:Class\"` of an engine class to serve in place of vLLM's, for tests."},
+    {:env, :env, %{},
+     "environment variables of the worker, such as `%{\"CUDA_VISIBLE_DEVICES\" => \"0\"}`; " <>
+       "`false` removes one."},
+    {:listen, {:or, [{:in, [:unix]}, {:port, :tcp}]}, :unix,
+     "`:unix` for a socket in a folder that only this user may enter, or `{:tcp, port}` on the " <>
+       "loopback address (port 0 picks a free one)."},
+    {:socket_dir, :string, nil,
+     "where the folder of the socket is made; the system's folder for temporary files if unset."},
+    {:start_timeout, :timeout, 30_000, "how long the worker may take until it serves."},
+    {:grace, :pos_integer, 5_000,
+     "how many milliseconds calls in flight are given when the instance stops."},
+    {:log, {:in, [:debug, :info, :notice, :warning, :error, false]}, :info,
+     "the level at which the worker's output is logged; `false` for not at all."},
+    {:max_restarts, :pos_integer, 5,
+     "how many times the worker may be restarted within `:max_seconds` before the instance " <>
+       "gives up and its supervisor decides."},
+    {:max_seconds, :pos_integer, 60, "see `:max_restarts`."},
+    {:connect, :string, nil,
+     "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
+       "`\"tcp:HOST:PORT\"`. None is started then."},
+    {:token, :string, nil, "the token of that worker."}
+  ]
+
+  @doc "The options, as documentation."
+  @spec options_docs() :: String.t()
+  def options_docs, do: Options.docs(@table)
+
+  @doc "Starts an instance. Returns when its worker serves, or with the reason why it does not."
+  @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
+  def start_link(options) do
+    with {:ok, options} <- Options.validate(@table, options, "the options of Vllm") do
+      case Supervisor.start_link(__MODULE__, options, name: options.name) do
+        {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
+          {:error, error}
+
+        other ->
+          other
+      end
+    end
+  end
+
+  @doc "The supervisor of an instance's tasks."
+  @spec tasks(atom()) :: atom()
+  def tasks(name), do: Module.concat(name, "Tasks")
+
+  @impl true
+  def init(options) do
+    name = options.name
+
+    {worker, address} =
+      case options.connect do
+        nil -> {[{Worker, options}], {:worker, Worker.process_name(name)}}
+        address -> {[], address}
+      end
+
+    connection = [instance: name, address: address, token: options.token || ""]
+
+    children =
+      worker ++
+        [
+          {Connection, connection},
+          {Refs, name},
+          {Task.Supervisor, name: tasks(name)}
+        ]
+
+    Supervisor.init(children,
+      strategy: :one_for_all,
+      max_restarts: options.max_restarts,
+      max_seconds: options.max_seconds
+    )
+  end
+end

@@ -1,0 +1,217 @@
+defmodule Vllm.Stream do
+  @moduledoc """
+  The outputs of a request that the engine has accepted, as an `Enumerable`.
+
+      {:ok, stream} = Vllm.AsyncLLM.generate(engine, "Hello", [max_tokens: 16], "req-1")
+      for output <- stream, do: IO.puts(hd(output.outputs).text)
+
+  The struct does nothing by itself; all of its fields are private.
+
+    * It can be enumerated once, by any process. A second enumeration raises `Vllm.Error` of the
+      kind `:conflict`.
+    * Items are decoded by the process that enumerates, one at a time. The worker runs ahead by at
+      most `rpc: [window: 64]` items, so a slow consumer costs no memory.
+    * When the enumeration ends early (`Enum.take/2`, an exception, `throw`, the death of the
+      process), the request is aborted in the engine at once.
+    * Until it is enumerated, the stream belongs to the process that made the call, and is aborted
+      when that process ends.
+    * A failure raises `Vllm.Error` after the items that came before it. `collect/1` returns it
+      instead.
+
+  ## As messages
+
+  A GenServer or a LiveView cannot wait in an enumeration. With `stream_to:` the items arrive in
+  its mailbox, tagged with the stream that the call returned:
+
+      {:ok, stream} =
+        Vllm.AsyncLLM.generate(engine, "Hello", params, "req-1", rpc: [stream_to: self()])
+
+      def handle_info({:vllm, stream, {:item, output}}, state)
+      def handle_info({:vllm, stream, :done}, state)
+      def handle_info({:vllm, stream, {:error, %Vllm.Error{}}}, state)
+
+  The last message is always one of `:done` and `{:error, _}`. When the receiver ends, the request
+  is aborted; while more than a hundred messages wait in its mailbox, no more are sent.
+  """
+
+  alias Vllm.{Connection, Error, Instance, OutputPatch, Refs}
+
+  @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
+  defstruct [:source, :instance, :class, :method, :window, :deadline]
+
+  @opaque t :: %__MODULE__{
+            source: Connection.stream(),
+            instance: Connection.instance(),
+            class: String.t(),
+            method: String.t(),
+            window: pos_integer(),
+            deadline: :infinity | {node(), integer()}
+          }
+
+  # A receiver that is this far behind gets nothing more until it has caught up. It is looked at
+  # this often meanwhile; the runtime offers nothing to wait on.
+  @max_mailbox 100
+  @mailbox_interval 5
+
+  @doc """
+  Aborts the request, from any process. Who enumerates the stream gets a `Vllm.Error` of the kind
+  `:cancelled`. Harmless when the stream is over.
+  """
+  @spec cancel(t()) :: :ok
+  def cancel(%__MODULE__{source: source}), do: Connection.cancel(source)
+
+  @doc """
+  Enumerates the stream and returns its last item, which with vLLM's `CUMULATIVE` (the default) and
+  `FINAL_ONLY` outputs is the whole answer. Failures are returned, never raised.
+
+      {:ok, %Vllm.RequestOutput{finished: true}} = Vllm.Stream.collect(stream)
+  """
+  @spec collect(t()) :: {:ok, term()} | {:error, Error.t()}
+  def collect(%__MODULE__{} = stream) do
+    {:ok, Enum.reduce(stream, nil, fn item, _previous -> item end)}
+  rescue
+    error in Error -> {:error, error}
+  end
+
+  ## Messages to a process
+
+  @doc false
+  @spec forward_to(t(), pid()) :: {:ok, t()} | {:error, Error.t()}
+  def forward_to(%__MODULE__{instance: {name, node}} = stream, receiver) do
+    supervisor = {Instance.tasks(name), node}
+
+    case Task.Supervisor.start_child(supervisor, __MODULE__, :forward, [stream, receiver]) do
+      {:ok, _pid} -> {:ok, stream}
+      {:error, reason} -> {:error, Connection.down(stream.instance, reason)}
+    end
+  catch
+    :exit, _reason -> {:error, Connection.down(stream.instance, :noproc)}
+  end
+
+  @doc false
+  @spec forward(t(), pid()) :: :ok
+  def forward(stream, receiver) do
+    # The connection watches the receiver beside us, so its death reaches us as a cancellation.
+    deliver = fn item, _acc ->
+      hold_back(receiver)
+      send(receiver, {:vllm, stream, {:item, item}})
+      {:cont, nil}
+    end
+
+    last =
+      case reduce(stream, {:cont, nil}, deliver, [receiver]) do
+        {:done, _acc} -> :done
+        {:error, error} -> {:error, error}
+      end
+
+    send(receiver, {:vllm, stream, last})
+    :ok
+  end
+
+  # The mailbox of another node's process cannot be looked at.
+  defp hold_back(receiver) when node(receiver) != node(), do: :ok
+
+  defp hold_back(receiver) do
+    case Process.info(receiver, :message_queue_len) do
+      {:message_queue_len, length} when length > @max_mailbox ->
+        receive do
+        after
+          @mailbox_interval -> hold_back(receiver)
+        end
+
+      _short_or_gone ->
+        :ok
+    end
+  end
+
+  ## Enumeration
+
+  @doc false
+  # Like Enumerable.reduce/3, but a failure is returned.
+  @spec reduce(t(), Enumerable.acc(), Enumerable.reducer(), [pid()]) ::
+          Enumerable.result() | {:error, Error.t()}
+  def reduce(stream, acc, fun, watch \\ [])
+
+  def reduce(stream, {:suspend, acc}, fun, watch),
+    do: {:suspended, acc, &reduce(stream, &1, fun, watch)}
+
+  def reduce(stream, {:halt, acc}, _fun, _watch) do
+    cancel(stream)
+    {:halted, acc}
+  end
+
+  def reduce(%__MODULE__{} = stream, {:cont, acc}, fun, watch) do
+    subscription =
+      Connection.attach(
+        stream.source,
+        stream.instance,
+        stream.window,
+        local_deadline(stream.deadline),
+        watch
+      )
+
+    next(subscription, OutputPatch.new(), {:cont, acc}, fun)
+  end
+
+  defp next(subscription, _patch, {:halt, acc}, _fun) do
+    Connection.close(subscription)
+    {:halted, acc}
+  end
+
+  defp next(subscription, patch, {:suspend, acc}, fun) do
+    {:suspended, acc, &next(subscription, patch, &1, fun)}
+  end
+
+  defp next(%{instance: instance} = subscription, patch, {:cont, acc}, fun) do
+    case Connection.next(subscription) do
+      {:item, payload, subscription} ->
+        case OutputPatch.apply(payload, patch, instance) do
+          {:ok, item, patch} ->
+            Refs.track(instance, item, self())
+            next(subscription, patch, reduced(item, acc, fun, subscription), fun)
+
+          {:error, error} ->
+            Connection.close(subscription)
+            {:error, error}
+        end
+
+      :done ->
+        {:done, acc}
+
+      {:error, error} ->
+        {:error, error}
+    end
+  end
+
+  defp reduced(item, acc, fun, subscription) do
+    fun.(item, acc)
+  catch
+    kind, reason ->
+      Connection.close(subscription)
+      :erlang.raise(kind, reason, __STACKTRACE__)
+  end
+
+  defp local_deadline({node, deadline}) when node == node(), do: deadline
+  defp local_deadline(_none), do: :infinity
+
+  defimpl Enumerable do
+    def reduce(stream, acc, fun), do: stream |> Vllm.Stream.reduce(acc, fun) |> raising()
+
+    # A suspended enumeration fails in its continuation.
+    defp raising({:suspended, acc, continue}),
+      do: {:suspended, acc, fn command -> command |> continue.() |> raising() end}
+
+    defp raising({:error, error}), do: raise(error)
+    defp raising(result), do: result
+
+    def count(_stream), do: {:error, __MODULE__}
+    def member?(_stream, _item), do: {:error, __MODULE__}
+    def slice(_stream), do: {:error, __MODULE__}
+  end
+
+  defimpl Inspect do
+    def inspect(%{class: class, method: method, instance: {name, _node}}, _opts) do
+      "#Vllm.Stream<#{class}.#{method} @#{inspect(name)}>"
+    end
+  end
+end

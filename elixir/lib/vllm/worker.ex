@@ -1,0 +1,333 @@
+defmodule Vllm.Worker do
+  @moduledoc false
+  # The owner of one Python worker, as an operating system process. The only module with a port.
+  #
+  # Three things have to hold, whatever dies first:
+  #
+  #   * The BEAM goes, even by kill -9: the worker's stdin ends, and it kills its process group.
+  #   * The worker goes: what it leaves behind (vLLM's EngineCore and Worker are processes of their
+  #     own) is swept by a SIGKILL to its process group, which they all share.
+  #   * This process is stopped: SIGTERM, the grace period, then the sweep.
+  #
+  # The worker's stdout carries one line for us, the READY line, then moves to stderr; everything
+  # else that arrives is its log. The last lines are kept, because they are the only thing that
+  # explains why a worker or an engine did not start.
+
+  use GenServer
+
+  require Logger
+
+  alias Vllm.{Environment, Error, Socket}
+
+  @ready "VLLM_BRIDGE READY "
+  @kept_lines 50
+  @line_bytes 16 * 1024
+
+  # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
+  @kill_timeout 5_000
+
+  defstruct [
+    :name,
+    :port,
+    # the process, which is also the id of its group once it is ready
+    :os_pid,
+    :address,
+    :token,
+    # the folder made for the socket, to be removed
+    :folder,
+    :log,
+    :grace,
+    # the beginning of a line that is longer than a port message
+    partial: [],
+    lines: :queue.new(),
+    running?: true
+  ]
+
+  @doc "Starts a worker and waits until it serves. `options` are those of `Vllm`, validated."
+  @spec start_link(map()) :: GenServer.on_start()
+  def start_link(%{name: name} = options) do
+    GenServer.start_link(__MODULE__, options, name: process_name(name), timeout: :infinity)
+  end
+
+  @doc false
+  def child_spec(options) do
+    %{
+      id: __MODULE__,
+      start: {__MODULE__, :start_link, [options]},
+      shutdown: options.grace + 2 * @kill_timeout
+    }
+  end
+
+  @doc "The process of an instance."
+  @spec process_name(atom()) :: atom()
+  def process_name(instance), do: Module.concat(instance, "Worker")
+
+  @doc "Where the worker listens, and the token it wants."
+  @spec address(GenServer.server()) :: {:ok, String.t(), String.t()}
+  def address(worker), do: GenServer.call(worker, :address)
+
+  @doc "The process id, and the last lines of the log."
+  @spec info(GenServer.server()) :: %{os_pid: pos_integer(), log: [String.t()]}
+  def info(worker), do: GenServer.call(worker, :info)
+
+  ## Start
+
+  @impl true
+  def init(options) do
+    Process.flag(:trap_exit, true)
+    Logger.metadata(vllm_instance: options.name)
+
+    with {:ok, python} <- Environment.python(options.python),
+         {:ok, sources} <- Environment.worker_dir(),
+         {:ok, folder, listen} <- listen(options) do
+      state = %__MODULE__{
+        name: options.name,
+        token: token(),
+        folder: folder,
+        log: options.log,
+        grace: options.grace
+      }
+
+      state |> open_port(python, sources, listen, options) |> await_ready(options.start_timeout)
+    else
+      {:error, error} -> {:stop, {:shutdown, error}}
+    end
+  end
+
+  # A folder that only we may enter; a short name, because a socket's path is short.
+  defp listen(%{listen: :unix, socket_dir: dir}) do
+    folder = Path.join(dir || System.tmp_dir() || "/tmp", "vllm-" <> random(4))
+    path = Path.join(folder, "s")
+
+    with :ok <- Socket.check_path(path),
+         :ok <- File.mkdir(folder),
+         :ok <- File.chmod(folder, 0o700) do
+      {:ok, folder, "unix:" <> path}
+    else
+      {:error, %Error{} = error} ->
+        {:error, error}
+
+      {:error, reason} ->
+        {:error,
+         Error.new(
+           :worker_down,
+           "cannot make the folder #{folder} for the worker's socket: " <>
+             "#{:file.format_error(reason)}; set the option :socket_dir"
+         )}
+    end
+  end
+
+  defp listen(%{listen: {:tcp, port}}), do: {:ok, nil, "tcp:127.0.0.1:#{port}"}
+
+  defp open_port(state, python, sources, listen, options) do
+    port =
+      Port.open({:spawn_executable, python}, [
+        :binary,
+        :exit_status,
+        :stderr_to_stdout,
+        :hide,
+        line: @line_bytes,
+        args: arguments(listen, options),
+        env: environment(state.token, sources, options.env)
+      ])
+
+    {:os_pid, os_pid} = Port.info(port, :os_pid)
+    %{state | port: port, os_pid: os_pid}
+  rescue
+    # The interpreter is a file that can be executed, and cannot be: a wrong architecture, say.
+    exception in [ErlangError, MatchError] ->
+      {:failed, state, "#{python} cannot be started: #{Exception.message(exception)}"}
+  end
+
+  defp arguments(listen, options) do
+    ["-m", "python_worker", "--listen", listen, "--lifeline", "stdin"] ++
+      ["--grace", "#{options.grace / 1000}"] ++
+      if(options.engine_class, do: ["--engine-class", options.engine_class], else: []) ++
+      options.worker_args
+  end
+
+  # PYTHONSAFEPATH: a folder called vllm or torch in the current directory, which is that of the
+  # user's project, must not be taken for the Python package.
+  defp environment(token, sources, extra) do
+    extra = Map.new(extra, fn {key, value} -> {to_string(key), value} end)
+    path = Enum.join([sources | List.wrap(extra["PYTHONPATH"] || inherited_path())], ":")
+
+    %{"PYTHONSAFEPATH" => "1", "PYTHONUNBUFFERED" => "1"}
+    |> Map.merge(extra)
+    |> Map.merge(%{"PYTHONPATH" => path, "VLLM_BRIDGE_TOKEN" => token})
+    |> Enum.map(fn {key, value} ->
+      {String.to_charlist(key), value && String.to_charlist(value)}
+    end)
+  end
+
+  defp inherited_path, do: System.get_env("PYTHONPATH") || []
+
+  defp token, do: random(16)
+  defp random(bytes), do: bytes |> :crypto.strong_rand_bytes() |> Base.encode16(case: :lower)
+
+  defp await_ready({:failed, state, message}, _timeout) do
+    fail_start(%{state | running?: false}, message)
+  end
+
+  defp await_ready(state, timeout) do
+    timer = if timeout != :infinity, do: Process.send_after(self(), :start_timeout, timeout)
+    result = receive_ready(state)
+    if timer, do: Process.cancel_timer(timer)
+
+    receive do
+      :start_timeout -> :ok
+    after
+      0 -> :ok
+    end
+
+    result
+  end
+
+  defp receive_ready(%{port: port} = state) do
+    receive do
+      {^port, {:data, data}} ->
+        case take_data(state, data) do
+          {@ready <> json, state} -> ready(state, json)
+          {line, state} -> state |> log(line) |> receive_ready()
+        end
+
+      {^port, {:exit_status, status}} ->
+        fail_start(%{state | running?: false}, "the worker ended with #{status(status)}")
+
+      :start_timeout ->
+        fail_start(state, "the worker was not ready in time (option :start_timeout)")
+
+      {:EXIT, pid, reason} when is_pid(pid) ->
+        cleanup(state)
+        {:stop, reason}
+    end
+  end
+
+  # Written by the worker for this pattern; the standard library has no JSON.
+  defp ready(state, json) do
+    with [_, address] <- Regex.run(~r/"address": ?"([^"]+)"/, json),
+         [_, pid] <- Regex.run(~r/"pid": ?(\d+)/, json) do
+      {:ok, %{state | address: address, os_pid: String.to_integer(pid)}}
+    else
+      nil -> fail_start(state, "the worker's READY line cannot be read: #{json}")
+    end
+  end
+
+  defp fail_start(state, message) do
+    cleanup(state)
+    {:stop, {:shutdown, Error.new(:worker_down, message <> last_lines(state))}}
+  end
+
+  ## Messages
+
+  @impl true
+  def handle_call(:address, _from, state), do: {:reply, {:ok, state.address, state.token}, state}
+
+  def handle_call(:info, _from, state) do
+    {:reply, %{os_pid: state.os_pid, log: :queue.to_list(state.lines)}, state}
+  end
+
+  @impl true
+  def handle_info({port, {:data, data}}, %{port: port} = state) do
+    {line, state} = take_data(state, data)
+    {:noreply, log(state, line)}
+  end
+
+  def handle_info({port, {:exit_status, status}}, %{port: port} = state) do
+    state = %{state | running?: false}
+    {:stop, {:shutdown, exited(state, status)}, state}
+  end
+
+  # The port, after its exit status.
+  def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, state), do: cleanup(state)
+
+  defp exited(state, status) do
+    message = "the worker ended with #{status(status)}"
+    Logger.error([message, last_lines(state)])
+    Error.new(:worker_down, message)
+  end
+
+  ## Its log
+
+  defp take_data(state, {:noeol, part}), do: {nil, %{state | partial: [state.partial, part]}}
+
+  defp take_data(state, {:eol, part}) do
+    {IO.iodata_to_binary([state.partial, part]), %{state | partial: []}}
+  end
+
+  defp log(state, nil), do: state
+
+  defp log(state, line) do
+    # Progress bars end in a carriage return, and Python writes bytes that are no UTF-8.
+    line = line |> String.trim_trailing("\r") |> printable()
+    if state.log, do: Logger.log(state.log, line)
+
+    lines = :queue.in(line, state.lines)
+    lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
+    %{state | lines: lines}
+  end
+
+  defp printable(line) do
+    if String.valid?(line), do: line, else: inspect(line, binaries: :as_strings)
+  end
+
+  defp last_lines(state) do
+    case :queue.to_list(state.lines) do
+      [] -> "; it printed nothing"
+      lines -> "; its last lines were:\n\n" <> Enum.map_join(lines, "\n", &("    " <> &1))
+    end
+  end
+
+  defp status(status) when status > 128, do: "exit status #{status} (signal #{status - 128})"
+  defp status(status), do: "exit status #{status}"
+
+  ## End
+
+  defp cleanup(state) do
+    if state.port, do: stop_process(state)
+    if state.folder, do: File.rm_rf(state.folder)
+    :ok
+  end
+
+  defp stop_process(%{running?: false} = state), do: kill("KILL", ["-#{state.os_pid}"])
+
+  defp stop_process(state) do
+    # It may have ended by itself meanwhile.
+    unless exited?(state, 0) do
+      kill("TERM", [state.os_pid])
+
+      unless exited?(state, state.grace) do
+        Logger.warning("the worker did not stop within #{state.grace} ms; killing it")
+        kill("KILL", ["-#{state.os_pid}", state.os_pid])
+        exited?(state, @kill_timeout)
+      end
+    end
+
+    kill("KILL", ["-#{state.os_pid}"])
+  end
+
+  defp exited?(%{port: port}, timeout) do
+    deadline = System.monotonic_time(:millisecond) + timeout
+    await_exit(port, deadline)
+  end
+
+  defp await_exit(port, deadline) do
+    receive do
+      {^port, {:data, _line}} -> await_exit(port, deadline)
+      {^port, {:exit_status, _status}} -> true
+    after
+      max(deadline - System.monotonic_time(:millisecond), 0) -> false
+    end
+  end
+
+  # By the shell, whose kill is built in: not every container has the program. A group that is gone
+  # is what we want, so its complaint is thrown away.
+  defp kill(signal, targets) do
+    command = "kill -s #{signal} -- #{Enum.join(targets, " ")} 2>/dev/null"
+    {_output, _status} = System.cmd("/bin/sh", ["-c", command])
+    :ok
+  end
+end
