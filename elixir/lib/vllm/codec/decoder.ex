@@ -4,9 +4,9 @@ defmodule Vllm.Codec.Decoder do
   #
   # The bytes are read once from left to right by `value/7`, which keeps what it is in the middle
   # of in its arguments and the containers around that on a stack of its own: all calls are tail
-  # calls, and the compiler never has to make a binary of "the rest" (see it with
-  # ERL_COMPILER_OPTIONS=bin_opt_info). Only extension types recurse, since each is a binary of
-  # its own inside.
+  # calls between functions that begin by matching on the rest, as `<<rest::bits>>`, so that the
+  # compiler never has to make a binary of it (ERL_COMPILER_OPTIONS=bin_opt_info shows whether it
+  # has to). Only extension types recurse: each is a binary of its own inside.
   #
   # A container being filled is `kind` (:list, :map or :root), how many items are `missing`, and
   # those there are, in reverse. Nothing is allocated for items that are only claimed, so a claim
@@ -156,36 +156,54 @@ defmodule Vllm.Codec.Decoder do
 
   ## Containers
 
-  defp list(rest, 0, kind, missing, items, stack, depth, instance),
+  defp list(<<rest::bits>>, 0, kind, missing, items, stack, depth, instance),
     do: push(rest, [], kind, missing, items, stack, depth, instance)
 
-  defp list(_rest, _size, _kind, _missing, _items, _stack, depth, _instance)
+  defp list(<<_::bits>>, _size, _kind, _missing, _items, _stack, depth, _instance)
        when depth >= @max_depth,
        do: malformed("its containers are too deep inside one another")
 
-  defp list(rest, size, kind, missing, items, stack, depth, instance),
+  defp list(<<rest::bits>>, size, kind, missing, items, stack, depth, instance),
     do: value(rest, :list, size, [], [{kind, missing, items} | stack], depth + 1, instance)
 
-  defp map(rest, 0, kind, missing, items, stack, depth, instance),
+  defp map(<<rest::bits>>, 0, kind, missing, items, stack, depth, instance),
     do: push(rest, %{}, kind, missing, items, stack, depth, instance)
 
-  defp map(_rest, _size, _kind, _missing, _items, _stack, depth, _instance)
+  defp map(<<_::bits>>, _size, _kind, _missing, _items, _stack, depth, _instance)
        when depth >= @max_depth,
        do: malformed("its containers are too deep inside one another")
 
-  defp map(rest, size, kind, missing, items, stack, depth, instance),
+  defp map(<<rest::bits>>, size, kind, missing, items, stack, depth, instance),
     do: value(rest, :map, 2 * size, [], [{kind, missing, items} | stack], depth + 1, instance)
 
   # Adds an item to the container being filled, and goes on.
-  defp push(rest, item, kind, missing, items, stack, depth, instance) when missing > 1,
+  defp push(<<rest::bits>>, item, kind, missing, items, stack, depth, instance) when missing > 1,
     do: value(rest, kind, missing - 1, [item | items], stack, depth, instance)
 
-  defp push(rest, item, :list, 1, items, [{kind, missing, outer} | stack], depth, instance) do
+  defp push(
+         <<rest::bits>>,
+         item,
+         :list,
+         1,
+         items,
+         [{kind, missing, outer} | stack],
+         depth,
+         instance
+       ) do
     list = :lists.reverse(items, [item])
     push(rest, list, kind, missing, outer, stack, depth - 1, instance)
   end
 
-  defp push(rest, item, :map, 1, items, [{kind, missing, outer} | stack], depth, instance) do
+  defp push(
+         <<rest::bits>>,
+         item,
+         :map,
+         1,
+         items,
+         [{kind, missing, outer} | stack],
+         depth,
+         instance
+       ) do
     map = [item | items] |> pairs([]) |> :maps.from_list()
     push(rest, map, kind, missing, outer, stack, depth - 1, instance)
   end
