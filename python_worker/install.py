@@ -64,7 +64,7 @@ class Step:
 def find_elixir(_options: Options) -> str | None:
     """Looks for an Elixir and an Erlang/OTP new enough."""
     version = _elixir_version()
-    if version is None or version[:2] < (OLDEST_ELIXIR, OLDEST_OTP):
+    if version is None or version[0] < OLDEST_ELIXIR or version[1] < OLDEST_OTP:
         return None
     return _elixir_text(version)
 

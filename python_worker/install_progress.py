@@ -119,17 +119,17 @@ def run(
             )
         except OSError as error:
             raise SetupError(f"cannot run {command[0]}: {error}", advice=advice) from error
-        try:
-            for line in _lines(process, progress):
-                file.write(line + "\n")
-                output.append(line)
-                if text := news(line):
-                    progress.update(text)
-            status = process.wait()
-        finally:
-            if process.poll() is None:
+        with process:
+            try:
+                for line in _lines(process, progress):
+                    file.write(line + "\n")
+                    output.append(line)
+                    if text := news(line):
+                        progress.update(text)
+                status = process.wait()
+            except BaseException:  # Ctrl-C, a full disk: what we started ends with us
                 process.terminate()
-                process.wait()
+                raise
     if status != 0:
         last = "\n    ".join(deque((line for line in output if line.strip()), maxlen=LAST_LINES))
         raise SetupError(
