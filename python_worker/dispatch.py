@@ -115,7 +115,7 @@ class Dispatcher:
 
         built = await self._builder.run(build)
         ref = self._registry.hold(built, call.holder, type_name=ENGINE_TYPE, pin=True)
-        call.outlet.send(pb.CallReply(value=codec.encode(ref)))
+        call.outlet.send(pb.CallReply(value=codec.encode(built, register=lambda _: ref)))
 
     async def _stream(
         self,

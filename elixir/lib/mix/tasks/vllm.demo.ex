@@ -22,6 +22,8 @@ defmodule Mix.Tasks.Vllm.Demo do
   @impl true
   def run(_argv) do
     Mix.Task.run("app.start")
+    # What vLLM logs while it loads is for those who have a question.
+    Logger.configure(level: :error)
     began = System.monotonic_time(:millisecond)
     unless System.get_env("VLLM_CPU_KVCACHE_SPACE"), do: System.put_env(kv_cache())
 
@@ -114,13 +116,16 @@ defmodule Mix.Tasks.Vllm.Demo do
 
   defp say(words), do: IO.puts([IO.ANSI.format([:bright, "\n#{words}"])])
 
-  defp show(call, {:error, %Error{traceback: traceback} = error}) when traceback != nil,
-    do: show(call, {:error, %{error | traceback: "…"}})
-
   defp show(call, result) do
     IO.puts("  iex> #{call}")
-    result |> inspect(pretty: true, width: 96) |> indent() |> IO.puts()
+    result |> shorten() |> inspect(pretty: true, width: 96) |> indent() |> IO.puts()
   end
+
+  # Python's traceback would fill the screen.
+  defp shorten({:error, %Error{traceback: "" <> traceback} = error}),
+    do: {:error, %{error | traceback: String.slice(traceback, 0, 33) <> " …"}}
+
+  defp shorten(result), do: result
 
   defp indent(text), do: text |> String.split("\n") |> Enum.map_join("\n", &("  " <> &1))
 
