@@ -38,9 +38,9 @@ class Files:
         changed = []
         for path, text in self.texts.items():
             file = root / path
-            if not file.exists() or file.read_text(encoding="utf-8") != text:
+            if not file.exists() or file.read_bytes() != text.encode():
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(text, encoding="utf-8")
+                file.write_bytes(text.encode())
                 changed.append(path)
         for path in self._left_over(root):
             (root / path).unlink()
@@ -53,8 +53,8 @@ class Files:
             file = root / path
             if not file.exists():
                 yield f"{path}: missing"
-            elif (committed := file.read_text(encoding="utf-8")) != text:
-                yield _diff(path, committed, text)
+            elif (committed := file.read_bytes()) != text.encode():
+                yield _diff(path, committed.decode(errors="replace"), text)
         for path in self._left_over(root):
             yield f"{path}: nothing makes this file any more"
 
@@ -72,8 +72,8 @@ class Files:
 def _diff(path: str, committed: str, made: str) -> str:
     lines = list(
         difflib.unified_diff(
-            committed.splitlines(),
-            made.splitlines(),
+            committed.split("\n"),
+            made.split("\n"),
             fromfile=f"{path} (committed)",
             tofile=f"{path} (made now)",
             lineterm="",

@@ -93,13 +93,14 @@ def docstring_entries(doc: str) -> dict[str, str]:
         if _SECTION.match(line):
             name, inside = "", True
             continue
+        if line.strip() and indent == 0:
+            inside = False
         entry = _ENTRY.match(line)
         if entry and (indent == 4 if inside else indent == 0 and "_" in entry[2]):
             name, depth = entry[2], indent
             found[name] = [entry[3]]
         elif line.strip() and indent <= depth:
             name = ""
-            inside = inside and indent > 0
         elif name:
             found[name].append(line.strip() if line.strip().isascii() else line)
     return {name: "\n".join(lines).strip() for name, lines in found.items()}
@@ -119,14 +120,17 @@ def without_sections(doc: str) -> str:
 
 
 def _lineage(cls: Any) -> list[Any]:
-    """The class and its parents within vLLM, the most general first.
+    """The class and its parents within the same package, the most general first.
 
     A TypedDict forgets its parents; they are still in `__orig_bases__`.
     """
-    bases = [base for base in cls.__mro__ if base.__module__.startswith("vllm.")]
-    for base in getattr(cls, "__orig_bases__", ()):
-        bases += [base] if isinstance(base, type) and base.__module__.startswith("vllm.") else []
-    return list(dict.fromkeys(reversed(bases)))
+    package = cls.__module__.partition(".")[0]
+    bases = [*cls.__mro__, *getattr(cls, "__orig_bases__", ())]
+    return [
+        base
+        for base in dict.fromkeys(reversed(bases))
+        if isinstance(base, type) and base.__module__.partition(".")[0] == package
+    ]
 
 
 def _body(cls: Any) -> list[ast.stmt]:
