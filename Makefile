@@ -103,7 +103,7 @@ dialyzer: setup ## check the Elixir specs (needs Erlang's dialyzer)
 	test -f $(PLT) || dialyzer --build_plt --output_plt $(PLT) \
 	  --apps erts kernel stdlib crypto ssl public_key elixir logger mix \
 	  -r vendor/cowlib/ebin; \
-	dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -Wno_unknown -r \
+	dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -r \
 	  "$$(mix run --no-start -e 'IO.write(Mix.Project.compile_path())')"
 
 doctor: setup ## look at the machine and say what is wrong with it
