@@ -87,7 +87,8 @@ def _struct_doc(cls: dict[str, Any], name: str, *, sent: bool) -> str:
 def _field_doc(field: dict[str, Any], cls: str, *, sent: bool) -> str:
     resolved = as_sent(field.get("type", field["annotation"]))
     shown = resolved if len(resolved) <= _SHOWN_TYPE else field["annotation"]
-    facts = [f"`{shown}`", _default_doc(field) if sent else ""]
+    # IEx takes lines with a bar in them for a table.
+    facts = [f"`{shown.replace(' | ', ' or ')}`", _default_doc(field) if sent else ""]
     doc = field["doc"] or field_notes.FIELDS.get(cls, {}).get(field["name"], "")
     if shown != resolved and (listed := choices(resolved)):
         doc += f"\n\nThe choices: {', '.join(f'`{choice}`' for choice in listed)}."

@@ -21,15 +21,15 @@ defmodule Vllm.AsyncEngineArgs do
     * `:model_weights` - `str`, default `""`. Original model weights path. Used when the model
       is pulled from object storage (e.g., RunAI) to preserve the original URI while `model`
       points to the local directory.
-    * `:served_model_name` - `str | list[str] | None`, default `nil`. The model name(s) used in
-      the API. If multiple names are provided, the server will respond to any of the provided
+    * `:served_model_name` - `str or list[str] or None`, default `nil`. The model name(s) used
+      in the API. If multiple names are provided, the server will respond to any of the provided
       names. The model name in the model field of a response will be the first name in this
       list. If not specified, the model name will be the same as the `--model` argument. Noted
       that this name(s) will also be used in `model_name` tag content of prometheus metrics, if
       multiple names provided, metrics tag will take the first one.
-    * `:tokenizer` - `str | None`, default `nil`. Name or path of the Hugging Face tokenizer to
+    * `:tokenizer` - `str or None`, default `nil`. Name or path of the Hugging Face tokenizer to
       use. If unspecified, model name or path will be used.
-    * `:hf_config_path` - `str | None`, default `nil`. Name or path of the Hugging Face config
+    * `:hf_config_path` - `str or None`, default `nil`. Name or path of the Hugging Face config
       to use. If unspecified, model name or path will be used.
     * `:runner` - `Literal['auto', 'generate', 'pooling', 'draft']`, default `"auto"`. The type
       of model runner to use. Each vLLM instance only supports one model runner, even if the
@@ -46,7 +46,7 @@ defmodule Vllm.AsyncEngineArgs do
       WARNING: The vLLM engine may crash if incorrect shape of embeddings is passed. Only
       enable this flag for trusted users!
 
-    * `:tokenizer_mode` - `TokenizerMode | str`, default `"auto"`. Tokenizer mode:
+    * `:tokenizer_mode` - `TokenizerMode or str`, default `"auto"`. Tokenizer mode:
 
       - "auto" will use the tokenizer from `mistral_common` for Mistral models if available,
         otherwise it will use the "hf" tokenizer.
@@ -75,11 +75,11 @@ defmodule Vllm.AsyncEngineArgs do
     * `:allowed_local_media_path` - `str`, default `""`. Allowing API requests to read local
       images or videos from directories specified by the server file system. This is a security
       risk. Should only be enabled in trusted environments.
-    * `:allowed_media_domains` - `list[str] | None`, default `nil`. If set, only media URLs that
-      belong to this domain can be used for multi-modal inputs.
-    * `:download_dir` - `str | None`, default `nil`. Directory to download and load the weights,
-      default to the default cache directory of Hugging Face.
-    * `:safetensors_load_strategy` - `Literal['lazy', 'eager', 'prefetch', 'torchao'] | None`,
+    * `:allowed_media_domains` - `list[str] or None`, default `nil`. If set, only media URLs
+      that belong to this domain can be used for multi-modal inputs.
+    * `:download_dir` - `str or None`, default `nil`. Directory to download and load the
+      weights, default to the default cache directory of Hugging Face.
+    * `:safetensors_load_strategy` - `Literal['lazy', 'eager', 'prefetch', 'torchao'] or None`,
       default `nil`. Specifies the loading strategy for safetensors weights.
 
       - None (default): Uses memory-mapped (lazy) loading. When an NFS filesystem is detected
@@ -179,14 +179,14 @@ defmodule Vllm.AsyncEngineArgs do
         This will use the model's maximum context length if it fits, otherwise it will find
         the largest length that can be accommodated.
 
-    * `:cudagraph_capture_sizes` - `list[int] | None`, default `nil`. Sizes to capture
+    * `:cudagraph_capture_sizes` - `list[int] or None`, default `nil`. Sizes to capture
       cudagraph.
 
       - None (default): capture sizes are inferred from vllm config.
       - list[int]: capture sizes are specified as given.
 
-    * `:max_cudagraph_capture_size` - `int | None`, default `nil`. The maximum cudagraph capture
-      size.
+    * `:max_cudagraph_capture_size` - `int or None`, default `nil`. The maximum cudagraph
+      capture size.
 
       If cudagraph_capture_sizes is specified, this will be set to the largest size in that
       list (or checked for consistency if specified). If cudagraph_capture_sizes is not
@@ -203,7 +203,7 @@ defmodule Vllm.AsyncEngineArgs do
     * `:ir_op_priority` - `IrOpPriorityConfig`, default `:default`, which is
       `IrOpPriorityConfig()`. vLLM IR op priority for dispatching/lowering during the forward
       pass. Platform defaults appended automatically during VllmConfig.__post_init__.
-    * `:distributed_executor_backend` - `str | DistributedExecutorBackend | type[Executor] |
+    * `:distributed_executor_backend` - `str or DistributedExecutorBackend or type[Executor] or
       None`, default `nil`. Backend to use for distributed model workers, either "ray" or "mp"
       (multiprocessing). If the product of pipeline_parallel_size and tensor_parallel_size is
       less than or equal to the number of GPUs available, "mp" will be used to keep processing
@@ -224,19 +224,19 @@ defmodule Vllm.AsyncEngineArgs do
       distributed_executor_backend is mp.
     * `:node_rank` - `int`, default `0`. distributed node rank for multi-node distributed
       inference when distributed_executor_backend is mp.
-    * `:distributed_timeout_seconds` - `int | None`, default `nil`. Timeout in seconds for
+    * `:distributed_timeout_seconds` - `int or None`, default `nil`. Timeout in seconds for
       distributed operations (e.g., init_process_group). If set, this value is passed to
       torch.distributed.init_process_group as the timeout parameter. If None, PyTorch's default
       timeout is used (600s for NCCL). Increase this for multi-node setups where model downloads
       may be slow.
-    * `:cpu_distributed_timeout_seconds` - `int | None`, default `nil`. Timeout (in seconds) for
-      cpu communication groups. If None, PyTorch's default timeout is used (1800s for gloo).
+    * `:cpu_distributed_timeout_seconds` - `int or None`, default `nil`. Timeout (in seconds)
+      for cpu communication groups. If None, PyTorch's default timeout is used (1800s for gloo).
     * `:numa_bind` - `bool`, default `false`. Enable NUMA binding for GPU worker subprocesses.
 
       By default, workers are pinned to their GPU's NUMA-local CPUs and memory; on PCT-capable
       Xeons they also auto-bind to the SKU's PCT priority cores.
 
-    * `:numa_bind_nodes` - `list[int] | None`, default `nil`. NUMA node to bind each GPU worker
+    * `:numa_bind_nodes` - `list[int] or None`, default `nil`. NUMA node to bind each GPU worker
       to.
 
       Specify one NUMA node per visible GPU, for example `[0, 0, 1, 1]` for a 4-GPU system
@@ -244,15 +244,15 @@ defmodule Vllm.AsyncEngineArgs do
       vLLM auto-detects the GPU-to-NUMA topology. The values are passed to `numactl --membind`
       and `--cpunodebind`, so they must be valid `numactl` NUMA node indices.
 
-    * `:numa_bind_cpus` - `list[str] | None`, default `nil`. Optional CPU lists to bind each GPU
-      worker to.
+    * `:numa_bind_cpus` - `list[str] or None`, default `nil`. Optional CPU lists to bind each
+      GPU worker to.
 
       Specify one CPU list per visible GPU, for example `["0-3", "4-7", "8-11", "12-15"]`.
       When set, vLLM uses `numactl --physcpubind` instead of `--cpunodebind`. This is useful
       for custom policies such as binding to PCT or other high-frequency cores. Each entry
       must use `numactl --physcpubind` CPU-list syntax, for example `"0-3"` or `"0,2,4-7"`.
 
-    * `:device_ids` - `list[int | str] | None`, default `nil`. Comma-separated physical GPU
+    * `:device_ids` - `list[int or str] or None`, default `nil`. Comma-separated physical GPU
       device IDs or UUIDs to use (e.g. --device-ids "2,3,5,7"). Avoids setting
       CUDA_VISIBLE_DEVICES, preserving full GPU topology visibility for GPU-NIC affinity and
       DeepGEMM. Note: has no effect with Ray executors; use Ray placement groups for GPU
@@ -264,7 +264,7 @@ defmodule Vllm.AsyncEngineArgs do
     * `:decode_context_parallel_size` - `int`, default `1`. Number of ranks that shard the
       decode KV cache. DCP does not expand the process world size. Without PCP, DCP reuses TP
       ranks. With PCP, DCP either spans the PCP axis or the full TP x PCP block.
-    * `:dcp_comm_backend` - `Literal['ag_rs', 'a2a'] | None`, default `nil`. Communication
+    * `:dcp_comm_backend` - `Literal['ag_rs', 'a2a'] or None`, default `nil`. Communication
       backend for Decode Context Parallel (DCP).
 
       - "ag_rs": AllGather + ReduceScatter (existing behavior)
@@ -274,7 +274,7 @@ defmodule Vllm.AsyncEngineArgs do
       `None` selects the model default, which is "ag_rs" unless the model overrides it via
       `set_dcp_defaults`.
 
-    * `:dcp_q_replicate` - `bool | None`, default `nil`. Replicate the MLA query projection
+    * `:dcp_q_replicate` - `bool or None`, default `nil`. Replicate the MLA query projection
       within each DCP group so decode can skip the query all-gather.
 
       With DCP the KV cache is sharded across the group, so the standard MLA decode path
@@ -285,7 +285,7 @@ defmodule Vllm.AsyncEngineArgs do
     * `:dcp_kv_cache_interleave_size` - `int`, default `1`. Interleave size of kv_cache storage
       while using DCP. dcp_kv_cache_interleave_size has been replaced by
       cp_kv_cache_interleave_size, and will be deprecated when PCP is fully supported.
-    * `:cp_kv_cache_interleave_size` - `int | None`, default `nil`. Interleave size of kv_cache
+    * `:cp_kv_cache_interleave_size` - `int or None`, default `nil`. Interleave size of kv_cache
       storage while using DCP. Store interleave_size tokens on dcp_rank i, then store next
       interleave_size tokens on dcp_rank i+1. Interleave_size=1: token-level alignment, where
       token `i` is stored on dcp_rank `i % dcp_world_size`. Interleave_size=block_size:
@@ -300,16 +300,16 @@ defmodule Vllm.AsyncEngineArgs do
     * `:data_parallel_size` - `int`, default `1`. Number of data parallel groups. MoE layers
       will be sharded according to the product of the tensor, prefill-context, and data parallel
       sizes.
-    * `:data_parallel_rank` - `int | None`, default `nil`. Rank of the data parallel group. The
+    * `:data_parallel_rank` - `int or None`, default `nil`. Rank of the data parallel group. The
       runtime check at `__post_init__` further bounds this by `data_parallel_size`.
-    * `:data_parallel_start_rank` - `int | None`, default `nil`. Starting data parallel rank for
-      secondary nodes.
-    * `:data_parallel_size_local` - `int | None`, default `nil`. Number of local data parallel
+    * `:data_parallel_start_rank` - `int or None`, default `nil`. Starting data parallel rank
+      for secondary nodes.
+    * `:data_parallel_size_local` - `int or None`, default `nil`. Number of local data parallel
       groups. A value of 0 is a sentinel used by the engine-args layer to signal that data
       parallelism was specified externally (see `ParallelConfig.__post_init__`).
-    * `:data_parallel_address` - `str | None`, default `nil`. Address of data parallel cluster
+    * `:data_parallel_address` - `str or None`, default `nil`. Address of data parallel cluster
       head-node.
-    * `:data_parallel_rpc_port` - `int | None`, default `nil`. Fixed port for data parallel
+    * `:data_parallel_rpc_port` - `int or None`, default `nil`. Fixed port for data parallel
       messaging, shared by all nodes.
     * `:data_parallel_hybrid_lb` - `bool`, default `false`. Whether to use "hybrid" DP LB mode.
       Applies only to online serving and when data_parallel_size > 0. Enables running an
@@ -332,7 +332,7 @@ defmodule Vllm.AsyncEngineArgs do
       flag.
     * `:enable_expert_parallel` - `bool`, default `false`. Use expert parallelism instead of
       tensor parallelism for MoE layers.
-    * `:enable_batch_sharded_sampling` - `bool | None`, default `nil`. Use sharded sampling
+    * `:enable_batch_sharded_sampling` - `bool or None`, default `nil`. Use sharded sampling
       across tensor parallel ranks. Each rank samples a slice of the batch instead of every rank
       sampling all of it. Currently defaults to False if not set. Enabling it explicitly raises
       when the config cannot support it (`tensor_parallel_size` must be > 1, `max_num_seqs` at
@@ -474,7 +474,7 @@ defmodule Vllm.AsyncEngineArgs do
       overlap for batches that contain one or more prefills. If the number of tokens in the
       request is greater than this threshold, microbatching will be used. Otherwise, the request
       will be processed in a single batch.
-    * `:disable_nccl_for_dp_synchronization` - `bool | None`, default `nil`. Forces the dp
+    * `:disable_nccl_for_dp_synchronization` - `bool or None`, default `nil`. Forces the dp
       synchronization logic in vllm/v1/worker/dp_utils.py to use Gloo instead of NCCL for its
       all reduce.
 
@@ -494,12 +494,13 @@ defmodule Vllm.AsyncEngineArgs do
         strategy can help improve load balancing for grouped expert models with no redundant
         experts.
 
-    * `:max_parallel_loading_workers` - `int | None`, default `nil`. Maximum number of parallel
+    * `:max_parallel_loading_workers` - `int or None`, default `nil`. Maximum number of parallel
       loading workers when loading model sequentially in multiple batches. To avoid RAM OOM when
       using tensor parallel and large models.
-    * `:block_size` - `int | None`, default `nil`. Size of a contiguous cache block in number of
-      tokens. Accepts None (meaning "use default"). After construction, always int.
-    * `:enable_prefix_caching` - `bool | None`, default `nil`. Whether to enable prefix caching.
+    * `:block_size` - `int or None`, default `nil`. Size of a contiguous cache block in number
+      of tokens. Accepts None (meaning "use default"). After construction, always int.
+    * `:enable_prefix_caching` - `bool or None`, default `nil`. Whether to enable prefix
+      caching.
     * `:prefix_caching_hash_algo` - `Literal['sha256', 'sha256_cbor', 'xxhash', 'xxhash_cbor']`,
       default `"sha256"`. Set the hash algorithm for prefix caching:
 
@@ -517,7 +518,7 @@ defmodule Vllm.AsyncEngineArgs do
       - "xxhash_cbor" combines canonical CBOR serialization with xxHash for reproducible
         hashing. Requires the optional `xxhash` package.
 
-    * `:prefix_cache_retention_interval` - `int | None`, default `0`. Token interval between
+    * `:prefix_cache_retention_interval` - `int or None`, default `0`. Token interval between
       retained sliding-window and Mamba prefix-cache checkpoints. `0` retains only semantic
       checkpoints, including the latest replay boundary and shared-prefix junctions. Positive
       values additionally retain periodic checkpoints at the specified interval, which must be a
@@ -526,7 +527,7 @@ defmodule Vllm.AsyncEngineArgs do
     * `:disable_sliding_window` - `bool`, default `false`. Whether to disable sliding window. If
       True, we will disable the sliding window functionality of the model, capping to sliding
       window size. If the model does not support sliding window, this argument is ignored.
-    * `:disable_cascade_attn` - `bool | None`, default `nil`. Deprecated: cascade attention has
+    * `:disable_cascade_attn` - `bool or None`, default `nil`. Deprecated: cascade attention has
       been removed, so this has no effect. It will be removed in v0.33.0.
     * `:offload_backend` - `str`, default `"auto"`. The backend for weight offloading. Options:
 
@@ -574,19 +575,19 @@ defmodule Vllm.AsyncEngineArgs do
       vLLM instances running on the same GPU, you can set the GPU memory utilization to 0.5 for
       each instance. On non-GPU installs, this value controls the corresponding device memory
       utilization.
-    * `:kv_cache_memory_bytes` - `int | None`, default `nil`. Size of KV Cache per GPU in bytes.
-      By default, this is set to None and vllm can automatically infer the kv cache size based
-      on gpu_memory_utilization. However, users may want to manually specify the kv cache memory
-      size. kv_cache_memory_bytes allows more fine-grain control of how much memory gets used
-      when compared with using gpu_memory_utilization. Note that kv_cache_memory_bytes (when
-      not-None) ignores gpu_memory_utilization
-    * `:max_num_batched_tokens` - `int | None`, default `nil`. Maximum number of tokens that can
-      be processed in a single iteration.
+    * `:kv_cache_memory_bytes` - `int or None`, default `nil`. Size of KV Cache per GPU in
+      bytes. By default, this is set to None and vllm can automatically infer the kv cache size
+      based on gpu_memory_utilization. However, users may want to manually specify the kv cache
+      memory size. kv_cache_memory_bytes allows more fine-grain control of how much memory gets
+      used when compared with using gpu_memory_utilization. Note that kv_cache_memory_bytes
+      (when not-None) ignores gpu_memory_utilization
+    * `:max_num_batched_tokens` - `int or None`, default `nil`. Maximum number of tokens that
+      can be processed in a single iteration.
 
       The default value here is mainly for convenience when testing. In real usage, this
       should be set in `EngineArgs.create_engine_config`.
 
-    * `:max_num_scheduled_tokens` - `int | None`, default `nil`. Maximum number of tokens that
+    * `:max_num_scheduled_tokens` - `int or None`, default `nil`. Maximum number of tokens that
       the scheduler may issue in a single iteration.
 
       This is usually equal to max_num_batched_tokens, but can be smaller in cases when the
@@ -604,13 +605,13 @@ defmodule Vllm.AsyncEngineArgs do
       long prefill token threshold at a fair share of the token budget: max_num_batched_tokens
       divided by the number of queued and running requests. Only applies when
       long_prefill_token_threshold is nonzero.
-    * `:max_num_seqs` - `int | None`, default `nil`. Maximum number of sequences to be processed
-      in a single iteration.
+    * `:max_num_seqs` - `int or None`, default `nil`. Maximum number of sequences to be
+      processed in a single iteration.
 
       The default value here is mainly for convenience when testing. In real usage, this
       should be set in `EngineArgs.create_engine_config`.
 
-    * `:max_num_active_seqs` - `int | None`, default `nil`. Maximum number of requests the
+    * `:max_num_active_seqs` - `int or None`, default `nil`. Maximum number of requests the
       scheduler admits into RUNNING.
 
       `max_num_seqs` sizes the model runner (per-request buffers and CUDA graph capture) and
@@ -618,7 +619,7 @@ defmodule Vllm.AsyncEngineArgs do
       that may occupy RUNNING, so decode batches stay smaller without shrinking runner or
       graph capacity. Must be `<= max_num_seqs`. `None` (default) keeps current behavior.
 
-    * `:max_num_queued_reqs` - `int | None`, default `nil`. Maximum number of requests that can
+    * `:max_num_queued_reqs` - `int or None`, default `nil`. Maximum number of requests that can
       be in-flight (waiting or running) at the same time, or None for no limit. When the limit
       is reached, new requests are rejected with HTTP 503 so the client can retry on another
       instance. This bounds vLLM's otherwise unbounded request queue and is primarily a coarse
@@ -629,7 +630,7 @@ defmodule Vllm.AsyncEngineArgs do
       Size it as roughly `data_parallel_size * max_num_seqs` plus the desired queue depth if
       it should not bind before per-rank admission does.
 
-    * `:max_num_queued_tokens` - `int | None`, default `nil`. Maximum total prompt tokens of
+    * `:max_num_queued_tokens` - `int or None`, default `nil`. Maximum total prompt tokens of
       requests currently in the prefill phase, or None for no limit. When the limit is reached,
       new requests are rejected with HTTP 503.
 
@@ -678,34 +679,35 @@ defmodule Vllm.AsyncEngineArgs do
     * `:disable_log_stats` - `bool`, default `false`. Disable logging statistics.
     * `:aggregate_engine_logging` - `bool`, default `false`. Log aggregate rather than
       per-engine statistics when using data parallelism.
-    * `:revision` - `str | None`, default `nil`. The specific model version to use. It can be a
+    * `:revision` - `str or None`, default `nil`. The specific model version to use. It can be a
       branch name, a tag name, or a commit id. If unspecified, will use the default version.
-    * `:code_revision` - `str | None`, default `nil`. The specific revision to use for the model
-      code on the Hugging Face Hub. It can be a branch name, a tag name, or a commit id. If
-      unspecified, will use the default version.
-    * `:hf_token` - `bool | str | None`, default `nil`. The token to use as HTTP bearer
+    * `:code_revision` - `str or None`, default `nil`. The specific revision to use for the
+      model code on the Hugging Face Hub. It can be a branch name, a tag name, or a commit id.
+      If unspecified, will use the default version.
+    * `:hf_token` - `bool or str or None`, default `nil`. The token to use as HTTP bearer
       authorization for remote files . If `True`, will use the token generated when running `hf
       auth login` (stored in `~/.cache/huggingface/token`).
-    * `:hf_overrides` - `dict[str, Any] | Callable[[Any], Any]`, default `%{}`. If a dictionary,
-      contains arguments to be forwarded to the Hugging Face config. If a callable, it is called
-      to update the HuggingFace config.
+    * `:hf_overrides` - `dict[str, Any] or Callable[[Any], Any]`, default `%{}`. If a
+      dictionary, contains arguments to be forwarded to the Hugging Face config. If a callable,
+      it is called to update the HuggingFace config.
     * `:model_class_overrides` - `dict[str, str]`, default `%{}`. Override the model class used
       for one or more architectures, mapping the architecture name to a `"module:class"` target
       (the same format accepted by `ModelRegistry.register_model`). This registers the target
       class at runtime, e.g. `{"GlmMoeDsaForCausalLM":
       "vllm.models.deepseek_v32.nvidia.model:DeepseekV32ForCausalLM"}`. This argument is for
       development and debugging purposes only.
-    * `:tokenizer_revision` - `str | None`, default `nil`. The specific revision to use for the
+    * `:tokenizer_revision` - `str or None`, default `nil`. The specific revision to use for the
       tokenizer on the Hugging Face Hub. It can be a branch name, a tag name, or a commit id. If
       unspecified, will use the default version.
-    * `:quantization` - `str | None`, default `nil`. Method used to quantize the weights. If
+    * `:quantization` - `str or None`, default `nil`. Method used to quantize the weights. If
       `None`, we first check the `quantization_config` attribute in the model config file. If
       that is `None`, we assume the model weights are not quantized and use `dtype` to determine
       the data type of the weights.
-    * `:quantization_config` - `dict[str, Any] | QuantizationConfigArgs | None`, default `nil`.
-      User-facing quantization configuration. Carries per-layer-kind QuantSpecs (linear, moe)
-      and ignore patterns; see `QuantizationConfigArgs`. Auto-populated from the matching online
-      shorthand when `quantization` is one of the values in `ONLINE_QUANT_SHORTHAND_NAMES`.
+    * `:quantization_config` - `dict[str, Any] or QuantizationConfigArgs or None`, default
+      `nil`. User-facing quantization configuration. Carries per-layer-kind QuantSpecs (linear,
+      moe) and ignore patterns; see `QuantizationConfigArgs`. Auto-populated from the matching
+      online shorthand when `quantization` is one of the values in
+      `ONLINE_QUANT_SHORTHAND_NAMES`.
     * `:allow_deprecated_quantization` - `bool`, default `false`. Whether to allow deprecated
       quantization methods.
     * `:enforce_eager` - `bool`, default `false`. Whether to always use eager-mode PyTorch. If
@@ -726,7 +728,7 @@ defmodule Vllm.AsyncEngineArgs do
     * `:language_model_only` - `bool`, default `false`. If True, disables all multimodal inputs
       by setting all modality limits to 0. Equivalent to setting `--limit-mm-per-prompt` to 0
       for every modality.
-    * `:limit_mm_per_prompt` - `dict[str, int | dict[str, int]]`, default `:default`, which is
+    * `:limit_mm_per_prompt` - `dict[str, int or dict[str, int]]`, default `:default`, which is
       `MultiModalDummyOptions()`. The maximum number of input items and options allowed per
       prompt for each modality.
 
@@ -758,9 +760,9 @@ defmodule Vllm.AsyncEngineArgs do
     * `:media_io_kwargs` - `dict[str, dict[str, Any]]`, default `%{}`. Additional args passed to
       process media inputs, keyed by modalities. For example, to set num_frames for video, set
       `--media-io-kwargs '{"video": {"num_frames": 40} }'`
-    * `:mm_processor_kwargs` - `dict[str, Any] | None`, default `nil`. Arguments to be forwarded
-      to the model's processor for multi-modal data, e.g., image processor. Overrides for the
-      multi-modal processor obtained from `transformers.AutoProcessor.from_pretrained`.
+    * `:mm_processor_kwargs` - `dict[str, Any] or None`, default `nil`. Arguments to be
+      forwarded to the model's processor for multi-modal data, e.g., image processor. Overrides
+      for the multi-modal processor obtained from `transformers.AutoProcessor.from_pretrained`.
 
       The available overrides depend on the model that is being run.
 
@@ -777,7 +779,7 @@ defmodule Vllm.AsyncEngineArgs do
 
       Set to `0` to disable this cache completely (not recommended).
 
-    * `:mm_processor_cache_type` - `Literal['shm', 'lru'] | None`, default `"lru"`. Type of
+    * `:mm_processor_cache_type` - `Literal['shm', 'lru'] or None`, default `"lru"`. Type of
       cache to use for the multi-modal preprocessor/mapper. If `shm`, use shared memory FIFO
       cache. If `lru`, use mirrored LRU cache.
     * `:mm_hasher_algorithm` - `Literal['blake3', 'sha256', 'sha512']`, default `"blake3"`. Hash
@@ -802,26 +804,26 @@ defmodule Vllm.AsyncEngineArgs do
         `--data-parallel-size`). This is only supported on a per-model basis and falls back to
         `"weights"` if the encoder does not support DP.
 
-    * `:mm_encoder_attn_backend` - `AttentionBackendEnum | str | None`, default `nil`. Optional
-      override for the multi-modal encoder attention backend when using vision transformers.
-      Accepts any value from `vllm.v1.attention.backends.registry.AttentionBackendEnum` (e.g.
-      `FLASH_ATTN`).
-    * `:mm_encoder_attn_dtype` - `str | None`, default `nil`. Optional dtype override for ViT
+    * `:mm_encoder_attn_backend` - `AttentionBackendEnum or str or None`, default `nil`.
+      Optional override for the multi-modal encoder attention backend when using vision
+      transformers. Accepts any value from
+      `vllm.v1.attention.backends.registry.AttentionBackendEnum` (e.g. `FLASH_ATTN`).
+    * `:mm_encoder_attn_dtype` - `str or None`, default `nil`. Optional dtype override for ViT
       encoder attention. Set to `"fp8"` to enable FP8 quantization via the FlashInfer cuDNN
       backend. When set to `"fp8"` without a scale file, dynamic scaling is used automatically.
       See docs/features/quantization/fp8_vit_attn.md for details.
-    * `:mm_encoder_fp8_scale_path` - `str | None`, default `nil`. Path to a JSON file containing
-      per-layer FP8 Q/K/V scales for ViT encoder attention. When provided (with
+    * `:mm_encoder_fp8_scale_path` - `str or None`, default `nil`. Path to a JSON file
+      containing per-layer FP8 Q/K/V scales for ViT encoder attention. When provided (with
       `mm_encoder_attn_dtype="fp8"`), static scaling is used. When omitted, dynamic scaling is
       used.
-    * `:mm_encoder_fp8_scale_save_path` - `str | None`, default `nil`. When set with dynamic FP8
-      scaling (`mm_encoder_attn_dtype="fp8"` and no `mm_encoder_fp8_scale_path`), saves the
+    * `:mm_encoder_fp8_scale_save_path` - `str or None`, default `nil`. When set with dynamic
+      FP8 scaling (`mm_encoder_attn_dtype="fp8"` and no `mm_encoder_fp8_scale_path`), saves the
       calibrated scales to this file after the amax history buffer is full. The saved file can
       then be used as `mm_encoder_fp8_scale_path` in subsequent runs.
     * `:mm_encoder_fp8_scale_save_margin` - `float`, default `1.5`. Safety margin multiplied
       onto scales when auto-saving. A value > 1 leaves headroom so that inputs with larger
       activations than the calibration set do not overflow FP8 range. Default 1.5.
-    * `:io_processor_plugin` - `str | None`, default `nil`. IOProcessor plugin name to load at
+    * `:io_processor_plugin` - `str or None`, default `nil`. IOProcessor plugin name to load at
       model startup
     * `:renderer_num_workers` - `int`, default `1`. Number of worker threads in the renderer
       thread pool. The pool is consumed by the async renderer path (e.g. the OpenAI-compatible
@@ -837,7 +839,7 @@ defmodule Vllm.AsyncEngineArgs do
       This reduces engine startup time but shifts the responsibility to users for estimating
       the peak memory usage of the activation of multimodal encoder and embedding cache.
 
-    * `:video_pruning_rate` - `float | None`, default `nil`. Fraction of video tokens to prune
+    * `:video_pruning_rate` - `float or None`, default `nil`. Fraction of video tokens to prune
       from each video. Value sits in range [0;1); pruning is enabled when it is greater than 0.
       The pruning algorithm is selected by `video_pruning_method`.
     * `:video_pruning_method` - `str`, default `"evs"`. Video token pruning algorithm applied
@@ -875,14 +877,14 @@ defmodule Vllm.AsyncEngineArgs do
 
       Set to `0` (default) to disable frontend GPU multimodal memory gating.
 
-    * `:mm_device_do_normalize` - `bool | None`, default `true`. Move the do_normalize
+    * `:mm_device_do_normalize` - `bool or None`, default `true`. Move the do_normalize
       computation in the mm preprocessing to before the ViT, and let the device do it, so that
       CPU computation can be saved.
     * `:enable_lora` - `bool`, default `false`. If True, enable handling of LoRA adapters.
     * `:max_loras` - `int`, default `1`. Max number of LoRAs in a single batch.
     * `:max_lora_rank` - `Literal[1, 8, 16, 32, 64, 128, 256, 320, 512]`, default `16`. Max LoRA
       rank.
-    * `:default_mm_loras` - `dict[str, str] | None`, default `nil`. Dictionary mapping specific
+    * `:default_mm_loras` - `dict[str, str] or None`, default `nil`. Dictionary mapping specific
       modalities to LoRA model paths; this field is only applicable to multimodal models and
       should be leveraged when a model always expects a LoRA to be active when a given modality
       is present. Note that currently, if a request provides multiple additional modalities,
@@ -893,11 +895,11 @@ defmodule Vllm.AsyncEngineArgs do
     * `:fully_sharded_loras` - `bool`, default `false`. By default, only half of the LoRA
       computation is sharded with tensor parallelism. Enabling this will use the fully sharded
       layers. At high sequence length, max rank or tensor parallel size, this is likely faster.
-    * `:max_cpu_loras` - `int | None`, default `nil`. Maximum number of LoRAs to store in CPU
+    * `:max_cpu_loras` - `int or None`, default `nil`. Maximum number of LoRAs to store in CPU
       memory. Must be >= than `max_loras`.
-    * `:lora_dtype` - `str | dtype | None`, default `"auto"`. Data type for LoRA. If auto, will
-      default to base model dtype.
-    * `:lora_target_modules` - `list[str] | None`, default `nil`. Restrict LoRA to specific
+    * `:lora_dtype` - `str or dtype or None`, default `"auto"`. Data type for LoRA. If auto,
+      will default to base model dtype.
+    * `:lora_target_modules` - `list[str] or None`, default `nil`. Restrict LoRA to specific
       module suffixes (e.g., ["o_proj", "qkv_proj"]). If None, all supported LoRA modules are
       used. This allows deployment-time control over which modules have LoRA applied, useful for
       performance tuning.
@@ -921,21 +923,21 @@ defmodule Vllm.AsyncEngineArgs do
       shared factors are broadcast to the expert count at kernel time. 3D-weight MoE models use
       `FusedMoEWithLoRA` for this layout. Only meaningful for MoE models whose adapters use this
       layout; ignored otherwise.
-    * `:max_lora_cls_labels` - `int | None`, default `nil`. Maximum output size for LoRA
+    * `:max_lora_cls_labels` - `int or None`, default `nil`. Maximum output size for LoRA
       classification heads. Defaults to the base classification head size.
     * `:ray_workers_use_nsight` - `bool`, default `false`. Whether to profile Ray workers with
       nsight, see
       https://docs.ray.io/en/latest/ray-observability/user-guides/profiling.html#profiling-nsight-profiler.
-    * `:num_gpu_blocks_override` - `int | None`, default `nil`. Number of GPU blocks to use.
+    * `:num_gpu_blocks_override` - `int or None`, default `nil`. Number of GPU blocks to use.
       This overrides the profiled `num_gpu_blocks` if specified. Does nothing if `None`. Used
       for testing preemption.
     * `:model_loader_extra_config` - `dict`, default `%{}`. Extra config for model loader. This
       will be passed to the model loader corresponding to the chosen load_format.
-    * `:ignore_patterns` - `str | list[str]`, default `["original/**/*"]`. The list of patterns
+    * `:ignore_patterns` - `str or list[str]`, default `["original/**/*"]`. The list of patterns
       to ignore when loading the model. Default to "original/**/*" to avoid repeated loading of
       llama's checkpoints.
-    * `:enable_chunked_prefill` - `bool | None`, default `nil`. If True, prefill requests can be
-      chunked based on the remaining `max_num_batched_tokens`.
+    * `:enable_chunked_prefill` - `bool or None`, default `nil`. If True, prefill requests can
+      be chunked based on the remaining `max_num_batched_tokens`.
 
       The default value here is mainly for convenience when testing. In real usage, this
       should be set in `EngineArgs.create_engine_config`.
@@ -957,7 +959,7 @@ defmodule Vllm.AsyncEngineArgs do
       headroom helps avoid frequent KV cache eviction and the resulting repeated preemption of
       requests when GPU memory is scarce. Must be in the range [0.0, 1.0); 0.0 (the default)
       disables the watermark.
-    * `:disable_hybrid_kv_cache_manager` - `bool | None`, default `nil`. If set to True, KV
+    * `:disable_hybrid_kv_cache_manager` - `bool or None`, default `nil`. If set to True, KV
       cache manager will allocate the same size of KV cache for all attention layers even if
       there are multiple type of attention layers like full attention and sliding window
       attention. If set to None, the default value will be determined based on the environment
@@ -969,28 +971,28 @@ defmodule Vllm.AsyncEngineArgs do
     * `:reasoning_parser` - `str`, default `""`. Select the reasoning parser depending on the
       model that you're using. This is used to parse the reasoning content into OpenAI API
       format.
-    * `:reasoning_parser_plugin` - `str | None`, default `nil`. Path to a dynamically reasoning
+    * `:reasoning_parser_plugin` - `str or None`, default `nil`. Path to a dynamically reasoning
       parser plugin that can be dynamically loaded and registered.
-    * `:speculative_config` - `dict[str, Any] | None`, default `nil`. Speculative decoding
+    * `:speculative_config` - `dict[str, Any] or None`, default `nil`. Speculative decoding
       configuration.
-    * `:spec_method` - `str | None`, default `nil`. Short for the `method` of
+    * `:spec_method` - `str or None`, default `nil`. Short for the `method` of
       `speculative_config`.
-    * `:spec_model` - `str | None`, default `nil`. Short for the `model` of
+    * `:spec_model` - `str or None`, default `nil`. Short for the `model` of
       `speculative_config`.
-    * `:spec_tokens` - `int | None`, default `nil`. Short for the `num_speculative_tokens` of
+    * `:spec_tokens` - `int or None`, default `nil`. Short for the `num_speculative_tokens` of
       `speculative_config`.
-    * `:watermark_config` - `dict[str, Any] | None`, default `nil`. Text watermarking
+    * `:watermark_config` - `dict[str, Any] or None`, default `nil`. Text watermarking
       configuration.
-    * `:diffusion_config` - `dict[str, Any] | None`, default `nil`. Diffusion LLM (dLLM)
+    * `:diffusion_config` - `dict[str, Any] or None`, default `nil`. Diffusion LLM (dLLM)
       configuration.
-    * `:show_hidden_metrics_for_version` - `str | None`, default `nil`. Enable deprecated
+    * `:show_hidden_metrics_for_version` - `str or None`, default `nil`. Enable deprecated
       Prometheus metrics that have been hidden since the specified version. For example, if a
       previously deprecated metric has been hidden since the v0.7.0 release, you use
       `--show-hidden-metrics-for-version=0.7` as a temporary escape hatch while you migrate to
       new metrics. The metric is likely to be removed completely in an upcoming release.
-    * `:otlp_traces_endpoint` - `str | None`, default `nil`. Target URL to which OpenTelemetry
+    * `:otlp_traces_endpoint` - `str or None`, default `nil`. Target URL to which OpenTelemetry
       traces will be sent.
-    * `:collect_detailed_traces` - `list[Literal['model', 'worker', 'all']] | None`, default
+    * `:collect_detailed_traces` - `list[Literal['model', 'worker', 'all']] or None`, default
       `nil`. It makes sense to set this only if `--otlp-traces-endpoint` is set. If set, it will
       collect detailed traces for the specified modules. This involves use of possibly costly
       and or blocking operations and hence might have a performance impact.
@@ -1012,7 +1014,7 @@ defmodule Vllm.AsyncEngineArgs do
       to be enabled (i.e., --disable-log-stats not set).
     * `:kv_cache_metrics_sample` - `float`, default `0.01`. Sampling rate for KV cache metrics
       (0.0, 1.0]. Default 0.01 = 1% of blocks.
-    * `:custom_histogram_buckets` - `dict[str, list[float]] | None`, default `nil`. Custom
+    * `:custom_histogram_buckets` - `dict[str, list[float]] or None`, default `nil`. Custom
       Prometheus histogram bucket boundaries, as a JSON mapping from bucket-family key to a list
       of strictly increasing, positive, finite upper bounds. When a family key is present, its
       list replaces the default buckets for every histogram in that family; families not listed
@@ -1048,10 +1050,10 @@ defmodule Vllm.AsyncEngineArgs do
       - "priority" means requests are handled based on given priority (lower value means
         earlier handling) and time of arrival deciding any ties).
 
-    * `:scheduler_cls` - `str | type[object] | None`, default `nil`. The scheduler class to use.
-      "vllm.v1.core.sched.scheduler.Scheduler" is the default scheduler. Can be a class directly
-      or the path to a class of form "mod.custom_class".
-    * `:pooler_config` - `PoolerConfig | None`, default `nil`. Pooler config which controls the
+    * `:scheduler_cls` - `str or type[object] or None`, default `nil`. The scheduler class to
+      use. "vllm.v1.core.sched.scheduler.Scheduler" is the default scheduler. Can be a class
+      directly or the path to a class of form "mod.custom_class".
+    * `:pooler_config` - `PoolerConfig or None`, default `nil`. Pooler config which controls the
       behaviour of output pooling in pooling models.
     * `:compilation_config` - `CompilationConfig`, default `:default`, which is
       `CompilationConfig()`. `torch.compile` and cudagraph capture configuration for the model.
@@ -1064,7 +1066,7 @@ defmodule Vllm.AsyncEngineArgs do
 
     * `:attention_config` - `AttentionConfig`, default `:default`, which is `AttentionConfig()`.
       Attention configuration.
-    * `:engram_config` - `EngramConfig | None`, default `nil`. N-gram embedding storage and
+    * `:engram_config` - `EngramConfig or None`, default `nil`. N-gram embedding storage and
       sharding settings.
     * `:mamba_config` - `MambaConfig`, default `:default`, which is `MambaConfig()`. Mamba
       configuration.
@@ -1080,19 +1082,19 @@ defmodule Vllm.AsyncEngineArgs do
       calls.
     * `:profiler_config` - `ProfilerConfig`, default `:default`, which is `ProfilerConfig()`.
       Profiling configuration.
-    * `:logging_config` - `LoggingConfig | None`, default `nil`. Logging configuration.
-    * `:log_level` - `LogLevel | None`, default `nil`. Shortcut for --logging-config.log_level.
+    * `:logging_config` - `LoggingConfig or None`, default `nil`. Logging configuration.
+    * `:log_level` - `LogLevel or None`, default `nil`. Shortcut for --logging-config.log_level.
       Overrides that field if both are specified.
 
       The choices: `"CRITICAL"`, `"ERROR"`, `"WARNING"`, `"INFO"`, `"DEBUG"`, `"NOTSET"`.
 
-    * `:log_config_file` - `str | None`, default `nil`. Deprecated in vLLM: a logging
+    * `:log_config_file` - `str or None`, default `nil`. Deprecated in vLLM: a logging
       configuration file.
-    * `:kv_transfer_config` - `KVTransferConfig | None`, default `nil`. The configurations for
+    * `:kv_transfer_config` - `KVTransferConfig or None`, default `nil`. The configurations for
       distributed KV cache transfer.
-    * `:kv_events_config` - `KVEventsConfig | None`, default `nil`. The configurations for event
-      publishing.
-    * `:ec_transfer_config` - `ECTransferConfig | None`, default `nil`. The configurations for
+    * `:kv_events_config` - `KVEventsConfig or None`, default `nil`. The configurations for
+      event publishing.
+    * `:ec_transfer_config` - `ECTransferConfig or None`, default `nil`. The configurations for
       distributed EC cache transfer.
     * `:ec_manager_config` - `EncoderCacheManagerConfig`, default `:default`, which is
       `EncoderCacheManagerConfig()`. The configurations for custom encoder cache manager.
@@ -1135,7 +1137,7 @@ defmodule Vllm.AsyncEngineArgs do
       - "transformers" will use the Transformers model implementation.
       - "terratorch" will use the TerraTorch model implementation.
 
-    * `:attention_backend` - `AttentionBackendEnum | None`, default `nil`. Attention backend to
+    * `:attention_backend` - `AttentionBackendEnum or None`, default `nil`. Attention backend to
       use. Use "auto" or None for automatic selection.
     * `:kv_cache_dtype_skip_layers` - `list[str]`, default `[]`. Layer patterns to skip KV cache
       quantization. Accepts layer indices (e.g., '0', '2', '4') or attention type names (e.g.,
@@ -1147,10 +1149,10 @@ defmodule Vllm.AsyncEngineArgs do
       `"auto"`. The data type to use for the Mamba cache (ssm state only, conv state will still
       be controlled by mamba_cache_dtype). If set to 'auto', the data type for the ssm state
       will be determined by mamba_cache_dtype.
-    * `:mamba_block_size` - `int | None`, default `nil`. Size of a contiguous cache block in
+    * `:mamba_block_size` - `int or None`, default `nil`. Size of a contiguous cache block in
       number of tokens for mamba cache. Can be set only when prefix caching is enabled. Value
       must be a multiple of 8 to align with causal_conv1d kernel.
-    * `:prefix_match_unit` - `int | None`, default `nil`. The finest token boundary (in tokens)
+    * `:prefix_match_unit` - `int or None`, default `nil`. The finest token boundary (in tokens)
       a prefix-cache hit can land on.
 
       Prefix-cache keys are computed every `prefix_match_unit` tokens. It can be set finer
@@ -1185,7 +1187,7 @@ defmodule Vllm.AsyncEngineArgs do
       a multiple of replayssm_buffer_len, but this is not required.
     * `:mamba_backend` - `MambaBackendEnum`, default `:TRITON`. Backend of the Mamba selective
       state update.
-    * `:mamba_ssu_algorithm` - `Literal['auto', 'simple', 'vertical', 'horizontal'] | None`,
+    * `:mamba_ssu_algorithm` - `Literal['auto', 'simple', 'vertical', 'horizontal'] or None`,
       default `nil`. Algorithm of the Mamba selective state update.
     * `:enable_mamba_cache_stochastic_rounding` - `bool`, default `false`. Enable stochastic
       rounding when writing SSM state to fp16 cache. Uses random bits to unbias the rounding
@@ -1198,16 +1200,16 @@ defmodule Vllm.AsyncEngineArgs do
       valid for the platform you are using. Contents must be hashable.
     * `:use_tqdm_on_load` - `bool`, default `true`. Whether to enable tqdm for showing progress
       bar when loading model weights.
-    * `:pt_load_map_location` - `str | dict[str, str]`, default `"cpu"`. The map location for
+    * `:pt_load_map_location` - `str or dict[str, str]`, default `"cpu"`. The map location for
       loading pytorch checkpoint, to support loading checkpoints can only be loaded on certain
       devices like "cuda", this is equivalent to `{"": "cuda"}`. Another supported format is
       mapping from different devices like from GPU 1 to GPU 0: `{"cuda:1": "cuda:0"}`. Note that
       when passed from command line, the strings in dictionary need to be double quoted for json
       parsing. For more details, see the original doc for `map_location` parameter in
       [`torch.load`][] parameter.
-    * `:logits_processors` - `list[str | type[LogitsProcessor]] | None`, default `nil`. Custom
+    * `:logits_processors` - `list[str or type[LogitsProcessor]] or None`, default `nil`. Custom
       logitproc types
-    * `:async_scheduling` - `bool | None`, default `nil`. If set to False, disable async
+    * `:async_scheduling` - `bool or None`, default `nil`. If set to False, disable async
       scheduling. Async scheduling helps to avoid gaps in GPU utilization, leading to better
       latency and throughput.
     * `:stream_interval` - `int`, default `1`. The interval (or buffer size) for streaming in
@@ -1236,7 +1238,7 @@ defmodule Vllm.AsyncEngineArgs do
       `FaultToleranceConfig()`. The configurations for fault tolerance.
     * `:enable_fault_tolerance` - `bool`, default `false`. Enable fault tolerance for detailed
       error recovery, such as scaling down fault DPEngineCore.
-    * `:kv_offloading_size` - `float | None`, default `nil`. Size of the KV cache offloading
+    * `:kv_offloading_size` - `float or None`, default `nil`. Size of the KV cache offloading
       buffer in GiB. When TP > 1, this is the total buffer size summed across all TP ranks. By
       default, this is set to None, which means no KV offloading is enabled. When set, vLLM will
       enable KV cache offloading to CPU using the kv_offloading_backend.
@@ -1248,16 +1250,16 @@ defmodule Vllm.AsyncEngineArgs do
     * `:shutdown_timeout` - `int`, default `0`. Shutdown grace period for in-flight requests.
       Shutdown will be delayed for up to this amount of time to allow already-running requests
       to complete. Any remaining requests are aborted once the timeout is reached.
-    * `:weight_transfer_config` - `WeightTransferConfig | None`, default `nil`. The
+    * `:weight_transfer_config` - `WeightTransferConfig or None`, default `nil`. The
       configurations for weight transfer during RL training.
     * `:fail_on_environ_validation` - `bool`, default `false`. If set, the engine will raise an
       error if environment validation fails.
-    * `:gdn_prefill_backend` - `Literal['flashinfer', 'triton', 'cutedsl', 'aiter_flydsl'] |
+    * `:gdn_prefill_backend` - `Literal['flashinfer', 'triton', 'cutedsl', 'aiter_flydsl'] or
       None`, default `nil`. Select GDN prefill backend.
-    * `:kda_prefill_backend` - `Literal['auto', 'triton', 'flashkda', 'flashinfer', 'fused'] |
+    * `:kda_prefill_backend` - `Literal['auto', 'triton', 'flashkda', 'flashinfer', 'fused'] or
       None`, default `nil`. Select KDA prefill backend. 'flashkda' is CUDA-only and 'fused' is
       ROCm-only; 'auto' picks a supported backend.
-    * `:kda_decode_backend` - `Literal['auto', 'native', 'flashinfer', 'triton'] | None`,
+    * `:kda_decode_backend` - `Literal['auto', 'native', 'flashinfer', 'triton'] or None`,
       default `nil`. Select KDA decode backend.
     * `:enable_log_requests` - `bool`, default `false`. Enable logging request information,
       dependent on log level:

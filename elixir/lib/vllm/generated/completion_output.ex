@@ -12,25 +12,25 @@ defmodule Vllm.CompletionOutput do
     * `:index` - `int`. The index of the output in the request.
     * `:text` - `str`. The generated output text.
     * `:token_ids` - `Sequence[int]`. The token IDs of the generated output text.
-    * `:cumulative_logprob` - `float | None`. The cumulative log probability of the generated
+    * `:cumulative_logprob` - `float or None`. The cumulative log probability of the generated
       output text.
-    * `:logprobs` - `list[dict[int, Logprob]] | None`. The log probabilities of the top
+    * `:logprobs` - `list[dict[int, Logprob]] or None`. The log probabilities of the top
       probability words at each position if the logprobs are requested.
-    * `:routed_experts` - `ndarray | None`. The experts each token was routed to: tokens x
+    * `:routed_experts` - `ndarray or None`. The experts each token was routed to: tokens x
       layers x experts.
-    * `:finish_reason` - `str | None`. The reason why the sequence is finished.
-    * `:stop_reason` - `int | str | None`. The stop string or token id that caused the
+    * `:finish_reason` - `str or None`. The reason why the sequence is finished.
+    * `:stop_reason` - `int or str or None`. The stop string or token id that caused the
       completion to stop, None if the completion finished for some other reason including
       encountering the EOS token.
-    * `:lora_request` - `LoRARequest | None`. The LoRA request that was used to generate the
+    * `:lora_request` - `LoRARequest or None`. The LoRA request that was used to generate the
       output.
-    * `:sampling_mask` - `SamplingMask | None`. The post-processing token support set for each
+    * `:sampling_mask` - `SamplingMask or None`. The post-processing token support set for each
       generated token, if requested.
-    * `:spec_decode_metrics` - `RequestSpecDecodeMetrics | None`. Per-sequence
+    * `:spec_decode_metrics` - `RequestSpecDecodeMetrics or None`. Per-sequence
       speculative-decoding acceptance metrics, populated on finish when speculative decoding ran
       and `--per-request-spec-decode-metrics` is enabled; None otherwise. Surfaced in the
       response as `metrics.speculative_decoding` for single-sequence (`n == 1`) requests.
-    * `:weight_versions` - `list[WeightVersionSpan] | None`. Contiguous weight version spans
+    * `:weight_versions` - `list[WeightVersionSpan] or None`. Contiguous weight version spans
       over output-token indexes. Set on the final output only.
   """
 

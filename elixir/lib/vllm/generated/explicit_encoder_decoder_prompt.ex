@@ -12,10 +12,10 @@ defmodule Vllm.ExplicitEncoderDecoderPrompt do
 
   ## Fields
 
-    * `:encoder_prompt` - `str | TextPrompt | list[int] | TokensPrompt`, required. The prompt
+    * `:encoder_prompt` - `str or TextPrompt or list[int] or TokensPrompt`, required. The prompt
       for the encoder part of the model.
-    * `:decoder_prompt` - `str | TextPrompt | list[int] | TokensPrompt | None`, required. The
-      prompt for the decoder part of the model.
+    * `:decoder_prompt` - `str or TextPrompt or list[int] or TokensPrompt or None`, required.
+      The prompt for the decoder part of the model.
 
       Passing `None` will cause the prompt to be inferred automatically.
   """

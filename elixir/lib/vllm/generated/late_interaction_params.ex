@@ -17,7 +17,7 @@ defmodule Vllm.LateInteractionParams do
 
     * `:query_key` - `str`, required. stable key used for both DP routing and worker cache
       lookup.
-    * `:query_uses` - `int | None`, default `nil`. expected number of document requests
+    * `:query_uses` - `int or None`, default `nil`. expected number of document requests
   """
 
   @type t :: %__MODULE__{

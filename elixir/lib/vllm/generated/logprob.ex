@@ -10,8 +10,8 @@ defmodule Vllm.Logprob do
   ## Fields
 
     * `:logprob` - `float`. The logprob of chosen token
-    * `:rank` - `int | None`. The vocab rank of chosen token (>=1)
-    * `:decoded_token` - `str | None`. The decoded chosen token index
+    * `:rank` - `int or None`. The vocab rank of chosen token (>=1)
+    * `:decoded_token` - `str or None`. The decoded chosen token index
   """
 
   @type t :: %__MODULE__{

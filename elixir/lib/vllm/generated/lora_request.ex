@@ -21,7 +21,7 @@ defmodule Vllm.LoRARequest do
     * `:lora_name` - `str`, required. Name of the adapter.
     * `:lora_int_id` - `int`, required. Id of the adapter, above zero: one id for each adapter.
     * `:lora_path` - `str`, default `""`. Folder of the adapter, on the worker's machine.
-    * `:base_model_name` - `str | None`, default `nil`. Name of the model the adapter was made
+    * `:base_model_name` - `str or None`, default `nil`. Name of the model the adapter was made
       for.
     * `:load_inplace` - `bool`, default `false`. If True, forces reloading the adapter even if
       one with the same lora_int_id already exists in the cache. This replaces the existing

@@ -10,15 +10,15 @@ defmodule Vllm.PoolingParams do
 
   ## Fields
 
-    * `:use_activation` - `bool | None`, default `nil`. Whether to apply activation function to
+    * `:use_activation` - `bool or None`, default `nil`. Whether to apply activation function to
       the pooler outputs. `None` uses the pooler's default, which is `True` in most cases.
-    * `:dimensions` - `int | None`, default `nil`. Reduce the dimensions of embeddings if model
+    * `:dimensions` - `int or None`, default `nil`. Reduce the dimensions of embeddings if model
       support matryoshka representation.
-    * `:step_tag_id` - `int | None`, default `nil`. For step pooling: the token at which a step
+    * `:step_tag_id` - `int or None`, default `nil`. For step pooling: the token at which a step
       ends.
-    * `:returned_token_ids` - `list[int] | None`, default `nil`. For step pooling: the token ids
-      whose scores are returned.
-    * `:task` - `PoolingTask | None`, default `nil`. What to compute. Without it a model pools
+    * `:returned_token_ids` - `list[int] or None`, default `nil`. For step pooling: the token
+      ids whose scores are returned.
+    * `:task` - `PoolingTask or None`, default `nil`. What to compute. Without it a model pools
       every token by itself, so set it: `"embed"` for one vector, `"classify"` for class
       probabilities.
 
@@ -27,11 +27,11 @@ defmodule Vllm.PoolingParams do
 
     * `:requires_token_ids` - `bool`, default `false`. Internal: set by vLLM from the model's
       pooler.
-    * `:skip_reading_prefix_cache` - `bool | None`, default `nil`. Whether to compute the prompt
-      anew. `nil` lets vLLM decide.
-    * `:late_interaction_params` - `LateInteractionParams | None`, default `nil`. For
+    * `:skip_reading_prefix_cache` - `bool or None`, default `nil`. Whether to compute the
+      prompt anew. `nil` lets vLLM decide.
+    * `:late_interaction_params` - `LateInteractionParams or None`, default `nil`. For
       late-interaction scoring: which query this belongs to.
-    * `:extra_kwargs` - `dict[str, Any] | None`, default `nil`. Arguments for a plug-in's
+    * `:extra_kwargs` - `dict[str, Any] or None`, default `nil`. Arguments for a plug-in's
       pooler.
     * `:output_kind` - `RequestOutputKind`, default `:FINAL_ONLY`. There is one output, whatever
       this says.

@@ -15,7 +15,7 @@ defmodule Vllm.PoolingRequestOutput do
     * `:prompt_token_ids` - `list[int]`. A list of token IDs used in the prompt.
     * `:num_cached_tokens` - `int`. The number of tokens with prefix cache hit.
     * `:finished` - `bool`. A flag indicating whether the pooling is completed.
-    * `:error` - `RequestError | None`. Structured request-level error information, if the
+    * `:error` - `RequestError or None`. Structured request-level error information, if the
       request failed.
   """
 

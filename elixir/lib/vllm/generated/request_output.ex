@@ -10,30 +10,30 @@ defmodule Vllm.RequestOutput do
   ## Fields
 
     * `:request_id` - `str`. The unique ID of the request.
-    * `:prompt` - `str | None`. The prompt string of the request. For encoder/decoder models,
+    * `:prompt` - `str or None`. The prompt string of the request. For encoder/decoder models,
       this is the decoder input prompt.
-    * `:prompt_token_ids` - `list[int] | None`. The token IDs of the prompt. For encoder/decoder
-      models, this is the decoder input prompt token ids.
-    * `:prompt_logprobs` - `list[dict[int, Logprob] | None] | None`. The log probabilities to
+    * `:prompt_token_ids` - `list[int] or None`. The token IDs of the prompt. For
+      encoder/decoder models, this is the decoder input prompt token ids.
+    * `:prompt_logprobs` - `list[dict[int, Logprob] or None] or None`. The log probabilities to
       return per prompt token.
     * `:outputs` - `list[CompletionOutput]`. The output sequences of the request.
     * `:finished` - `bool`. Whether the whole request is finished.
-    * `:metrics` - `RequestStateStats | None`. Metrics associated with the request.
-    * `:lora_request` - `LoRARequest | None`. The LoRA request that was used to generate the
+    * `:metrics` - `RequestStateStats or None`. Metrics associated with the request.
+    * `:lora_request` - `LoRARequest or None`. The LoRA request that was used to generate the
       output.
-    * `:encoder_prompt` - `str | None`. The encoder prompt string of the request. None if
+    * `:encoder_prompt` - `str or None`. The encoder prompt string of the request. None if
       decoder-only.
-    * `:encoder_prompt_token_ids` - `list[int] | None`. The token IDs of the encoder prompt.
+    * `:encoder_prompt_token_ids` - `list[int] or None`. The token IDs of the encoder prompt.
       None if decoder-only.
-    * `:num_cached_tokens` - `int | None`. The number of tokens with prefix cache hit.
-    * `:num_cache_creation_tokens` - `int | None`. Prompt tokens currently counted as local
+    * `:num_cached_tokens` - `int or None`. The number of tokens with prefix cache hit.
+    * `:num_cache_creation_tokens` - `int or None`. Prompt tokens currently counted as local
       prefix-cache writes for this request.
-    * `:prompt_token_id_logprobs` - `ndarray | None`. Logprobs of prompt_logprob_token_ids,
+    * `:prompt_token_id_logprobs` - `ndarray or None`. Logprobs of prompt_logprob_token_ids,
       shaped [prompt_len - 1 - prompt_logprob_start, num_ids]; row i holds the logprobs of its
       own IDs as predictions of prompt token prompt_logprob_start + i + 1, with -inf in padded
       columns.
-    * `:kv_transfer_params` - `dict[str, Any] | None`. The params for remote K/V transfer.
-    * `:ec_transfer_params` - `dict[str, Any] | None`. The params for remote encoder-cache
+    * `:kv_transfer_params` - `dict[str, Any] or None`. The params for remote K/V transfer.
+    * `:ec_transfer_params` - `dict[str, Any] or None`. The params for remote encoder-cache
       transfer.
   """
 

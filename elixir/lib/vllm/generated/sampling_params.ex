@@ -41,7 +41,7 @@ defmodule Vllm.SamplingParams do
     * `:temperature` - `float`, default `1.0`. Controls the randomness of the sampling. Lower
       values make the model more deterministic, while higher values make the model more random.
       Zero means greedy sampling.
-    * `:watermarking` - `bool | None`, default `nil`. Whether to apply the engine's configured
+    * `:watermarking` - `bool or None`, default `nil`. Whether to apply the engine's configured
       watermark to this request. `None` defaults to enabled.
     * `:top_p` - `float`, default `1.0`. Controls the cumulative probability of the top tokens
       to consider. Must be in (0, 1]. Set to 1 to consider all tokens.
@@ -50,34 +50,34 @@ defmodule Vllm.SamplingParams do
     * `:min_p` - `float`, default `0.0`. Represents the minimum probability for a token to be
       considered, relative to the probability of the most likely token. Must be in [0, 1]. Set
       to 0 to disable this.
-    * `:seed` - `int | None`, default `nil`. Random seed to use for the generation.
-    * `:stop` - `str | list[str] | None`, default `nil`. String(s) that stop the generation when
-      they are generated. The returned output will not contain the stop strings.
-    * `:stop_token_ids` - `list[int] | None`, default `nil`. Token IDs that stop the generation
+    * `:seed` - `int or None`, default `nil`. Random seed to use for the generation.
+    * `:stop` - `str or list[str] or None`, default `nil`. String(s) that stop the generation
+      when they are generated. The returned output will not contain the stop strings.
+    * `:stop_token_ids` - `list[int] or None`, default `nil`. Token IDs that stop the generation
       when they are generated. The returned output will contain the stop tokens unless the stop
       tokens are special tokens.
     * `:ignore_eos` - `bool`, default `false`. Whether to ignore the EOS token and continue
       generating tokens after the EOS token is generated.
-    * `:max_tokens` - `int | None`, default `16`. Maximum number of tokens to generate per
+    * `:max_tokens` - `int or None`, default `16`. Maximum number of tokens to generate per
       output sequence.
     * `:min_tokens` - `int`, default `0`. Minimum number of tokens to generate per output
       sequence before EOS or `stop_token_ids` can be generated
-    * `:logprobs` - `int | None`, default `nil`. Number of log probabilities to return per
+    * `:logprobs` - `int or None`, default `nil`. Number of log probabilities to return per
       output token. When set to `None`, no probability is returned. If set to a non-`None`
       value, the result includes the log probabilities of the specified number of most likely
       tokens, as well as the chosen tokens. Note that the implementation follows the OpenAI API:
       The API will always return the log probability of the sampled token, so there may be up to
       `logprobs+1` elements in the response. When set to -1, return all `vocab_size` log
       probabilities.
-    * `:prompt_logprobs` - `int | None`, default `nil`. Number of log probabilities to return
+    * `:prompt_logprobs` - `int or None`, default `nil`. Number of log probabilities to return
       per prompt token. When set to -1, return all `vocab_size` log probabilities.
-    * `:prompt_logprob_token_ids` - `ndarray | None`, default `nil`. Token IDs to score per
+    * `:prompt_logprob_token_ids` - `ndarray or None`, default `nil`. Token IDs to score per
       causal prompt row: an integer array of shape [num_rows, num_ids] or nested lists; -1
       entries (padding) score -inf. Row i scores its IDs as predictions of prompt token
       prompt_logprob_start + i + 1, so the last prompt row is excluded.
-    * `:prompt_logprob_start` - `int | None`, default `nil`. First causal prompt row to score;
+    * `:prompt_logprob_start` - `int or None`, default `nil`. First causal prompt row to score;
       defaults to the first row.
-    * `:logprob_token_ids` - `list[int] | None`, default `nil`. Specific token IDs to return
+    * `:logprob_token_ids` - `list[int] or None`, default `nil`. Specific token IDs to return
       logprobs for. More efficient than logprobs=-1 when you only need logprobs for a small set
       of tokens. When set, logprobs for exactly these token IDs will be returned, in addition to
       the sampled token. This is useful for scoring tasks where you want to compare
@@ -96,7 +96,7 @@ defmodule Vllm.SamplingParams do
     * `:output_kind` - `RequestOutputKind`, default `:CUMULATIVE`. What each output of the
       stream holds: everything so far (`:CUMULATIVE`), what is new (`:DELTA`), or there is one
       output at the end (`:FINAL_ONLY`).
-    * `:stream_interval` - `int | None`, default `nil`. Number of newly generated tokens to
+    * `:stream_interval` - `int or None`, default `nil`. Number of newly generated tokens to
       batch into each streamed `RequestOutput`. Raises the interval above the engine-level
       `--stream-interval`. Values below engine setting are clamped up to it. The first and final
       outputs are always emitted immediately.
@@ -105,23 +105,23 @@ defmodule Vllm.SamplingParams do
       performing a deep copy. This should only be set when the params object is guaranteed to be
       dedicated to a single request and won't be modified in ways that would affect other uses.
     * `:output_text_buffer_length` - `int`, default `0`. Internal: set by vLLM from `stop`.
-    * `:structured_outputs` - `StructuredOutputsParams | None`, default `nil`. Parameters for
+    * `:structured_outputs` - `StructuredOutputsParams or None`, default `nil`. Parameters for
       configuring structured outputs.
-    * `:logit_bias` - `dict[int, float] | None`, default `nil`. If provided, the engine will
+    * `:logit_bias` - `dict[int, float] or None`, default `nil`. If provided, the engine will
       construct a logits processor that applies these logit biases.
-    * `:allowed_token_ids` - `list[int] | None`, default `nil`. If provided, the engine will
+    * `:allowed_token_ids` - `list[int] or None`, default `nil`. If provided, the engine will
       construct a logits processor which only retains scores for the given token ids.
-    * `:extra_args` - `dict[str, Any] | None`, default `nil`. Arbitrary additional args, that
+    * `:extra_args` - `dict[str, Any] or None`, default `nil`. Arbitrary additional args, that
       can be used by custom sampling implementations, plugins, etc. Not used by any in-tree
       sampling implementations.
-    * `:bad_words` - `list[str] | None`, default `nil`. Words that are not allowed to be
+    * `:bad_words` - `list[str] or None`, default `nil`. Words that are not allowed to be
       generated. More precisely, only the last token of a corresponding token sequence is not
       allowed when the next generated token can complete the sequence.
-    * `:skip_reading_prefix_cache` - `bool | None`, default `nil`. Whether to compute the prompt
-      anew instead of reading it from the prefix cache. `nil` lets vLLM decide.
-    * `:thinking_token_budget` - `int | None`, default `nil`. Maximum number of tokens allowed
+    * `:skip_reading_prefix_cache` - `bool or None`, default `nil`. Whether to compute the
+      prompt anew instead of reading it from the prefix cache. `nil` lets vLLM decide.
+    * `:thinking_token_budget` - `int or None`, default `nil`. Maximum number of tokens allowed
       for thinking operations.
-    * `:repetition_detection` - `RepetitionDetectionParams | None`, default `nil`. Parameters
+    * `:repetition_detection` - `RepetitionDetectionParams or None`, default `nil`. Parameters
       for detecting repetitive N-gram patterns in output tokens. If such repetition is detected,
       generation will be ended early. LLMs can sometimes generate repetitive, unhelpful token
       patterns, stopping only when they hit the maximum output length (e.g. 'abcdabcdabcd...' or
@@ -132,7 +132,7 @@ defmodule Vllm.SamplingParams do
       data. In multi-turn agent scenarios, set this to the length of the already-returned prefix
       to avoid duplicating routing for prompt tokens covered by earlier turns. Default 0 returns
       routing for all prompt tokens.
-    * `:trace_decode_token_ids` - `list[int] | None`, default `nil`. If provided, forces the
+    * `:trace_decode_token_ids` - `list[int] or None`, default `nil`. If provided, forces the
       engine to emit this predetermined sequence of token IDs during decoding instead of
       sampling randomly. Real logprobs are still computed. Conflict checking is performed at the
       engine level.

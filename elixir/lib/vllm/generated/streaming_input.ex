@@ -14,7 +14,7 @@ defmodule Vllm.StreamingInput do
   ## Fields
 
     * `:prompt` - `EngineInput`, required. The chunk of input.
-    * `:sampling_params` - `SamplingParams | None`, default `nil`. Parameters for this chunk;
+    * `:sampling_params` - `SamplingParams or None`, default `nil`. Parameters for this chunk;
       those of the call where it is `nil`.
   """
 

@@ -17,20 +17,20 @@ defmodule Vllm.StructuredOutputsParams do
 
   ## Fields
 
-    * `:json` - `str | dict | None`, default `nil`. A JSON schema, as a map or as text.
-    * `:regex` - `str | None`, default `nil`. A regular expression that the whole output
+    * `:json` - `str or dict or None`, default `nil`. A JSON schema, as a map or as text.
+    * `:regex` - `str or None`, default `nil`. A regular expression that the whole output
       matches.
-    * `:choice` - `list[str] | None`, default `nil`. The strings from which the output is
+    * `:choice` - `list[str] or None`, default `nil`. The strings from which the output is
       chosen.
-    * `:grammar` - `str | None`, default `nil`. A context-free grammar, in EBNF or Lark syntax.
-    * `:json_object` - `bool | None`, default `nil`. Any JSON object will do.
+    * `:grammar` - `str or None`, default `nil`. A context-free grammar, in EBNF or Lark syntax.
+    * `:json_object` - `bool or None`, default `nil`. Any JSON object will do.
     * `:disable_any_whitespace` - `bool`, default `false`. Whether JSON is written without
       optional whitespace.
     * `:disable_additional_properties` - `bool`, default `false`. Whether objects have the
       schema's properties only.
-    * `:whitespace_pattern` - `str | None`, default `nil`. A regular expression for whitespace
+    * `:whitespace_pattern` - `str or None`, default `nil`. A regular expression for whitespace
       between the parts of JSON.
-    * `:structural_tag` - `str | None`, default `nil`. A structural tag, as JSON text: formats
+    * `:structural_tag` - `str or None`, default `nil`. A structural tag, as JSON text: formats
       that hold within tags only.
   """
 

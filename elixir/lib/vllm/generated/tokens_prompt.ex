@@ -16,26 +16,26 @@ defmodule Vllm.TokensPrompt do
   ## Fields
 
     * `:prompt_token_ids` - `list[int]`, required. A list of token IDs to pass to the model.
-    * `:multi_modal_data` - `Mapping[str, Any | list[Any | None] | None] | None`, default `nil`.
-      Optional multi-modal data to pass to the model, if the model supports it.
-    * `:media_io_kwargs` - `dict[str, dict[str, Any]] | None`, default `nil`. Optional
+    * `:multi_modal_data` - `Mapping[str, Any or list[Any or None] or None] or None`, default
+      `nil`. Optional multi-modal data to pass to the model, if the model supports it.
+    * `:media_io_kwargs` - `dict[str, dict[str, Any]] or None`, default `nil`. Optional
       per-modality media loading and decoding arguments. Used only for hash derivation when
       using multi-modal UUIDs.
-    * `:mm_processor_kwargs` - `dict[str, Any] | None`, default `nil`. Optional multi-modal
+    * `:mm_processor_kwargs` - `dict[str, Any] or None`, default `nil`. Optional multi-modal
       processor kwargs to be forwarded to the multimodal input mapper & processor. Note that if
       multiple modalities have registered mappers etc for the model being considered, we attempt
       to pass the mm_processor_kwargs to each of them.
-    * `:multi_modal_uuids` - `Mapping[str, Sequence[str | None] | str]`, default `nil`. Optional
-      user-specified UUIDs for multimodal items, mapped by modality. Lists must match the number
-      of items per modality and may contain `None`. For `None` entries, the hasher will compute
-      IDs automatically; non-None entries override the default hashes for caching, and MUST be
-      unique per multimodal item.
+    * `:multi_modal_uuids` - `Mapping[str, Sequence[str or None] or str]`, default `nil`.
+      Optional user-specified UUIDs for multimodal items, mapped by modality. Lists must match
+      the number of items per modality and may contain `None`. For `None` entries, the hasher
+      will compute IDs automatically; non-None entries override the default hashes for caching,
+      and MUST be unique per multimodal item.
     * `:cache_salt` - `str`, default `nil`. Optional cache salt to be used for prefix caching.
     * `:prompt` - `str`, default `nil`. The prompt text corresponding to the token IDs, if
       available.
     * `:token_type_ids` - `list[int]`, default `nil`. A list of token type IDs to pass to the
       cross encoder model.
-    * `:prompt_token_offsets` - `list[tuple[int, int]] | None`, default `nil`. Char-level
+    * `:prompt_token_offsets` - `list[tuple[int, int]] or None`, default `nil`. Char-level
       (start, end) offsets per token, relative to the tokenized source string. Present only when
       offsets were requested AND a Fast (Rust-backed) tokenizer was used AND no multimodal data
       was present. The list length equals the length of `prompt_token_ids`.

@@ -11,8 +11,8 @@ defmodule Vllm.WeightTransferUpdateRequest do
 
   ## Fields
 
-    * `:update_info` - `dict[str, Any] | list[dict[str, Any]]`, default `%{}`. Which weights the
-      backend should transfer.
+    * `:update_info` - `dict[str, Any] or list[dict[str, Any]]`, default `%{}`. Which weights
+      the backend should transfer.
   """
 
   @type t :: %__MODULE__{
