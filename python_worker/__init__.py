@@ -14,7 +14,8 @@ package in the order in which a call travels through it:
 ``call``              one call from its start to its last reply, with deadline
 ``dispatch``          from a request to a method, from its result to replies
 ``desk``              the class Worker: status, release
-``gate``              arguments checked against the annotations of the method
+``gate``              arguments checked before an engine sees them
+``annotations``       an annotation as a check: the rules of the gate
 ``registry``          references: which object, which holder, which incarnation
 ``stream``            an async generator becomes items; cancelled means aborted
 ``engine``            vLLM itself: the only module that imports it

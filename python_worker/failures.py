@@ -133,9 +133,12 @@ KINDS: Mapping[str, Kind] = {
 
 RETRYABLE = frozenset({pb.FAILURE_KIND_OVERLOADED, pb.FAILURE_KIND_DRAINING})
 
-# What EngineCore raised comes back as a bare Exception with this text: its
-# class is lost on the way between the processes.
-UTILITY_FAILURE = "Call to "
+# What EngineCore raised comes back with one of these texts in a class that says
+# nothing: its own class is lost on the way between the processes.
+FROM_ENGINE_CORE = {
+    Exception: "Call to ",
+    RuntimeError: "Engine core initialization failed",
+}
 
 
 def qualified_name(cls: type) -> str:
@@ -147,7 +150,8 @@ def kind_of(error: BaseException) -> Kind:
     """The kind of an exception: its own, its class's, or its cause's."""
     if isinstance(error, BridgeError):
         return error.kind
-    if type(error) is Exception and str(error).startswith(UTILITY_FAILURE):
+    prefix = FROM_ENGINE_CORE.get(type(error))
+    if prefix is not None and str(error).startswith(prefix):
         return pb.FAILURE_KIND_ENGINE_ERROR
     kind = next(
         KINDS[name] for cls in type(error).__mro__ if (name := qualified_name(cls)) in KINDS

@@ -1,6 +1,6 @@
 # How fast is a stream through Elixir, beside the same engine called in process?
 #
-#     mix run tests/bench/throughput.exs MODEL [--json] [--rounds N]
+#     mix run tests/bench/throughput.exs [MODEL] [--json] [--rounds N]
 #
 # One worker, one engine. Each round measures the engine inside of its own process and then the
 # same requests from Elixir, at each number of streams; the table shows medians over the rounds
@@ -16,14 +16,20 @@ defmodule Throughput do
   @calls 2_000
 
   def run(argv) do
-    {opts, [model]} = OptionParser.parse!(argv, strict: [json: :boolean, rounds: :integer])
+    {opts, models} = OptionParser.parse!(argv, strict: [json: :boolean, rounds: :integer])
+    Logger.configure(level: :error)
+    model = List.first(models) || make_model()
     rounds = Keyword.get(opts, :rounds, 3)
+
+    # Without it vLLM takes nine tenths of the memory for its cache, or does not start.
+    unless System.get_env("VLLM_CPU_KVCACHE_SPACE"),
+      do: System.put_env("VLLM_CPU_KVCACHE_SPACE", "1")
 
     {:ok, _} =
       Vllm.start_link(
         name: Throughput.Vllm,
         engine_class: "tests.bench.measured_engine:MeasuredAsyncLLM",
-        env: [{"VLLM_CPU_KVCACHE_SPACE", "1"}, {"HF_HUB_OFFLINE", "1"}],
+        env: [{"PYTHONPATH", File.cwd!()}],
         log: :debug
       )
 
@@ -42,6 +48,11 @@ defmodule Throughput do
     control = control_call(engine)
     {:ok, nil} = Vllm.AsyncLLM.shutdown(engine)
     report(rows, control, opts)
+  end
+
+  defp make_model do
+    {:ok, model} = Vllm.TinyModel.make(:random)
+    model
   end
 
   defp measure_round(engine) do

@@ -46,6 +46,7 @@ def test_the_workers_own_exceptions_know_their_kind(
         (KeyError("x"), pb.FAILURE_KIND_PYTHON),
         (Exception("Call to add_lora method failed: no"), pb.FAILURE_KIND_ENGINE_ERROR),
         (Exception("anything else"), pb.FAILURE_KIND_PYTHON),
+        (RuntimeError("Engine core initialization failed."), pb.FAILURE_KIND_ENGINE_ERROR),
         (KeyboardInterrupt(), pb.FAILURE_KIND_PYTHON),
     ],
 )
