@@ -135,7 +135,7 @@ RETRYABLE = frozenset({pb.FAILURE_KIND_OVERLOADED, pb.FAILURE_KIND_DRAINING})
 
 # What EngineCore raised comes back with one of these texts in a class that says
 # nothing: its own class is lost on the way between the processes.
-FROM_ENGINE_CORE = {
+FROM_ENGINE_CORE: Mapping[type[BaseException], str] = {
     Exception: "Call to ",
     RuntimeError: "Engine core initialization failed",
 }
