@@ -95,7 +95,7 @@ defmodule Vllm.Call do
            {:ok, positional, [args_or_opts, opts]} <- split_required(method, arguments, required),
            {positional, hoisted} = hoist(positional),
            {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, hoisted ++ opts) do
-        request = %CallRequest{target: {:class, class}, method: method}
+        request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, :infinity)
         result = run(instance, class, request, args, kwargs, rpc)
 

@@ -383,6 +383,15 @@ defmodule Vllm.Connection do
     Routes.fail_all(state.routes, down(state.instance, reason))
   end
 
+  @doc false
+  # What a crash or :sys.get_status/1 may show. Requests hold prompts.
+  def format_status(status) do
+    status
+    |> Map.replace(:message, :hidden)
+    |> Map.replace(:log, [])
+    |> Map.replace_lazy(:state, &%{instance: &1.instance, calls: Routes.size(&1.routes)})
+  end
+
   defp cancel_call(state, id_or_reference) do
     {ids, routes} = Routes.cancel(state.routes, id_or_reference)
     gather(%{state | routes: routes}, :cancels, ids)

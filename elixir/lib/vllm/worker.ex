@@ -244,6 +244,12 @@ defmodule Vllm.Worker do
   @impl true
   def terminate(_reason, state), do: cleanup(state)
 
+  @doc false
+  # What a crash or :sys.get_status/1 may show: not the token.
+  def format_status(status) do
+    Map.replace_lazy(status, :state, &Map.take(&1, [:name, :os_pid, :address]))
+  end
+
   defp exited(state, status) do
     message = "the worker ended with #{status(status)}"
     Logger.error([message, last_lines(state)])

@@ -1,0 +1,14 @@
+# The lanes: `unit` needs nothing, `bridge` a Python interpreter with the worker's requirements (no
+# vLLM), `vllm` vLLM itself. What this machine cannot do is left out, and said so.
+
+interpreter = Vllm.Environment.python()
+
+unless match?({:ok, _}, interpreter) do
+  {:error, error} = interpreter
+  IO.puts("Leaving out the lanes bridge and vllm: #{error.message}")
+end
+
+excluded = if match?({:ok, _}, interpreter), do: [], else: [:bridge, :vllm]
+
+# A test that needs longer says so with @tag timeout:
+ExUnit.start(capture_log: true, exclude: excluded, timeout: 30_000)

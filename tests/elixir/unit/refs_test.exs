@@ -1,0 +1,137 @@
+defmodule Vllm.RefsTest do
+  use Vllm.FakeWorkerCase, async: true
+
+  alias Vllm.Refs
+
+  describe "a reference" do
+    test "is released when its owner ends", context do
+      task = Task.async(fn -> hold(context, 1, "t1") end)
+      assert_call(1)
+      refute_received {:client, %ClientFrame{releases: ["t1"]}}
+      send(task.pid, :end)
+      assert_released(["t1"])
+    end
+
+    test "is released on request, once, however often it is asked for", context do
+      ref = own(context, 1, "t1")
+      assert Vllm.release(ref) == :ok
+      assert Vllm.release(ref) == :ok
+      assert_released(["t1"])
+      refute_received {:client, %ClientFrame{releases: [_ | _]}}
+    end
+
+    test "is released as often as the worker sent it", context do
+      ref = own(context, 1, "t1")
+      ^ref = own(context, 2, "t1")
+      Vllm.release(ref)
+      assert_released(["t1", "t1"])
+    end
+
+    test "that is shared survives its first owner", context do
+      task = Task.async(fn -> hold(context, 1, "t1") end)
+      assert_call(1)
+      assert_receive {:held, ref}
+      Vllm.share(ref)
+      send(task.pid, :end)
+      Task.await(task)
+      # Only now would a release be on its way.
+      _other = own(context, 2, "t2")
+      refute_received {:client, %ClientFrame{releases: [_ | _]}}
+      Vllm.release(ref)
+      assert_released(["t1"])
+    end
+
+    test "is not released by a process that does not own it", context do
+      ref = own(context, 1, "t1")
+      Task.async(fn -> Vllm.release(ref) end) |> Task.await()
+      _other = own(context, 2, "t2")
+      refute_received {:client, %ClientFrame{releases: [_ | _]}}
+    end
+
+    test "of an earlier worker is not released with this one", context do
+      ref = own(context, 1, "t1")
+      Vllm.share(%{ref | incarnation: "earlier", id: "e1"})
+      Vllm.release(%{ref | incarnation: "earlier", id: "e1"})
+      Vllm.release(ref)
+      assert_released(["t1"])
+    end
+
+    test "within an item belongs to the consumer", context do
+      {:value, ref_payload} = ref_value("t1")
+      test = self()
+      FakeWorker.answer(context.fake, 1, [accepted(), {:item, ref_payload}, ended()])
+
+      consumer =
+        spawn(fn ->
+          {:ok, stream} = Vllm.call(context.ref, "generate")
+          send(test, {:items, Enum.to_list(stream)})
+          receive do: (:end -> :ok)
+        end)
+
+      assert_receive {:items, [%Ref{id: "t1"}]}
+      send(consumer, :end)
+      assert_released(["t1"])
+    end
+  end
+
+  describe "an engine" do
+    test "outlives the process that built it", context do
+      FakeWorker.answer(context.fake, 1, engine_value("e1"))
+      Task.async(fn -> build(context) end) |> Task.await()
+      _other = own(context, 2, "t2")
+      refute_received {:client, %ClientFrame{releases: [_ | _]}}
+    end
+
+    test "that is linked is shut down with it", context do
+      FakeWorker.answer(context.fake, 1, engine_value("e1"))
+      {:ok, _engine} = Task.async(fn -> build(context, rpc: [link: true]) end) |> Task.await()
+      assert %{request: %{method: "shutdown", target: {:ref, "e1"}}} = assert_call(2)
+    end
+  end
+
+  describe "find/1" do
+    test "finds references at any depth, in keys too" do
+      [a, b, c, d] = for id <- ~w(a b c d), do: ref({:x, node()}, id, "T")
+      value = [%{a => {1, [b]}}, MapSet.new([c]), %{"x" => %{"y" => d}}]
+      assert value |> Refs.find() |> Enum.map(& &1.id) |> Enum.sort() == ~w(a b c d)
+    end
+
+    test "finds none in plain values" do
+      for value <- [nil, 1, "text", [1, 2], %{"a" => {:b, 1.5}}, Date.utc_today()] do
+        assert Refs.find(value) == []
+      end
+    end
+  end
+
+  describe "printing" do
+    test "shows type, id and instance, and needs nobody" do
+      text = inspect(ref({MyApp.Vllm, node()}, "3f2a", "AsyncLLM"))
+      assert text == "#Vllm.Ref<AsyncLLM 3f2a @MyApp.Vllm>"
+    end
+
+    test "shortens a long id and names another node" do
+      text = inspect(ref({MyApp.Vllm, :there@host}, "0123456789abcdef", "X"))
+      assert text == "#Vllm.Ref<X 01234567… @MyApp.Vllm on there@host>"
+    end
+  end
+
+  defp hold(context, call_id, object_id) do
+    FakeWorker.answer(context.fake, call_id, ref_value(object_id))
+    {:ok, ref} = Vllm.call(context.ref, "get_object")
+    [parent | _] = Process.get(:"$callers")
+    send(parent, {:held, ref})
+    receive do: (:end -> :ok)
+  end
+
+  defp build(context, opts \\ []) do
+    Vllm.AsyncLLM.from_engine_args(context.name, [model: "m"], opts)
+  end
+
+  defp engine_value(id) do
+    {:value, <<0xC7, size, 10, body::binary>>} = ref_value(id)
+    body = String.replace(body, <<0xA9, "Tokenizer">>, <<0xA8, "AsyncLLM">>)
+    {:value, <<0xC7, size - 1, 10, body::binary>>}
+  end
+
+  defp assert_released(ids), do: assert_receive({:client, %ClientFrame{releases: ^ids}})
+end

@@ -1,0 +1,182 @@
+defmodule Vllm.WorkerTest do
+  # The operating system process, played by a shell script in the place of Python.
+  use ExUnit.Case, async: true
+
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
+
+  alias Vllm.{Error, Worker}
+
+  @moduletag :tmp_dir
+
+  # In the words of the worker. It leads a group of its own, as the worker does.
+  @ready ~S|echo "VLLM_BRIDGE READY {\"address\": \"unix:/x\", \"pid\": $$}"|
+
+  setup %{tmp_dir: dir} do
+    Process.flag(:trap_exit, true)
+    # A socket's path has to be short; the test's folder is not.
+    sockets = Path.join(System.tmp_dir!(), "w#{System.unique_integer([:positive])}")
+    File.mkdir!(sockets)
+    on_exit(fn -> File.rm_rf!(sockets) end)
+    %{dir: dir, sockets: sockets}
+  end
+
+  test "is started when it says so", context do
+    {:ok, worker} = start(context, "echo before; #{@ready}; exec sleep 60")
+    assert {:ok, "unix:/x", token} = Worker.address(worker)
+    assert String.length(token) == 32
+    assert %{os_pid: os_pid, log: ["before"]} = Worker.info(worker)
+    stop(worker)
+    wait_until(fn -> not alive?(os_pid) end)
+    assert File.ls!(context.sockets) == []
+  end
+
+  test "gets its arguments and its environment", context do
+    script = """
+    echo "$@"
+    echo "token $VLLM_BRIDGE_TOKEN" "path $PYTHONPATH" "mine $MINE" "gone $GONE"
+    #{@ready}
+    exec sleep 60
+    """
+
+    options = [
+      worker_args: ["--extra"],
+      engine_class: "a:B",
+      grace: 1500,
+      env: %{"MINE" => "1", GONE: false}
+    ]
+
+    {:ok, worker} = start(context, script, options)
+    assert %{log: [arguments, environment]} = Worker.info(worker)
+    assert arguments =~ ~r"^-m python_worker --listen unix:#{context.sockets}/vllm-\w+/s "
+    assert arguments =~ "--lifeline stdin --grace 1.5 --engine-class a:B --extra"
+    {:ok, _address, token} = Worker.address(worker)
+    assert environment =~ "token #{token}"
+    assert environment =~ "mine 1"
+    assert environment =~ ~r"gone $"
+    stop(worker)
+  end
+
+  test "the socket's folder is for this user only", context do
+    {:ok, worker} = start(context, "#{@ready}; exec sleep 60")
+    [folder] = File.ls!(context.sockets)
+    assert %{mode: mode} = File.stat!(Path.join(context.sockets, folder))
+    assert Bitwise.band(mode, 0o777) == 0o700
+    stop(worker)
+  end
+
+  test "a worker that ends before it is ready shows its last lines", context do
+    assert {:error, {:shutdown, %Error{kind: :worker_down} = error}} =
+             start(context, "echo one; echo 'no module named grpc' >&2; exit 3")
+
+    assert error.message =~ "exit status 3"
+    assert error.message =~ "no module named grpc"
+    assert File.ls!(context.sockets) == []
+  end
+
+  test "keeps only the last fifty lines", context do
+    assert {:error, {:shutdown, error}} = start(context, "seq 1 200; exit 1")
+    refute error.message =~ ~r/^ +150$/m
+    assert error.message =~ ~r/^ +151$/m
+  end
+
+  test "a worker that never gets ready is stopped", context do
+    script = "echo hanging; exec sleep 60"
+    assert {:error, {:shutdown, error}} = start(context, script, start_timeout: 100)
+    assert error.message =~ ":start_timeout"
+    assert error.message =~ "hanging"
+  end
+
+  test "a worker killed later stops the process with the reason", context do
+    {:ok, worker} = start(context, "#{@ready}; exec sleep 60")
+    %{os_pid: os_pid} = Worker.info(worker)
+    kill(os_pid)
+    assert_receive {:EXIT, ^worker, {:shutdown, %Error{kind: :worker_down} = error}}, 2000
+    assert error.message =~ "signal 9"
+  end
+
+  test "what the worker leaves behind is swept", context do
+    # A child in the worker's group, which closes its ends of the pipes and survives the worker.
+    script = """
+    setsid sh -c 'echo "VLLM_BRIDGE READY {\\"address\\": \\"unix:/x\\", \\"pid\\": $$}"
+    sleep 60 >/dev/null 2>&1 </dev/null &
+    echo "child $!"; wait' &
+    wait
+    """
+
+    {:ok, worker} = start(context, script)
+    wait_until(fn -> Enum.any?(Worker.info(worker).log, &(&1 =~ "child")) end)
+    %{os_pid: leader, log: [line | _]} = Worker.info(worker)
+    ["child", child] = String.split(line)
+    kill(leader)
+    assert_receive {:EXIT, ^worker, {:shutdown, %Error{}}}, 2000
+    wait_until(fn -> not alive?(child) end)
+  end
+
+  test "a worker that ignores SIGTERM is killed after its grace", context do
+    script = "trap '' TERM; #{@ready}; while true; do sleep 0.1; done"
+    {:ok, worker} = start(context, script, grace: 200)
+    %{os_pid: os_pid} = Worker.info(worker)
+    stop(worker)
+    wait_until(fn -> not alive?(os_pid) end)
+  end
+
+  test "bytes that are no text do no harm", context do
+    {:ok, worker} = start(context, "printf '\\377\\376\\n'; #{@ready}; exec sleep 60")
+    assert %{log: [line]} = Worker.info(worker)
+    assert String.valid?(line)
+    stop(worker)
+  end
+
+  test "a READY line that cannot be read is an error that shows it", context do
+    assert {:error, {:shutdown, error}} = start(context, "echo 'VLLM_BRIDGE READY x'; exec sleep 60")
+    assert error.message =~ "READY line"
+  end
+
+  test "a file that cannot be executed is an error", context do
+    path = Path.join(context.dir, "garbage")
+    File.write!(path, <<0, 1, 2, 3>>)
+    File.chmod!(path, 0o755)
+    assert {:error, {:shutdown, %Error{kind: :worker_down}}} = start_with(context, path, [])
+  end
+
+  test "a folder that does not exist or is too deep for a socket is an error", context do
+    for dir <- ["/nowhere", String.duplicate("/long", 30)] do
+      assert {:error, {:shutdown, %Error{message: message}}} =
+               start(context, "exit 1", socket_dir: dir)
+
+      assert message =~ ":socket_dir"
+    end
+  end
+
+  defp start(context, script, options \\ []) do
+    path = Path.join(context.dir, "python")
+    File.write!(path, "#!/bin/sh\n" <> script)
+    File.chmod!(path, 0o755)
+    start_with(context, path, options)
+  end
+
+  defp start_with(context, python, options) do
+    defaults = %{
+      name: context.test,
+      python: python,
+      worker_args: [],
+      engine_class: nil,
+      env: %{},
+      listen: :unix,
+      socket_dir: context.sockets,
+      start_timeout: 5_000,
+      grace: 2_000,
+      log: :debug
+    }
+
+    Worker.start_link(Map.merge(defaults, Map.new(options)))
+  end
+
+  defp stop(worker), do: GenServer.stop(worker, :shutdown)
+
+  defp kill(os_pid), do: System.cmd("/bin/sh", ["-c", "kill -KILL #{os_pid}"])
+
+  defp alive?(os_pid) do
+    match?({_, 0}, System.cmd("/bin/sh", ["-c", "kill -0 #{os_pid} 2>/dev/null"]))
+  end
+end
