@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -96,6 +97,14 @@ class Controls:
         """Returns once there are so many requests in the engine."""
         await self._until(lambda: self._count_requests() == count)
 
+    async def wait_streams(self, count: int) -> None:
+        """Returns once there are so many streams of ``count``."""
+        await self._until(lambda: self._open_streams == count)
+
+    async def wait_alive(self, count: int) -> None:
+        """Returns once there are so many objects of ``make("object")``."""
+        await self._until(lambda: len(fake_values.Thing.alive) == count)
+
     async def wait_called(self, method: str, count: int = 1) -> None:
         """Returns once a method of vLLM's has been called so many times."""
         await self._until(lambda: sum(call[0] == method for call in self._calls) >= count)
@@ -121,7 +130,11 @@ class Controls:
 
     async def make(self, kind: str) -> Any:
         """Returns a value that a client could not send; see ``fake_values.KINDS``."""
-        return fake_values.make(kind)
+        before = set(fake_values.Thing.alive)
+        value = fake_values.make(kind)
+        for thing in set(fake_values.Thing.alive) - before:
+            weakref.finalize(thing, self._changed)
+        return value
 
     @property
     def label(self) -> str:

@@ -1,0 +1,227 @@
+"""The worker process: how it starts, what it says, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from tests.python.support.client import Client, Failed, sampling
+from tests.python.support.values import Record, Ref
+from tests.python.support.worker import (
+    ROOT,
+    TOKEN,
+    Worker,
+    assert_group_gone,
+    members_of,
+)
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def own_worker(tmp_path: Path) -> Iterator[Worker]:
+    """A worker that the test may end."""
+    worker = Worker.start(tmp_path / "w", arguments=("--grace", "1"))
+    yield worker
+    if worker.process.poll() is None:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    worker.close()
+
+
+async def build(client: Client) -> Ref:
+    ref: Ref = await client.call(
+        "AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", {"model": "fake"})
+    )
+    return ref
+
+
+async def ended(worker: Worker) -> int:
+    return await asyncio.to_thread(worker.wait)
+
+
+def test_it_leads_a_process_group_of_its_own(own_worker: Worker) -> None:
+    assert os.getpgid(own_worker.pid) == own_worker.pid
+
+
+def test_the_socket_is_for_its_owner_only(own_worker: Worker) -> None:
+    mode = os.stat(own_worker.address.removeprefix("unix:")).st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+async def test_health_is_serving_before_vllm_is_imported(tmp_path: Path) -> None:
+    worker = Worker.start(tmp_path / "w", engine_class=None)
+    try:
+        async with Client(worker.address) as client:
+            health = health_pb2_grpc.HealthStub(client.channel)
+            for service in ("", "vllm_bridge.v1.Bridge"):
+                request = health_pb2.HealthCheckRequest(service=service)
+                answer = await health.Check(request)
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            status = await client.call("Worker", "status")
+            assert status["engines"] == []
+        assert not worker.has_mapped("libtorch"), "vLLM would have loaded it"
+    finally:
+        await asyncio.to_thread(worker.stop)
+
+
+async def test_reflection_lists_the_services(client: Client) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    stream = stub.ServerReflectionInfo(iter([request]))
+    answers = [answer async for answer in stream]
+    names = {service.name for service in answers[0].list_services_response.service}
+    assert {"vllm_bridge.v1.Bridge", "grpc.health.v1.Health"} <= names
+
+
+async def test_sigterm_exits_0_and_leaves_nothing(own_worker: Worker) -> None:
+    async with Client(own_worker.address) as client:
+        engine = await build(client)
+        child = await client.call(engine, "start_child")
+        assert child in members_of(own_worker.pid)
+    own_worker.terminate()
+    assert await ended(own_worker) == 0
+    await asyncio.to_thread(assert_group_gone, own_worker.pid)
+    assert not own_worker.socket_exists()
+
+
+async def test_sigterm_finishes_what_fits_and_ends_the_rest(own_worker: Worker) -> None:
+    async with Client(own_worker.address) as client:
+        engine = await build(client)
+        await client.call(engine, "script", {"delay": 0.01})
+        async with client.session() as session:
+            short = await session.start(engine, "generate", "hi", sampling(max_tokens=30), "short")
+            long = await session.start(engine, "generate", "hi", sampling(max_tokens=None), "long")
+            await session.call(engine, "wait_requests", 2)
+            own_worker.terminate()
+            await session.wait_for(lambda: bool(session.notices))
+            assert session.notices[0].draining.grace_ms == 1000
+            with pytest.raises(Failed, match="DRAINING") as refused:
+                await session.call(engine, "echo", 1)
+            assert refused.value.failure.retryable
+            assert (await short.items())[-1].outputs[0].finish_reason == "length"
+            with pytest.raises(Failed, match="DRAINING"):
+                await long.items()
+    assert await ended(own_worker) == 0
+
+
+async def test_the_end_of_stdin_ends_it_and_its_group(own_worker: Worker) -> None:
+    async with Client(own_worker.address) as client:
+        engine = await build(client)
+        await client.call(engine, "start_child")
+        await client.call(engine, "script", {"delay": 0.01})
+        stream = client.replies(engine, "generate", "hi", sampling(max_tokens=None), "r")
+        await stream.read()
+        started = time.monotonic()
+        own_worker.cut_lifeline()
+        await ended(own_worker)
+        assert time.monotonic() - started < 5
+    await asyncio.to_thread(assert_group_gone, own_worker.pid)
+
+
+async def test_the_end_of_stdin_beats_a_build_that_blocks(own_worker: Worker) -> None:
+    async with Client(own_worker.address) as client:
+        config = {"fake": {"build_seconds": 600.0}}
+        arguments = Record("AsyncEngineArgs", {"additional_config": config})
+        building = asyncio.ensure_future(client.call("AsyncLLM", "from_engine_args", arguments))
+        while (await client.call("Worker", "status"))["calls"] < 2:
+            pass
+        own_worker.cut_lifeline()
+        await asyncio.wait_for(ended(own_worker), 10)
+        with pytest.raises((Failed, grpc.aio.AioRpcError)):
+            await building
+    await asyncio.to_thread(assert_group_gone, own_worker.pid)
+
+
+async def test_a_crash_ends_calls_at_once(own_worker: Worker) -> None:
+    async with Client(own_worker.address) as client:
+        engine = await build(client)
+        waiting = asyncio.ensure_future(client.call(engine, "wait_forever"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await client.call(engine, "crash", 7)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await asyncio.wait_for(waiting, 1)
+    assert await ended(own_worker) == 7
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
+async def test_exceptions_that_would_end_a_program_do_not_end_the_worker(
+    error: str, own_worker: Worker
+) -> None:
+    """Libraries raise SystemExit, argparse for one."""
+    async with Client(own_worker.address) as client:
+        engine = await build(client)
+        with pytest.raises(Failed, match="now"):
+            await client.call(engine, "raise_", error, "now", timeout_ms=3000)
+        assert await client.call(engine, "echo", 1) == 1
+
+
+async def test_stdout_carries_the_ready_line_and_nothing_else(own_worker: Worker) -> None:
+    async with Client(own_worker.address) as client:
+        engine = await build(client)
+        await client.call(engine, "print_megabytes", 1)
+    own_worker.terminate()
+    assert await ended(own_worker) == 0
+    assert own_worker.rest_of_stdout() == b""
+    log = own_worker.tail(4_000_000)
+    assert log.count("x" * 1023) == 1024
+    assert "never awaited" not in log
+    assert "Traceback" not in log
+
+
+async def test_tcp_serves_the_same(tmp_path: Path) -> None:
+    worker = Worker.start(tmp_path / "w", listen="tcp:127.0.0.1:0")
+    try:
+        async with Client(worker.address) as client:
+            engine = await build(client)
+            assert (await client.generate(engine, "hi", sampling(max_tokens=3))).finished
+            await client.call(engine, "shutdown")
+    finally:
+        await asyncio.to_thread(worker.stop)
+
+
+async def test_a_reference_of_an_earlier_worker_is_stale(
+    own_worker: Worker, client: Client, engine: Ref
+) -> None:
+    async with Client(own_worker.address) as other:
+        with pytest.raises(Failed, match="STALE_REF"):
+            await other.call(engine, "echo", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token", "words"),
+    [
+        (["--listen", "nowhere"], TOKEN, "neither unix:PATH nor tcp:HOST:PORT"),
+        (["--listen", "unix:/" + "x" * 200], TOKEN, "107"),
+        (["--listen", "tcp:127.0.0.1:0"], "", "VLLM_BRIDGE_TOKEN"),
+        (["--listen", "unix:/proc/none/socket"], TOKEN, "/proc/none"),
+    ],
+)
+def test_settings_that_cannot_be_end_it_with_a_sentence(
+    arguments: list[str], token: str, words: str
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "python_worker", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "VLLM_BRIDGE_TOKEN": token},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert words in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr

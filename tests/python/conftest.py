@@ -1,0 +1,109 @@
+"""Lanes, and the worker processes that the tests of a lane share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from python_worker.testing.scripted_model import ScriptedModel, scripted_model
+from tests.python.support.client import Client
+from tests.python.support.values import Record, Ref
+from tests.python.support.worker import STARTED, Worker, members_of
+
+LANES = ("unit", "bridge", "vllm", "gpu")
+
+#: Engines with room for tests, on a machine that may have little.
+ENGINE_ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    # Compiling takes seconds and stalls the engine the first time logprobs are asked for.
+    "TORCHDYNAMO_DISABLE": "1",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test with its lane, the folder it is in."""
+    for item in items:
+        for lane in LANES:
+            if lane in item.path.relative_to(Path(__file__).parent).parts:
+                item.add_marker(lane)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the session if a process of any worker it started is alive."""
+    left = {pid: command for group in STARTED for pid, command in members_of(group).items()}
+    if left:
+        lines = "\n".join(f"  {pid}  {command}" for pid, command in left.items())
+        raise pytest.UsageError(f"workers of this session left processes behind:\n{lines}")
+
+
+@pytest.fixture(scope="session")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker with the fake engine, shared by all tests that do not end it."""
+    worker = Worker.start(tmp_path_factory.mktemp("worker"))
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+async def client(worker: Worker) -> AsyncIterator[Client]:
+    """A client of the shared worker."""
+    async with Client(worker.address) as client:
+        yield client
+
+
+@pytest.fixture
+async def engine(client: Client) -> AsyncIterator[Ref]:
+    """A fake engine of this test's own."""
+    arguments = Record("AsyncEngineArgs", {"model": "fake", "enable_lora": True})
+    ref: Ref = await client.call("AsyncLLM", "from_engine_args", arguments)
+    yield ref
+    await client.call(ref, "shutdown")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ScriptedModel:
+    """The scripted model."""
+    return scripted_model(tmp_path_factory.mktemp("models") / "scripted")
+
+
+@pytest.fixture(scope="session")
+def vllm_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker with real vLLM, shared by the whole lane."""
+    folder = tmp_path_factory.mktemp("vllm-worker")
+    worker = Worker.start(folder, engine_class=None, environment=ENGINE_ENVIRONMENT)
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture(scope="session")
+def vllm_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
+    """One real engine of the scripted model; it takes about 20 s to start."""
+    arguments = {
+        "model": str(model.path),
+        "dtype": "float32",
+        "enforce_eager": True,
+        "max_model_len": 1024,
+        "enable_lora": True,
+        "max_lora_rank": 8,
+    }
+
+    async def build() -> Ref:
+        async with Client(vllm_worker.address) as client:
+            record = Record("AsyncEngineArgs", arguments)
+            ref: Ref = await client.call("AsyncLLM", "from_engine_args", record)
+            return ref
+
+    return asyncio.run(build())
+
+
+@pytest.fixture
+async def vllm_client(vllm_worker: Worker) -> AsyncIterator[Client]:
+    """A client of the worker with real vLLM."""
+    async with Client(vllm_worker.address) as client:
+        yield client
