@@ -203,7 +203,7 @@ async def test_building_takes_checked_arguments_only(client: Client) -> None:
 async def test_a_failing_construction_is_a_failure_with_its_type(client: Client) -> None:
     config = {"fake": {"build_error": ["RuntimeError", "Engine core initialization failed."]}}
     arguments = Record("AsyncEngineArgs", {"additional_config": config})
-    failed = await refused(client, "PYTHON", "AsyncLLM", "from_engine_args", arguments)
+    failed = await refused(client, "ENGINE_ERROR", "AsyncLLM", "from_engine_args", arguments)
     assert failed.failure.type == "builtins.RuntimeError"
     assert failed.failure.message == "Engine core initialization failed."
 
