@@ -502,7 +502,6 @@ MALFORMED = {
     "tensor of an unknown dtype": _extension(8, ["float9", [0], b""]),
     "tensor with a negative extent": _extension(8, ["bool", [-1], b""]),
     "tensor with an extent of true": _extension(8, ["bool", [True], b"\0"]),
-    "tensor whose data is text": _extension(8, ["bool", [1], "a"]),
     "reference without parts": _extension(10, []),
     "reference of numbers": _extension(10, [1, 2, 3]),
     "struct without parts": _extension(11, []),

@@ -63,8 +63,8 @@ defmodule Vllm.Tensor do
   @doc """
   Makes a tensor of a number or of nested lists.
 
-  Numbers that the type cannot hold exactly are rounded, as numpy does; those it cannot hold at
-  all, and lists of uneven lengths, raise `ArgumentError`.
+  Floats that the type cannot hold exactly are rounded, as numpy does. Integers out of its range,
+  other terms, and lists of uneven lengths raise `ArgumentError`.
 
       iex> Vllm.Tensor.from_list([1.0, :infinity], "bfloat16").data
       <<0x80, 0x3F, 0x80, 0x7F>>

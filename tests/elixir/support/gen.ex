@@ -27,7 +27,7 @@ defmodule Vllm.Gen do
   def term(size) do
     case :rand.uniform(6) do
       1 -> leaf()
-      2 -> list(size, &term/1)
+      2 -> size |> list(&term/1) |> no_keyword()
       3 -> list(size, &term/1) |> List.to_tuple()
       4 -> size |> list(&key/1) |> MapSet.new()
       _ -> size |> list(&{key(&1), term(&1)}) |> Map.new()
@@ -44,10 +44,13 @@ defmodule Vllm.Gen do
   @doc "Up to 300 random bytes."
   def bytes, do: :rand.bytes(:rand.uniform(300) - 1)
 
-  # Keyword lists come back as maps, and no list here begins with an atom and a value.
   defp list(size, make) do
     count = :rand.uniform(6) - 1
-    items = for _ <- 1..count//1, do: make.(div(size, 2))
+    for _ <- 1..count//1, do: make.(div(size, 2))
+  end
+
+  # These would come back as maps.
+  defp no_keyword(items) do
     if items != [] and Keyword.keyword?(items), do: [0 | items], else: items
   end
 

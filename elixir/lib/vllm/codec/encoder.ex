@@ -162,7 +162,8 @@ defmodule Vllm.Codec.Encoder do
         do: datetime,
         else: DateTime.shift_zone!(datetime, "Etc/UTC")
 
-    extension(@datetime, DateTime.to_iso8601(microseconds(datetime)), path)
+    text = datetime |> microseconds() |> DateTime.to_iso8601()
+    extension(@datetime, String.replace_suffix(text, "Z", "+00:00"), path)
   end
 
   defp struct(%NaiveDateTime{} = datetime, path, _depth) do

@@ -83,7 +83,7 @@ defmodule Vllm.Tensor.Numbers do
   defp encode_one("float16", :infinity), do: <<0, 0x7C>>
   defp encode_one("float16", :neg_infinity), do: <<0, 0xFC>>
 
-  # Erlang refuses a float that is out of range, as an argument error.
+  # What is too large becomes an infinity, as in numpy.
   defp encode_one("float64", n) when is_number(n), do: <<n::float-little-64>>
   defp encode_one("float32", n) when is_number(n), do: <<n::float-little-32>>
   defp encode_one("float16", n) when is_number(n), do: <<n::float-little-16>>
@@ -107,7 +107,7 @@ defmodule Vllm.Tensor.Numbers do
 
   defp encode_one("int" <> bits, n) when is_integer(n) do
     size = String.to_integer(bits)
-    if n >>> ((size - 1) in [0, -1]), do: <<n::little-size(size)>>, else: refuse("int" <> bits, n)
+    if (n >>> (size - 1)) in [0, -1], do: <<n::little-size(size)>>, else: refuse("int" <> bits, n)
   end
 
   defp encode_one(dtype, other), do: refuse(dtype, other)
