@@ -7,7 +7,6 @@ defmodule Vllm.MixProject do
   use Mix.Project
 
   @version "0.1.0"
-  @source_url "https://github.com/vllm-bridge/vllm_bridge"
 
   def project do
     [
@@ -22,20 +21,13 @@ defmodule Vllm.MixProject do
       dialyzer: [plt_add_apps: [:mix]],
       name: "vllm_bridge",
       description: "vLLM's AsyncLLM from Elixir: every method, streaming, supervised.",
-      source_url: @source_url,
       package: package(),
       docs: docs()
     ]
   end
 
   def application do
-    [extra_applications: [:logger, :cowlib]] ++ application_module()
-  end
-
-  defp application_module do
-    if File.regular?(Path.join(__DIR__, "elixir/lib/vllm/application.ex")),
-      do: [mod: {Vllm.Application, []}],
-      else: []
+    [extra_applications: [:logger, :cowlib], mod: {Vllm.Application, []}]
   end
 
   defp elixirc_paths(:test), do: ["elixir/lib", "tests/elixir/support"]
@@ -50,7 +42,7 @@ defmodule Vllm.MixProject do
   defp package do
     [
       licenses: ["Apache-2.0"],
-      links: %{"Changelog" => @source_url <> "/blob/main/CHANGELOG.md"},
+      links: %{},
       files: ~w(elixir/lib elixir/guides proto python_worker pyproject.toml mix.exs
                 .formatter.exs README.md CHANGELOG.md LICENSE),
       exclude_patterns: [~r/__pycache__/]
