@@ -320,29 +320,6 @@ defmodule Vllm.CodecTest do
   end
 
   describe "decoding" do
-    test "makes no atoms of text" do
-      strings = for n <- 1..100_000, do: "never an atom #{n} #{System.unique_integer()}"
-      data = encode!([strings, Map.new(strings, &{&1, 1})])
-      before = :erlang.system_info(:atom_count)
-      assert {:ok, [^strings, _map]} = Codec.decode(data, :here)
-      assert :erlang.system_info(:atom_count) - before < 50
-    end
-
-    test "of names of classes, enums and fields makes no atoms either" do
-      data = fn n ->
-        name = "Unheard#{n}"
-        content = <<0x92, byte_size(name) + 0xA0, name::binary, 0x81, 0xA3, "fie", n>>
-        enum = <<0x92, byte_size(name) + 0xA0, name::binary, 0xA3, "MEM">>
-        [<<0xC7, byte_size(content), 11>>, content, <<0xC7, byte_size(enum), 9>>, enum]
-      end
-
-      payload = IO.iodata_to_binary([<<0xDC, 200::16>> | Enum.map(1..100, data)])
-      before = :erlang.system_info(:atom_count)
-      assert {:ok, items} = Codec.decode(payload, :here)
-      assert length(items) == 200
-      assert :erlang.system_info(:atom_count) - before < 50
-    end
-
     test "keeps little of the frame that a value came in" do
       payload = encode!(["some text", String.duplicate("x", 100)])
       frame = String.duplicate("x", 1_000_000) <> payload
