@@ -264,6 +264,7 @@ defmodule Vllm.CodecTest do
     test "references carry the instance they came from" do
       ref = %Vllm.Ref{instance: :there, incarnation: "i", id: "x", type: "T"}
       assert round_trip(ref) == {:ok, %{ref | instance: :here}}
+      assert {"value", _message} = refused(%{ref | id: nil})
     end
 
     test "of yours are sent through the protocol" do

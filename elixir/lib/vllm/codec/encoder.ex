@@ -141,11 +141,9 @@ defmodule Vllm.Codec.Encoder do
   end
 
   defp struct(%Vllm.Ref{incarnation: incarnation, id: id, type: type}, path, _depth) do
-    extension(
-      @ref,
-      [array_header(3) | Enum.map([incarnation, id, type], &string(&1, path))],
-      path
-    )
+    names = [incarnation, id, type]
+    unless Enum.all?(names, &is_binary/1), do: refuse(path, "this is no reference of a worker's")
+    extension(@ref, [array_header(3) | Enum.map(names, &string(&1, path))], path)
   end
 
   defp struct(%Vllm.Logprob{} = it, path, depth) do
