@@ -157,8 +157,20 @@ class Dispatcher:
         return codec.decode(data, resolve=self._registry.resolve)
 
     def _encode(self, value: object, holder: Holder) -> bytes:
-        register = functools.partial(self._register, holder=holder)
-        return codec.encode(value, register=register, failure_bytes=failures.to_bytes)
+        held: list[str] = []
+
+        def register(target: object) -> codec.RefParts:
+            ref = self._registry.hold(target, holder)
+            held.append(ref.id)
+            return ref
+
+        try:
+            return codec.encode(value, register=register, failure_bytes=failures.to_bytes)
+        except codec.EncodeError:
+            # The client never hears of these, so it cannot let them go.
+            for ref_id in held:
+                self._registry.release(ref_id, holder)
+            raise
 
     def _register(self, target: object, *, holder: Holder) -> codec.RefParts:
         return self._registry.hold(target, holder)
