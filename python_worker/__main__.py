@@ -22,18 +22,18 @@ def main() -> int:
 
     try:
         known = settings.parse(sys.argv[1:])
+        ready = server.take_stdout()
+        os.umask(0o077)
+        lifeline.lead_process_group()
+        logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
+
+        async def serve() -> None:
+            await server.Server(known).run(ready)
+
+        uvloop.run(serve())
     except settings.SettingsError as error:
         print(f"python_worker: {error}", file=sys.stderr)
         return 2
-    ready = server.take_stdout()
-    os.umask(0o077)
-    lifeline.lead_process_group()
-    logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
-
-    async def serve() -> None:
-        await server.Server(known).run(ready)
-
-    uvloop.run(serve())
     return 0
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import enum
 import inspect
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,12 @@ def _evaluate(annotation: object, names: Mapping[str, object]) -> object:
         return annotation
     holder = type("Holder", (), {"__annotations__": {"it": annotation}})
     try:
-        return typing_extensions.get_type_hints(holder, dict(names), include_extras=True)["it"]
+        # A module that is only imported for type checkers, as torch often is,
+        # is one that somebody else has imported for good.
+        hints = typing_extensions.get_type_hints(
+            holder, dict(names), dict(sys.modules), include_extras=True
+        )
+        return hints["it"]
     except NameError:
         return Any
 
@@ -378,9 +384,10 @@ def _record(cls: Any, fields: Sequence[str]) -> Check:
         checked = lazy.check(value, path, wanted)
         try:
             return cls(**checked)
-        except TypeError as error:
-            # A required field is missing; Python names it.
-            raise Refused(f"{path}: {error}", parameter=path) from error
+        except (AssertionError, TypeError, ValueError) as error:
+            # A field is missing, or the class's own validation refuses it.
+            reason = str(error) or f"{wanted} refuses these values"
+            raise Refused(f"{path}: {reason}", parameter=path) from error
 
     return check_record
 

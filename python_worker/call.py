@@ -99,8 +99,10 @@ class Call:
         except asyncio.CancelledError:
             # Without a reason the whole worker is going, and nobody listens.
             self._fail(self._reason or failures.Cancelled("the worker is stopping"))
-        except Exception as error:
-            # What a stopped method raises on its way out is not the reason.
+        except BaseException as error:
+            # SystemExit and its like too: a library that calls exit() must not
+            # take the worker along. What a stopped method raises on its way
+            # out is not the reason.
             self._fail(self._reason or error)
         finally:
             if deadline is not None:

@@ -114,9 +114,6 @@ KINDS: Mapping[str, Kind] = {
     "vllm.exceptions.VLLMServerError": pb.FAILURE_KIND_ENGINE_ERROR,
     "vllm.v1.engine.exceptions.EngineGenerateError": pb.FAILURE_KIND_ENGINE_ERROR,
     "vllm.v1.engine.exceptions.EngineDeadError": pb.FAILURE_KIND_ENGINE_DEAD,
-    # The fake engine's twins of these
-    "python_worker.testing.fake_engine.EngineDeadError": pb.FAILURE_KIND_ENGINE_DEAD,
-    "python_worker.testing.fake_engine.EngineGenerateError": pb.FAILURE_KIND_ENGINE_ERROR,
     # The codec: what we cannot send, and what we cannot read
     "python_worker.codec.EncodeError": pb.FAILURE_KIND_UNSUPPORTED,
     "python_worker.codec.DecodeError": pb.FAILURE_KIND_PROTOCOL,

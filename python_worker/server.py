@@ -25,7 +25,7 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2, service_pb2_grpc
 from python_worker.registry import Registry
 from python_worker.service import ANYONE, Bridge
-from python_worker.settings import MAX_MESSAGE_BYTES, Settings
+from python_worker.settings import MAX_MESSAGE_BYTES, Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -148,12 +148,15 @@ class Server:
     def _listen(self, address: str) -> str:
         """Bind one address; TCP port 0 becomes the port that was free."""
         scheme, _, rest = address.partition(":")
-        if scheme == "unix":
-            Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            remove_socket(address)
-            self._grpc.add_insecure_port(address)
-            return address
-        port = self._grpc.add_insecure_port(rest)
+        try:
+            if scheme == "unix":
+                Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                remove_socket(address)
+                self._grpc.add_insecure_port(address)
+                return address
+            port = self._grpc.add_insecure_port(rest)
+        except (OSError, RuntimeError) as error:
+            raise SettingsError(f"cannot listen at {address}: {error}") from error
         return f"tcp:{rest.rpartition(':')[0]}:{port}"
 
 
