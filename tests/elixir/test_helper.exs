@@ -10,5 +10,8 @@ end
 
 excluded = if match?({:ok, _}, interpreter), do: [], else: [:bridge, :vllm]
 
+# The worker's own log, which tests ask for at this level.
+Logger.configure(level: :info)
+
 # A test that needs longer says so with @tag timeout:
 ExUnit.start(capture_log: true, exclude: excluded, timeout: 30_000)

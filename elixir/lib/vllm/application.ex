@@ -24,7 +24,9 @@ defmodule Vllm.Application do
   """
   @spec default_instance() :: {:ok, Connection.instance()} | {:error, Error.t()}
   def default_instance do
-    if Process.whereis(@default), do: {:ok, {@default, node()}}, else: start_default()
+    # The connection is the last that a call needs; the instance's own name is taken earlier.
+    connection = Instance.process_name(@default, "Connection")
+    if Process.whereis(connection), do: {:ok, {@default, node()}}, else: start_default()
   end
 
   defp start_default do

@@ -19,9 +19,12 @@ defmodule Vllm.Connection do
 
   require Logger
 
-  alias Vllm.{Error, Refs, Routes, Session, Socket, Worker}
+  alias Vllm.{Error, Instance, Refs, Routes, Session, Socket, Worker}
   alias Vllm.Proto.{CallReply, CallRequest, ClientFrame, Credit, Failure, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
+
+  # The last part of this process's name.
+  @part "Connection"
 
   # Connecting and the two hellos take a millisecond. A worker that has said it is ready and then
   # does not answer will not answer later either.
@@ -79,13 +82,16 @@ defmodule Vllm.Connection do
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(options) do
     name = Keyword.fetch!(options, :instance)
-    GenServer.start_link(__MODULE__, options, name: process_name(name))
+    GenServer.start_link(__MODULE__, options, name: Instance.process_name(name, @part))
   end
 
   @doc "What the worker said of itself, and how many calls are in flight."
   @spec info(instance()) :: {:ok, map()} | {:error, Error.t()}
-  def info({name, node} = instance) do
-    {:ok, GenServer.call({process_name(name), node}, :info)}
+  def info(instance) do
+    case Instance.server(instance, @part) do
+      {:ok, server} -> {:ok, GenServer.call(server, :info)}
+      :error -> {:error, down(instance, :noconnection)}
+    end
   catch
     :exit, _reason -> {:error, down(instance, :noproc)}
   end
@@ -97,8 +103,14 @@ defmodule Vllm.Connection do
   of its consumer.
   """
   @spec call(instance(), CallRequest.t(), timeout(), pos_integer()) :: reply()
-  def call({name, node} = instance, %CallRequest{} = request, timeout, window) do
-    server = {process_name(name), node}
+  def call(instance, %CallRequest{} = request, timeout, window) do
+    case Instance.server(instance, @part) do
+      {:ok, server} -> call(server, instance, request, timeout, window)
+      :error -> {:error, down(instance, :noconnection)}
+    end
+  end
+
+  defp call(server, instance, request, timeout, window) do
     alias_ref = :erlang.monitor(:process, server, alias: :reply_demonitor)
     send(server, {:call, alias_ref, self(), request, window})
 
@@ -202,8 +214,11 @@ defmodule Vllm.Connection do
 
   @doc "Lets references of a worker's incarnation go; for `Vllm.Refs`."
   @spec release(instance(), String.t(), [String.t()]) :: :ok
-  def release({name, node}, incarnation, ids) do
-    send({process_name(name), node}, {:release, incarnation, ids})
+  def release({_name, _node} = instance, incarnation, ids) do
+    with {:ok, server} <- Instance.server(instance, @part) do
+      send(server, {:release, incarnation, ids})
+    end
+
     :ok
   end
 
@@ -243,8 +258,6 @@ defmodule Vllm.Connection do
   defp remaining(deadline), do: max(deadline + @patience - now(), 0)
 
   defp now, do: System.monotonic_time(:millisecond)
-
-  defp process_name(name), do: Module.concat(name, "Connection")
 
   ## Start and handshake
 

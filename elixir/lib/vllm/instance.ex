@@ -52,6 +52,9 @@ defmodule Vllm.Instance do
     {:token, :string, nil, "the token of that worker."}
   ]
 
+  @typedoc "The last part of a process's name."
+  @type part :: String.t()
+
   @doc "The options, as documentation."
   @spec options_docs() :: String.t()
   def options_docs, do: Options.docs(@table)
@@ -70,9 +73,23 @@ defmodule Vllm.Instance do
     end
   end
 
-  @doc "The supervisor of an instance's tasks."
-  @spec tasks(atom()) :: atom()
-  def tasks(name), do: Module.concat(name, "Tasks")
+  @doc "The name under which a part of an instance is registered."
+  @spec process_name(atom(), part()) :: atom()
+  def process_name(name, part), do: Module.concat(name, part)
+
+  @doc """
+  A part of an instance, as messages and monitors want it. It need not run; on a node that is not
+  distributed there are no others.
+  """
+  @spec server(Connection.instance(), part()) :: {:ok, {atom(), node()}} | :error
+  def server({name, node}, part) do
+    cond do
+      # The instance is older than the name of this node, which Node.start/2 gave it since.
+      node == :nonode@nohost -> {:ok, {process_name(name, part), node()}}
+      node == node() or Node.alive?() -> {:ok, {process_name(name, part), node}}
+      true -> :error
+    end
+  end
 
   @impl true
   def init(options) do
@@ -80,7 +97,7 @@ defmodule Vllm.Instance do
 
     {worker, address} =
       case options.connect do
-        nil -> {[{Worker, options}], {:worker, Worker.process_name(name)}}
+        nil -> {[{Worker, options}], {:worker, process_name(name, "Worker")}}
         address -> {[], address}
       end
 
@@ -91,7 +108,7 @@ defmodule Vllm.Instance do
         [
           {Connection, connection},
           {Refs, name},
-          {Task.Supervisor, name: tasks(name)}
+          {Task.Supervisor, name: process_name(name, "Tasks")}
         ]
 
     Supervisor.init(children,

@@ -17,7 +17,7 @@ defmodule Vllm.Refs do
 
   use GenServer
 
-  alias Vllm.{Codec, Connection, Ref}
+  alias Vllm.{Codec, Connection, Instance, Ref}
 
   # objects: {incarnation, id} => {times sent, MapSet of owners}; owners: pid => {monitor, MapSet of
   # objects}; linked: monitor => engine.
@@ -31,7 +31,7 @@ defmodule Vllm.Refs do
 
   @spec start_link(atom()) :: GenServer.on_start()
   def start_link(name) do
-    GenServer.start_link(__MODULE__, name, name: process_name(name))
+    GenServer.start_link(__MODULE__, name, name: Instance.process_name(name, "Refs"))
   end
 
   @doc "Makes `owner` an owner of every reference in a value that it just received."
@@ -53,9 +53,10 @@ defmodule Vllm.Refs do
 
   @doc "Ends the ownership of the calling process. An engine's reference has no owner and goes."
   @spec release(Ref.t()) :: :ok
-  def release(%Ref{instance: {name, node}} = ref) do
+  def release(%Ref{instance: instance} = ref) do
     message = if ref.type == @engine, do: {:drop, key(ref)}, else: {:release, key(ref), self()}
-    GenServer.call({process_name(name), node}, message)
+    with {:ok, server} <- Instance.server(instance, "Refs"), do: GenServer.call(server, message)
+    :ok
   catch
     # Its worker is gone, and so is the object.
     :exit, _reason -> :ok
@@ -81,9 +82,10 @@ defmodule Vllm.Refs do
   defp key(%Ref{incarnation: incarnation, id: id}), do: {incarnation, id}
   defp keys(refs), do: Enum.map(refs, &key/1)
 
-  defp cast({name, node}, message), do: GenServer.cast({process_name(name), node}, message)
-
-  defp process_name(name), do: Module.concat(name, "Refs")
+  defp cast(instance, message) do
+    with {:ok, server} <- Instance.server(instance, "Refs"), do: GenServer.cast(server, message)
+    :ok
+  end
 
   ## Callbacks
 
@@ -183,9 +185,9 @@ defmodule Vllm.Refs do
   end
 
   # In a task: it takes seconds.
-  defp shut_down({name, _node}, engine) do
-    {:ok, _pid} =
-      Task.Supervisor.start_child(Vllm.Instance.tasks(name), Vllm, :call, [engine, "shutdown"])
+  defp shut_down(instance, engine) do
+    {:ok, tasks} = Instance.server(instance, "Tasks")
+    {:ok, _pid} = Task.Supervisor.start_child(tasks, Vllm, :call, [engine, "shutdown"])
 
     :ok
   end

@@ -77,12 +77,13 @@ defmodule Vllm.Stream do
 
   @doc false
   @spec forward_to(t(), pid()) :: {:ok, t()} | {:error, Error.t()}
-  def forward_to(%__MODULE__{instance: {name, node}} = stream, receiver) do
-    supervisor = {Instance.tasks(name), node}
-
-    case Task.Supervisor.start_child(supervisor, __MODULE__, :forward, [stream, receiver]) do
-      {:ok, _pid} -> {:ok, stream}
-      {:error, reason} -> {:error, Connection.down(stream.instance, reason)}
+  def forward_to(%__MODULE__{} = stream, receiver) do
+    with {:ok, tasks} <- Instance.server(stream.instance, "Tasks"),
+         {:ok, _pid} <-
+           Task.Supervisor.start_child(tasks, __MODULE__, :forward, [stream, receiver]) do
+      {:ok, stream}
+    else
+      _not_started -> {:error, Connection.down(stream.instance, :noproc)}
     end
   catch
     :exit, _reason -> {:error, Connection.down(stream.instance, :noproc)}

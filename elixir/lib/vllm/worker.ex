@@ -17,7 +17,7 @@ defmodule Vllm.Worker do
 
   require Logger
 
-  alias Vllm.{Environment, Error, Socket}
+  alias Vllm.{Environment, Error, Instance, Socket}
 
   @ready "VLLM_BRIDGE READY "
   @kept_lines 50
@@ -46,7 +46,10 @@ defmodule Vllm.Worker do
   @doc "Starts a worker and waits until it serves. `options` are those of `Vllm`, validated."
   @spec start_link(map()) :: GenServer.on_start()
   def start_link(%{name: name} = options) do
-    GenServer.start_link(__MODULE__, options, name: process_name(name), timeout: :infinity)
+    GenServer.start_link(__MODULE__, options,
+      name: Instance.process_name(name, "Worker"),
+      timeout: :infinity
+    )
   end
 
   @doc false
@@ -57,10 +60,6 @@ defmodule Vllm.Worker do
       shutdown: options.grace + 2 * @kill_timeout
     }
   end
-
-  @doc "The process of an instance."
-  @spec process_name(atom()) :: atom()
-  def process_name(instance), do: Module.concat(instance, "Worker")
 
   @doc "Where the worker listens, and the token it wants."
   @spec address(GenServer.server()) :: {:ok, String.t(), String.t()}

@@ -128,7 +128,9 @@ defmodule Vllm.WorkerTest do
   end
 
   test "a READY line that cannot be read is an error that shows it", context do
-    assert {:error, {:shutdown, error}} = start(context, "echo 'VLLM_BRIDGE READY x'; exec sleep 60")
+    assert {:error, {:shutdown, error}} =
+             start(context, "echo 'VLLM_BRIDGE READY x'; exec sleep 60")
+
     assert error.message =~ "READY line"
   end
 

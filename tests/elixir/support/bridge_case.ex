@@ -1,0 +1,67 @@
+defmodule Vllm.BridgeCase do
+  @moduledoc false
+  # Tests against the real Python worker with the scripted engine of python_worker.testing.
+  #
+  # Each module has one instance, named like the module, and each test an engine of its own, which
+  # costs a millisecond. `use Vllm.BridgeCase, listen: {:tcp, 0}` takes options of the instance.
+
+  use ExUnit.CaseTemplate
+
+  @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
+
+  using options do
+    quote do
+      import Vllm.BridgeCase
+      import Vllm.FakeWorkerCase, only: [wait_until: 1, mailbox: 1]
+
+      alias Vllm.{AsyncLLM, Error, Ref, RequestOutput, Stream}
+
+      @moduletag :bridge
+      @moduletag instance: unquote(Keyword.get(options, :instance, []))
+    end
+  end
+
+  setup_all context do
+    {:ok, pid} = start(context.module, context[:instance] || [])
+    %{instance: context.module, supervisor: pid}
+  end
+
+  setup %{instance: instance} do
+    %{engine: engine(instance)}
+  end
+
+  def start(name, options \\ []) do
+    ExUnit.Callbacks.start_supervised(
+      {Vllm, Keyword.merge([name: name, engine_class: @engine_class, log: :debug], options)},
+      id: name
+    )
+  end
+
+  def engine_class, do: @engine_class
+
+  def engine(instance) do
+    {:ok, engine} = Vllm.AsyncLLM.from_engine_args(instance, model: "fake")
+    engine
+  end
+
+  # One of the fake engine's own methods, which the test counts on.
+  def control(engine, method, args \\ [], opts \\ []) do
+    case Vllm.call(engine, method, args, opts) do
+      {:ok, value} -> value
+      {:error, error} -> raise error
+    end
+  end
+
+  def request_id, do: "req-#{System.unique_integer([:positive])}"
+
+  # A request that makes tokens until it is stopped, one for each that is taken.
+  def endless(delay \\ 0.002) do
+    fake = %{"paced" => true, "delay" => delay}
+    [max_tokens: 1_000_000, output_kind: :DELTA, extra_args: %{"fake" => fake}]
+  end
+
+  # A worker's process id is free again only when the process is gone.
+  def alive?(os_pid), do: File.dir?("/proc/#{os_pid}")
+
+  def kill(os_pid), do: System.cmd("/bin/sh", ["-c", "kill -KILL #{os_pid}"])
+end

@@ -1,0 +1,23 @@
+defmodule Vllm.OtherNode do
+  @moduledoc false
+  # What tests have another node do. A test's own module exists only on the node that runs it.
+
+  alias Vllm.{AsyncLLM, Stream}
+
+  # The process of a remote call ends with it; the instance has to stay.
+  def start_instance(options) do
+    {:ok, _started} = Application.ensure_all_started(:vllm_bridge)
+    DynamicSupervisor.start_child(Vllm.DefaultSupervisor, {Vllm, options})
+  end
+
+  def generate(engine, prompt, params) do
+    with {:ok, stream} <- AsyncLLM.generate(engine, prompt, params, "from-afar") do
+      {:ok, stream |> Enum.map(&length(hd(&1.outputs).token_ids)) |> Enum.sum()}
+    end
+  end
+
+  def take_two(engine, prompt, params) do
+    {:ok, %Stream{} = stream} = AsyncLLM.generate(engine, prompt, params, "halted-afar")
+    stream |> Enum.take(2) |> length()
+  end
+end
