@@ -56,6 +56,9 @@ def hints_of(owner: Any) -> dict[str, Any]:
 
 
 def _evaluate(annotation: object, names: Mapping[str, object]) -> object:
+    if isinstance(annotation, typing.ForwardRef):  # a TypedDict keeps these
+        module = sys.modules.get(getattr(annotation, "__forward_module__", None) or "")
+        return _evaluate(annotation.__forward_arg__, {**names, **vars(module)} if module else names)
     if not isinstance(annotation, str):
         return annotation
     holder = type("Holder", (), {"__annotations__": {"it": annotation}})
@@ -94,6 +97,8 @@ def _compile(annotation: Any) -> Check:
         return ORIGINS[origin](annotation)
     if origin is not None and inspect.isclass(origin):
         return _container(origin, typing.get_args(annotation), annotation)
+    if isinstance(annotation, typing.ForwardRef):
+        return checker(_evaluate(annotation, {}))
     if isinstance(annotation, TypeVar):
         return checker(annotation.__bound__ or Any)
     if hasattr(annotation, "__supertype__"):  # NewType

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import fractions as fractions_
 import math
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -212,6 +213,14 @@ def test_of_several_maps_the_one_that_knows_the_field_explains() -> None:
     assert str(refusal(Prompt, {"prompt": 5})) == "it.prompt: wants str, got int 5"
     error = refusal(Prompt, {"prompt_token_ids": [1, "x"]})
     assert str(error) == "it.prompt_token_ids[1]: wants int, got str 'x'"
+
+
+def test_a_type_that_only_type_checkers_import_is_checked_all_the_same() -> None:
+    class Embeds(TypedDict):
+        embeds: "fractions.Fraction"  # type: ignore[name-defined]  # noqa: F821, UP037
+
+    assert checker(Embeds)({"embeds": fractions_.Fraction(1)}, "it")
+    assert str(refusal(Embeds, {"embeds": "x"})) == "it.embeds: wants Fraction, got str 'x'"
 
 
 def test_a_record_where_anything_goes_becomes_a_map() -> None:
