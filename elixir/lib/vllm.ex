@@ -20,7 +20,7 @@ defmodule Vllm do
   #{Vllm.Instance.options_docs()}
   """
 
-  alias Vllm.{Application, Call, Connection, Error, Instance, Ref, Refs}
+  alias Vllm.{Call, Connection, Error, Instance, Ref, Refs}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -92,10 +92,6 @@ defmodule Vllm do
   @doc "Makes `owner` another owner of a reference: the object lives until all of them are gone."
   @spec share(Ref.t(), pid()) :: :ok
   def share(%Ref{} = ref, owner \\ self()) when is_pid(owner), do: Refs.share(ref, owner)
-
-  @doc false
-  @spec default_instance() :: {:ok, {atom(), node()}} | {:error, Error.t()}
-  defdelegate default_instance, to: Application
 
   defp located({_name, _node} = instance), do: instance
   defp located(name), do: {name, node()}

@@ -14,4 +14,10 @@ excluded = if match?({:ok, _}, interpreter), do: [], else: [:bridge, :vllm]
 Logger.configure(level: :info)
 
 # A test that needs longer says so with @tag timeout:
-ExUnit.start(capture_log: true, exclude: excluded, timeout: 30_000)
+ExUnit.start(
+  capture_log: true,
+  exclude: excluded,
+  timeout: 30_000,
+  # The machine may be busy. What comes at once does not wait for this.
+  assert_receive_timeout: 2_000
+)

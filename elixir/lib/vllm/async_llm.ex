@@ -63,6 +63,7 @@ defmodule Vllm.AsyncLLM do
     Call.invoke_class("AsyncLLM", "from_engine_args", 1, [engine_args])
   end
 
+  @doc "See `from_engine_args/1`."
   @doc group: :lifecycle
   @spec from_engine_args(worker(), params()) :: {:ok, engine()} | {:error, Error.t()}
   @spec from_engine_args(params(), Call.args_or_opts()) :: {:ok, engine()} | {:error, Error.t()}
@@ -73,6 +74,7 @@ defmodule Vllm.AsyncLLM do
     ])
   end
 
+  @doc "See `from_engine_args/1`."
   @doc group: :lifecycle
   @spec from_engine_args(worker(), params(), Call.args_or_opts()) ::
           {:ok, engine()} | {:error, Error.t()}
@@ -85,6 +87,7 @@ defmodule Vllm.AsyncLLM do
     ])
   end
 
+  @doc "See `from_engine_args/1`."
   @doc group: :lifecycle
   @spec from_engine_args(worker(), params(), [term()], keyword()) ::
           {:ok, engine()} | {:error, Error.t()}

@@ -19,25 +19,16 @@ defmodule Vllm.Connection do
 
   require Logger
 
-  alias Vllm.{Error, Instance, Refs, Routes, Session, Socket, Worker}
-  alias Vllm.Proto.{CallReply, CallRequest, ClientFrame, Credit, Failure, Notice, ServerFrame}
+  alias Vllm.{Error, Handshake, Instance, Outbox, Refs, Routes, Session, Socket, Worker}
+  alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
 
   # The last part of this process's name.
   @part "Connection"
 
-  # Connecting and the two hellos take a millisecond. A worker that has said it is ready and then
-  # does not answer will not answer later either.
-  @handshake_timeout 10_000
-
   # The worker ends a call at its deadline. Only if it does not, the caller stops waiting by
   # itself, this much later.
   @patience 500
-
-  # A frame leaves when the mailbox is empty, or earlier when this much has gathered: a caller
-  # should not wait because others keep calling.
-  @max_gathered 128
-  @max_gathered_bytes 64 * 1024
 
   # Socket messages until the socket has to be asked for more. Bounds what lies in the mailbox
   # unread, at a system call less per message than active: :once.
@@ -67,10 +58,7 @@ defmodule Vllm.Connection do
     :hello,
     routes: %Routes{},
     next_id: 1,
-    # what the next frame will carry, newest first; how many entries, and how large
-    frame: %ClientFrame{},
-    count: 0,
-    bytes: 0
+    outbox: %Outbox{}
   ]
 
   ## For the instance
@@ -90,10 +78,10 @@ defmodule Vllm.Connection do
   def info(instance) do
     case Instance.server(instance, @part) do
       {:ok, server} -> {:ok, GenServer.call(server, :info)}
-      :error -> {:error, down(instance, :noconnection)}
+      :error -> {:error, Instance.down(instance, :noconnection)}
     end
   catch
-    :exit, _reason -> {:error, down(instance, :noproc)}
+    :exit, _reason -> {:error, Instance.down(instance, :noproc)}
   end
 
   ## For callers
@@ -106,7 +94,7 @@ defmodule Vllm.Connection do
   def call(instance, %CallRequest{} = request, timeout, window) do
     case Instance.server(instance, @part) do
       {:ok, server} -> call(server, instance, request, timeout, window)
-      :error -> {:error, down(instance, :noconnection)}
+      :error -> {:error, Instance.down(instance, :noconnection)}
     end
   end
 
@@ -116,7 +104,7 @@ defmodule Vllm.Connection do
 
     receive do
       {^alias_ref, reply} -> reply
-      {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, down(instance, reason)}
+      {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, Instance.down(instance, reason)}
     after
       patience(timeout) -> give_up(server, alias_ref, timeout)
     end
@@ -166,7 +154,7 @@ defmodule Vllm.Connection do
         last(last)
 
       {:DOWN, ^alias_ref, :process, _pid, reason} ->
-        {:error, down(subscription.instance, reason)}
+        {:error, Instance.down(subscription.instance, reason)}
     after
       remaining(subscription.deadline) ->
         close(subscription)
@@ -222,31 +210,6 @@ defmodule Vllm.Connection do
     :ok
   end
 
-  @doc "The error for a connection that is not there."
-  @spec down(instance(), term()) :: Error.t()
-  def down(instance, {:shutdown, %Error{} = error}) do
-    Error.new(:worker_down, "the worker of #{show(instance)} is gone", cause: error)
-  end
-
-  def down(instance, :noconnection) do
-    Error.new(:worker_down, "the node of #{show(instance)} is not connected")
-  end
-
-  def down({name, _node} = instance, :noproc) do
-    Error.new(
-      :worker_down,
-      "#{show(instance)} is not running: it is restarting, or was not started; put " <>
-        "{Vllm, name: #{inspect(name)}} into a supervision tree"
-    )
-  end
-
-  def down(instance, _reason) do
-    Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
-  end
-
-  defp show({name, node}) when node == node(), do: inspect(name)
-  defp show({name, node}), do: "#{inspect(name)} on #{node}"
-
   defp overdue(timeout) do
     Error.new(:timeout, "no answer within #{timeout} ms; the worker did not even say so itself")
   end
@@ -259,24 +222,24 @@ defmodule Vllm.Connection do
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  ## Start and handshake
+  ## Start
 
   @impl true
   def init(options) do
     name = Keyword.fetch!(options, :instance)
-    deadline = now() + @handshake_timeout
 
     with {:ok, address, token} <- locate(options),
-         {:ok, socket} <- Socket.connect(address, @handshake_timeout),
-         {out, session} = Session.open(token),
-         state = %__MODULE__{instance: {name, node()}, socket: socket, session: session},
-         :ok <- :gen_tcp.send(socket, out),
-         {:ok, state} <- await_hello(state, deadline),
-         :ok <- :inet.setopts(socket, active: @active) do
-      {:ok, state}
+         {:ok, socket, session, hello, frames} <- Handshake.run(address, token) do
+      state = %__MODULE__{
+        instance: {name, node()},
+        socket: socket,
+        session: session,
+        hello: hello
+      }
+
+      {:ok, Enum.reduce(frames, state, &handle_frame/2), {:continue, :activate}}
     else
-      {:error, %Error{} = error} -> {:stop, {:shutdown, error}}
-      {:error, reason} -> {:stop, {:shutdown, Socket.error(reason)}}
+      {:error, error} -> {:stop, {:shutdown, error}}
     end
   end
 
@@ -287,31 +250,8 @@ defmodule Vllm.Connection do
     end
   end
 
-  defp await_hello(state, deadline) do
-    case :gen_tcp.recv(state.socket, 0, max(deadline - now(), 0)) do
-      {:ok, bytes} -> take_hello(take(state, bytes), deadline)
-      {:error, :timeout} -> {:error, no_hello()}
-      {:error, reason} -> {:error, reason}
-    end
-  end
-
-  defp take_hello({[first | frames], nil, state}, _deadline) do
-    with {:ok, hello} <- Session.check_hello(first) do
-      {:ok, Enum.reduce(frames, %{state | hello: hello}, &handle_frame/2)}
-    end
-  end
-
-  # A refusal comes as a frame, and then the session is ended.
-  defp take_hello({[first | _frames], error, _state}, _deadline) do
-    with {:ok, _hello} <- Session.check_hello(first), do: {:error, error}
-  end
-
-  defp take_hello({[], nil, state}, deadline), do: await_hello(state, deadline)
-  defp take_hello({[], error, _state}, _deadline), do: {:error, error}
-
-  defp no_hello do
-    Error.new(:protocol, "no hello from the worker within #{@handshake_timeout} ms")
-  end
+  @impl true
+  def handle_continue(:activate, state), do: activate(state)
 
   ## Messages
 
@@ -338,12 +278,7 @@ defmodule Vllm.Connection do
     {:session_failed, state, error} -> lose(state, error)
   end
 
-  def handle_info({:tcp_passive, socket}, %{socket: socket} = state) do
-    case :inet.setopts(socket, active: @active) do
-      :ok -> noreply(state)
-      {:error, reason} -> lose(state, Socket.error(reason))
-    end
-  end
+  def handle_info({:tcp_passive, socket}, %{socket: socket} = state), do: activate(state)
 
   def handle_info({:tcp_closed, socket}, %{socket: socket} = state) do
     lose(state, Socket.error(:closed))
@@ -360,8 +295,10 @@ defmodule Vllm.Connection do
     bytes = byte_size(request.args) + byte_size(request.kwargs)
 
     # Within one frame releases come last. One that was asked for before this call goes first.
-    with {:ok, state} <- flush_releases(state) do
-      %{state | routes: routes, next_id: id + 1} |> gather(:calls, [call], bytes) |> noreply()
+    flushed = if Outbox.releases?(state.outbox), do: flush(state), else: {:noreply, state}
+
+    with {:noreply, state} <- flushed do
+      %{state | routes: routes, next_id: id + 1} |> put(:calls, [call], bytes) |> noreply()
     end
   end
 
@@ -372,7 +309,7 @@ defmodule Vllm.Connection do
   end
 
   def handle_info({:credit, id, items}, state) do
-    state |> gather(:credits, [%Credit{call: id, items: items}]) |> noreply()
+    state |> put(:credits, [%Credit{call: id, items: items}]) |> noreply()
   end
 
   def handle_info({:cancel, id_or_alias}, state) do
@@ -384,7 +321,7 @@ defmodule Vllm.Connection do
   end
 
   def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state) do
-    state |> gather(:releases, ids) |> noreply()
+    state |> put(:releases, ids) |> noreply()
   end
 
   def handle_info({:release, _earlier_incarnation, _ids}, state), do: noreply(state)
@@ -393,7 +330,14 @@ defmodule Vllm.Connection do
 
   @impl true
   def terminate(reason, state) do
-    Routes.fail_all(state.routes, down(state.instance, reason))
+    Routes.fail_all(state.routes, Instance.down(state.instance, reason))
+  end
+
+  defp activate(state) do
+    case :inet.setopts(state.socket, active: @active) do
+      :ok -> noreply(state)
+      {:error, reason} -> lose(state, Socket.error(reason))
+    end
   end
 
   @doc false
@@ -407,7 +351,7 @@ defmodule Vllm.Connection do
 
   defp cancel_call(state, id_or_reference) do
     {ids, routes} = Routes.cancel(state.routes, id_or_reference)
-    gather(%{state | routes: routes}, :cancels, ids)
+    put(%{state | routes: routes}, :cancels, ids)
   end
 
   defp consumed do
@@ -482,42 +426,21 @@ defmodule Vllm.Connection do
 
   ## What we send
 
-  defp gather(state, field, values, bytes \\ 0)
-  defp gather(state, _field, [], _bytes), do: state
-
-  defp gather(state, field, values, bytes) do
-    frame = Map.update!(state.frame, field, &Enum.reverse(values, &1))
-    %{state | frame: frame, count: state.count + 1, bytes: state.bytes + bytes}
+  defp put(state, field, values, bytes \\ 0) do
+    %{state | outbox: Outbox.put(state.outbox, field, values, bytes)}
   end
 
-  defp noreply(%{count: count, bytes: bytes} = state)
-       when count >= @max_gathered or bytes >= @max_gathered_bytes,
-       do: flush(state)
-
-  defp noreply(state), do: {:noreply, state, pause(state)}
+  defp noreply(state) do
+    if Outbox.full?(state.outbox), do: flush(state), else: {:noreply, state, pause(state)}
+  end
 
   # A timeout of 0 means: when the mailbox is empty.
-  defp pause(%{count: 0}), do: :infinity
-  defp pause(_state), do: 0
-
-  defp flush_releases(%{frame: %{releases: []}} = state), do: {:ok, state}
-
-  defp flush_releases(state) do
-    with {:noreply, state} <- flush(state), do: {:ok, state}
-  end
-
-  defp flush(%{count: 0} = state), do: {:noreply, state}
+  defp pause(state), do: if(Outbox.empty?(state.outbox), do: :infinity, else: 0)
 
   defp flush(state) do
-    frame = %ClientFrame{
-      calls: Enum.reverse(state.frame.calls),
-      credits: Enum.reverse(state.frame.credits),
-      cancels: Enum.reverse(state.frame.cancels),
-      releases: Enum.reverse(state.frame.releases)
-    }
-
+    {frame, outbox} = Outbox.take(state.outbox)
     {out, session} = Session.encode(state.session, frame)
-    state = %{state | session: session, frame: %ClientFrame{}, count: 0, bytes: 0}
+    state = %{state | session: session, outbox: outbox}
 
     case send_bytes(state, out) do
       :ok -> {:noreply, state}

@@ -39,9 +39,10 @@ defmodule Vllm.Instance do
      "where the folder of the socket is made; the system's folder for temporary files if unset."},
     {:start_timeout, :timeout, 30_000, "how long the worker may take until it serves."},
     {:grace, :pos_integer, 5_000,
-     "how many milliseconds calls in flight are given when the instance stops."},
-    {:log, {:in, [:debug, :info, :notice, :warning, :error, false]}, :info,
-     "the level at which the worker's output is logged; `false` for not at all."},
+     "how many milliseconds the worker may take to end after SIGTERM before it is killed."},
+    {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
+     "the level at which the worker's output is logged: each line's own with `:auto`, one for " <>
+       "all, or `false` for not at all."},
     {:max_restarts, :pos_integer, 5,
      "how many times the worker may be restarted within `:max_seconds` before the instance " <>
        "gives up and its supervisor decides."},
@@ -90,6 +91,31 @@ defmodule Vllm.Instance do
       true -> :error
     end
   end
+
+  @doc "The error for a part of an instance that is not there."
+  @spec down(Connection.instance(), term()) :: Error.t()
+  def down(instance, {:shutdown, %Error{} = error}) do
+    Error.new(:worker_down, "the worker of #{show(instance)} is gone", cause: error)
+  end
+
+  def down(instance, :noconnection) do
+    Error.new(:worker_down, "the node of #{show(instance)} is not connected")
+  end
+
+  def down({name, _node} = instance, :noproc) do
+    Error.new(
+      :worker_down,
+      "#{show(instance)} is not running: it is restarting, or was not started; put " <>
+        "{Vllm, name: #{inspect(name)}} into a supervision tree"
+    )
+  end
+
+  def down(instance, _reason) do
+    Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
+  end
+
+  defp show({name, node}) when node == node(), do: inspect(name)
+  defp show({name, node}), do: "#{inspect(name)} on #{node}"
 
   @impl true
   def init(options) do

@@ -83,10 +83,10 @@ defmodule Vllm.Stream do
            Task.Supervisor.start_child(tasks, __MODULE__, :forward, [stream, receiver]) do
       {:ok, stream}
     else
-      _not_started -> {:error, Connection.down(stream.instance, :noproc)}
+      _not_started -> {:error, Instance.down(stream.instance, :noproc)}
     end
   catch
-    :exit, _reason -> {:error, Connection.down(stream.instance, :noproc)}
+    :exit, _reason -> {:error, Instance.down(stream.instance, :noproc)}
   end
 
   @doc false

@@ -268,12 +268,24 @@ defmodule Vllm.Worker do
   defp log(state, line) do
     # Progress bars end in a carriage return, and Python writes bytes that are no UTF-8.
     line = line |> String.trim_trailing("\r") |> printable()
-    if state.log, do: Logger.log(state.log, line)
+    if state.log, do: Logger.log(level(state.log, line), line)
 
     lines = :queue.in(line, state.lines)
     lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
     %{state | lines: lines}
   end
+
+  # Python's levels, at the beginning of a line or after the name of one of vLLM's processes.
+  defp level(:auto, line) do
+    case Regex.run(~r/^(?:\([^)]*\) )?(DEBUG|WARNING|ERROR|CRITICAL)\b/, line) do
+      [_, "DEBUG"] -> :debug
+      [_, "WARNING"] -> :warning
+      [_, _error] -> :error
+      nil -> :info
+    end
+  end
+
+  defp level(level, _line), do: level
 
   defp printable(line) do
     if String.valid?(line), do: line, else: inspect(line, binaries: :as_strings)
@@ -307,24 +319,38 @@ defmodule Vllm.Worker do
       unless exited?(state, state.grace) do
         Logger.warning("the worker did not stop within #{state.grace} ms; killing it")
         kill("KILL", ["-#{state.os_pid}", state.os_pid])
-        exited?(state, @kill_timeout)
+        await_killed(state.port)
       end
     end
 
     kill("KILL", ["-#{state.os_pid}"])
   end
 
-  defp exited?(%{port: port}, timeout) do
-    deadline = System.monotonic_time(:millisecond) + timeout
-    await_exit(port, deadline)
+  defp exited?(state, timeout) do
+    await_exit(state, System.monotonic_time(:millisecond) + timeout)
   end
 
-  defp await_exit(port, deadline) do
+  defp await_exit(%{port: port} = state, deadline) do
     receive do
-      {^port, {:data, _line}} -> await_exit(port, deadline)
-      {^port, {:exit_status, _status}} -> true
+      {^port, {:data, data}} ->
+        {line, state} = take_data(state, data)
+        state |> log(line) |> await_exit(deadline)
+
+      # 0 and 143 are what SIGTERM asks for. With any other status the worker ended by itself, and
+      # the connection noticed it before us: this is the only place that can still say why.
+      {^port, {:exit_status, status}} ->
+        unless status in [0, 143], do: exited(state, status)
+        true
     after
       max(deadline - System.monotonic_time(:millisecond), 0) -> false
+    end
+  end
+
+  defp await_killed(port) do
+    receive do
+      {^port, {:exit_status, _status}} -> :ok
+    after
+      @kill_timeout -> :ok
     end
   end
 

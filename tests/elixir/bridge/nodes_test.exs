@@ -65,6 +65,8 @@ defmodule Vllm.Bridge.NodesTest do
         host: '127.0.0.1',
         longnames: true,
         connection: :standard_io,
+        # A busy machine boots a node slowly.
+        wait_boot: 60_000,
         args:
           ['-start_epmd', 'false', '-erl_epmd_port', '#{port}', '-setcookie', 'vllm_bridge'] ++
             arguments ++ paths

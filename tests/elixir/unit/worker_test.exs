@@ -2,6 +2,7 @@ defmodule Vllm.WorkerTest do
   # The operating system process, played by a shell script in the place of Python.
   use ExUnit.Case, async: true
 
+  import ExUnit.CaptureLog
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.{Error, Worker}
@@ -118,6 +119,26 @@ defmodule Vllm.WorkerTest do
     %{os_pid: os_pid} = Worker.info(worker)
     stop(worker)
     wait_until(fn -> not alive?(os_pid) end)
+  end
+
+  test "lines are logged at the level they name", context do
+    script = """
+    echo "WARNING careful"
+    echo "(EngineCore pid=1) ERROR it broke"
+    echo "INFO fine"
+    #{@ready}
+    exec sleep 60
+    """
+
+    text =
+      capture_log(fn ->
+        {:ok, worker} = start(context, script, log: :auto)
+        stop(worker)
+      end)
+
+    assert text =~ ~r/\[warn\w*\] +WARNING careful/
+    assert text =~ ~r/\[error\] +\(EngineCore pid=1\) ERROR it broke/
+    assert text =~ ~r/\[info\] +INFO fine/
   end
 
   test "bytes that are no text do no harm", context do
