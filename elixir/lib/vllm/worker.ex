@@ -309,56 +309,49 @@ defmodule Vllm.Worker do
     :ok
   end
 
-  defp stop_process(%{running?: false} = state), do: kill("KILL", ["-#{state.os_pid}"])
+  # Asks, waits while the process is there, then sweeps its group. One script, by the shell, whose
+  # kill is built in: not every container has the program. It asks the kernel and does not wait for
+  # the port's exit status, which comes only when the last process with the worker's stdout has
+  # gone: one of those may be what has to be swept.
+  @stop """
+  kill -s TERM $1
+  while kill -s 0 $1 && [ $2 -gt 0 ]; do sleep 0.05; set -- $1 $(($2 - 1)); done
+  [ $2 -gt 0 ] || echo late >&3
+  kill -s KILL -- -$1 $1
+  """
 
   defp stop_process(state) do
-    # It may have ended by itself meanwhile.
-    unless exited?(state, 0) do
-      kill("TERM", [state.os_pid])
+    ticks = if state.running?, do: div(state.grace, 50) + 1, else: 1
 
-      unless exited?(state, state.grace) do
-        Logger.warning("the worker did not stop within #{state.grace} ms; killing it")
-        kill("KILL", ["-#{state.os_pid}", state.os_pid])
-        await_killed(state.port)
-      end
+    arguments = [
+      "-c",
+      "exec 3>&1 >/dev/null 2>&1\n" <> @stop,
+      "sh",
+      "#{state.os_pid}",
+      "#{ticks}"
+    ]
+
+    case System.cmd("/bin/sh", arguments) do
+      {"", _status} ->
+        if state.running?, do: await_exit(state)
+
+      {_late, _status} ->
+        Logger.warning("killed the worker: it ignored SIGTERM for #{state.grace} ms")
     end
-
-    kill("KILL", ["-#{state.os_pid}"])
   end
 
-  defp exited?(state, timeout) do
-    await_exit(state, System.monotonic_time(:millisecond) + timeout)
-  end
-
-  defp await_exit(%{port: port} = state, deadline) do
+  defp await_exit(%{port: port} = state) do
     receive do
       {^port, {:data, data}} ->
         {line, state} = take_data(state, data)
-        state |> log(line) |> await_exit(deadline)
+        state |> log(line) |> await_exit()
 
       # 0 and 143 are what SIGTERM asks for. With any other status the worker ended by itself, and
       # the connection noticed it before us: this is the only place that can still say why.
       {^port, {:exit_status, status}} ->
         unless status in [0, 143], do: exited(state, status)
-        true
-    after
-      max(deadline - System.monotonic_time(:millisecond), 0) -> false
-    end
-  end
-
-  defp await_killed(port) do
-    receive do
-      {^port, {:exit_status, _status}} -> :ok
     after
       @kill_timeout -> :ok
     end
-  end
-
-  # By the shell, whose kill is built in: not every container has the program. A group that is gone
-  # is what we want, so its complaint is thrown away.
-  defp kill(signal, targets) do
-    command = "kill -s #{signal} -- #{Enum.join(targets, " ")} 2>/dev/null"
-    {_output, _status} = System.cmd("/bin/sh", ["-c", command])
-    :ok
   end
 end

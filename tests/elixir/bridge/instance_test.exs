@@ -67,6 +67,26 @@ defmodule Vllm.Bridge.InstanceTest do
     assert_receive {:EXIT, ^supervisor, :shutdown}, 5000
   end
 
+  test "a BEAM that is killed takes the worker and its children along" do
+    # Ends as an operating system process, so its controlling process must not be linked.
+    {:ok, peer, _node} =
+      :peer.start(%{
+        connection: :standard_io,
+        args: Enum.flat_map(:code.get_path(), &['-pa', &1])
+      })
+
+    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:logger])
+    options = [name: Killed.Vllm, engine_class: engine_class(), log: false]
+    {:ok, _} = :peer.call(peer, Vllm.OtherNode, :start_instance, [options])
+    {:ok, engine} = :peer.call(peer, AsyncLLM, :from_engine_args, [Killed.Vllm, [model: "x"]])
+    {:ok, child} = :peer.call(peer, Vllm, :call, [engine, "start_child"])
+    {:ok, %{"pid" => worker}} = :peer.call(peer, Vllm, :status, [Killed.Vllm])
+    assert alive?(worker) and alive?(child)
+    beam = :peer.call(peer, System, :pid, [])
+    kill(beam)
+    wait_until(fn -> not alive?(worker) and not alive?(child) end)
+  end
+
   test "stopping an instance leaves no process and no file", context do
     {:ok, _supervisor} = start(context.test)
     engine = engine(context.test)

@@ -60,8 +60,13 @@ defmodule Vllm.BridgeCase do
     [max_tokens: 1_000_000, output_kind: :DELTA, extra_args: %{"fake" => fake}]
   end
 
-  # A worker's process id is free again only when the process is gone.
-  def alive?(os_pid), do: File.dir?("/proc/#{os_pid}")
+  # A zombie is gone; its parent, or init in its place, reaps it when it likes.
+  def alive?(os_pid) do
+    case File.read("/proc/#{os_pid}/stat") do
+      {:ok, stat} -> not (stat =~ ~r/\) [ZX] /)
+      {:error, _gone} -> false
+    end
+  end
 
   def kill(os_pid), do: System.cmd("/bin/sh", ["-c", "kill -KILL #{os_pid}"])
 end

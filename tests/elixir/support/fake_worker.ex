@@ -30,6 +30,10 @@ defmodule Vllm.FakeWorker do
     {:ok, %{pid: pid, address: address}}
   end
 
+  # The socket's file, where no client came.
+  def cleanup(%{address: "unix:" <> path}), do: File.rm(path)
+  def cleanup(%{address: "tcp:" <> _}), do: :ok
+
   def hello(fields \\ []) do
     hello = %ServerHello{
       protocol_version: 1,
@@ -76,7 +80,6 @@ defmodule Vllm.FakeWorker do
 
   defp serve(listener, test, options) do
     {:ok, socket} = :gen_tcp.accept(listener)
-    with {:ok, {:local, path}} <- :inet.sockname(listener), do: File.rm(path)
     {preface, peer} = HTTP2Peer.new(Keyword.get(options, :http2, %{}))
     :ok = :gen_tcp.send(socket, preface)
     :ok = :inet.setopts(socket, active: true)

@@ -19,6 +19,7 @@ defmodule Vllm.FakeWorkerCase do
 
   setup context do
     {:ok, fake} = FakeWorker.start_link(Map.get(context, :fake, []))
+    ExUnit.Callbacks.on_exit(fn -> FakeWorker.cleanup(fake) end)
     started = %{fake: fake, name: context.test, instance: {context.test, node()}}
     if Map.get(context, :connect, true), do: connect(started), else: started
   end

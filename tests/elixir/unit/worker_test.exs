@@ -3,6 +3,7 @@ defmodule Vllm.WorkerTest do
   use ExUnit.Case, async: true
 
   import ExUnit.CaptureLog
+  import Vllm.BridgeCase, only: [alive?: 1]
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.{Error, Worker}
@@ -198,8 +199,4 @@ defmodule Vllm.WorkerTest do
   defp stop(worker), do: GenServer.stop(worker, :shutdown)
 
   defp kill(os_pid), do: System.cmd("/bin/sh", ["-c", "kill -KILL #{os_pid}"])
-
-  defp alive?(os_pid) do
-    match?({_, 0}, System.cmd("/bin/sh", ["-c", "kill -0 #{os_pid} 2>/dev/null"]))
-  end
 end
