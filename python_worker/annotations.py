@@ -384,6 +384,9 @@ def _record(cls: Any, fields: Sequence[str]) -> Check:
             if value.name != wanted:
                 refuse(value, path, wanted)
             value = value.fields
+        # Elixir's empty keyword list, which cannot be told from an empty list.
+        if value == []:
+            value = {}
         if not isinstance(value, dict):
             refuse(value, path, wanted)
         checked = lazy.check(value, path, wanted)

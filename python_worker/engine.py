@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from python_worker.failures import Refused, Unsupported
+from python_worker.failures import NotServed, Refused, Unsupported
 from python_worker.stream import ADMISSION
 
 ASYNC_LLM_MODULE = "vllm.v1.engine.async_llm"
@@ -83,8 +83,7 @@ class Builder:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
         if self._path is None:
             return guarded(admitting(import_async_llm()))
-        module, _, name = self._path.partition(":")
-        base = getattr(importlib.import_module(module), name)
+        base = import_class(self._path)
         # A subclass of vLLM's is in the same danger as vLLM's own.
         is_vllm = any(cls.__module__ == ASYNC_LLM_MODULE for cls in base.__mro__)
         return guarded(admitting(base)) if is_vllm else admitting(base)
@@ -133,6 +132,19 @@ def admitting(base: Any) -> Any:
 
     Admitting.__name__ = Admitting.__qualname__ = "AsyncLLM"
     return Admitting
+
+
+def import_class(path: str) -> Any:
+    """The class that ``--engine-class`` names.
+
+    Raises:
+        NotServed: There is no such module, or no such class in it.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise NotServed(f"--engine-class {path}: {error}") from error
 
 
 def import_async_llm() -> Any:

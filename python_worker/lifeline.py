@@ -49,7 +49,11 @@ def watch_signals(on_stop: Callable[[], None]) -> None:
 
 
 def group_members() -> list[int]:
-    """The other processes of our group, by process id."""
+    """The other processes of our group, by process id.
+
+    Without Python's resource tracker: it ends by itself after us, and unlinks
+    the shared memory that killed processes leave behind.
+    """
     own, group = os.getpid(), os.getpgrp()
     members = []
     for name in os.listdir("/proc"):
@@ -60,9 +64,11 @@ def group_members() -> list[int]:
                 # The command name may hold anything but a closing parenthesis
                 # after the last one; state, ppid and pgrp follow it.
                 state, _, pgrp = file.read().rpartition(b")")[2].split()[:3]
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                is_tracker = b"multiprocessing.resource_tracker" in file.read()
         except OSError:  # it ended while we looked
             continue
-        if int(pgrp) == group and state != b"Z":
+        if int(pgrp) == group and state != b"Z" and not is_tracker:
             members.append(int(name))
     return members
 

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -37,9 +38,6 @@ MAX_BLOCKING_CALLS = 64
 
 # Beyond the grace period: shutting an engine down takes vLLM 3 to 4 s.
 SHUTDOWN_SECONDS = 10.0
-# The client is gone and its users with it: be quick, but let engines unlink
-# their shared memory, which a kill leaves behind.
-ABANDONED_SECONDS = 4.0
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -59,7 +57,6 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop_asked = asyncio.Event()
-        self._grace = settings.grace
         self._registry = Registry()
         self._classes: dict[str, object] = {}
         self._dispatcher = Dispatcher(self._registry, Builder(settings.engine_class), self._classes)
@@ -108,13 +105,16 @@ class Server:
         await self._stop()
 
     def _abandoned(self) -> None:
+        """End at once: the client is gone, and nobody is left to be polite to."""
         logger.warning("stdin has ended: the client is gone")
-        self._grace = 0.0
-        lifeline.force_end_after(ABANDONED_SECONDS)
-        self._stop_asked.set()
+        lifeline.kill_group()
+        for address in self._settings.listen:
+            remove_socket(address)
+            remove_folder(address)
+        os._exit(0)
 
     async def _stop(self) -> None:
-        grace = self._grace
+        grace = self._settings.grace
         lifeline.force_end_after(grace + SHUTDOWN_SECONDS)
         # 1. Take no new calls, and say so.
         logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
@@ -180,6 +180,14 @@ def remove_socket(address: str) -> None:
     scheme, _, path = address.partition(":")
     if scheme == "unix":
         Path(path).unlink(missing_ok=True)
+
+
+def remove_folder(address: str) -> None:
+    """Remove the folder of a Unix socket that a client made for it, if empty."""
+    scheme, _, path = address.partition(":")
+    if scheme == "unix":
+        with suppress(OSError):
+            Path(path).parent.rmdir()
 
 
 def announce(ready: int, addresses: list[str], incarnation: str) -> None:

@@ -26,6 +26,10 @@ defmodule Vllm.Worker do
   # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
   @kill_timeout 5_000
 
+  # Beyond the grace period for calls, as the worker itself allows: vLLM takes 3 to 4 s to shut an
+  # engine down, and longer on a busy machine.
+  @shutdown_timeout 10_000
+
   defstruct [
     :name,
     :port,
@@ -57,7 +61,7 @@ defmodule Vllm.Worker do
     %{
       id: __MODULE__,
       start: {__MODULE__, :start_link, [options]},
-      shutdown: options.grace + 2 * @kill_timeout
+      shutdown: options.grace + @shutdown_timeout + @kill_timeout
     }
   end
 
@@ -312,16 +316,21 @@ defmodule Vllm.Worker do
   # Asks, waits while the process is there, then sweeps its group. One script, by the shell, whose
   # kill is built in: not every container has the program. It asks the kernel and does not wait for
   # the port's exit status, which comes only when the last process with the worker's stdout has
-  # gone: one of those may be what has to be swept.
+  # gone: one of those may be what has to be swept. The group gets a second after the worker: its
+  # processes die with it by themselves, and Python's resource tracker unlinks the shared memory
+  # that they leave behind.
   @stop """
   kill -s TERM $1
   while kill -s 0 $1 && [ $2 -gt 0 ]; do sleep 0.05; set -- $1 $(($2 - 1)); done
   [ $2 -gt 0 ] || echo late >&3
-  kill -s KILL -- -$1 $1
+  kill -s KILL $1
+  n=20
+  while kill -s 0 -- -$1 && [ $n -gt 0 ]; do sleep 0.05; n=$(($n - 1)); done
+  kill -s KILL -- -$1
   """
 
   defp stop_process(state) do
-    ticks = if state.running?, do: div(state.grace, 50) + 1, else: 1
+    ticks = if state.running?, do: div(state.grace + @shutdown_timeout, 50) + 1, else: 1
 
     arguments = [
       "-c",
@@ -336,7 +345,9 @@ defmodule Vllm.Worker do
         if state.running?, do: await_exit(state)
 
       {_late, _status} ->
-        Logger.warning("killed the worker: it ignored SIGTERM for #{state.grace} ms")
+        Logger.warning(
+          "killed the worker: it did not stop in #{state.grace + @shutdown_timeout} ms"
+        )
     end
   end
 

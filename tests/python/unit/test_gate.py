@@ -188,6 +188,10 @@ def test_a_map_or_record_becomes_the_class(made: Any) -> None:
     assert params == Params(n=2, stop="x", kind=Kind.DELTA, bias={1: 2.0})
 
 
+def test_an_empty_list_is_an_empty_map_where_a_class_is_wanted() -> None:
+    assert checker(Params)([], "it") == Params()
+
+
 def test_an_object_of_the_class_passes_as_it_is() -> None:
     params = Params()
     assert checker(Params | None)(params, "it") is params

@@ -59,7 +59,7 @@ defmodule Vllm.Codec.Encoder do
   end
 
   defp value([{key, _} | _] = list, path, depth) when is_atom(key) do
-    if Keyword.keyword?(list),
+    if named?(list),
       do: keyword(list, path, deeper(depth, 1, path)),
       else: list(list, path, depth)
   end
@@ -105,6 +105,12 @@ defmodule Vllm.Codec.Encoder do
   end
 
   defp becomes_string?(key), do: key not in [nil, true, false, :nan, :infinity, :neg_infinity]
+
+  # A keyword list whose keys are names: `nil` and booleans are values of Python's own.
+  defp named?([{key, _value} | rest]) when is_atom(key) and key not in [nil, true, false],
+    do: named?(rest)
+
+  defp named?(rest), do: rest == []
 
   defp keyword(list, path, depth) do
     map = Map.new(list)
