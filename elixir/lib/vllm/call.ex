@@ -36,7 +36,7 @@ defmodule Vllm.Call do
   `:__runtime__` is accepted in place of `:rpc`.
   """
 
-  alias Vllm.{Codec, Connection, Error, Options, Ref, Refs, Stream, Telemetry}
+  alias Vllm.{Codec, Connection, Error, Options, Ref, Refs, Stream, Telemetry, Worker}
   alias Vllm.Proto.CallRequest
 
   @keys [:rpc, :__runtime__]
@@ -97,13 +97,19 @@ defmodule Vllm.Call do
            {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, hoisted ++ opts) do
         request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, :infinity)
-        result = run(instance, class, request, args, kwargs, rpc)
+        result = instance |> run(class, request, args, kwargs, rpc) |> explain(instance)
 
         with {:ok, %Ref{} = ref} when rpc.link <- result, do: Refs.link(ref, self())
         result
       end
     end)
   end
+
+  # What ended EngineCore before it was ready stands in the worker's log, and nowhere else.
+  defp explain({:error, %Error{kind: :engine_error} = error}, instance),
+    do: {:error, Worker.explain(instance, error)}
+
+  defp explain(result, _instance), do: result
 
   ## Arguments
 

@@ -39,7 +39,8 @@ defmodule Vllm.Instance do
      "where the folder of the socket is made; the system's folder for temporary files if unset."},
     {:start_timeout, :timeout, 30_000, "how long the worker may take until it serves."},
     {:grace, :pos_integer, 5_000,
-     "how many milliseconds the worker may take to end after SIGTERM before it is killed."},
+     "how many milliseconds calls in flight are given when the worker is told to stop. Shutting " <>
+       "its engines down takes up to 10 s more; then it is killed."},
     {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
      "the level at which the worker's output is logged: each line's own with `:auto`, one for " <>
        "all, or `false` for not at all."},

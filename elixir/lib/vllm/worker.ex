@@ -20,7 +20,12 @@ defmodule Vllm.Worker do
   alias Vllm.{Environment, Error, Instance, Socket}
 
   @ready "VLLM_BRIDGE READY "
-  @kept_lines 50
+  # Of a start that failed vLLM prints some eighty lines, the cause among the first.
+  @kept_lines 200
+  @shown_lines 50
+
+  @exception ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
+  @repeated ~r/initialization failed|root cause|stack trace/i
   @line_bytes 16 * 1024
 
   # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
@@ -72,6 +77,33 @@ defmodule Vllm.Worker do
   @doc "The process id, and the last lines of the log."
   @spec info(GenServer.server()) :: %{os_pid: pos_integer(), log: [String.t()]}
   def info(worker), do: GenServer.call(worker, :info)
+
+  @doc """
+  Adds what the worker's log says about an engine that did not start: the exception that ended
+  vLLM's process to the message, the last lines to the details.
+  """
+  @spec explain({atom(), node()}, Error.t()) :: Error.t()
+  def explain({name, node}, %Error{} = error) do
+    %{log: lines} = info({Instance.process_name(name, "Worker"), node})
+    details = Map.put(error.details, "log", Enum.take(lines, -@shown_lines))
+
+    case root_cause(lines) do
+      nil -> %{error | details: details}
+      cause -> %{error | message: cause, details: Map.put(details, "reported", error.message)}
+    end
+  catch
+    # A worker of somebody else has its log elsewhere.
+    :exit, _reason -> error
+  end
+
+  # Each process of vLLM's repeats that the one below it has failed. The cause is the last that
+  # does not only say so.
+  defp root_cause(lines) do
+    lines
+    |> Enum.flat_map(&(Regex.run(@exception, &1, capture: :all_but_first) || []))
+    |> Enum.reject(&Regex.match?(@repeated, &1))
+    |> List.last()
+  end
 
   ## Start
 
@@ -296,7 +328,7 @@ defmodule Vllm.Worker do
   end
 
   defp last_lines(state) do
-    case :queue.to_list(state.lines) do
+    case state.lines |> :queue.to_list() |> Enum.take(-@shown_lines) do
       [] -> "; it printed nothing"
       lines -> "; its last lines were:\n\n" <> Enum.map_join(lines, "\n", &("    " <> &1))
     end
