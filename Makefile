@@ -44,7 +44,7 @@ demo: setup ## start a worker, load a tiny model, stream tokens to this terminal
 	$(call announce,demo)
 	@$(LEAVING_NOTHING) mix vllm.demo
 
-test: setup lint gen-check test-python test-elixir ## run every check and every test
+test: setup lint dialyzer gen-check test-python test-elixir ## run every check and every test
 	@printf '\n== all passed, and no process is left\n'
 
 setup: ## install what is missing: Elixir, cowlib, the Python environment
@@ -94,9 +94,9 @@ bench: setup ## measure the bridge beside vLLM alone (minutes)
 	@for script in tests/bench/*.exs; do \
 	  printf '\n== %s\n' "$$script"; $(LEAVING_NOTHING) mix run "$$script"; done
 
-# Not a part of `make test`: bare machines have no dialyzer, and the first run takes 100 s, later
-# ones 5 s. ERL_LIBS, because it reads Elixir's modules with Elixir's own help.
-dialyzer: setup ## check the Elixir specs (needs Erlang's dialyzer)
+# The first run takes 100 s, later ones 5 s. ERL_LIBS, because it reads Elixir's modules with
+# Elixir's own help.
+dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 	$(call announce,dialyzer)
 	@mix compile
 	@export ERL_LIBS="$$(elixir -e 'IO.write(Path.dirname(:code.lib_dir(:elixir)))')"; \

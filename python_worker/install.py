@@ -1,8 +1,8 @@
 """Sets the machine up: Elixir, cowlib and the Python environment, whatever of them is missing.
 
-    python3 -m python_worker.install [elixir] [cowlib] [python] [--extra cpu|cuda] [--dev] [--json]
+    python3 -m python_worker.install [elixir] [dialyzer] [cowlib] [python] [--extra cpu|cuda] [--dev] [--json]
 
-Without names, all three. Every step first looks, and does nothing if it finds what it wants;
+Without names, all of them. Every step first looks, and does nothing if it finds what it wants;
 running it again is quick. `make setup` calls it in a clone, `mix vllm.setup` in an application.
 
 It needs nothing but Python's standard library, because it runs before anything is installed.
@@ -86,6 +86,22 @@ def make_elixir(_options: Options, progress: Progress) -> None:
         version = _elixir_version()
         found = _elixir_text(version) if version else "nothing that runs"
         raise SetupError(f"this system's packages brought {found}", advice=by_hand)
+
+
+def find_dialyzer(options: Options) -> str | None:
+    """Looks for Erlang's dialyzer, which only the tools of `make test` need."""
+    if not options.dev:
+        return "not needed without --dev"
+    return shutil.which("dialyzer")
+
+
+def make_dialyzer(_options: Options, progress: Progress) -> None:
+    """Installs the operating system's dialyzer, which Debian keeps apart from Erlang."""
+    by_hand = "install the dialyzer of your Erlang/OTP"
+    if shutil.which("apt-get") is None:
+        raise SetupError("dialyzer is missing, and there is no apt-get", advice=by_hand)
+    arguments = ["install", "--yes", "--no-install-recommends", "erlang-dialyzer"]
+    _apt(arguments, progress, advice=by_hand)
 
 
 def _elixir_version() -> tuple[tuple[int, ...], int] | None:
@@ -230,6 +246,7 @@ def _wanted(options: Options) -> environment.Wanted:
 
 STEPS = (
     Step(name="elixir", find=find_elixir, make=make_elixir),
+    Step(name="dialyzer", find=find_dialyzer, make=make_dialyzer),
     Step(name="cowlib", find=find_cowlib, make=make_cowlib),
     Step(name="python", find=find_python, make=make_python),
 )

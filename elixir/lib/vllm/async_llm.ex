@@ -65,8 +65,8 @@ defmodule Vllm.AsyncLLM do
 
   @doc "See `from_engine_args/1`."
   @doc group: :lifecycle
-  @spec from_engine_args(worker(), params()) :: {:ok, engine()} | {:error, Error.t()}
-  @spec from_engine_args(params(), Call.args_or_opts()) :: {:ok, engine()} | {:error, Error.t()}
+  @spec from_engine_args(worker() | params(), params() | Call.args_or_opts()) ::
+          {:ok, engine()} | {:error, Error.t()}
   def from_engine_args(worker_or_engine_args, engine_args_or_opts) do
     Call.invoke_class("AsyncLLM", "from_engine_args", 1, [
       worker_or_engine_args,
@@ -76,9 +76,8 @@ defmodule Vllm.AsyncLLM do
 
   @doc "See `from_engine_args/1`."
   @doc group: :lifecycle
-  @spec from_engine_args(worker(), params(), Call.args_or_opts()) ::
+  @spec from_engine_args(worker() | params(), params() | [term()], Call.args_or_opts()) ::
           {:ok, engine()} | {:error, Error.t()}
-  @spec from_engine_args(params(), [term()], keyword()) :: {:ok, engine()} | {:error, Error.t()}
   def from_engine_args(worker_or_engine_args, engine_args_or_args, args_or_opts) do
     Call.invoke_class("AsyncLLM", "from_engine_args", 1, [
       worker_or_engine_args,

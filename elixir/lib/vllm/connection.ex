@@ -41,7 +41,13 @@ defmodule Vllm.Connection do
   @type stream :: {pid(), Routes.id()}
 
   @type reply ::
-          {:value, binary()} | {:stream, stream()} | {:failure, Failure.t()} | {:error, Error.t()}
+          {:value, binary()}
+          | {:stream, stream()}
+          | {:failure, Failure.t()}
+          | {:error, Error.t()}
+          # what a worker must not send first
+          | {:item, binary()}
+          | {:end, term()}
 
   defmodule Subscription do
     @moduledoc false

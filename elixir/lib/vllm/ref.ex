@@ -18,7 +18,7 @@ defmodule Vllm.Ref do
   # `instance` is `{name, node}`: which connection to use, from wherever the reference is used.
   defstruct [:instance, :incarnation, :id, :type]
 
-  @opaque t :: %__MODULE__{
+  @type t :: %__MODULE__{
             instance: {atom(), node()},
             incarnation: String.t(),
             id: String.t(),

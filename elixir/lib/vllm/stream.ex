@@ -39,7 +39,7 @@ defmodule Vllm.Stream do
   @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
   defstruct [:source, :instance, :class, :method, :window, :deadline]
 
-  @opaque t :: %__MODULE__{
+  @type t :: %__MODULE__{
             source: Connection.stream(),
             instance: Connection.instance(),
             class: String.t(),

@@ -276,7 +276,7 @@ def test_an_unknown_step_is_refused_with_the_known_ones(
 ) -> None:
     with pytest.raises(SystemExit):
         install.main(["elixer"])
-    assert "elixer; there are elixir, cowlib, python" in capsys.readouterr().err
+    assert "elixer; there are elixir, dialyzer, cowlib, python" in capsys.readouterr().err
 
 
 def test_a_failing_program_is_shown_with_its_last_lines_and_its_log(tmp_path: Path) -> None:

@@ -39,11 +39,8 @@ defmodule Vllm.Codec.Extension do
   def decode(7, content, _depth, _instance), do: iso(Time, content)
 
   def decode(8, content, depth, instance) do
-    with [dtype, shape, data] <- array(content, depth, instance),
-         :ok <- Tensor.check(dtype, shape, data) do
-      %Tensor{dtype: dtype, shape: shape, data: data}
-    else
-      {:error, reason} -> malformed(reason)
+    case array(content, depth, instance) do
+      [dtype, shape, data] -> tensor(dtype, shape, data)
       _ -> malformed("it holds a tensor without its three parts")
     end
   end
@@ -112,6 +109,13 @@ defmodule Vllm.Codec.Extension do
     case decode!(content, depth, instance) do
       items when is_list(items) -> items
       _other -> malformed("an extension type holds no array")
+    end
+  end
+
+  defp tensor(dtype, shape, data) do
+    case Tensor.check(dtype, shape, data) do
+      :ok -> %Tensor{dtype: dtype, shape: shape, data: data}
+      {:error, reason} -> malformed(reason)
     end
   end
 
