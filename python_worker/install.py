@@ -1,8 +1,8 @@
 """Sets the machine up: Elixir, cowlib and the Python environment, whatever of them is missing.
 
-    python3 -m python_worker.install [elixir] [dialyzer] [cowlib] [python] [--extra cpu|cuda] [--dev] [--json]
+    python3 -m python_worker.install [STEP …] [--extra cpu|cuda] [--dev] [--json]
 
-Without names, all of them. Every step first looks, and does nothing if it finds what it wants;
+The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Every step first looks, and does nothing if it finds what it wants;
 running it again is quick. `make setup` calls it in a clone, `mix vllm.setup` in an application.
 
 It needs nothing but Python's standard library, because it runs before anything is installed.
