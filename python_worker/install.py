@@ -2,8 +2,9 @@
 
     python3 -m python_worker.install [STEP …] [--extra cpu|cuda] [--dev] [--json]
 
-The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Every step first looks, and does nothing if it finds what it wants;
-running it again is quick. `make setup` calls it in a clone, `mix vllm.setup` in an application.
+The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Every step first
+looks, and does nothing if it finds what it wants; running it again is quick. `make setup` calls
+it in a clone, `mix vllm.setup` in an application.
 
 It needs nothing but Python's standard library, because it runs before anything is installed.
 """
