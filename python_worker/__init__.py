@@ -17,6 +17,7 @@ package in the order in which a call travels through it:
 ``gate``              arguments checked before an engine sees them
 ``annotations``       an annotation as a check: the rules of the gate
 ``registry``          references: which object, which holder, which incarnation
+``frames``            replies as bytes, and a frame as their join
 ``stream``            an async generator becomes items; cancelled means aborted
 ``engine``            vLLM itself: the only module that imports it
 ``outputs``           stream items as patches of the item before

@@ -192,13 +192,13 @@ class ItemEncoder:
                     new, old = values[position], last[position]
                     if type(new) is list and len(new) == self._lengths.get(name) and new == old:
                         del changes[name]
-        for position, name, length in self._grown(shape, values):
-            if length != self._lengths.get(name):
+        for position, name in shape.growing:
+            value = values[position]
+            if value is not None and self._lengths.get(name) != len(value):
                 changes = changes or {}
-                changes[name] = values[position]
-        for name in _ALWAYS:
-            position = shape.positions.get(name)
-            if position is not None and values[position] is not None:
+                changes[name] = value
+        for position, name in shape.always:
+            if values[position] is not None:
                 changes = changes or {}
                 changes[name] = values[position]
         self._values = values
@@ -251,6 +251,7 @@ class _Shape:
         self.fields = tuple(name for name in fields if name not in _APART and hasattr(item, name))
         self.positions = {name: position for position, name in enumerate(self.fields)}
         self.growing = [(self.positions[name], name) for name in _GROWING if name in self.positions]
+        self.always = [(self.positions[name], name) for name in _ALWAYS if name in self.positions]
         self.read = _tuple_reader(self.fields)
         first = next(iter(item.outputs), None)
         self.other_fields = tuple(

@@ -23,14 +23,11 @@ from python_worker.dispatch import Dispatcher
 from python_worker.engine import Builder
 from python_worker.failures import Draining
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.generated.vllm_bridge.v1 import service_pb2, service_pb2_grpc
 from python_worker.registry import Registry
-from python_worker.service import ANYONE, Bridge
+from python_worker.service import ANYONE, SERVICE, Bridge
 from python_worker.settings import MAX_MESSAGE_BYTES, Settings, SettingsError
 
 logger = logging.getLogger(__name__)
-
-SERVICE = service_pb2.DESCRIPTOR.services_by_name["Bridge"].full_name
 
 # Plain methods run here; each may block for as long as it likes, so there are
 # more threads than cores.
@@ -139,7 +136,7 @@ class Server:
         lifeline.kill_group()
 
     def _add_services(self) -> None:
-        service_pb2_grpc.add_BridgeServicer_to_server(self._bridge, self._grpc)
+        self._grpc.add_generic_rpc_handlers((self._bridge.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (SERVICE, health, reflection.SERVICE_NAME)

@@ -12,6 +12,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import grpc
 
@@ -19,20 +20,22 @@ from python_worker import PROTOCOL_VERSION, __version__, failures
 from python_worker.call import Call, Perform
 from python_worker.failures import Draining, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.generated.vllm_bridge.v1 import service_pb2_grpc
+from python_worker.generated.vllm_bridge.v1 import service_pb2
 from python_worker.registry import Holder, Registry
 from python_worker.session import BadToken, Session, check_hello, failure_frame
 from python_worker.versions import vllm_version
 
 logger = logging.getLogger(__name__)
 
+SERVICE = service_pb2.DESCRIPTOR.services_by_name["Bridge"].full_name
+
 ANYONE: Holder = "clients without a session"
 
-Frames = grpc.aio.ServicerContext[pb.ClientFrame, pb.ServerFrame]
+Frames = grpc.aio.ServicerContext[pb.ClientFrame, bytes]
 Replies = grpc.aio.ServicerContext[pb.CallRequest, pb.CallReply]
 
 
-class Bridge(service_pb2_grpc.BridgeServicer):
+class Bridge:
     """Serves one dispatcher to any number of clients.
 
     Args:
@@ -58,8 +61,7 @@ class Bridge(service_pb2_grpc.BridgeServicer):
 
     # --- The three methods -----------------------------------------------------
 
-    # grpc.aio takes a coroutine that writes as well as an async generator.
-    async def Session(  # type: ignore[override]
+    async def Session(
         self, request_iterator: AsyncIterator[pb.ClientFrame], context: Frames
     ) -> None:
         """Serve one client until it leaves or breaks the protocol."""
@@ -96,6 +98,25 @@ class Bridge(service_pb2_grpc.BridgeServicer):
 
     # --- For the server --------------------------------------------------------
 
+    def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """The three methods with their messages, for a gRPC server.
+
+        Written here and not taken from the generated code, because a Session
+        writes frames that are bytes already (see ``frames``).
+        """
+        methods = {
+            "Session": grpc.stream_stream_rpc_method_handler(
+                self.Session, request_deserializer=pb.ClientFrame.FromString
+            ),
+            "Call": grpc.unary_unary_rpc_method_handler(
+                self.Call, pb.CallRequest.FromString, pb.CallReply.SerializeToString
+            ),
+            "Stream": grpc.unary_stream_rpc_method_handler(
+                self.Stream, pb.CallRequest.FromString, pb.CallReply.SerializeToString
+            ),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:
         """The calls that are running, of all clients."""
@@ -130,7 +151,7 @@ class Bridge(service_pb2_grpc.BridgeServicer):
         if first is None or not first.HasField("hello"):
             raise ProtocolError("the first frame must hold a hello")
         check_hello(first.hello, token=self._token)
-        await context.write(pb.ServerFrame(hello=self._hello))
+        await context.write(pb.ServerFrame(hello=self._hello).SerializeToString())
         logger.info("client %s connected", first.hello.client_version or "of unknown version")
 
     async def _serve(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
@@ -192,8 +213,16 @@ class SingleReply:
             method = self.call.request.method
             self.call.stop(Unsupported(f"{method} streams: use the Stream rpc"))
 
-    async def wait_ready(self) -> None:
+    def send_item(self, item: bytes) -> None:
+        """Never called: a stream is stopped when it is accepted."""
+
+    def take_place(self) -> bool:
         """A call that returns sends no items."""
+        return False
+
+    async def wait_place(self) -> None:
+        """A call that returns sends no items."""
+        await asyncio.get_running_loop().create_future()
 
 
 class ReplyQueue:
@@ -214,7 +243,18 @@ class ReplyQueue:
         """Put a reply behind the others."""
         self._queue.put_nowait(reply)
 
-    async def wait_ready(self) -> None:
+    def send_item(self, item: bytes) -> None:
+        """Put an item behind the others."""
+        self.send(pb.CallReply(item=item))
+
+    def take_place(self) -> bool:
+        """Take the one place, if gRPC has taken the item before."""
+        if not self._room.is_set():
+            return False
+        self._room.clear()
+        return True
+
+    async def wait_place(self) -> None:
         """Wait until gRPC has taken the item before."""
         await self._room.wait()
         self._room.clear()

@@ -14,7 +14,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable
 
-from python_worker import PROTOCOL_VERSION, failures
+from python_worker import PROTOCOL_VERSION, failures, frames
 from python_worker.call import Call, Perform
 from python_worker.failures import BridgeError, Cancelled, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
@@ -22,10 +22,11 @@ from python_worker.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-Write = Callable[[pb.ServerFrame], Awaitable[None]]
+Write = Callable[[bytes], Awaitable[None]]
+"""Sends a serialized ServerFrame."""
 
-# A frame ends here even when more replies wait, so that a client sees the
-# first of many large values before the last has been sent.
+# A frame ends after the reply that exceeds this, even when more wait, so that a
+# client sees the first of many large values before the last has been sent.
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 
 
@@ -57,20 +58,31 @@ class SessionOutlet:
     def __init__(self, session: Session, call_id: int, credit: int) -> None:
         self._session = session
         self._call_id = call_id
+        self._call_field = frames.call_field(call_id)
         self._credit = credit
         self._more = asyncio.Event()
 
     def send(self, reply: pb.CallReply) -> None:
         """Put a reply of this call into the next frame."""
         reply.call = self._call_id
-        self._session.enqueue(reply)
+        self._session.enqueue(frames.reply(reply))
 
-    async def wait_ready(self) -> None:
+    def send_item(self, item: bytes) -> None:
+        """Put an item of this call into the next frame."""
+        self._session.enqueue(frames.item(self._call_field, item))
+
+    def take_place(self) -> bool:
+        """Take one item's worth of credit, if there is any."""
+        if self._credit == 0:
+            return False
+        self._credit -= 1
+        return True
+
+    async def wait_place(self) -> None:
         """Wait for credit and take one item's worth of it."""
-        while self._credit == 0:
+        while not self.take_place():
             self._more.clear()
             await self._more.wait()
-        self._credit -= 1
 
     def grant(self, items: int) -> None:
         """Let the stream send more items."""
@@ -94,8 +106,8 @@ class Session:
         self._calls: dict[int, tuple[Call, SessionOutlet]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_id = 0
-        self._replies: list[pb.CallReply] = []
-        self._notices: list[pb.Notice] = []
+        # What the next frames will hold, serialized.
+        self._elements: list[bytes] = []
         self._filled = asyncio.Event()
 
     @property
@@ -103,15 +115,15 @@ class Session:
         """The calls that are running."""
         return frozenset(self._tasks)
 
-    def enqueue(self, reply: pb.CallReply) -> None:
-        """Put a reply into the next frame."""
-        self._replies.append(reply)
-        self._filled.set()
+    def enqueue(self, element: bytes) -> None:
+        """Put a reply or notice, as ``frames`` makes it, into the next frame."""
+        if not self._elements:
+            self._filled.set()
+        self._elements.append(element)
 
     def notify(self, notice: pb.Notice) -> None:
         """Put a notice into the next frame."""
-        self._notices.append(notice)
-        self._filled.set()
+        self.enqueue(frames.notice(notice))
 
     def accept(self, frame: pb.ClientFrame) -> None:
         """Carry out one frame of the client.
@@ -165,21 +177,20 @@ class Session:
         self._tasks.discard(task)
         del self._calls[call_id]
 
-    def _next_frame(self) -> pb.ServerFrame:
-        replies, size = self._replies, 0
-        for count, reply in enumerate(replies, start=1):
-            size += len(reply.item) or len(reply.value)
+    def _next_frame(self) -> bytes:
+        elements, size = self._elements, 0
+        for count, element in enumerate(elements, start=1):
+            size += len(element)
             if size > MAX_FRAME_BYTES:
-                replies, self._replies = replies[:count], replies[count:]
+                elements, self._elements = elements[:count], elements[count:]
                 break
         else:
-            self._replies = []
-        notices, self._notices = self._notices, []
-        if not self._replies:
+            self._elements = []
+        if not self._elements:
             self._filled.clear()
-        return pb.ServerFrame(replies=replies, notices=notices)
+        return frames.frame(elements)
 
 
-def failure_frame(error: BridgeError) -> pb.ServerFrame:
+def failure_frame(error: BridgeError) -> bytes:
     """The frame that ends a session."""
-    return pb.ServerFrame(failure=failures.to_proto(error))
+    return pb.ServerFrame(failure=failures.to_proto(error)).SerializeToString()

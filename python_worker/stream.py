@@ -31,8 +31,14 @@ class Outlet(Protocol):
     def send(self, reply: pb.CallReply) -> None:
         """Send a reply; it does not wait."""
 
-    async def wait_ready(self) -> None:
-        """Wait until one more item may be sent, and take the place for it."""
+    def send_item(self, item: bytes) -> None:
+        """Send an item, for which a place was taken."""
+
+    def take_place(self) -> bool:
+        """Take a place for one more item, if there is one."""
+
+    async def wait_place(self) -> None:
+        """Wait until there is a place for one more item, and take it."""
 
 
 class Admission:
@@ -92,9 +98,11 @@ async def drain(
             # Encoded before the next await: vLLM hands out the same mutable
             # lists and metrics with every item.
             data = encode(item)
-            admission.accept()
-            await outlet.wait_ready()
-            outlet.send(pb.CallReply(item=data))
+            if not admission.accepted:
+                admission.accept()
+            if not outlet.take_place():
+                await outlet.wait_place()
+            outlet.send_item(data)
         finished = True
         admission.accept()
         outlet.send(pb.CallReply(end=pb.End()))

@@ -21,7 +21,13 @@ class Outlet:
     def send(self, reply: pb.CallReply) -> None:
         self.replies.append(reply)
 
-    async def wait_ready(self) -> None:
+    def send_item(self, item: bytes) -> None:
+        self.replies.append(pb.CallReply(item=item))
+
+    def take_place(self) -> bool:
+        return False
+
+    async def wait_place(self) -> None:
         await self.credit.acquire()
 
     @property
