@@ -1,0 +1,195 @@
+defmodule Vllm.VllmEngine do
+  @moduledoc false
+  # Real engines on CPU, for the lane `vllm`: one worker for all modules of the lane, and of each
+  # kind of engine one, built when a test first wants it. Building takes 15 to 25 s.
+  #
+  #     use Vllm.VllmEngine, engine: :scripted
+  #
+  # puts `engine` into the context of every test of the module. The modules are not async: what
+  # counts requests must not see those of another.
+
+  use ExUnit.CaseTemplate
+
+  alias Vllm.{AsyncLLM, TinyModel}
+
+  @instance Vllm.VllmLane
+
+  # The same as in the Makefile, for a lane that is run without it. There each has its reason.
+  @environment %{
+    "HF_HUB_OFFLINE" => "1",
+    "VLLM_NO_USAGE_STATS" => "1",
+    "VLLM_CPU_KVCACHE_SPACE" => "1",
+    "OMP_NUM_THREADS" => "1",
+    "TORCHDYNAMO_DISABLE" => "1"
+  }
+
+  @engines %{
+    # Room for a request that is still running when the next call comes.
+    scripted: {:scripted, [max_model_len: 2048]},
+    random: {:random, [max_model_len: 512]},
+    pooling: {:random, [max_model_len: 512, runner: "pooling"]}
+  }
+
+  # Building an engine, on a machine that has something else to do as well.
+  @timeout 120_000
+
+  using options do
+    quote do
+      import Vllm.FakeWorkerCase, only: [wait_until: 1]
+      import Vllm.VllmEngine
+
+      alias Vllm.{AsyncLLM, CompletionOutput, Error, Ref, RequestOutput, SamplingParams, Stream}
+
+      @moduletag :vllm
+      @moduletag timeout: unquote(@timeout)
+
+      setup_all do
+        %{engine: engine(unquote(Keyword.get(options, :engine)))}
+      end
+    end
+  end
+
+  def instance do
+    unless Process.whereis(@instance), do: start()
+    @instance
+  end
+
+  # Engines are handed from module to module, so the worker may not end with the first of them.
+  defp start do
+    put_environment()
+
+    {:ok, pid} =
+      Vllm.start_link(
+        name: @instance,
+        engine_class: "tests.python.support.reference_engine:ReferenceAsyncLLM",
+        env: [{"PYTHONPATH", File.cwd!()}]
+      )
+
+    Process.unlink(pid)
+    {:ok, %{"pid" => os_pid}} = Vllm.status(@instance)
+
+    ExUnit.after_suite(fn _result ->
+      ExUnit.CaptureLog.capture_log(fn -> Supervisor.stop(pid, :shutdown, 60_000) end)
+      [] = left(os_pid, 500)
+    end)
+  end
+
+  def put_environment do
+    for {name, value} <- @environment,
+        System.get_env(name) == nil,
+        do: System.put_env(name, value)
+  end
+
+  def engine(nil), do: nil
+
+  def engine(kind) do
+    with nil <- :persistent_term.get({@instance, kind}, nil) do
+      engine = build!(kind)
+      :persistent_term.put({@instance, kind}, engine)
+      engine
+    end
+  end
+
+  # vLLM says a lot while it builds an engine, and outside of tests nobody captures it.
+  def build!(kind) do
+    {result, log} = ExUnit.CaptureLog.with_log(fn -> build(kind) end)
+
+    case result do
+      {:ok, engine} -> engine
+      {:error, error} -> raise "no #{kind} engine: #{Exception.message(error)}\n#{log}"
+    end
+  end
+
+  def build(kind, more \\ []) do
+    {model, arguments} = Map.fetch!(@engines, kind)
+    arguments = [model: model(model)] ++ common() ++ arguments
+    AsyncLLM.from_engine_args(instance(), Keyword.merge(arguments, more))
+  end
+
+  # float32, because the scripted model's words are exact only there. So few blocks, because
+  # filling the cache is a sixth of the time to start.
+  defp common do
+    [dtype: "float32", enforce_eager: true, num_gpu_blocks_override: 256]
+  end
+
+  def model(kind) do
+    {:ok, folder} = TinyModel.make(kind)
+    folder
+  end
+
+  ## Requests
+
+  def request_id, do: "req-#{System.unique_integer([:positive])}"
+
+  # The last item of a request, which has to succeed.
+  def complete(engine, prompt, params, opts \\ []) do
+    {:ok, output} = engine |> generate(prompt, params, opts) |> Vllm.Stream.collect()
+    output
+  end
+
+  def generate(engine, prompt, params, opts \\ []) do
+    {:ok, stream} = AsyncLLM.generate(engine, prompt, params, request_id(), opts)
+    stream
+  end
+
+  # What the scripted model says to "Hello": its last token is the end of the sequence.
+  def hello, do: " from a scripted Llama, token by token"
+
+  # What it says to "count", for ever.
+  def counting(tokens) do
+    ~w(one two three four five six seven eight)
+    |> Elixir.Stream.cycle()
+    |> Enum.take(tokens)
+    |> Enum.map_join(&" #{&1}")
+  end
+
+  # A request that runs until something ends it, which has a second or more for that.
+  def endless, do: [max_tokens: 2000, temperature: 0.0, output_kind: :DELTA]
+
+  def text(%Vllm.RequestOutput{outputs: [completion]}), do: completion.text
+  def ids(%Vllm.RequestOutput{outputs: [completion]}), do: completion.token_ids
+
+  def unfinished(engine) do
+    {:ok, count} = Vllm.call(engine, :get_num_unfinished_requests)
+    count
+  end
+
+  # The engine is well: it answers, exactly, and no request is left in it.
+  def assert_well(engine) do
+    ExUnit.Assertions.assert(
+      text(complete(engine, "Hello", max_tokens: 16, temperature: 0.0)) == hello()
+    )
+
+    Vllm.FakeWorkerCase.wait_until(fn -> unfinished(engine) == 0 end)
+  end
+
+  ## Processes
+
+  # The living processes of a process group, zombies not counted, with their command lines.
+  def group(leader) do
+    for stat <- Path.wildcard("/proc/[0-9]*/stat"),
+        {:ok, text} <- [File.read(stat)],
+        # The name, in parentheses, may hold anything; what follows it does not.
+        [state, _parent, group | _] = text |> String.split(")") |> List.last() |> String.split(),
+        group == to_string(leader) and state != "Z" do
+      folder = Path.dirname(stat)
+
+      case File.read(Path.join(folder, "cmdline")) do
+        {:ok, command} -> {Path.basename(folder), String.replace(command, <<0>>, " ")}
+        {:error, _ended} -> {Path.basename(folder), ""}
+      end
+    end
+  end
+
+  # Processes end in their own time; there is nothing to wait on for somebody else's children.
+  defp left(leader, tries) do
+    case group(leader) do
+      [_ | _] when tries > 0 ->
+        Process.sleep(20)
+        left(leader, tries - 1)
+
+      processes ->
+        processes
+    end
+  end
+end
