@@ -26,6 +26,7 @@ from python_worker.registry import Holder, Registry
 from python_worker.stream import drain
 
 ENGINE_TYPE = "AsyncLLM"
+SHUTDOWN = "shutdown"
 
 # Plain methods of an engine that only read a field.
 IMMEDIATE = frozenset(
@@ -78,10 +79,11 @@ class Dispatcher:
             # Strict where an engine could be harmed; see signature_of.
             signature = gate.signature_of(member, strict=on_engine)
             args, kwargs = signature.bind(args, kwargs)
-            if on_engine:
+            # The death of the engine is what shutdown waits for.
+            if on_engine and request.method != SHUTDOWN:
                 call.watch(target)  # type: ignore[arg-type]
             result = await self._invoke(member, args, kwargs, on_engine=on_engine)
-        if on_engine and request.method == "shutdown":
+        if on_engine and request.method == SHUTDOWN:
             self._registry.unpin(target)
         if isinstance(result, AsyncIterator):
             await self._stream(call, result, args, kwargs, target if on_engine else None)
