@@ -62,7 +62,8 @@ class FakeAsyncLLM(Utilities):
         """Builds an engine.
 
         ``engine_args.additional_config["fake"]`` may hold ``build_seconds`` (how long this
-        blocks), ``build_error`` (what it raises then) and ``script`` (the first behaviour).
+        blocks), ``build_error`` (what it raises then), ``script`` (the first behaviour) and
+        ``shutdown_seconds`` (how long ``shutdown`` goes on once the engine has stopped).
         """
         config = engine_args.additional_config.get("fake", {})
         # An event nobody sets: time.sleep that a debugger can tell from the others.
@@ -71,6 +72,7 @@ class FakeAsyncLLM(Utilities):
             raise make_error(config["build_error"])
         engine = cls(engine_args)
         engine._behaviour = Behaviour.of(config.get("script", {}))
+        engine._shutdown_seconds = config.get("shutdown_seconds", 0)
         return engine
 
     # --- Generation ---
@@ -222,6 +224,7 @@ class FakeAsyncLLM(Utilities):
         """Ends the engine and its children; what is in flight ends with "abort"."""
         self._note("shutdown", timeout)
         self._stopped = True
+        threading.Event().wait(self._shutdown_seconds)
         self._end_children()
         # Like vLLM's, this is called in a thread.
         self._core.stop_threadsafe()

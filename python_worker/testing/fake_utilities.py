@@ -28,6 +28,7 @@ class Utilities(Controls):
         self.engine_args = engine_args
         self._core = FakeCore(on_change=self._changed, on_abort=self._aborted.append)
         self._stopped = False
+        self._shutdown_seconds = 0.0
         self._sleeping = False
         self._loras: dict[int, LoRARequest] = {}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from python_worker.call import DEATH_CHECK_SECONDS
 from tests.python.support.client import Client, Failed
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
@@ -219,6 +220,13 @@ async def test_building_an_engine_delays_no_other_call(client: Client, engine: R
         assert time.monotonic() - started < 0.5
         assert building.waiting.empty()
         await session.call(await building.value(), "shutdown")
+
+
+async def test_a_slow_shutdown_is_not_taken_for_the_death_of_the_engine(client: Client) -> None:
+    config = {"fake": {"shutdown_seconds": 2 * DEATH_CHECK_SECONDS}}
+    arguments = Record("AsyncEngineArgs", {"additional_config": config})
+    engine = await client.call("AsyncLLM", "from_engine_args", arguments)
+    assert await client.call(engine, "shutdown") is None
 
 
 async def test_a_stream_through_call_is_refused_and_aborted(client: Client, engine: Ref) -> None:
