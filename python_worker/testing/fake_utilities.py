@@ -42,12 +42,12 @@ class Utilities(Controls):
     @property
     def is_stopped(self) -> bool:
         """Whether it is dead or shut down."""
-        return self.errored or self._stopped
+        return self.errored
 
     @property
     def errored(self) -> bool:
-        """Whether it is dead."""
-        return self._core.dead
+        """Whether it is dead or shut down: vLLM makes no difference."""
+        return self._core.dead or self._stopped
 
     @property
     def dead_error(self) -> BaseException:

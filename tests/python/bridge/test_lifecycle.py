@@ -102,7 +102,7 @@ async def test_sigterm_finishes_what_fits_and_ends_the_rest(own_worker: Worker) 
         engine = await build(client)
         await client.call(engine, "script", {"delay": 0.01})
         async with client.session() as session:
-            short = await session.start(engine, "generate", "hi", sampling(max_tokens=30), "short")
+            short = await session.start(engine, "generate", "hi", sampling(max_tokens=10), "short")
             long = await session.start(engine, "generate", "hi", sampling(max_tokens=None), "long")
             await session.call(engine, "wait_requests", 2)
             own_worker.terminate()
