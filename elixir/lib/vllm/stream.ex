@@ -34,19 +34,19 @@ defmodule Vllm.Stream do
   is aborted; while more than a hundred messages wait in its mailbox, no more are sent.
   """
 
-  alias Vllm.{Connection, Error, Instance, OutputPatch, Refs}
+  alias Vllm.{Connection, Error, Instance, OutputPatch, Refs, RequestOutput}
 
   @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
   defstruct [:source, :instance, :class, :method, :window, :deadline]
 
   @type t :: %__MODULE__{
-            source: Connection.stream(),
-            instance: Connection.instance(),
-            class: String.t(),
-            method: String.t(),
-            window: pos_integer(),
-            deadline: :infinity | {node(), integer()}
-          }
+          source: Connection.stream(),
+          instance: Connection.instance(),
+          class: String.t(),
+          method: String.t(),
+          window: pos_integer(),
+          deadline: :infinity | {node(), integer()}
+        }
 
   # A receiver that is this far behind gets nothing more until it has caught up. It is looked at
   # this often meanwhile; the runtime offers nothing to wait on.
@@ -62,16 +62,35 @@ defmodule Vllm.Stream do
 
   @doc """
   Enumerates the stream and returns its last item, which with vLLM's `CUMULATIVE` (the default) and
-  `FINAL_ONLY` outputs is the whole answer. Failures are returned, never raised.
+  `FINAL_ONLY` outputs is the whole answer. Of a request for several completions it returns all of
+  them: vLLM's own last item holds only those that had something new. Failures are returned, never
+  raised.
 
       {:ok, %Vllm.RequestOutput{finished: true}} = Vllm.Stream.collect(stream)
   """
   @spec collect(t()) :: {:ok, term()} | {:error, Error.t()}
   def collect(%__MODULE__{} = stream) do
-    {:ok, Enum.reduce(stream, nil, fn item, _previous -> item end)}
+    {last, latest} =
+      Enum.reduce(stream, {nil, %{}}, fn item, {_previous, latest} ->
+        {item, remember(item, latest)}
+      end)
+
+    {:ok, whole(last, latest)}
   rescue
     error in Error -> {:error, error}
   end
+
+  # The latest state of each completion, by index.
+  defp remember(%RequestOutput{outputs: outputs}, latest) when is_list(outputs),
+    do: Enum.reduce(outputs, latest, &Map.put(&2, &1.index, &1))
+
+  defp remember(_other, latest), do: latest
+
+  defp whole(%RequestOutput{outputs: outputs} = last, latest)
+       when length(outputs) < map_size(latest),
+       do: %{last | outputs: latest |> Enum.sort() |> Enum.map(&elem(&1, 1))}
+
+  defp whole(last, _latest), do: last
 
   ## Messages to a process
 

@@ -211,6 +211,14 @@ defmodule Vllm.Vllm.GenerateTest do
     end
   end
 
+  test "collect returns all completions, also those that ended before the last", context do
+    params = [n: 4, seed: 3, max_tokens: 60, temperature: 2.0]
+    {:ok, stream} = AsyncLLM.generate(context.engine, "Hello", params, request_id())
+    assert {:ok, %RequestOutput{finished: true, outputs: outputs}} = Stream.collect(stream)
+    assert Enum.map(outputs, & &1.index) == [0, 1, 2, 3]
+    assert Enum.all?(outputs, &(&1.finish_reason in ["stop", "length"]))
+  end
+
   test "100 streams of one engine all complete, each with its own text", %{engine: engine} do
     1..100
     |> Enum.map(fn n ->
