@@ -16,7 +16,7 @@ defmodule Vllm.Vllm.AbortTest do
   end
 
   test "halting the enumeration aborts the request", %{engine: engine} do
-    for n <- 1..20 do
+    for n <- 1..5 do
       prompt = "halted #{n}: count"
       assert [_, _, _] = engine |> generate(prompt, endless(), @narrow) |> Enum.take(3)
     end
@@ -27,7 +27,7 @@ defmodule Vllm.Vllm.AbortTest do
   test "halting aborts all completions of a request", %{engine: engine} do
     params = [n: 4, max_tokens: 2000, output_kind: :DELTA]
 
-    for n <- 1..10 do
+    for n <- 1..5 do
       assert [_] = engine |> generate("halted #{n}: count", params, @narrow) |> Enum.take(1)
     end
 

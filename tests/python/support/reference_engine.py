@@ -13,7 +13,7 @@ from vllm import SamplingParams
 
 from python_worker.engine import import_async_llm
 
-AsyncLLM = import_async_llm()
+AsyncLLM: Any = import_async_llm()
 
 
 class ReferenceAsyncLLM(AsyncLLM):  # type: ignore[misc]
@@ -25,7 +25,8 @@ class ReferenceAsyncLLM(AsyncLLM):  # type: ignore[misc]
         """Returns everything ``generate`` yields for a request, in order."""
         # Described at once: vLLM hands out the same mutable lists with every item.
         return [
-            _described(output) async for output in self.generate(prompt, sampling_params, request_id)
+            _described(output)
+            async for output in self.generate(prompt, sampling_params, request_id)
         ]
 
 
