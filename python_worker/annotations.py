@@ -124,7 +124,12 @@ def _bool(value: Any, path: str) -> bool:
 
 
 def _int(value: Any, path: str) -> int:
-    return value if type(value) is int else refuse(value, path, "int")
+    if type(value) is not int:
+        refuse(value, path, "int")
+    # What MessagePack can carry on to EngineCore.
+    if not -(2**63) <= value < 2**64:
+        refuse(value, path, "an int of at most 64 bits")
+    return value
 
 
 def _float(value: Any, path: str) -> float:

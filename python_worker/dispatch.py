@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
@@ -85,6 +86,7 @@ class Dispatcher:
             result = await self._invoke(member, args, kwargs, on_engine=on_engine)
         if on_engine and request.method == SHUTDOWN:
             self._registry.unpin(target)
+            gc.unfreeze()  # What the engine was may now be collected.
         if isinstance(result, AsyncIterator):
             await self._stream(call, result, args, kwargs, target if on_engine else None)
         else:

@@ -25,7 +25,7 @@ defmodule Throughput do
     unless System.get_env("VLLM_CPU_KVCACHE_SPACE"),
       do: System.put_env("VLLM_CPU_KVCACHE_SPACE", "1")
 
-    {:ok, _} =
+    {:ok, instance} =
       Vllm.start_link(
         name: Throughput.Vllm,
         engine_class: "tests.bench.measured_engine:MeasuredAsyncLLM",
@@ -47,6 +47,7 @@ defmodule Throughput do
     rows = for _ <- 1..rounds, do: measure_round(engine)
     control = control_call(engine)
     {:ok, nil} = Vllm.AsyncLLM.shutdown(engine)
+    Supervisor.stop(instance)
     report(rows, control, opts)
   end
 

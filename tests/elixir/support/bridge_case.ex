@@ -3,7 +3,7 @@ defmodule Vllm.BridgeCase do
   # Tests against the real Python worker with the scripted engine of python_worker.testing.
   #
   # Each module has one instance, named like the module, and each test an engine of its own, which
-  # costs a millisecond. `use Vllm.BridgeCase, listen: {:tcp, 0}` takes options of the instance.
+  # costs a millisecond. `use Vllm.BridgeCase, instance: [listen: {:tcp, 0}]` takes its options.
 
   use ExUnit.CaseTemplate
 
@@ -17,13 +17,15 @@ defmodule Vllm.BridgeCase do
       alias Vllm.{AsyncLLM, Error, Ref, RequestOutput, Stream}
 
       @moduletag :bridge
-      @moduletag instance: unquote(Keyword.get(options, :instance, []))
-    end
-  end
 
-  setup_all context do
-    {:ok, pid} = start(context.module, context[:instance] || [])
-    %{instance: context.module, supervisor: pid}
+      @instance_options unquote(Keyword.get(options, :instance, []))
+
+      # Here and not in the template: before 1.15 its setup_all does not see the module's tags.
+      setup_all do
+        {:ok, pid} = start(__MODULE__, @instance_options)
+        %{instance: __MODULE__, supervisor: pid}
+      end
+    end
   end
 
   setup %{instance: instance} do

@@ -80,7 +80,8 @@ def refusal(annotation: Any, value: object) -> Refused:
 
 ACCEPTED = [
     (bool, True),
-    (int, -(2**70)),
+    (int, -(2**63)),
+    (int, 2**64 - 1),
     (float, 0.5),
     (float, math.inf),
     (str, ""),
@@ -109,6 +110,8 @@ def test_a_fitting_value_passes_unchanged(annotation: Any, value: object) -> Non
 
 REFUSED = [
     (int, True),
+    (int, 2**64),
+    (int, -(2**63) - 1),
     (int, 1.0),
     (int, "1"),
     (int, None),
