@@ -61,8 +61,10 @@ def item(call: bytes, data: bytes) -> bytes:
         call: From ``call_field``.
         data: The item's value.
     """
-    field = ITEM + length(len(data))
-    return REPLIES + length(len(call) + len(field) + len(data)) + call + field + data
+    size = len(data)
+    field = ITEM + (SHORT[size] if size < 1024 else varint(size))
+    size += len(call) + len(field)
+    return REPLIES + (SHORT[size] if size < 1024 else varint(size)) + call + field + data
 
 
 def reply(message: pb.CallReply) -> bytes:
