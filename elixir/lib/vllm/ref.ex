@@ -19,11 +19,11 @@ defmodule Vllm.Ref do
   defstruct [:instance, :incarnation, :id, :type]
 
   @type t :: %__MODULE__{
-            instance: {atom(), node()},
-            incarnation: String.t(),
-            id: String.t(),
-            type: String.t()
-          }
+          instance: {atom(), node()},
+          incarnation: String.t(),
+          id: String.t(),
+          type: String.t()
+        }
 
   defimpl Inspect do
     def inspect(%{type: type, id: id, instance: instance}, _opts) do
