@@ -84,7 +84,7 @@ defmodule Vllm do
   @doc """
   Lets a reference go, for the calling process. The object is freed in the worker when no other
   process owns the reference. Letting it go twice is harmless; using it afterwards returns an error
-  of the kind `:stale_ref`.
+  of the kind `:stale_ref`. An engine lives on, and its reference works, until it is shut down.
   """
   @spec release(Ref.t()) :: :ok
   defdelegate release(ref), to: Refs

@@ -50,7 +50,9 @@ defmodule Vllm.AsyncLLM do
   ## Errors
 
     * `:invalid` - an unknown engine argument, or a value of the wrong type
-    * `:python` - vLLM cannot build the engine; the message and the worker's log say why
+    * `:engine_error` - vLLM's engine did not start; the message is the cause from its log, whose
+      last lines are in `details["log"]`
+    * `:python` - any other failure on the way, such as a model that is not found
 
   ## Example
 
@@ -213,7 +215,7 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:python` - the engine was built with `skip_tokenizer_init`
+    * `:invalid` - the engine was built with `skip_tokenizer_init`
 
   ## Example
 
@@ -248,6 +250,10 @@ defmodule Vllm.AsyncLLM do
     * `trace_headers` - default `nil` (`Mapping[str, str] | None`)
     * `tokenization_kwargs` - default `nil` (`dict[str, Any] | None`)
     * `prompt_text` - default `nil` (`str | None`)
+    * `session_id` - default `nil` (`str | None`)
+    * `kv_hints` - default `nil` (`KvHintsEnvelope | None`)
+    * `reasoning_ended` - default `nil` (`bool | None`)
+    * `reasoning_parser_kwargs` - default `nil` (`dict[str, Any] | None`)
 
   ## Returns
 
@@ -288,6 +294,7 @@ defmodule Vllm.AsyncLLM do
     * `trace_headers` - default `nil` (`Mapping[str, str] | None`)
     * `priority` - default `0` (`int`)
     * `tokenization_kwargs` - default `nil` (`dict[str, Any] | None`)
+    * `reasoning_ended` - default `nil` (`bool | None`)
 
   ## Returns
 
