@@ -23,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 # No test may reach the network: a model that is not on disk fails at once instead of after 25 s.
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
-# GiB for the KV cache. vLLM would take half the memory, and fills it with zeros at the start.
+# GiB for the KV cache. vLLM would take nine tenths of the memory, and fills it with zeros at start.
 export VLLM_CPU_KVCACHE_SPACE := 1
 # More threads than cores make a tiny model hundreds of times slower.
 export OMP_NUM_THREADS := 1

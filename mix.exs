@@ -20,7 +20,7 @@ defmodule Vllm.MixProject do
       deps: deps(),
       dialyzer: [plt_add_apps: [:mix]],
       name: "vllm_bridge",
-      description: "vLLM's AsyncLLM from Elixir: every method, streaming, supervised.",
+      description: "vLLM's AsyncLLM from Elixir: real engines, streaming, supervised.",
       package: package(),
       docs: docs()
     ]

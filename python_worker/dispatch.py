@@ -14,16 +14,17 @@ import asyncio
 import functools
 import gc
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from python_worker import codec, engine, failures, gate
 from python_worker.call import Call
 from python_worker.engine import CONSTRUCTORS, Builder
-from python_worker.failures import Draining, NotServed, Refused
+from python_worker.failures import Draining, NotServed, Refused, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
+from python_worker.settings import MAX_VALUE_BYTES
 from python_worker.stream import drain
 
 ENGINE_TYPE = "AsyncLLM"
@@ -58,6 +59,7 @@ class Dispatcher:
         self._builder = builder
         self._classes = classes
         self.draining: Draining | None = None
+        self._shutdowns: set[asyncio.Future[object]] = set()
 
     async def perform(self, call: Call) -> None:
         """Carry out one call and send its replies."""
@@ -83,10 +85,10 @@ class Dispatcher:
             # The death of the engine is what shutdown waits for.
             if on_engine and request.method != SHUTDOWN:
                 call.watch(target)  # type: ignore[arg-type]
-            result = await self._invoke(member, args, kwargs, on_engine=on_engine)
-        if on_engine and request.method == SHUTDOWN:
-            self._registry.unpin(target)
-            gc.unfreeze()  # What the engine was may now be collected.
+            invoked = self._invoke(member, args, kwargs, on_engine=on_engine)
+            if on_engine and request.method == SHUTDOWN:
+                invoked = self._shut_down(target, invoked)
+            result = await invoked
         if isinstance(result, AsyncIterator):
             await self._stream(call, result, args, kwargs, target if on_engine else None)
         else:
@@ -100,6 +102,21 @@ class Dispatcher:
         else:
             result = await asyncio.to_thread(member, *args, **kwargs)
         return await result if inspect.isawaitable(result) else result
+
+    async def _shut_down(self, target: object, shutdown: Awaitable[object]) -> object:
+        """Shut an engine down, to the end even when its caller leaves."""
+
+        async def finish() -> object:
+            result = await shutdown
+            self._registry.unpin(target)
+            if not any(self._registry.pinned()):
+                gc.unfreeze()  # What the engines were may now be collected.
+            return result
+
+        task = asyncio.ensure_future(finish())
+        self._shutdowns.add(task)
+        task.add_done_callback(self._shutdowns.discard)
+        return await asyncio.shield(task)
 
     async def _build(self, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Build an engine: import vLLM, check, construct, all in a thread."""
@@ -136,7 +153,12 @@ class Dispatcher:
             cumulative=getattr(getattr(params, "output_kind", None), "name", "") == "CUMULATIVE",
         )
         abort = None if target is None else functools.partial(engine.abort, target)
-        await drain(items, call.outlet, encode=encoder.encode, abort=abort)
+        await drain(
+            items,
+            call.outlet,
+            encode=lambda item: check_size(encoder.encode(item)),
+            abort=abort,
+        )
 
     def _target(self, request: pb.CallRequest) -> object:
         which = request.WhichOneof("target")
@@ -169,8 +191,9 @@ class Dispatcher:
             return ref
 
         try:
-            return codec.encode(value, register=register, failure_bytes=failures.to_bytes)
-        except codec.EncodeError:
+            data = codec.encode(value, register=register, failure_bytes=failures.to_bytes)
+            return check_size(data)
+        except (codec.EncodeError, Unsupported):
             # The client never hears of these, so it cannot let them go.
             for ref_id in held:
                 self._registry.release(ref_id, holder)
@@ -195,6 +218,17 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
     if declared is None and (on_engine or not hasattr(target, name)):
         raise NotServed(f"{type(target).__name__} has no method {name!r}", method=name)
     return getattr(target, name)
+
+
+def check_size(data: bytes) -> bytes:
+    """Refuse a value that no message can hold."""
+    if len(data) > MAX_VALUE_BYTES:
+        raise Unsupported(
+            f"the value has {len(data)} bytes; a message holds at most {MAX_VALUE_BYTES}",
+            bytes=len(data),
+            limit=MAX_VALUE_BYTES,
+        )
+    return data
 
 
 def returns_at_once(member: Callable[..., Any]) -> bool:

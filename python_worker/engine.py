@@ -14,7 +14,7 @@ import gc
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from python_worker.failures import NotServed, Refused, Unsupported
@@ -100,7 +100,9 @@ class Builder:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             if not future.cancel():
-                future.add_done_callback(_discard)
+                # In a thread as well: shutting down takes seconds, and this
+                # runs on the loop where the engine is built already.
+                self._threads.submit(_discard, future)
             raise
 
     def _build(self, build: Callable[[Any], object]) -> object:
@@ -112,8 +114,8 @@ class Builder:
         return engine
 
 
-def _discard(future: Any) -> None:
-    if not future.cancelled() and future.exception() is None:
+def _discard(future: Future[Any]) -> None:
+    if future.exception() is None:
         future.result().shutdown()
 
 
@@ -198,14 +200,23 @@ def guarded(base: Any) -> Any:
 
         @functools.wraps(base.add_request)
         async def add_request(
-            self, request_id: str, prompt: Any, params: Any, *args: Any, **kwargs: Any
+            self,
+            request_id: str,
+            prompt: Any,
+            params: Any,
+            arrival_time: float | None = None,
+            lora_request: Any = None,
+            *args: Any,
+            **kwargs: Any,
         ) -> Any:
             check_embeds(prompt, self.model_config)
-            if kwargs.get("lora_request") is not None:
+            if lora_request is not None:
                 # A request with an adapter that does not load ends the engine;
                 # add_lora with the same adapter only raises.
-                await self.add_lora(kwargs["lora_request"])
-            return await base.add_request(self, request_id, prompt, params, *args, **kwargs)
+                await self.add_lora(lora_request)
+            return await base.add_request(
+                self, request_id, prompt, params, arrival_time, lora_request, *args, **kwargs
+            )
 
         @functools.wraps(base.collective_rpc)
         async def collective_rpc(

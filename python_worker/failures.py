@@ -7,10 +7,10 @@ The worker's own exceptions::
     ├── NotServed       no such class, method or parameter         NOT_FOUND
     ├── Unsupported     known, but not to be had this way          UNSUPPORTED
     ├── StaleReference  released, of another worker, or forged     STALE_REF
-    ├── Overloaded      a limit of the worker is reached           OVERLOADED
     ├── Expired         the call's own deadline passed             TIMEOUT
     ├── Cancelled       the client cancelled the call              CANCELLED
     ├── Draining        the worker is stopping                     DRAINING
+    ├── Stopped         the worker stopped in the middle           WORKER_DOWN
     └── ProtocolError   the client broke the protocol              PROTOCOL
 
 Every other exception finds its kind in ``KINDS`` by the qualified name of its
@@ -71,12 +71,6 @@ class StaleReference(BridgeError):
     kind = pb.FAILURE_KIND_STALE_REF
 
 
-class Overloaded(BridgeError):
-    """A limit of the worker is reached; the same call may succeed later."""
-
-    kind = pb.FAILURE_KIND_OVERLOADED
-
-
 class Expired(BridgeError):
     """The deadline that the client gave the call has passed."""
 
@@ -93,6 +87,12 @@ class Draining(BridgeError):
     """The worker is stopping and takes no new calls."""
 
     kind = pb.FAILURE_KIND_DRAINING
+
+
+class Stopped(BridgeError):
+    """The worker stopped before the call had ended; it may have run in part."""
+
+    kind = pb.FAILURE_KIND_WORKER_DOWN
 
 
 class ProtocolError(BridgeError):

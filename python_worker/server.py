@@ -21,7 +21,7 @@ from python_worker import lifeline
 from python_worker.desk import Worker
 from python_worker.dispatch import Dispatcher
 from python_worker.engine import Builder
-from python_worker.failures import Draining
+from python_worker.failures import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.registry import Registry
 from python_worker.service import ANYONE, SERVICE, Bridge
@@ -122,7 +122,9 @@ class Server:
         # 2. Finish what can finish.
         await self._bridge.wait_idle(grace)
         # 3. End the rest, with the reason.
-        self._bridge.stop_calls(Draining("the worker stopped before this call had ended"))
+        self._bridge.stop_calls(
+            Stopped("the worker stopped before this call had ended; it may have run in part")
+        )
         await self._bridge.wait_idle(1.0)
         # 4. Shut the engines down; a plain exit would leave EngineCore alive.
         await asyncio.gather(

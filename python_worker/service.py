@@ -18,7 +18,7 @@ import grpc
 
 from python_worker import PROTOCOL_VERSION, __version__, failures
 from python_worker.call import Call, Perform
-from python_worker.failures import Draining, ProtocolError, Unsupported
+from python_worker.failures import BridgeError, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
 from python_worker.registry import Holder, Registry
@@ -57,6 +57,7 @@ class Bridge:
             pid=pid,
         )
         self._sessions: set[Session] = set()
+        self._closing: set[asyncio.Future[None]] = set()
         self._single_calls: dict[Call, asyncio.Task[None]] = {}
 
     # --- The three methods -----------------------------------------------------
@@ -137,7 +138,7 @@ class Bridge:
         for session in self._sessions:
             session.notify(notice)
 
-    def stop_calls(self, reason: Draining) -> None:
+    def stop_calls(self, reason: BridgeError) -> None:
         """End every call that is still running, and say why."""
         for call in list(self._single_calls):
             call.stop(reason)
@@ -162,10 +163,13 @@ class Bridge:
             async for frame in frames:
                 session.accept(frame)
         finally:
-            sender.cancel()
+            # gRPC cancels this task more than once when its client is gone, so
+            # what has to be done is done by another.
             self._sessions.discard(session)
-            await session.close()
-            logger.info("client disconnected")
+            closing = asyncio.ensure_future(close(session, sender))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
 
     async def _refuse(self, error: ProtocolError, status: grpc.StatusCode, context: Frames) -> None:
         logger.warning("session refused: %s", error)
@@ -177,7 +181,7 @@ class Bridge:
     async def _authenticate(self, context: Replies) -> None:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("authorization", "")).removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
             await context.abort(
                 grpc.StatusCode.UNAUTHENTICATED,
                 "metadata `authorization: Bearer TOKEN` is missing or wrong",
@@ -188,13 +192,25 @@ class Bridge:
         outlet.call = call
         task = self._single_calls[call] = call.start()
         try:
-            await asyncio.shield(task)
+            # Unlike a shield, this is only ended by our own cancellation, not
+            # by that of a call which was stopped before it ran.
+            await asyncio.wait({task})
         except asyncio.CancelledError:
             call.stop(failures.Cancelled("the client is gone"))
-            await task
+            await asyncio.wait({task})
             raise
         finally:
             del self._single_calls[call]
+
+
+async def close(session: Session, sender: asyncio.Future[None]) -> None:
+    """Stop what a session sends, then what it runs."""
+    sender.cancel()
+    (ended,) = await asyncio.gather(sender, return_exceptions=True)
+    if not isinstance(ended, asyncio.CancelledError):
+        logger.warning("a session could not be written to: %r", ended)
+    await session.close()
+    logger.info("client disconnected")
 
 
 class SingleReply:

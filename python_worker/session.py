@@ -48,7 +48,7 @@ def check_hello(hello: pb.ClientHello, *, token: str) -> None:
             client=hello.protocol_version,
             worker=PROTOCOL_VERSION,
         )
-    if not hmac.compare_digest(hello.token.encode(), token.encode()):
+    if token and not hmac.compare_digest(hello.token.encode(), token.encode()):
         raise BadToken("the token is not the worker's")
 
 

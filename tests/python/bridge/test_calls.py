@@ -229,6 +229,22 @@ async def test_a_slow_shutdown_is_not_taken_for_the_death_of_the_engine(client: 
     assert await client.call(engine, "shutdown") is None
 
 
+async def test_a_shutdown_goes_on_without_its_caller(client: Client) -> None:
+    config = {"fake": {"shutdown_seconds": 0.3}}
+    arguments = Record("AsyncEngineArgs", {"additional_config": config})
+    engine = await client.call("AsyncLLM", "from_engine_args", arguments)
+    await refused(client, "TIMEOUT", engine, "shutdown", timeout_ms=50)
+    async with asyncio.timeout(10):
+        while engine.id in {known["ref"] for known in await engines(client)}:
+            pass  # nobody tells when a shutdown is over; the call itself waits
+
+
+async def engines(client: Client) -> list[dict[str, Any]]:
+    status = await client.call("Worker", "status")
+    listed: list[dict[str, Any]] = status["engines"]
+    return listed
+
+
 async def test_a_stream_through_call_is_refused_and_aborted(client: Client, engine: Ref) -> None:
     params = {"max_tokens": None}
     failed = await refused(client, "UNSUPPORTED", engine, "generate", "hi", params, "r")

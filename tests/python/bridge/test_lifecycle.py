@@ -112,7 +112,7 @@ async def test_sigterm_finishes_what_fits_and_ends_the_rest(own_worker: Worker) 
                 await session.call(engine, "echo", 1)
             assert refused.value.failure.retryable
             assert (await short.items())[-1].outputs[0].finish_reason == "length"
-            with pytest.raises(Failed, match="DRAINING"):
+            with pytest.raises(Failed, match="WORKER_DOWN"):
                 await long.items()
     assert await ended(own_worker) == 0
 

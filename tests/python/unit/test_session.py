@@ -126,6 +126,10 @@ def test_another_protocol_version_is_refused_with_both_named() -> None:
     assert f"version {PROTOCOL_VERSION + 1}, the worker {PROTOCOL_VERSION}" in str(caught.value)
 
 
+def test_a_worker_without_a_token_asks_for_none() -> None:
+    check_hello(pb.ClientHello(protocol_version=PROTOCOL_VERSION, token="any"), token="")
+
+
 @pytest.mark.parametrize("token", ["", "T", "tt", "ü"])
 def test_a_wrong_token_is_refused(token: str) -> None:
     with pytest.raises(BadToken):

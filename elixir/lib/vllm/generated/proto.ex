@@ -14,7 +14,8 @@ defmodule Vllm.Proto.FailureKind do
     * `:cancelled` - the client cancelled the call.
     * `:engine_dead` - the engine is gone; build a new one.
     * `:engine_error` - the engine failed this request and lives on.
-    * `:worker_down` - the worker is gone or unreachable.
+    * `:worker_down` - the worker is gone or unreachable, or stopped in the middle of the
+      call, which may have run in part.
     * `:stale_ref` - the reference is of an earlier worker, was released, or never existed.
     * `:protocol` - the two sides do not understand each other.
     * `:python` - any other Python exception.
