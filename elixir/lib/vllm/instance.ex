@@ -4,13 +4,14 @@ defmodule Vllm.Instance do
   #
   #     Vllm.Instance, registered as the instance's name          one_for_all
   #     ├── Vllm.Worker        the Python process                 permanent
+  #     ├── Task.Supervisor    forwarders of `stream_to:`         permanent
   #     ├── Vllm.Connection    the session with it                permanent
-  #     ├── Vllm.Refs          which processes own which objects  permanent
-  #     └── Task.Supervisor    forwarders of `stream_to:`         permanent
+  #     └── Vllm.Refs          which processes own which objects  permanent
   #
   # one_for_all, because none of them means anything without the others: a session belongs to one
   # run of the worker, and the objects that references name live in that run. The order is that of
-  # need, so they stop in reverse: nobody talks to a worker that was told to stop.
+  # need, so they stop in reverse: nobody talks to a worker that was told to stop, and forwarders are
+  # there to tell their receivers that the connection has gone.
   #
   # With the option `connect:` the worker belongs to somebody else and there is no Vllm.Worker.
   #
@@ -133,9 +134,9 @@ defmodule Vllm.Instance do
     children =
       worker ++
         [
+          {Task.Supervisor, name: process_name(name, "Tasks")},
           {Connection, connection},
-          {Refs, name},
-          {Task.Supervisor, name: process_name(name, "Tasks")}
+          {Refs, name}
         ]
 
     Supervisor.init(children,

@@ -111,15 +111,19 @@ defmodule Vllm.Stream do
   @doc false
   @spec forward(t(), pid()) :: :ok
   def forward(stream, receiver) do
+    # When the instance stops, the connection goes first, and its end is the last message: we are
+    # told to stop before we have sent it.
+    Process.flag(:trap_exit, true)
+
     # The connection watches the receiver beside us, so its death reaches us as a cancellation.
-    deliver = fn item, _acc ->
-      hold_back(receiver)
+    deliver = fn item, pace ->
+      pace = hold_back(receiver, pace)
       send(receiver, {:vllm, stream, {:item, item}})
-      {:cont, nil}
+      {:cont, pace}
     end
 
     last =
-      case reduce(stream, {:cont, nil}, deliver, [receiver]) do
+      case reduce(stream, {:cont, :patient}, deliver, [receiver]) do
         {:done, _acc} -> :done
         {:error, error} -> {:error, error}
       end
@@ -128,19 +132,23 @@ defmodule Vllm.Stream do
     :ok
   end
 
-  # The mailbox of another node's process cannot be looked at.
-  defp hold_back(receiver) when node(receiver) != node(), do: :ok
+  # Once we are told to stop, nothing is held back any more.
+  defp hold_back(_receiver, :hurried), do: :hurried
 
-  defp hold_back(receiver) do
+  # The mailbox of another node's process cannot be looked at.
+  defp hold_back(receiver, pace) when node(receiver) != node(), do: pace
+
+  defp hold_back(receiver, pace) do
     case Process.info(receiver, :message_queue_len) do
       {:message_queue_len, length} when length > @max_mailbox ->
         receive do
+          {:EXIT, _supervisor, _reason} -> :hurried
         after
-          @mailbox_interval -> hold_back(receiver)
+          @mailbox_interval -> hold_back(receiver, pace)
         end
 
       _short_or_gone ->
-        :ok
+        pace
     end
   end
 

@@ -256,6 +256,32 @@ defmodule Vllm.StreamTest do
       assert mailbox(receiver) == 101
       Process.exit(receiver, :kill)
     end
+
+    test "ends with an error when the instance stops", %{fake: fake, ref: ref, name: name} do
+      FakeWorker.answer(fake, 1, [accepted(), item(1)])
+      {:ok, stream} = Vllm.call(ref, "generate", [], rpc: [stream_to: self()])
+      assert_receive {:vllm, ^stream, {:item, 1}}
+      :ok = stop_supervised(name)
+      assert_receive {:vllm, ^stream, {:error, %Error{kind: :worker_down}}}
+    end
+
+    test "ends so too when it was held back", %{fake: fake, ref: ref, name: name} do
+      test = self()
+
+      receiver =
+        spawn(fn ->
+          receive do: (:go -> :ok)
+          receive do: ({:vllm, _stream, {:error, error}} -> send(test, {:last, error.kind}))
+        end)
+
+      FakeWorker.answer(fake, 1, [accepted() | List.duplicate(item(1), 300)])
+      rpc = [stream_to: receiver, window: 1000]
+      {:ok, _stream} = Vllm.call(ref, "generate", [], rpc: rpc)
+      wait_until(fn -> mailbox(receiver) > 100 end)
+      :ok = stop_supervised(name)
+      send(receiver, :go)
+      assert_receive {:last, :worker_down}
+    end
   end
 
   test "printing a stream shows where it comes from and no arguments", context do
