@@ -42,6 +42,10 @@ defmodule Vllm.Call do
   @keys [:rpc, :__runtime__]
   @timeout 60_000
 
+  # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
+  # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
+  @max_argument_bytes 255 * 1024 * 1024
+
   # Their time is that of the request, which may be an hour; a deadline is the caller's to set.
   @streams ["generate", "encode"]
 
@@ -196,7 +200,8 @@ defmodule Vllm.Call do
 
   defp run(instance, class, request, args, kwargs, rpc) do
     with {:ok, args} <- encode(args),
-         {:ok, kwargs} <- encode_named(kwargs) do
+         {:ok, kwargs} <- encode_named(kwargs),
+         :ok <- check_size(byte_size(args) + byte_size(kwargs)) do
       request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
       deadline = deadline(rpc.timeout)
 
@@ -240,6 +245,17 @@ defmodule Vllm.Call do
 
   defp encode_named([]), do: {:ok, ""}
   defp encode_named(named), do: named |> Map.new(fn {k, v} -> {to_string(k), v} end) |> encode()
+
+  @doc false
+  @spec check_size(non_neg_integer()) :: :ok | {:error, Error.t()}
+  def check_size(bytes) when bytes <= @max_argument_bytes, do: :ok
+
+  def check_size(bytes) do
+    invalid(
+      "the arguments are #{bytes} bytes long; a call takes at most #{@max_argument_bytes} bytes",
+      %{"size" => bytes, "limit" => @max_argument_bytes}
+    )
+  end
 
   defp decode(payload, instance) do
     with {:ok, value} <- Codec.decode(payload, instance) do

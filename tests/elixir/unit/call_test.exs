@@ -47,4 +47,16 @@ defmodule Vllm.CallTest do
       assert message =~ "given as a list"
     end
   end
+
+  describe "check_size/1" do
+    test "refuses arguments that would end the session, with both sizes" do
+      limit = 255 * 1024 * 1024
+      assert Call.check_size(0) == :ok
+      assert Call.check_size(limit) == :ok
+
+      assert {:error, %Error{kind: :invalid, message: message}} = Call.check_size(limit + 1)
+      assert message =~ "#{limit + 1} bytes"
+      assert message =~ "at most #{limit} bytes"
+    end
+  end
 end
