@@ -43,7 +43,7 @@ defmodule Vllm.Refs do
     end
   end
 
-  @doc "Lets go what is in a value that nobody received."
+  @doc "Lets go what is in a value that nobody received, and shuts an engine down."
   @spec discard(Connection.instance(), binary()) :: :ok
   def discard(instance, payload), do: cast(instance, {:discard, payload})
 
@@ -101,7 +101,7 @@ defmodule Vllm.Refs do
 
   def handle_cast({:discard, payload}, state) do
     with {:ok, value} <- Codec.decode(payload, state.instance) do
-      for ref <- find(value, []), do: let_go(state, key(ref), 1)
+      for ref <- find(value, []), do: discard_one(state, ref)
     end
 
     {:noreply, state}
@@ -183,6 +183,10 @@ defmodule Vllm.Refs do
   defp let_go(state, {incarnation, id}, times) do
     Connection.release(state.instance, incarnation, List.duplicate(id, times))
   end
+
+  # Nobody can reach an engine that nobody received, and it would keep its memory for ever.
+  defp discard_one(state, %Ref{type: @engine} = ref), do: shut_down(state.instance, ref)
+  defp discard_one(state, ref), do: let_go(state, key(ref), 1)
 
   # In a task: it takes seconds.
   defp shut_down(instance, engine) do

@@ -87,6 +87,15 @@ defmodule Vllm.RefsTest do
       {:ok, _engine} = Task.async(fn -> build(context, rpc: [link: true]) end) |> Task.await()
       assert %{request: %{method: "shutdown", target: {:ref, "e1"}}} = assert_call(2)
     end
+
+    test "that nobody received is shut down", context do
+      task = Task.async(fn -> build(context) end)
+      assert_call(1)
+      Task.shutdown(task, :brutal_kill)
+      assert_receive {:client, %ClientFrame{cancels: [1]}}
+      FakeWorker.reply(context.fake, 1, engine_value("e1"))
+      assert %{request: %{method: "shutdown", target: {:ref, "e1"}}} = assert_call(2)
+    end
   end
 
   describe "find/1" do
