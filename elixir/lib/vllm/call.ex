@@ -101,7 +101,8 @@ defmodule Vllm.Call do
            {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, hoisted ++ opts) do
         request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, :infinity)
-        result = instance |> run(class, request, args, kwargs, rpc) |> explain(instance)
+        mark = Worker.mark(instance)
+        result = instance |> run(class, request, args, kwargs, rpc) |> explain(instance, mark)
 
         with {:ok, %Ref{} = ref} when rpc.link <- result, do: Refs.link(ref, self())
         result
@@ -110,10 +111,11 @@ defmodule Vllm.Call do
   end
 
   # What ended EngineCore before it was ready stands in the worker's log, and nowhere else.
-  defp explain({:error, %Error{kind: :engine_error} = error}, instance),
-    do: {:error, Worker.explain(instance, error)}
+  # The mark keeps an earlier failure out.
+  defp explain({:error, %Error{kind: :engine_error} = error}, instance, mark),
+    do: {:error, Worker.explain(instance, error, mark)}
 
-  defp explain(result, _instance), do: result
+  defp explain(result, _instance, _mark), do: result
 
   ## Arguments
 

@@ -24,8 +24,9 @@ defmodule Vllm.Worker do
   @kept_lines 200
   @shown_lines 50
 
-  @exception ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
-  @repeated ~r/initialization failed|root cause|stack trace/i
+  # The log may be a little behind the reply that it explains.
+  @log_delay 100
+
   @line_bytes 16 * 1024
 
   # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
@@ -49,8 +50,13 @@ defmodule Vllm.Worker do
     # the beginning of a line that is longer than a port message
     partial: [],
     lines: :queue.new(),
+    # how many lines there were, with those that are no longer kept
+    seen: 0,
     running?: true
   ]
+
+  @typedoc "A place in the worker's log."
+  @type mark :: non_neg_integer() | nil
 
   @doc "Starts a worker and waits until it serves. `options` are those of `Vllm`, validated."
   @spec start_link(map()) :: GenServer.on_start()
@@ -74,34 +80,74 @@ defmodule Vllm.Worker do
   @spec address(GenServer.server()) :: {:ok, String.t(), String.t()}
   def address(worker), do: GenServer.call(worker, :address)
 
-  @doc "The process id, and the last lines of the log."
-  @spec info(GenServer.server()) :: %{os_pid: pos_integer(), log: [String.t()]}
+  @doc "The process id, the last lines of the log, and how many lines there were in all."
+  @spec info(GenServer.server()) :: %{
+          os_pid: pos_integer(),
+          log: [String.t()],
+          seen: non_neg_integer()
+        }
   def info(worker), do: GenServer.call(worker, :info)
 
+  @doc "Where the worker's log ends now, for `explain/3`. `nil` if the log is not ours to read."
+  @spec mark({atom(), node()}) :: mark()
+  def mark(instance) do
+    with {:ok, %{seen: seen}} <- instance_info(instance), do: seen
+  end
+
   @doc """
-  Adds what the worker's log says about an engine that did not start: the exception that ended
-  vLLM's process to the message, the last lines to the details.
+  Adds what the worker's log says since `mark` about an engine that did not start: the exception
+  that ended vLLM's process to the message, the last lines to the details.
   """
-  @spec explain({atom(), node()}, Error.t()) :: Error.t()
-  def explain({name, node}, %Error{} = error) do
-    %{log: lines} = info({Instance.process_name(name, "Worker"), node})
+  @spec explain({atom(), node()}, Error.t(), mark()) :: Error.t()
+  def explain(_instance, %Error{} = error, nil), do: error
+
+  def explain(instance, %Error{} = error, mark) do
+    lines = lines_since(instance, mark)
+    {lines, cause} = with {_, nil} <- {lines, root_cause(lines)}, do: look_again(instance, mark)
     details = Map.put(error.details, "log", Enum.take(lines, -@shown_lines))
 
-    case root_cause(lines) do
-      nil -> %{error | details: details}
-      cause -> %{error | message: cause, details: Map.put(details, "reported", error.message)}
+    if cause,
+      do: %{error | message: cause, details: Map.put(details, "reported", error.message)},
+      else: %{error | details: details}
+  end
+
+  defp look_again(instance, mark) do
+    receive do
+    after
+      @log_delay -> :ok
+    end
+
+    lines = lines_since(instance, mark)
+    {lines, root_cause(lines)}
+  end
+
+  defp lines_since(instance, mark) do
+    case instance_info(instance) do
+      {:ok, %{log: lines, seen: seen}} -> Enum.take(lines, -max(seen - mark, 0))
+      nil -> []
+    end
+  end
+
+  # A worker of somebody else has its log elsewhere.
+  defp instance_info(instance) do
+    case Instance.server(instance, "Worker") do
+      {:ok, server} -> {:ok, info(server)}
+      :error -> nil
     end
   catch
-    # A worker of somebody else has its log elsewhere.
-    :exit, _reason -> error
+    :exit, _reason -> nil
   end
 
   # Each process of vLLM's repeats that the one below it has failed. The cause is the last that
-  # does not only say so.
+  # does not only say so. The expressions stand here and not in attributes, from which they do not
+  # compile on OTP 28.
   defp root_cause(lines) do
+    exception = ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
+    repeated = ~r/initialization failed|root cause|stack trace/i
+
     lines
-    |> Enum.flat_map(&(Regex.run(@exception, &1, capture: :all_but_first) || []))
-    |> Enum.reject(&Regex.match?(@repeated, &1))
+    |> Enum.flat_map(&(Regex.run(exception, &1, capture: :all_but_first) || []))
+    |> Enum.reject(&Regex.match?(repeated, &1))
     |> List.last()
   end
 
@@ -259,7 +305,8 @@ defmodule Vllm.Worker do
   def handle_call(:address, _from, state), do: {:reply, {:ok, state.address, state.token}, state}
 
   def handle_call(:info, _from, state) do
-    {:reply, %{os_pid: state.os_pid, log: :queue.to_list(state.lines)}, state}
+    info = %{os_pid: state.os_pid, log: :queue.to_list(state.lines), seen: state.seen}
+    {:reply, info, state}
   end
 
   @impl true
@@ -308,7 +355,7 @@ defmodule Vllm.Worker do
 
     lines = :queue.in(line, state.lines)
     lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
-    %{state | lines: lines}
+    %{state | lines: lines, seen: state.seen + 1}
   end
 
   # Python's levels, at the beginning of a line or after the name of one of vLLM's processes.

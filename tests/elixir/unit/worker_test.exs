@@ -142,6 +142,47 @@ defmodule Vllm.WorkerTest do
     assert text =~ ~r/\[info\] +INFO fine/
   end
 
+  describe "explain/3" do
+    # Prints the failure of each engine when the test makes its file.
+    @failures """
+    #{@ready}
+    for n in 1 2; do
+      while [ ! -e "$DIR/$n" ]; do sleep 0.01; done
+      echo "ERROR [core.py:1] ValueError: cause $n"
+      echo "ERROR [core.py:2] RuntimeError: Engine core initialization failed"
+    done
+    exec sleep 60
+    """
+
+    test "names the failure after the mark, and waits a little for it", context do
+      {:ok, worker} = start(context, @failures, env: %{"DIR" => context.dir})
+      instance = {context.test, node()}
+      error = Error.new(:engine_error, "it did not start")
+
+      assert 0 = Worker.mark(instance)
+      File.touch!(Path.join(context.dir, "1"))
+      wait_until(fn -> Worker.mark(instance) == 2 end)
+      assert %Error{message: "ValueError: cause 1"} = Worker.explain(instance, error, 0)
+
+      # Nothing was printed since: vLLM's words stay.
+      assert %Error{message: "it did not start"} = Worker.explain(instance, error, 2)
+
+      File.touch!(Path.join(context.dir, "2"))
+      explained = Worker.explain(instance, error, 2)
+      assert explained.message == "ValueError: cause 2"
+      assert explained.details["reported"] == "it did not start"
+      assert Enum.all?(explained.details["log"], &(not (&1 =~ "cause 1")))
+      stop(worker)
+    end
+
+    test "keeps the error where there is no log to read" do
+      instance = {:"no such instance", node()}
+      error = Error.new(:engine_error, "it did not start")
+      assert Worker.mark(instance) == nil
+      assert Worker.explain(instance, error, nil) == error
+    end
+  end
+
   test "bytes that are no text do no harm", context do
     {:ok, worker} = start(context, "printf '\\377\\376\\n'; #{@ready}; exec sleep 60")
     assert %{log: [line]} = Worker.info(worker)
