@@ -16,6 +16,7 @@ package in the order in which a call travels through it:
 ``desk``              the class Worker: status, release
 ``gate``              arguments checked before an engine sees them
 ``annotations``       an annotation as a check: the rules of the gate
+``watch``             whether engines live: calls of dead ones end
 ``registry``          references: which object, which holder, which incarnation
 ``frames``            replies as bytes, and a frame as their join
 ``stream``            an async generator becomes items; cancelled means aborted

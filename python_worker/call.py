@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Protocol
 
 from python_worker import failures
 from python_worker.failures import Expired
@@ -19,23 +18,6 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.stream import Outlet
 
 logger = logging.getLogger(__name__)
-
-# vLLM leaves a utility call waiting for ever when EngineCore dies under it, so
-# we look. Streams are told by vLLM itself within 30 ms.
-DEATH_CHECK_SECONDS = 0.5
-
-
-class Mortal(Protocol):
-    """An engine, as far as its death goes."""
-
-    @property
-    def errored(self) -> bool:
-        """Whether EngineCore is gone."""
-
-    @property
-    def dead_error(self) -> BaseException:
-        """What calls of a dead engine fail with."""
-
 
 Perform = Callable[["Call"], Awaitable[None]]
 
@@ -59,7 +41,6 @@ class Call:
         self._perform = perform
         self._task: asyncio.Task[None] | None = None
         self._reason: BaseException | None = None
-        self._timers: set[asyncio.TimerHandle] = set()
 
     def start(self) -> asyncio.Task[None]:
         """Begin to run. The task ends without an exception."""
@@ -72,18 +53,6 @@ class Call:
         if self._task is not None and not self._task.done() and self._reason is None:
             self._reason = reason
             self._task.cancel()
-
-    def watch(self, engine: Mortal) -> None:
-        """Stop the call when its engine dies."""
-
-        def look() -> None:
-            self._timers.clear()
-            if engine.errored:
-                self.stop(engine.dead_error)
-            else:
-                self._after(DEATH_CHECK_SECONDS, look)
-
-        self._after(DEATH_CHECK_SECONDS, look)
 
     async def _run(self) -> None:
         deadline: asyncio.TimerHandle | None = None
@@ -107,16 +76,11 @@ class Call:
         finally:
             if deadline is not None:
                 deadline.cancel()
-            for timer in self._timers:
-                timer.cancel()
 
     def _answer_unstarted(self, task: asyncio.Task[None]) -> None:
         # A task that is stopped in the turn it was made in never runs a line.
         if task.cancelled():
             self._fail(self._reason or failures.Cancelled("the worker is stopping"))
-
-    def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._timers.add(asyncio.get_running_loop().call_later(seconds, action))
 
     def _fail(self, error: BaseException) -> None:
         failure = failures.to_proto(error)

@@ -14,7 +14,9 @@ import asyncio
 import functools
 import gc
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from python_worker import codec, engine, failures, gate
@@ -26,6 +28,9 @@ from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
 from python_worker.settings import MAX_VALUE_BYTES
 from python_worker.stream import drain
+from python_worker.watch import Watch
+
+logger = logging.getLogger(__name__)
 
 ENGINE_TYPE = "AsyncLLM"
 SHUTDOWN = "shutdown"
@@ -49,17 +54,28 @@ class Dispatcher:
         registry: Where references are kept.
         builder: Builds engines.
         classes: Served objects by class name, for calls without a reference.
+        announce: Sends a notice to every session.
 
     Attributes:
         draining: Set when the worker stops; new calls are refused with it.
     """
 
-    def __init__(self, registry: Registry, builder: Builder, classes: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        builder: Builder,
+        classes: Mapping[str, object],
+        *,
+        announce: Callable[[pb.Notice], None],
+    ) -> None:
         self._registry = registry
+        self._announce = announce
         self._builder = builder
         self._classes = classes
         self.draining: Draining | None = None
         self._shutdowns: set[asyncio.Future[object]] = set()
+        # By identity of the engine, which the registry keeps meanwhile.
+        self._watches: dict[int, Watch] = {}
 
     async def perform(self, call: Call) -> None:
         """Carry out one call and send its replies."""
@@ -75,28 +91,26 @@ class Dispatcher:
         entry = self._registry.entry(target)
         on_engine = entry is not None and entry.type == ENGINE_TYPE
         member = find_member(target, request.method, on_engine=on_engine)
-        if not callable(member):
-            refuse_arguments(request.method, args, kwargs)
-            result = member
-        else:
+        if callable(member):
             # Strict where an engine could be harmed; see signature_of.
             signature = gate.signature_of(member, strict=on_engine)
             args, kwargs = signature.bind(args, kwargs)
-            # The death of the engine is what shutdown waits for.
-            if on_engine and request.method != SHUTDOWN:
-                call.watch(target)  # type: ignore[arg-type]
-            invoked = self._invoke(member, args, kwargs, on_engine=on_engine)
-            if on_engine and request.method == SHUTDOWN:
-                invoked = self._shut_down(target, invoked)
-            result = await invoked
-        if isinstance(result, AsyncIterator):
-            await self._stream(call, result, args, kwargs, target if on_engine else None)
         else:
+            refuse_arguments(request.method, args, kwargs)
+        if on_engine and request.method == SHUTDOWN:
+            result = await self._shut_down(target, self._invoke(member, args, kwargs))
             call.outlet.send(pb.CallReply(value=self._encode(result, call.holder)))
+            return
+        watch = self._watches.get(id(target))
+        with watch.over(call) if watch else nullcontext():
+            result = await self._invoke(member, args, kwargs) if callable(member) else member
+            if isinstance(result, AsyncIterator):
+                await self._stream(call, result, args, kwargs, target if on_engine else None)
+            else:
+                call.outlet.send(pb.CallReply(value=self._encode(result, call.holder)))
 
-    async def _invoke(
-        self, member: Callable[..., Any], args: Any, kwargs: Any, *, on_engine: bool
-    ) -> object:
+    async def _invoke(self, member: Callable[..., Any], args: Any, kwargs: Any) -> object:
+        on_engine = id(getattr(member, "__self__", None)) in self._watches
         if returns_at_once(member) or (on_engine and member.__name__ in IMMEDIATE):
             result = member(*args, **kwargs)
         else:
@@ -105,9 +119,15 @@ class Dispatcher:
 
     async def _shut_down(self, target: object, shutdown: Awaitable[object]) -> object:
         """Shut an engine down, to the end even when its caller leaves."""
+        watch = self._watches.get(id(target))
+        if watch is not None:
+            watch.expect_end()
 
         async def finish() -> object:
             result = await shutdown
+            if watch is not None:
+                watch.stop()
+                self._watches.pop(id(target), None)
             self._registry.unpin(target)
             if not any(self._registry.pinned()):
                 gc.unfreeze()  # What the engines were may now be collected.
@@ -127,16 +147,23 @@ class Dispatcher:
                 f"without a reference there are {', '.join(sorted(CONSTRUCTORS))}"
             )
 
-        def build(engine_class: Any) -> object:
+        def build(engine_class: Any) -> Any:
             constructor = getattr(engine_class, method)
             bound_args, bound_kwargs = gate.signature_of(constructor, strict=True).bind(
                 args, kwargs
             )
             return constructor(*bound_args, **bound_kwargs)
 
-        built = await self._builder.run(build)
+        built: Any = await self._builder.run(build)
         ref = self._registry.hold(built, call.holder, type_name=ENGINE_TYPE, pin=True)
+        on_death = functools.partial(self._died, ref.id)
+        self._watches[id(built)] = Watch(built, on_death=on_death)
         call.outlet.send(pb.CallReply(value=codec.encode(built, register=lambda _: ref)))
+
+    def _died(self, ref_id: str, reason: BaseException) -> None:
+        logger.error("the engine %s is dead: %s", ref_id, reason)
+        died = pb.EngineDied(ref=ref_id, failure=failures.to_proto(reason))
+        self._announce(pb.Notice(engine_died=died))
 
     async def _stream(
         self,

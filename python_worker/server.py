@@ -56,7 +56,12 @@ class Server:
         self._stop_asked = asyncio.Event()
         self._registry = Registry()
         self._classes: dict[str, object] = {}
-        self._dispatcher = Dispatcher(self._registry, Builder(settings.engine_class), self._classes)
+        self._dispatcher = Dispatcher(
+            self._registry,
+            Builder(settings.engine_class),
+            self._classes,
+            announce=lambda notice: self._bridge.announce(notice),
+        )
         self._bridge = Bridge(
             perform=self._dispatcher.perform,
             registry=self._registry,

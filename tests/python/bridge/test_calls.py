@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from python_worker.call import DEATH_CHECK_SECONDS
+from python_worker.watch import INTERVAL_SECONDS
 from tests.python.support.client import Client, Failed
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
@@ -223,7 +223,7 @@ async def test_building_an_engine_delays_no_other_call(client: Client, engine: R
 
 
 async def test_a_slow_shutdown_is_not_taken_for_the_death_of_the_engine(client: Client) -> None:
-    config = {"fake": {"shutdown_seconds": 2 * DEATH_CHECK_SECONDS}}
+    config = {"fake": {"shutdown_seconds": 2 * INTERVAL_SECONDS}}
     arguments = Record("AsyncEngineArgs", {"additional_config": config})
     engine = await client.call("AsyncLLM", "from_engine_args", arguments)
     assert await client.call(engine, "shutdown") is None

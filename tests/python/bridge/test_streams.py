@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import EOF, Client, Failed, sampling
-from tests.python.support.values import Ref
+from tests.python.support.values import Record, Ref
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -208,6 +209,19 @@ async def test_a_call_that_hangs_in_a_dying_engine_is_answered(client: Client, e
     await client.call(engine, "die")
     with pytest.raises(Failed, match="ENGINE_DEAD"):
         await asyncio.wait_for(hanging, 5)
+
+
+async def test_a_death_is_announced_to_sessions_and_a_shutdown_is_not(client: Client) -> None:
+    arguments = Record("AsyncEngineArgs", {"model": "fake"})
+    async with client.session() as session:
+        ended = await session.call("AsyncLLM", "from_engine_args", arguments)
+        dying = await session.call("AsyncLLM", "from_engine_args", arguments)
+        await session.call(ended, "shutdown")
+        await session.call(dying, "die")
+        await session.wait_for(lambda: bool(session.notices))
+        (notice,) = session.notices
+    assert notice.engine_died.ref == dying.id
+    assert notice.engine_died.failure.kind == pb.FAILURE_KIND_ENGINE_DEAD
 
 
 async def test_pooling_yields_a_tensor(client: Client, engine: Ref) -> None:
