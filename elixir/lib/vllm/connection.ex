@@ -118,12 +118,15 @@ defmodule Vllm.Connection do
 
   defp give_up(server, alias_ref, timeout) do
     Process.demonitor(alias_ref, [:flush])
-    send(server, {:cancel, alias_ref})
 
+    # A reply that came at the last moment counts; a stream that it opened is not to be cancelled.
     receive do
-      {^alias_ref, reply} -> reply
+      {^alias_ref, reply} ->
+        reply
     after
-      0 -> {:error, overdue(timeout)}
+      0 ->
+        send(server, {:cancel, alias_ref})
+        {:error, overdue(timeout)}
     end
   end
 

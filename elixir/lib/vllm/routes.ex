@@ -25,10 +25,11 @@ defmodule Vllm.Routes do
 
   defmodule Call do
     @moduledoc false
-    # reply_to: the alias of the caller, then of the consumer. kept: items before attach, newest
-    # first. last: how the stream ended before attach.
+    # reply_to: the alias of the caller, then of the consumer. found_by: the alias of the caller,
+    # until a consumer attaches: who gave up waiting knows the call by nothing else. kept: items
+    # before attach, newest first. last: how the stream ended before attach.
     @enforce_keys [:phase, :watched]
-    defstruct [:phase, :watched, :reply_to, :last, kept: []]
+    defstruct [:phase, :watched, :reply_to, :found_by, :last, kept: []]
   end
 
   @type id :: pos_integer()
@@ -41,7 +42,7 @@ defmodule Vllm.Routes do
   @spec start(t(), id(), reference(), pid()) :: t()
   def start(routes, id, reply_to, caller) do
     monitor = Process.monitor(caller)
-    call = %Call{phase: :waiting, watched: [monitor], reply_to: reply_to}
+    call = %Call{phase: :waiting, watched: [monitor], reply_to: reply_to, found_by: reply_to}
 
     %{
       routes
@@ -73,7 +74,6 @@ defmodule Vllm.Routes do
 
   defp handle(%Call{phase: :waiting} = call, {:accepted, _}, id, routes) do
     tell(call.reply_to, {:stream, {self(), id}})
-    routes = %{routes | ids: Map.delete(routes.ids, call.reply_to)}
     put(routes, id, %{call | phase: :open, reply_to: nil})
   end
 
@@ -161,7 +161,7 @@ defmodule Vllm.Routes do
     %{
       routes
       | calls: Map.delete(routes.calls, id),
-        ids: Map.drop(routes.ids, [call.reply_to | call.watched])
+        ids: Map.drop(routes.ids, [call.found_by | call.watched])
     }
   end
 

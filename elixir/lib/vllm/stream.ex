@@ -102,10 +102,16 @@ defmodule Vllm.Stream do
            Task.Supervisor.start_child(tasks, __MODULE__, :forward, [stream, receiver]) do
       {:ok, stream}
     else
-      _not_started -> {:error, Instance.down(stream.instance, :noproc)}
+      _not_started -> not_forwarded(stream)
     end
   catch
-    :exit, _reason -> {:error, Instance.down(stream.instance, :noproc)}
+    :exit, _reason -> not_forwarded(stream)
+  end
+
+  # The caller gets no stream, so nobody else could end it.
+  defp not_forwarded(stream) do
+    cancel(stream)
+    {:error, Instance.down(stream.instance, :noproc)}
   end
 
   @doc false
