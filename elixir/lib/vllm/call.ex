@@ -46,7 +46,7 @@ defmodule Vllm.Call do
   # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
   @max_argument_bytes 255 * 1024 * 1024
 
-  # Their time is that of the request, which may be an hour; a deadline is the caller's to set.
+  # Methods of an engine. Their time is that of the request, which may be an hour; a deadline is the caller's to set.
   @streams ["generate", "encode"]
 
   {:ok, defaults} = Options.validate(@rpc, [], "rpc")
@@ -65,7 +65,8 @@ defmodule Vllm.Call do
   def invoke(ref, method, positional \\ [], args_or_opts \\ [], opts \\ [])
 
   def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) when is_binary(method) do
-    timeout = if method in @streams, do: :infinity, else: @timeout
+    stream? = ref.type == "AsyncLLM" and method in @streams
+    timeout = if stream?, do: :infinity, else: @timeout
 
     Telemetry.span(metadata(ref.instance, ref.type, method), fn ->
       with {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, opts) do
