@@ -24,12 +24,13 @@ defmodule Vllm.Error do
       {"the engine is gone and every request it had with it",
        "Build a new engine with from_engine_args; the worker lives on.", false},
     engine_error:
-      {"the engine failed this request and lives on",
-       "Look at the cause. Other requests are not affected.", false},
+      {"vLLM failed this request, or the engine did not start; other requests and engines are " <>
+         "not affected", "Look at the cause.", false},
     worker_down:
       {"the worker process is gone, or was never reached",
-       "A supervised worker restarts by itself: build the engine again, then retry. What was " <>
-         "running may have run in part.", true},
+       "A supervised worker restarts by itself, without its engines: build the engine again and " <>
+         "call that one, since every older reference is stale. What was running may have run " <>
+         "in part.", false},
     stale_ref:
       {"the reference was released, is of an earlier worker, or never existed",
        "Fetch the object again, or build the engine again.", false},

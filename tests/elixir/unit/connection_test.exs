@@ -194,7 +194,7 @@ defmodule Vllm.ConnectionTest do
       FakeWorker.close(fake)
 
       for task <- tasks do
-        assert {:error, %Error{kind: :worker_down, retryable: true}} = Task.await(task, 1000)
+        assert {:error, %Error{kind: :worker_down, retryable: false}} = Task.await(task, 1000)
       end
     end
 
