@@ -5,7 +5,7 @@ defmodule Vllm.Options do
   #
   # Types are atoms and tuples, so that a table can be a module attribute:
   #
-  #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :keyword | :env
+  #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
 
   alias Vllm.Error
@@ -25,15 +25,6 @@ defmodule Vllm.Options do
     with :ok <- check_shape(options, what),
          :ok <- check_known(table, options, what) do
       fill(table, options, what)
-    end
-  end
-
-  @doc "Like `validate/3`, for callers whose own error channel is an exception."
-  @spec validate!(table(), keyword(), String.t()) :: map()
-  def validate!(table, options, what) do
-    case validate(table, options, what) do
-      {:ok, values} -> values
-      {:error, error} -> raise error
     end
   end
 
@@ -107,7 +98,6 @@ defmodule Vllm.Options do
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
   defp valid?(:timeout, value), do: value == :infinity or (is_integer(value) and value >= 0)
-  defp valid?(:keyword, value), do: Keyword.keyword?(value)
   defp valid?({:list, type}, value), do: is_list(value) and Enum.all?(value, &valid?(type, &1))
   defp valid?({:in, values}, value), do: value in values
   defp valid?({:or, types}, value), do: Enum.any?(types, &valid?(&1, value))
@@ -128,7 +118,6 @@ defmodule Vllm.Options do
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:timeout), do: "milliseconds or :infinity"
-  defp describe(:keyword), do: "a keyword list"
   defp describe(:env), do: "a map from variable name to string or false"
   defp describe({:list, type}), do: "a list, each element #{describe(type)}"
   defp describe({:in, values}), do: "one of #{Enum.map_join(values, ", ", &inspect/1)}"
