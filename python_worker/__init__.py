@@ -22,10 +22,15 @@ package in the order in which a call travels through it:
 ``stream``            an async generator becomes items; cancelled means aborted
 ``engine``            vLLM itself: the only module that imports it
 ``outputs``           stream items as patches of the item before
-``codec``             values to MessagePack and back: the table of values
+``codec``             values to MessagePack and back: the table of values; its
+                      parts are ``records``, ``reducers``, ``tensors`` and
+                      ``value_paths``
 ``failures``          exceptions to failures: the table of kinds
 ``generated``         protobuf code and the manifest of vLLM's surface
 ``testing``           tiny models and a fake engine, for tests and for users
+``versions``          which vLLM is installed, without importing it
+``introspect``        the installed vLLM as the manifest
+``gen``               the manifest and ``proto/`` as code of both languages
 ``install``           sets up the machine; needs nothing but Python
 ====================  =========================================================
 

@@ -98,8 +98,7 @@ class Dispatcher:
         else:
             refuse_arguments(request.method, args, kwargs)
         if on_engine and request.method == SHUTDOWN:
-            result = await self._shut_down(target, self._invoke(member, args, kwargs))
-            call.outlet.send(pb.CallReply(value=self._encode(result, call.holder)))
+            self._reply(call, await self._shut_down(target, self._invoke(member, args, kwargs)))
             return
         watch = self._watches.get(id(target))
         with watch.over(call) if watch else nullcontext():
@@ -107,7 +106,10 @@ class Dispatcher:
             if isinstance(result, AsyncIterator):
                 await self._stream(call, result, args, kwargs, target if on_engine else None)
             else:
-                call.outlet.send(pb.CallReply(value=self._encode(result, call.holder)))
+                self._reply(call, result)
+
+    def _reply(self, call: Call, value: object) -> None:
+        call.outlet.send(pb.CallReply(value=self._encode(value, call.holder)))
 
     async def _invoke(self, member: Callable[..., Any], args: Any, kwargs: Any) -> object:
         on_engine = id(getattr(member, "__self__", None)) in self._watches
