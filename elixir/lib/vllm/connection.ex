@@ -30,6 +30,9 @@ defmodule Vllm.Connection do
   # itself, this much later.
   @patience 500
 
+  # How often a worker of somebody else is tried that is not there (yet, or for the moment).
+  @retry_interval 200
+
   # Socket messages until the socket has to be asked for more. Bounds what lies in the mailbox
   # unread, at a system call less per message than active: :once.
   @active 64
@@ -71,7 +74,8 @@ defmodule Vllm.Connection do
 
   @doc """
   Options: `:instance`, the name; `:address`, `"unix:PATH"` or `"tcp:HOST:PORT"`, or
-  `{:worker, server}` to ask a `Vllm.Worker`; `:token`.
+  `{:worker, server}` to ask a `Vllm.Worker`; `:token`; `:start_timeout`, how long an address that
+  was given is tried.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(options) do
@@ -235,12 +239,13 @@ defmodule Vllm.Connection do
 
   @impl true
   def init(options) do
-    name = Keyword.fetch!(options, :instance)
+    instance = {Keyword.fetch!(options, :instance), node()}
 
     with {:ok, address, token} <- locate(options),
-         {:ok, socket, session, hello, frames} <- Handshake.run(address, token) do
+         {:ok, socket, session, hello, frames} <-
+           shake_hands(instance, address, token, deadline(options)) do
       state = %__MODULE__{
-        instance: {name, node()},
+        instance: instance,
         socket: socket,
         session: session,
         hello: hello
@@ -256,6 +261,37 @@ defmodule Vllm.Connection do
     case Keyword.fetch!(options, :address) do
       {:worker, worker} -> Worker.address(worker)
       address -> {:ok, address, Keyword.get(options, :token, "")}
+    end
+  end
+
+  # Our own worker is there once it has told its address. One of somebody else may be about to start
+  # or to be restarted, which must not use up the restarts of this instance.
+  defp shake_hands(instance, address, token, deadline) do
+    with {:error, %Error{kind: :worker_down}} = failed <- Handshake.run(address, token) do
+      if deadline == :infinity or now() < deadline do
+        refuse_calls(instance, now() + @retry_interval)
+        shake_hands(instance, address, token, deadline)
+      else
+        failed
+      end
+    end
+  end
+
+  defp refuse_calls(instance, until) do
+    receive do
+      {:call, alias_ref, _caller, _request, _window} ->
+        send(alias_ref, {alias_ref, {:error, Instance.down(instance, :noproc)}})
+        refuse_calls(instance, until)
+    after
+      max(until - now(), 0) -> :ok
+    end
+  end
+
+  defp deadline(options) do
+    case {Keyword.fetch!(options, :address), Keyword.get(options, :start_timeout, 0)} do
+      {{:worker, _worker}, _timeout} -> now()
+      {_address, :infinity} -> :infinity
+      {_address, timeout} -> now() + timeout
     end
   end
 

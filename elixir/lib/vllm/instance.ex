@@ -38,7 +38,9 @@ defmodule Vllm.Instance do
        "loopback address (port 0 picks a free one)."},
     {:socket_dir, :string, nil,
      "where the folder of the socket is made; the system's folder for temporary files if unset."},
-    {:start_timeout, :timeout, 30_000, "how long the worker may take until it serves."},
+    {:start_timeout, :timeout, 30_000,
+     "how long the worker may take until it serves; one that is given by `:connect` is tried " <>
+       "this long, at the start and after it was lost."},
     {:grace, :pos_integer, 5_000,
      "how many milliseconds calls in flight are given when the worker is told to stop. Shutting " <>
        "its engines down takes up to 10 s more; then it is killed."},
@@ -129,7 +131,12 @@ defmodule Vllm.Instance do
         address -> {[], address}
       end
 
-    connection = [instance: name, address: address, token: options.token || ""]
+    connection = [
+      instance: name,
+      address: address,
+      token: options.token || "",
+      start_timeout: options.start_timeout
+    ]
 
     children =
       worker ++

@@ -25,7 +25,9 @@ defmodule Vllm.FakeWorkerCase do
   end
 
   def connect(%{name: name, fake: fake, instance: instance} = context) do
-    {:ok, _pid} = ExUnit.Callbacks.start_supervised({Vllm, name: name, connect: fake.address})
+    # A fake worker that has gone does not come back.
+    options = [name: name, connect: fake.address, start_timeout: 0]
+    {:ok, _pid} = ExUnit.Callbacks.start_supervised({Vllm, options})
     assert_receive {:client, %ClientFrame{hello: %{}}}
     Map.put(context, :ref, ref(instance, "r1", "AsyncLLM"))
   end

@@ -7,14 +7,17 @@ defmodule Vllm.ConnectionTest do
     @describetag connect: false
 
     test "says hello first, with version and token", %{fake: fake, name: name} do
-      start_supervised!({Vllm, name: name, connect: fake.address, token: "secret"})
+      start_supervised!(
+        {Vllm, name: name, connect: fake.address, token: "secret", start_timeout: 0}
+      )
+
       assert_receive {:client, %ClientFrame{hello: hello, calls: []}}
       assert %{protocol_version: 1, token: "secret"} = hello
     end
 
     @tag fake: [transport: :tcp]
     test "works over TCP", %{fake: fake, name: name, instance: instance} do
-      start_supervised!({Vllm, name: name, connect: fake.address})
+      start_supervised!({Vllm, name: name, connect: fake.address, start_timeout: 0})
       assert {:ok, %{vllm_version: "9.9.9", calls: 0}} = Connection.info(instance)
     end
 
@@ -62,10 +65,29 @@ defmodule Vllm.ConnectionTest do
 
     test "an address where nobody listens is an error that names it", %{name: name} do
       Process.flag(:trap_exit, true)
-      assert {:error, error} = Vllm.start_link(name: name, connect: "unix:/nowhere/socket")
+      options = [name: name, connect: "unix:/nowhere/socket", start_timeout: 0]
+      assert {:error, error} = Vllm.start_link(options)
       assert %Error{kind: :worker_down} = error
       assert error.message =~ "/nowhere/socket"
       assert error.message =~ "no such file"
+    end
+
+    test "waits for a worker that is not there yet", %{fake: fake, name: name} = context do
+      "unix:" <> socket = fake.address
+      link = socket <> "-later"
+      on_exit(fn -> File.rm(link) end)
+
+      start = fn ->
+        Vllm.start_link(name: name, connect: "unix:" <> link, start_timeout: 5_000)
+      end
+
+      task = Task.async(fn -> {start.(), Process.sleep(:infinity)} end)
+      wait_until(fn -> Process.whereis(Module.concat(name, "Connection")) != nil end)
+      ref = ref(context.instance, "r1", "AsyncLLM")
+      assert {:error, %Error{kind: :worker_down}} = Call.invoke(ref, "sleep")
+      File.ln_s!(socket, link)
+      assert_receive {:client, %ClientFrame{hello: %{}}}, 2_000
+      Task.shutdown(task)
     end
   end
 
@@ -81,6 +103,14 @@ defmodule Vllm.ConnectionTest do
       assert request.timeout_ms == 60_000
       FakeWorker.reply(fake, 1, value("done"))
       assert Task.await(task) == {:ok, "done"}
+    end
+
+    test "has no limit only as a stream of an engine", %{fake: fake, ref: ref, instance: instance} do
+      for {id, ref, timeout} <- [{1, ref, 0}, {2, ref(instance, "r2", "Other"), 60_000}] do
+        FakeWorker.answer(fake, id, value(nil))
+        {:ok, nil} = Call.invoke(ref, "encode")
+        assert assert_call(id).request.timeout_ms == timeout
+      end
     end
 
     test "returns a failure as a Vllm.Error with its cause", %{fake: fake, ref: ref} do
@@ -252,5 +282,6 @@ defmodule Vllm.ConnectionTest do
     Task.shutdown(task, :brutal_kill)
   end
 
-  defp start(name, fake), do: Vllm.start_link(name: name, connect: fake.address)
+  defp start(name, fake),
+    do: Vllm.start_link(name: name, connect: fake.address, start_timeout: 0)
 end
