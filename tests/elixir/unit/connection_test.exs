@@ -87,6 +87,15 @@ defmodule Vllm.ConnectionTest do
       assert {:error, %Error{kind: :worker_down}} = Call.invoke(ref, "sleep")
       File.ln_s!(socket, link)
       assert_receive {:client, %ClientFrame{hello: %{}}}, 2_000
+
+      # The same after it was lost.
+      File.rm!(link)
+      FakeWorker.close(fake)
+      {:ok, next} = FakeWorker.start_link()
+      "unix:" <> socket = next.address
+      on_exit(fn -> FakeWorker.cleanup(next) end)
+      File.ln_s!(socket, link)
+      assert_receive {:client, %ClientFrame{hello: %{}}}, 2_000
       Task.shutdown(task)
     end
   end
