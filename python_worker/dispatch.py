@@ -26,8 +26,7 @@ from python_worker.failures import Draining, NotServed, Refused, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
-from python_worker.settings import MAX_VALUE_BYTES
-from python_worker.stream import drain
+from python_worker.stream import check_size, drain
 from python_worker.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -182,12 +181,7 @@ class Dispatcher:
             cumulative=getattr(getattr(params, "output_kind", None), "name", "") == "CUMULATIVE",
         )
         abort = None if target is None else functools.partial(engine.abort, target)
-        await drain(
-            items,
-            call.outlet,
-            encode=lambda item: check_size(encoder.encode(item)),
-            abort=abort,
-        )
+        await drain(items, call.outlet, encode=encoder.encode, abort=abort)
 
     def _target(self, request: pb.CallRequest) -> object:
         which = request.WhichOneof("target")
@@ -247,17 +241,6 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
     if declared is None and (on_engine or not hasattr(target, name)):
         raise NotServed(f"{type(target).__name__} has no method {name!r}", method=name)
     return getattr(target, name)
-
-
-def check_size(data: bytes) -> bytes:
-    """Refuse a value that no message can hold."""
-    if len(data) > MAX_VALUE_BYTES:
-        raise Unsupported(
-            f"the value has {len(data)} bytes; a message holds at most {MAX_VALUE_BYTES}",
-            bytes=len(data),
-            limit=MAX_VALUE_BYTES,
-        )
-    return data
 
 
 def returns_at_once(member: Callable[..., Any]) -> bool:

@@ -18,7 +18,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Protocol
 
+from python_worker.failures import Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.settings import MAX_VALUE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ async def drain(
             # Encoded before the next await: vLLM hands out the same mutable
             # lists and metrics with every item.
             data = encode(item)
+            if len(data) > MAX_VALUE_BYTES:
+                check_size(data)
             if not admission.accepted:
                 admission.accept()
             if not outlet.take_place():
@@ -110,6 +114,17 @@ async def drain(
         ADMISSION.reset(token)
         if not finished:
             await asyncio.shield(_abandon(items, admission, abort))
+
+
+def check_size(data: bytes) -> bytes:
+    """Refuse a value that no message can hold."""
+    if len(data) > MAX_VALUE_BYTES:
+        raise Unsupported(
+            f"the value has {len(data)} bytes; a message holds at most {MAX_VALUE_BYTES}",
+            bytes=len(data),
+            limit=MAX_VALUE_BYTES,
+        )
+    return data
 
 
 async def _abandon(items: AsyncIterator[object], admission: Admission, abort: Abort | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from python_worker import stream
+from python_worker.failures import Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.stream import ADMISSION, drain
 
@@ -170,6 +172,17 @@ async def test_an_item_that_cannot_be_encoded_aborts() -> None:
         await drain(engine.generate(5), outlet, encode=refuse, abort=engine.abort)
     assert engine.live == set()
     assert outlet.outcomes == ["accepted"]
+
+
+async def test_an_item_that_no_message_can_hold_is_refused_with_both_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream, "MAX_VALUE_BYTES", 10)
+    engine, outlet = Engine(), Outlet()
+    with pytest.raises(Unsupported, match="has 11 bytes; a message holds at most 10"):
+        await drain(engine.generate(5), outlet, encode=lambda _: b"x" * 11, abort=engine.abort)
+    assert engine.live == set()
+    assert stream.check_size(b"x" * 10) == b"x" * 10
 
 
 async def test_an_abort_that_fails_does_not_hide_the_reason() -> None:
