@@ -12,8 +12,9 @@ defmodule Vllm.Refs do
   # surprise of half a minute. With `rpc: [link: true]` an engine is shut down with its owner.
   #
   # The messages come from the processes that received the references. A process that dies between
-  # receiving and `track/3` sends none, and leaves its object with the worker until that ends: a
-  # few bytes after a kill at the wrong microsecond, for one message less on every call.
+  # receiving and `track/3` sends none, and leaves its object with the worker until that ends: after
+  # a kill at the wrong microsecond, for one message less on every call. For most objects that is a
+  # few bytes; for an engine whose builder is killed just then, it is the engine.
 
   use GenServer
 
