@@ -15,7 +15,8 @@ package in the order in which a call travels through it:
 ``dispatch``          from a request to a method, from its result to replies
 ``desk``              the class Worker: status, release
 ``gate``              arguments checked before an engine sees them
-``annotations``       an annotation as a check: the rules of the gate
+``annotations``       an annotation as a check: the rules of the gate; with
+                      ``hints`` to read them and ``refusals`` to say no
 ``watch``             whether engines live: calls of dead ones end
 ``registry``          references: which object, which holder, which incarnation
 ``frames``            replies as bytes, and a frame as their join

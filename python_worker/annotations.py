@@ -13,64 +13,26 @@ import dataclasses
 import enum
 import inspect
 import math
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 import typing_extensions
 
 from python_worker.codec import Record
 from python_worker.failures import Refused
+from python_worker.hints import evaluate, hints_of
+from python_worker.refusals import describe, refuse
 
 Check = Callable[[Any, str], Any]
 """From a value and its path, such as ``params.stop[1]``, to the checked value."""
-
-MAX_SHOWN_CHARS = 80
 
 SEQUENCES = (list, tuple, set, frozenset)
 
 # vLLM's own message to EngineCore. Nobody should fill one in by hand.
 BY_REFERENCE_ONLY = frozenset({"EngineCoreRequest"})
-
-
-def hints_of(owner: Any) -> dict[str, Any]:
-    """The evaluated annotations of a function or class.
-
-    Where one of them names something that is only imported for type checkers,
-    the others are still had; that one is ``Any``.
-    """
-    try:
-        return typing_extensions.get_type_hints(owner, include_extras=True)
-    except NameError:
-        pass
-    classes = reversed(owner.__mro__) if inspect.isclass(owner) else [owner]
-    hints: dict[str, Any] = {}
-    for cls in classes:
-        names = vars(inspect.getmodule(cls)) if inspect.getmodule(cls) else {}
-        for name, text in getattr(cls, "__annotations__", {}).items():
-            hints[name] = _evaluate(text, names)
-    return hints
-
-
-def _evaluate(annotation: object, names: Mapping[str, object]) -> object:
-    if isinstance(annotation, typing.ForwardRef):  # a TypedDict keeps these
-        module = sys.modules.get(getattr(annotation, "__forward_module__", None) or "")
-        return _evaluate(annotation.__forward_arg__, {**names, **vars(module)} if module else names)
-    if not isinstance(annotation, str):
-        return annotation
-    holder = type("Holder", (), {"__annotations__": {"it": annotation}})
-    try:
-        # A module that is only imported for type checkers, as torch often is,
-        # is one that somebody else has imported for good.
-        hints = typing_extensions.get_type_hints(
-            holder, dict(names), dict(sys.modules), include_extras=True
-        )
-        return hints["it"]
-    except NameError:
-        return Any
 
 
 # --- Annotations ---------------------------------------------------------------
@@ -98,7 +60,7 @@ def _compile(annotation: Any) -> Check:
     if origin is not None and inspect.isclass(origin):
         return _container(origin, typing.get_args(annotation), annotation)
     if isinstance(annotation, typing.ForwardRef):
-        return checker(_evaluate(annotation, {}))
+        return checker(evaluate(annotation, {}))
     if isinstance(annotation, TypeVar):
         return checker(annotation.__bound__ or Any)
     if hasattr(annotation, "__supertype__"):  # NewType
@@ -430,9 +392,6 @@ class _LazyFields:
         return checked
 
 
-# --- Words ---------------------------------------------------------------------
-
-
 def plain(value: Any) -> Any:
     """A value for a parameter that takes anything: records become maps."""
     if isinstance(value, Record):
@@ -442,36 +401,3 @@ def plain(value: Any) -> Any:
     if type(value) is dict:
         return {key: plain(item) for key, item in value.items()}
     return value
-
-
-def refuse(value: object, path: str, wanted: str) -> NoReturn:
-    """Refuse a value, saying where it was, what it is and what it should be."""
-    if isinstance(value, Record):
-        got = value.name
-    elif value is None:
-        got = "None"
-    else:
-        shown = repr(value)
-        if len(shown) > MAX_SHOWN_CHARS:
-            shown = shown[:MAX_SHOWN_CHARS] + "…"
-        got = f"{type(value).__name__} {shown}"
-    raise Refused(f"{path}: wants {wanted}, got {got}", parameter=path, wanted=wanted, got=got)
-
-
-def describe(annotation: Any) -> str:
-    """An annotation as its reader would write it: ``int | None``."""
-    if annotation in (None, type(None)):
-        return "None"
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        return " | ".join(describe(member) for member in typing.get_args(annotation))
-    if typing.get_origin(annotation) is Annotated:
-        return describe(typing.get_args(annotation)[0])
-    members = typing.get_args(annotation)
-    if members and typing.get_origin(annotation) is not Literal:
-        inside = ", ".join("..." if m is Ellipsis else describe(m) for m in members)
-        return f"{_name(typing.get_origin(annotation))}[{inside}]"
-    return _name(annotation)
-
-
-def _name(annotation: Any) -> str:
-    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from python_worker.annotations import Check, checker, hints_of
+from python_worker.annotations import Check, checker
 from python_worker.failures import Refused
+from python_worker.hints import hints_of
 
 
 @dataclasses.dataclass(frozen=True)

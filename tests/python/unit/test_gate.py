@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import msgspec
 import pytest
 
-from python_worker.annotations import checker, describe
+from python_worker.annotations import checker
 from python_worker.codec import Record
 from python_worker.failures import Refused
 from python_worker.gate import signature_of
+from python_worker.refusals import describe
 
 
 class Kind(enum.Enum):

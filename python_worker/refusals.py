@@ -1,0 +1,45 @@
+"""The words of a refusal: where a value was, what it is and what it should be."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Annotated, Any, Literal, NoReturn, Union
+
+from python_worker.codec import Record
+from python_worker.failures import Refused
+
+MAX_SHOWN_CHARS = 80
+
+
+def refuse(value: object, path: str, wanted: str) -> NoReturn:
+    """Refuse a value, saying where it was, what it is and what it should be."""
+    if isinstance(value, Record):
+        got = value.name
+    elif value is None:
+        got = "None"
+    else:
+        shown = repr(value)
+        if len(shown) > MAX_SHOWN_CHARS:
+            shown = shown[:MAX_SHOWN_CHARS] + "…"
+        got = f"{type(value).__name__} {shown}"
+    raise Refused(f"{path}: wants {wanted}, got {got}", parameter=path, wanted=wanted, got=got)
+
+
+def describe(annotation: Any) -> str:
+    """An annotation as its reader would write it: ``int | None``."""
+    if annotation in (None, type(None)):
+        return "None"
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return " | ".join(describe(member) for member in typing.get_args(annotation))
+    if typing.get_origin(annotation) is Annotated:
+        return describe(typing.get_args(annotation)[0])
+    members = typing.get_args(annotation)
+    if members and typing.get_origin(annotation) is not Literal:
+        inside = ", ".join("..." if m is Ellipsis else describe(m) for m in members)
+        return f"{_name(typing.get_origin(annotation))}[{inside}]"
+    return _name(annotation)
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")
