@@ -212,12 +212,17 @@ defmodule Vllm.Worker do
         env: environment(state.token, sources, options.env)
       ])
 
-    {:os_pid, os_pid} = Port.info(port, :os_pid)
-    %{state | port: port, os_pid: os_pid}
+    %{state | port: port, os_pid: os_pid(port)}
   rescue
     # The interpreter is a file that can be executed, and cannot be: a wrong architecture, say.
-    exception in [ErlangError, MatchError] ->
+    exception in ErlangError ->
       {:failed, state, "#{python} cannot be started: #{Exception.message(exception)}"}
+  end
+
+  # A worker that ends at once can be gone before it is asked after. Its last lines and its exit
+  # status are in the mailbox then, and tell why.
+  defp os_pid(port) do
+    with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
   end
 
   defp arguments(listen, options) do
@@ -387,7 +392,7 @@ defmodule Vllm.Worker do
   ## End
 
   defp cleanup(state) do
-    if state.port, do: stop_process(state)
+    if state.os_pid, do: stop_process(state)
     if state.folder, do: File.rm_rf(state.folder)
     :ok
   end
