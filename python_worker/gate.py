@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from python_worker.annotations import Check, checker
+from python_worker.annotations import checker
 from python_worker.failures import Refused
 from python_worker.hints import hints_of
+from python_worker.scalars import Check
 
 
 @dataclasses.dataclass(frozen=True)
