@@ -20,7 +20,7 @@ defmodule Vllm do
   #{Vllm.Instance.options_docs()}
   """
 
-  alias Vllm.{Call, Connection, Error, Instance, Ref, Refs}
+  alias Vllm.{Call, Connection, Engines, Error, Instance, Ref, Refs}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -69,15 +69,43 @@ defmodule Vllm do
   end
 
   @doc """
-  What a worker says of itself, and how many calls this client has in flight.
+  The engine that an instance was told to have under a name.
+
+      children = [
+        {Vllm, name: MyApp.Vllm, engines: [llama: [model: "meta-llama/Llama-3.2-1B"]]}
+      ]
+
+      {:ok, engine} = Vllm.engine(MyApp.Vllm, :llama)
+
+  Waits up to `timeout` milliseconds while the engine is being built. An engine that has died, or
+  whose worker has, is built again, and this function returns the new one: ask before each request
+  instead of keeping the answer. It costs less than a microsecond.
+
+  ## Errors
+
+    * `:timeout` - the engine is still being built
+    * `:not_found` - none of that name is declared
+    * `:worker_down` - the instance is restarting, or does not run
+    * what `Vllm.AsyncLLM.from_engine_args/2` returned, if the engine did not start
+  """
+  @spec engine(instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def engine(instance \\ Vllm.Default, name, timeout \\ 60_000) when is_atom(name) do
+    instance |> located() |> Engines.fetch(name, timeout)
+  end
+
+  @doc """
+  What a worker says of itself, and under `"client"` what this side knows: how many calls are in
+  flight, and the state of each engine that was declared with `engines:`: `:building`,
+  `{:ready, ref}` or `{:failed, error}`.
 
   Without an argument, of the default instance.
   """
   @spec status(instance()) :: {:ok, map()} | {:error, Error.t()}
   def status(instance \\ Vllm.Default) do
     with {:ok, status} <- Call.invoke_class("Worker", "status", 0, [instance]),
-         {:ok, client} <- Connection.info(located(instance)) do
-      {:ok, Map.put(status, "client", client)}
+         {:ok, client} <- Connection.info(located(instance)),
+         {:ok, engines} <- Engines.statuses(located(instance)) do
+      {:ok, Map.put(status, "client", Map.put(client, :engines, engines))}
     end
   end
 

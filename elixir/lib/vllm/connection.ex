@@ -19,7 +19,7 @@ defmodule Vllm.Connection do
 
   require Logger
 
-  alias Vllm.{Error, Handshake, Instance, Outbox, Refs, Routes, Session, Socket, Worker}
+  alias Vllm.{Engines, Error, Handshake, Instance, Outbox, Refs, Routes, Session, Socket, Worker}
   alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
 
@@ -460,8 +460,9 @@ defmodule Vllm.Connection do
   end
 
   defp handle_notice(%Notice{event: {:engine_died, %{ref: ref, failure: failure}}}, state) do
-    why = if failure, do: ": " <> failure.message, else: ""
-    Logger.error("the engine #{ref} died#{why}", metadata(state))
+    why = if failure, do: failure.message, else: "no reason given"
+    Logger.error("the engine #{ref} died: #{why}", metadata(state))
+    Engines.died(state.instance, ref, why)
   end
 
   # A newer worker's notice.

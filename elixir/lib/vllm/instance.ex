@@ -6,7 +6,8 @@ defmodule Vllm.Instance do
   #     ├── Vllm.Worker        the Python process                 permanent
   #     ├── Task.Supervisor    forwarders of `stream_to:`         permanent
   #     ├── Vllm.Connection    the session with it                permanent
-  #     └── Vllm.Refs          which processes own which objects  permanent
+  #     ├── Vllm.Refs          which processes own which objects  permanent
+  #     └── Vllm.Engines       the engines that were declared     permanent
   #
   # one_for_all, because none of them means anything without the others: a session belongs to one
   # run of the worker, and the objects that references name live in that run. The order is that of
@@ -20,7 +21,7 @@ defmodule Vllm.Instance do
 
   use Supervisor
 
-  alias Vllm.{Connection, Error, Options, Refs, Worker}
+  alias Vllm.{Connection, Engines, Error, Options, Refs, Worker}
 
   @table [
     {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
@@ -51,6 +52,11 @@ defmodule Vllm.Instance do
      "how many times the worker may be restarted within `:max_seconds` before the instance " <>
        "gives up and its supervisor decides."},
     {:max_seconds, :pos_integer, 60, "see `:max_restarts`."},
+    {:engines, :engines, [],
+     "engines to have as long as the instance lives, such as " <>
+       "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
+       "one after the other when the worker serves, and again when one dies or the worker was " <>
+       "replaced."},
     {:connect, :string, nil,
      "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
        "`\"tcp:HOST:PORT\"`. None is started then."},
@@ -67,7 +73,8 @@ defmodule Vllm.Instance do
   @doc "Starts an instance. Returns when its worker serves, or with the reason why it does not."
   @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
   def start_link(options) do
-    with {:ok, options} <- Options.validate(@table, options, "the options of Vllm") do
+    with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
+         :ok <- check_engines(options) do
       case Supervisor.start_link(__MODULE__, options, name: options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
           {:error, error}
@@ -77,6 +84,19 @@ defmodule Vllm.Instance do
       end
     end
   end
+
+  # They would be built again with every new connection, beside those of the last one.
+  defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
+    {:error,
+     Error.new(
+       :invalid,
+       "the option :engines is for a worker of this instance's own; the one at #{address} " <>
+         "belongs to somebody else",
+       details: %{"option" => "engines"}
+     )}
+  end
+
+  defp check_engines(_options), do: :ok
 
   @doc "The name under which a part of an instance is registered."
   @spec process_name(atom(), part()) :: atom()
@@ -143,7 +163,8 @@ defmodule Vllm.Instance do
         [
           {Task.Supervisor, name: process_name(name, "Tasks")},
           {Connection, connection},
-          {Refs, name}
+          {Refs, name},
+          {Engines, {name, options.engines}}
         ]
 
     Supervisor.init(children,

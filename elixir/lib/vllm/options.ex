@@ -5,7 +5,7 @@ defmodule Vllm.Options do
   #
   # Types are atoms and tuples, so that a table can be a module attribute:
   #
-  #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env
+  #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
 
   alias Vllm.Error
@@ -112,12 +112,19 @@ defmodule Vllm.Options do
       end)
   end
 
+  defp valid?(:engines, value) do
+    Keyword.keyword?(value) and
+      Enum.all?(value, fn {_name, args} -> is_map(args) or Keyword.keyword?(args) end) and
+      value == Enum.uniq_by(value, &elem(&1, 0))
+  end
+
   defp describe(:atom), do: "an atom"
   defp describe(:string), do: "a string"
   defp describe(:boolean), do: "a boolean"
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:timeout), do: "milliseconds or :infinity"
+  defp describe(:engines), do: "a keyword list of engine arguments, each name once"
   defp describe(:env), do: "a map from variable name to string or false"
   defp describe({:list, type}), do: "a list, each element #{describe(type)}"
   defp describe({:in, values}), do: "one of #{Enum.map_join(values, ", ", &inspect/1)}"

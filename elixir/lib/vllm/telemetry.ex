@@ -25,12 +25,30 @@ defmodule Vllm.Telemetry do
 
     * Measurements: as for `stop`
     * Metadata: as for `start`, and `:kind`, `:reason`, `:stacktrace`
+
+  ### `[:vllm, :engine, :up]`, `[:vllm, :engine, :failed]`, `[:vllm, :engine, :down]`
+
+  An engine that was declared with `engines:` is ready, did not start, has died.
+
+    * Measurements: `:duration` of the building (native time unit); none for `down`
+    * Metadata: `:instance`, `:engine` (its name), and `:ref`, `:error` (a `Vllm.Error`) or
+      `:reason` (a string)
   """
 
   @doc false
   @spec span(map(), (() -> result)) :: result when result: var
   def span(metadata, fun) do
     if function_exported?(:telemetry, :execute, 3), do: measure(metadata, fun), else: fun.()
+  end
+
+  @doc false
+  @spec event([atom()], map(), map()) :: :ok
+  def event(name, measurements, metadata) do
+    # By apply: telemetry is not a dependency.
+    if function_exported?(:telemetry, :execute, 3),
+      do: apply(:telemetry, :execute, [name, measurements, metadata])
+
+    :ok
   end
 
   defp measure(metadata, fun) do
@@ -59,8 +77,7 @@ defmodule Vllm.Telemetry do
   defp outcome({:error, %{kind: kind}}), do: kind
   defp outcome(_ok), do: :ok
 
-  # By apply: telemetry is not a dependency.
   defp emit(event, measurements, metadata) do
-    apply(:telemetry, :execute, [[:vllm, :call, event], measurements, metadata])
+    event([:vllm, :call, event], measurements, metadata)
   end
 end

@@ -1,0 +1,108 @@
+defmodule Vllm.Bridge.EnginesTest do
+  # Engines that an instance was told to have.
+  use ExUnit.Case, async: true
+
+  import Vllm.BridgeCase, only: [start: 2, control: 2, kill: 1, engine_class: 0]
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
+
+  alias Vllm.{AsyncLLM, Error, Ref}
+
+  @moduletag :bridge
+
+  defp fake(config), do: [model: "fake", additional_config: %{"fake" => config}]
+
+  test "they are there under their names", %{test: name} do
+    {:ok, _} = start(name, engines: [llama: fake(%{}), embed: fake(%{})])
+
+    assert {:ok, %Ref{type: "AsyncLLM"} = llama} = Vllm.engine(name, :llama)
+    assert {:ok, %Ref{} = embed} = Vllm.engine(name, :embed)
+    assert llama.id != embed.id
+    assert Vllm.engine(name, :llama) == {:ok, llama}
+    assert AsyncLLM.check_health(llama) == {:ok, nil}
+
+    assert {:ok, %{"client" => %{engines: [llama: {:ready, ^llama}, embed: {:ready, ^embed}]}}} =
+             Vllm.status(name)
+  end
+
+  test "one that is being built is waited for, as long as asked", %{test: name} do
+    {:ok, _} = start(name, engines: [slow: fake(%{"build_seconds" => 1})])
+
+    assert {:error, %Error{kind: :timeout} = error} = Vllm.engine(name, :slow, 20)
+    assert error.message =~ ":slow"
+    assert {:ok, %{"client" => %{engines: [slow: :building]}}} = Vllm.status(name)
+
+    waiting = for _ <- 1..5, do: Task.async(fn -> Vllm.engine(name, :slow) end)
+    assert [{:ok, %Ref{}} = engine] = waiting |> Task.await_many() |> Enum.uniq()
+    assert Vllm.engine(name, :slow, 0) == engine
+  end
+
+  test "an unknown name is told which there are", %{test: name} do
+    {:ok, _} = start(name, engines: [llama: fake(%{})])
+    assert {:error, %Error{kind: :not_found} = error} = Vllm.engine(name, :lama)
+    assert error.message =~ ":llama"
+
+    {:ok, _} = start(:"#{name} without", [])
+    assert {:error, %Error{kind: :not_found} = error} = Vllm.engine(:"#{name} without", :llama)
+    assert error.message =~ ":engines"
+  end
+
+  test "one that dies is built again", %{test: name} do
+    {:ok, _} = start(name, engines: [llama: fake(%{}), other: fake(%{})])
+    {:ok, first} = Vllm.engine(name, :llama)
+    {:ok, other} = Vllm.engine(name, :other)
+    control(first, "die")
+    wait_until(fn -> match?({:ok, engine} when engine != first, Vllm.engine(name, :llama)) end)
+
+    {:ok, second} = Vllm.engine(name, :llama)
+    assert AsyncLLM.check_health(second) == {:ok, nil}
+    assert Vllm.engine(name, :other) == {:ok, other}
+    # The dead one is shut down, so that its memory is free again.
+    wait_until(fn -> match?({:ok, %{"engines" => [_, _]}}, Vllm.status(name)) end)
+  end
+
+  test "they come back with a new worker", %{test: name} do
+    {:ok, _} = start(name, engines: [llama: fake(%{})])
+    {:ok, first} = Vllm.engine(name, :llama)
+    {:ok, %{"pid" => pid}} = Vllm.status(name)
+    kill(pid)
+    wait_until(fn -> match?({:ok, engine} when engine != first, Vllm.engine(name, :llama)) end)
+
+    {:ok, second} = Vllm.engine(name, :llama)
+    assert AsyncLLM.check_health(second) == {:ok, nil}
+    assert {:error, %Error{kind: :stale_ref}} = AsyncLLM.check_health(first)
+  end
+
+  test "arguments that are wrong are told, and not tried again", %{test: name} do
+    {:ok, _} = start(name, engines: [bad: [model: "fake", seed: "seven"], good: fake(%{})])
+    assert {:error, %Error{kind: :invalid} = error} = Vllm.engine(name, :bad)
+    assert error.message =~ "seed"
+    assert {:ok, _engine} = Vllm.engine(name, :good)
+    assert {:error, ^error} = Vllm.engine(name, :bad)
+  end
+
+  test "one that did not start is tried again", %{test: name} do
+    {:ok, _} =
+      start(name, engines: [flaky: fake(%{"build_error" => ["RuntimeError", "no luck"]})])
+
+    assert {:error, %Error{} = error} = Vllm.engine(name, :flaky)
+    assert error.message =~ "no luck"
+    wait_until(fn -> Vllm.engine(name, :flaky, 0) != {:error, error} end)
+  end
+
+  test "a worker of somebody else gets none", %{test: name} do
+    options = [name: name, connect: "unix:/nowhere", engines: [llama: fake(%{})]]
+    assert {:error, %Error{kind: :invalid} = error} = Vllm.start_link(options)
+    assert error.details == %{"option" => "engines"}
+  end
+
+  test "names have to be names, and arguments arguments", %{test: name} do
+    for wrong <- [[llama: "a model"], [{"llama", []}], [a: [], a: []], :llama] do
+      options = [name: name, engine_class: engine_class(), engines: wrong]
+      assert {:error, %Error{kind: :invalid}} = Vllm.start_link(options)
+    end
+  end
+
+  test "without an instance there is nothing to wait for" do
+    assert {:error, %Error{kind: :worker_down}} = Vllm.engine(Not.There, :llama)
+  end
+end
