@@ -8,8 +8,9 @@ defmodule Vllm.Connection do
   # nobody else time. Both directions are gathered: every request that is in the mailbox leaves in
   # one frame, and one frame brings every reply of one turn of the worker's event loop.
   #
-  # All messages to this process are sent by the functions of this module. They work from any
-  # connected node: an instance is `{name, node}`, a stream is known by this process's pid.
+  # All messages to this process are sent by the functions of this module and, for the consumer of a
+  # stream, of Vllm.Subscription. They work from any connected node: an instance is `{name, node}`,
+  # a stream is known by this process's pid.
   #
   # When the session ends, for whatever reason, every call that waits is answered with the reason
   # and the process stops. The supervisor then replaces worker, connection and reference tracker
@@ -51,13 +52,6 @@ defmodule Vllm.Connection do
           # what a worker must not send first
           | {:item, binary()}
           | {:end, term()}
-
-  defmodule Subscription do
-    @moduledoc false
-    # A consumer's side of a stream. `taken` counts the items since credit was last given.
-    @enforce_keys [:alias, :connection, :id, :half, :deadline, :instance]
-    defstruct [:alias, :connection, :id, :half, :deadline, :instance, taken: 0]
-  end
 
   defstruct [
     :instance,
@@ -134,78 +128,6 @@ defmodule Vllm.Connection do
     end
   end
 
-  @doc """
-  Makes the calling process the one consumer of a stream. The death of the calling process, or of
-  one in `watch`, cancels the stream from now on.
-  """
-  @spec attach(stream(), instance(), pos_integer(), integer() | :infinity, [pid()]) ::
-          %Subscription{}
-  def attach({connection, id}, instance, window, deadline, watch) do
-    alias_ref = :erlang.monitor(:process, connection, alias: :demonitor)
-    send(connection, {:attach, id, alias_ref, [self() | watch]})
-
-    %Subscription{
-      alias: alias_ref,
-      connection: connection,
-      id: id,
-      half: max(div(window, 2), 1),
-      deadline: deadline,
-      instance: instance
-    }
-  end
-
-  @doc "Waits for the next item of a stream."
-  @spec next(%Subscription{}) ::
-          {:item, binary(), %Subscription{}} | :done | {:error, Error.t()}
-  def next(%Subscription{alias: alias_ref} = subscription) do
-    receive do
-      {^alias_ref, {:item, payload}} ->
-        {:item, payload, replenish(subscription)}
-
-      {^alias_ref, last} ->
-        Process.demonitor(alias_ref, [:flush])
-        last(last)
-
-      {:DOWN, ^alias_ref, :process, _pid, reason} ->
-        {:error, Instance.down(subscription.instance, reason)}
-    after
-      remaining(subscription.deadline) ->
-        close(subscription)
-        {:error, Error.new(:timeout, "the stream did not end within its deadline")}
-    end
-  end
-
-  defp last({:end, _}), do: :done
-  defp last({:failure, failure}), do: {:error, Error.from_proto(failure)}
-  defp last({:error, error}), do: {:error, error}
-  defp last(_other), do: {:error, Error.new(:protocol, "the worker broke the order of a stream")}
-
-  # In halves, so that a stream whose consumer keeps up never waits for credit.
-  defp replenish(%{taken: taken, half: half} = subscription) when taken + 1 < half do
-    %{subscription | taken: taken + 1}
-  end
-
-  defp replenish(%{connection: connection, id: id, half: half} = subscription) do
-    send(connection, {:credit, id, half})
-    %{subscription | taken: 0}
-  end
-
-  @doc "Ends an enumeration early: the request is aborted and nothing of it stays in the mailbox."
-  @spec close(%Subscription{}) :: :ok
-  def close(%Subscription{alias: alias_ref, connection: connection, id: id}) do
-    Process.demonitor(alias_ref, [:flush])
-    send(connection, {:cancel, id})
-    drain(alias_ref)
-  end
-
-  defp drain(alias_ref) do
-    receive do
-      {^alias_ref, _} -> drain(alias_ref)
-    after
-      0 -> :ok
-    end
-  end
-
   @doc "Cancels a stream, whoever consumes it. Harmless when it is over."
   @spec cancel(stream()) :: :ok
   def cancel({connection, id}) do
@@ -229,9 +151,6 @@ defmodule Vllm.Connection do
 
   defp patience(:infinity), do: :infinity
   defp patience(timeout), do: timeout + @patience
-
-  defp remaining(:infinity), do: :infinity
-  defp remaining(deadline), do: max(deadline + @patience - now(), 0)
 
   defp now, do: System.monotonic_time(:millisecond)
 

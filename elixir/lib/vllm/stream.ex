@@ -34,7 +34,7 @@ defmodule Vllm.Stream do
   is aborted; while more than a hundred messages wait in its mailbox, no more are sent.
   """
 
-  alias Vllm.{Connection, Error, Instance, OutputPatch, Refs, RequestOutput}
+  alias Vllm.{Connection, Error, Instance, OutputPatch, Refs, RequestOutput, Subscription}
 
   @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
   defstruct [:source, :instance, :class, :method, :window, :deadline]
@@ -176,7 +176,7 @@ defmodule Vllm.Stream do
 
   def reduce(%__MODULE__{} = stream, {:cont, acc}, fun, watch) do
     subscription =
-      Connection.attach(
+      Subscription.attach(
         stream.source,
         stream.instance,
         stream.window,
@@ -188,7 +188,7 @@ defmodule Vllm.Stream do
   end
 
   defp next(subscription, _patch, {:halt, acc}, _fun) do
-    Connection.close(subscription)
+    Subscription.close(subscription)
     {:halted, acc}
   end
 
@@ -197,7 +197,7 @@ defmodule Vllm.Stream do
   end
 
   defp next(%{instance: instance} = subscription, patch, {:cont, acc}, fun) do
-    case Connection.next(subscription) do
+    case Subscription.next(subscription) do
       {:item, payload, subscription} ->
         case OutputPatch.apply(payload, patch, instance) do
           {:ok, item, patch} ->
@@ -205,7 +205,7 @@ defmodule Vllm.Stream do
             next(subscription, patch, reduced(item, acc, fun, subscription), fun)
 
           {:error, error} ->
-            Connection.close(subscription)
+            Subscription.close(subscription)
             {:error, error}
         end
 
@@ -221,7 +221,7 @@ defmodule Vllm.Stream do
     fun.(item, acc)
   catch
     kind, reason ->
-      Connection.close(subscription)
+      Subscription.close(subscription)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
