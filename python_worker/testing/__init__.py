@@ -6,6 +6,7 @@
 - ``fake_engine``: ``FakeAsyncLLM``, scripted by the test; started with ``--engine-class``.
 - ``fake_utilities``, ``fake_controls``: its methods beside ``generate``, vLLM's and the test's.
 - ``fake_core``, ``fake_requests``, ``fake_script``, ``fake_tokenizer``: how it makes tokens.
+- ``fake_plan``, ``fake_array``: how engines of a worker begin; arrays where there is no numpy.
 - ``fake_types``, ``fake_errors``, ``fake_values``: what goes in and comes out.
 
 Nothing here imports vLLM, and nothing outside of tests imports anything from here.

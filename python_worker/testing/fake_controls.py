@@ -12,12 +12,12 @@ import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-from python_worker.testing import fake_values
+from python_worker.testing import fake_plan, fake_values
 from python_worker.testing.fake_errors import make_error
-from python_worker.testing.fake_script import Behaviour, Injection
+from python_worker.testing.fake_script import Behaviour, Injection, Script
 
 #: The record is for tests; in a soak it must not grow without end.
 MAX_CALLS = 10_000
@@ -27,8 +27,7 @@ class Controls:
     """Script, call record, waiting, and values of every kind."""
 
     def __init__(self) -> None:
-        self._behaviour = Behaviour()
-        self._behaviours: dict[str, Behaviour] = {}
+        self._script = Script()
         self._injections: dict[str, Injection] = {}
         self._calls: deque[list[Any]] = deque(maxlen=MAX_CALLS)
         self._aborted: deque[str] = deque(maxlen=MAX_CALLS)
@@ -38,17 +37,30 @@ class Controls:
 
     # --- Script ---
 
-    async def script(self, behaviour: dict[str, Any], prompt: str | None = None) -> None:
+    async def script(
+        self,
+        behaviour: dict[str, Any],
+        prompt: str | list[int] | None = None,
+        pattern: str | None = None,
+        times: int | None = None,
+    ) -> None:
         """Sets how later requests are treated.
 
         Args:
             behaviour: The fields of ``fake_script.Behaviour``; those left out have their default.
             prompt: Only requests with this prompt; None for all others.
+            pattern: Only those in whose text this regular expression finds something.
+            times: Only the next so many of them; see ``fake_script.Script``.
         """
-        if prompt is None:
-            self._behaviour = Behaviour.of(behaviour)
-        else:
-            self._behaviours[prompt] = Behaviour.of(behaviour)
+        self._script.set(Behaviour.of(behaviour), prompt=prompt, pattern=pattern, times=times)
+
+    async def release(self) -> int:
+        """Lets the requests go on that a script holds; returns how many there were."""
+        return self._release()
+
+    async def plan(self, config: dict[str, Any]) -> None:
+        """Sets how this worker's later engines begin; see ``fake_plan``."""
+        fake_plan.PLAN.set(config)
 
     async def inject(self, method: str, injection: dict[str, Any] | None) -> None:
         """Sets what happens at the start of a method of vLLM's; None for nothing.
@@ -63,8 +75,8 @@ class Controls:
 
     async def reset(self) -> None:
         """Forgets script, injections and record; requests in flight are left alone."""
-        self._behaviour = Behaviour()
-        for kept in (self._behaviours, self._injections, self._calls, self._aborted):
+        self._script = Script()
+        for kept in (self._injections, self._calls, self._aborted):
             kept.clear()
 
     # --- What reached the engine ---
@@ -198,6 +210,14 @@ class Controls:
 
     # --- For the engine ---
 
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        """Does what a plan says; see ``fake_plan``."""
+        self._script.set(Behaviour.of(config.get("script", {})))
+        for script in config.get("scripts", ()):
+            self._script.set(**{**script, "behaviour": Behaviour.of(script["behaviour"])})
+        for injection in config.get("injections", ()):
+            self._injections[injection["method"]] = Injection(**injection["injection"])
+
     def _note(self, method: str, *args: object, **kwargs: object) -> None:
         """Records a call and raises what was injected."""
         self._calls.append([method, list(args), kwargs])
@@ -252,6 +272,9 @@ class Controls:
         self._children.clear()
 
     def _count_requests(self) -> int:
+        raise NotImplementedError
+
+    def _release(self) -> int:
         raise NotImplementedError
 
     def _die(self) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from python_worker.testing.fake_errors import EngineDeadError, make_error
 from python_worker.testing.fake_requests import (
@@ -94,6 +95,16 @@ class FakeCore:
         for state in list(self._states.values()):
             self._abort(state)
 
+    def release(self) -> int:
+        """Lets requests go on that are held, or would be later; returns how many there were."""
+        held = [state for state in self._states.values() if state.behaviour.hold]
+        for state in held:
+            state.behaviour = replace(state.behaviour, hold=False)
+            if state.due == math.inf and state.made >= state.behaviour.after:
+                state.schedule(time.monotonic())
+        self.wake()
+        return len(held)
+
     def die(self) -> None:
         """Fails every request, now and from now on."""
         self.dead = True
@@ -139,10 +150,10 @@ class FakeCore:
         if state.due > now:
             return state.due
         behaviour = state.behaviour
-        if (behaviour.fail or behaviour.hang or behaviour.die) and state.made >= behaviour.after:
+        if behaviour.interrupts and state.made >= behaviour.after:
             if behaviour.die:
                 self.die()
-            elif behaviour.hang:
+            elif behaviour.hang or behaviour.hold:
                 state.due = math.inf
             elif state.queue.taken:
                 # Not before: vLLM would put the error in place of what was not taken.

@@ -22,6 +22,7 @@ import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
+from python_worker.testing import fake_plan
 from python_worker.testing.fake_errors import (
     EngineDeadError,
     EngineGenerateError,
@@ -61,17 +62,16 @@ class FakeAsyncLLM(Utilities):
     ) -> FakeAsyncLLM:
         """Builds an engine.
 
-        ``engine_args.additional_config["fake"]`` may hold ``build_seconds`` (how long this
-        blocks), ``build_error`` (what it raises then), ``script`` (the first behaviour) and
-        ``shutdown_seconds`` (how long ``shutdown`` goes on once the engine has stopped).
+        ``engine_args.additional_config["fake"]`` may hold how it begins: the keys of
+        ``fake_plan``, such as ``build_seconds``, ``build_error`` and ``script``.
         """
-        config = engine_args.additional_config.get("fake", {})
+        config = fake_plan.PLAN.take(engine_args.additional_config.get("fake", {}))
         # An event nobody sets: time.sleep that a debugger can tell from the others.
         threading.Event().wait(config.get("build_seconds", 0))
         if "build_error" in config:
             raise make_error(config["build_error"])
         engine = cls(engine_args)
-        engine._behaviour = Behaviour.of(config.get("script", {}))
+        engine._begin(config)
         engine._shutdown_seconds = config.get("shutdown_seconds", 0)
         return engine
 
@@ -254,9 +254,10 @@ class FakeAsyncLLM(Utilities):
                 f"length of {window}.",
                 parameter="prompt",
             )
-        behaviour = self._behaviours.get(text or "", self._behaviour)
         if isinstance(params, SamplingParams) and "fake" in (params.extra_args or {}):
             behaviour = Behaviour.of((params.extra_args or {})["fake"])
+        else:
+            behaviour = self._script.find(text, token_ids)
         return EngineCoreRequest(
             request_id=f"{request_id}-{secrets.token_hex(4)}",
             external_req_id=request_id,

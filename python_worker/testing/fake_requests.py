@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from python_worker.testing.fake_array import array
 from python_worker.testing.fake_script import Behaviour
 from python_worker.testing.fake_tokenizer import FIRST_MADE, STRIDE, FakeTokenizer
 from python_worker.testing.fake_types import (
@@ -162,6 +163,7 @@ class State:
         self._token_ids: list[int] = []
         self._logprobs: list[dict[int, Logprob]] = []
         self._text = ""
+        self._cumulative = 0.0
         self._sent = (0, 0)
         if parent is not None:
             parent.running.add(request.request_id)
@@ -190,12 +192,15 @@ class State:
         if self.behaviour.say is not None:
             limits.append(len(self.behaviour.say))
         count = min(limit for limit in (*limits, STRIDE) if limit is not None)
-        if count > 0:
-            self._make_token(self.request.params)
+        # One that was held at its last token has only to end.
         if self.made < count:
+            self._make_token(self.request.params)
+        interrupted = self.behaviour.interrupts and self.made == self.behaviour.after
+        if self.made < count or interrupted:
             self._emit(None)
             return False
-        self._emit("length" if count == self.request.params.max_tokens else "stop")
+        by_itself = "length" if count == self.request.params.max_tokens else "stop"
+        self._emit(self.behaviour.finish_reason or by_itself)
         return True
 
     def abort(self) -> None:
@@ -215,11 +220,14 @@ class State:
         text = self._tokenizer.text(token)
         self._token_ids.append(token)
         self._text += text
+        scripted = self.behaviour.logprobs
+        logprob = scripted[self.made - 1] if scripted and self.made <= len(scripted) else LOGPROB
+        self._cumulative += logprob
         if params.logprobs is not None:
             others = range(token + 1, token + params.logprobs)
             self._logprobs.append(
                 {
-                    candidate: Logprob(LOGPROB * rank, rank, self._tokenizer.text(candidate))
+                    candidate: Logprob(logprob * rank, rank, self._tokenizer.text(candidate))
                     for rank, candidate in enumerate((token, *others), start=1)
                 }
             )
@@ -270,16 +278,18 @@ class State:
             index=self._index,
             text=text,
             token_ids=token_ids,
-            cumulative_logprob=LOGPROB * self.made if wanted else None,
+            cumulative_logprob=self._cumulative if wanted else None,
             logprobs=logprobs if wanted else None,
             finish_reason=finish_reason,
+            stop_reason=self.behaviour.stop_reason if finish_reason == "stop" else None,
         )
 
     def _pool(self, params: PoolingParams) -> PoolingRequestOutput:
-        token_ids = self.request.prompt_token_ids
+        token_ids, scripted = self.request.prompt_token_ids, self.behaviour.embedding
+        data = pool(token_ids, params) if scripted is None else array(scripted)
         return PoolingRequestOutput(
             request_id=self.request.external_req_id,
-            outputs=PoolingOutput(pool(token_ids, params)),
+            outputs=PoolingOutput(data),
             prompt_token_ids=token_ids,
             num_cached_tokens=0,
             finished=True,
@@ -291,9 +301,6 @@ def pool(token_ids: Sequence[int], params: PoolingParams) -> Any:
 
     Row ``i`` of a token-wise task is ``token, 0, 1, 2, ...``; a whole prompt is its last row.
     """
-    import numpy as np
-
     width = params.dimensions or (3 if params.task and "classify" in params.task else 8)
     rows = [[token, *range(width - 1)] for token in token_ids]
-    array = np.array(rows, np.float32)
-    return array[-1] if params.task in ("embed", "classify") else array
+    return array(rows[-1] if params.task in ("embed", "classify") else rows)

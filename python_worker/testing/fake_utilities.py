@@ -214,5 +214,8 @@ class Utilities(Controls):
     def _count_requests(self) -> int:
         return len(self._core)
 
+    def _release(self) -> int:
+        return self._core.release()
+
     def _die(self) -> None:
         self._core.die()
