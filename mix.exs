@@ -56,11 +56,14 @@ defmodule Vllm.MixProject do
       groups_for_docs: [
         Generation: &(&1[:group] == :generation),
         Lifecycle: &(&1[:group] == :lifecycle),
+        Control: &(&1[:group] == :control),
         LoRA: &(&1[:group] == :lora),
         Cache: &(&1[:group] == :cache),
         Weights: &(&1[:group] == :weights),
         Profiling: &(&1[:group] == :profiling),
-        Introspection: &(&1[:group] == :introspection)
+        Introspection: &(&1[:group] == :introspection),
+        Distributed: &(&1[:group] == :distributed),
+        Internal: &(&1[:group] == :internal)
       ],
       source_ref: "v#{@version}"
     ]

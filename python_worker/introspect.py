@@ -7,7 +7,7 @@ machine it was made on: no addresses, no paths, and a default that is not a plai
 is given by its source, not by what it came to.
 
     {"vllm_version", "async_llm": {"qualname", "doc", "members", "instance_attributes"},
-     "classes": {short name: {"qualname", "kind", "doc", "fields" or "members"}}}
+     "classes": {short name: {"qualname", "kind", "doc", "fields" or "members", "methods"}}}
 
 A type is told twice: `annotation` is what vLLM's source says, `type` the same with
 aliases resolved and modules left out, where that differs. Private fields (`_eos_token_id`)
@@ -34,6 +34,11 @@ ENGINE = "vllm.v1.engine.async_llm.AsyncLLM"
 PRIVATE_METHODS = ("_add_request", "_run_output_handler")
 """In the surface that DESIGN.md promises to account for; not to be served."""
 
+CONSTRUCTOR = "__init__"
+
+METHODS = {"AsyncEngineArgs": ("create_engine_config",)}
+"""Methods of the classes below that are served."""
+
 CLASSES = (
     # Parameters
     "vllm.engine.arg_utils.AsyncEngineArgs",
@@ -44,6 +49,10 @@ CLASSES = (
     "vllm.pooling_params.LateInteractionParams",
     "vllm.lora.request.LoRARequest",
     "vllm.engine.protocol.StreamingInput",
+    "vllm.sampling_params.BeamSearchParams",
+    "vllm.v1.kv_hints.protocol.KvHintsEnvelope",
+    "vllm.v1.kv_hints.protocol.KvHintAction",
+    "vllm.v1.fault_tolerance.utils.FaultToleranceRequest",
     "vllm.distributed.weight_transfer.base.WeightTransferInitRequest",
     "vllm.distributed.weight_transfer.base.WeightTransferUpdateRequest",
     # Prompts
@@ -68,6 +77,7 @@ CLASSES = (
     "vllm.outputs.RequestError",
     "vllm.v1.metrics.stats.RequestStateStats",
     "vllm.v1.metrics.stats.RequestSpecDecodeMetrics",
+    "vllm.v1.fault_tolerance.utils.FaultToleranceResult",
 )
 """The classes that travel by their fields. Enums that they or a method name come along.
 
@@ -106,7 +116,8 @@ def _imported(path: str) -> Any:
 
 def _member_names(cls: type) -> list[str]:
     public = [name for name in dir(cls) if not name.startswith("_")]
-    return sorted([*public, *(name for name in PRIVATE_METHODS if hasattr(cls, name))])
+    private = [name for name in PRIVATE_METHODS if hasattr(cls, name)]
+    return sorted([CONSTRUCTOR, *public, *private])
 
 
 def _member(cls: type, name: str) -> dict[str, Any]:
@@ -135,6 +146,8 @@ def _member(cls: type, name: str) -> dict[str, Any]:
 def _kind(static: object, function: object) -> str:
     if isinstance(static, classmethod):
         return "classmethod"
+    if getattr(function, "__name__", "") == CONSTRUCTOR:
+        return "constructor"
     if inspect.isasyncgenfunction(function):
         return "async_generator"
     return "coroutine" if inspect.iscoroutinefunction(function) else "function"
@@ -163,7 +176,7 @@ def _parameter(
 
 
 def _describe(cls: Any) -> dict[str, Any]:
-    described = {
+    described: dict[str, Any] = {
         "qualname": f"{cls.__module__}.{cls.__qualname__}",
         "kind": _class_kind(cls),
         "doc": inspect.cleandoc(cls.__doc__ or ""),
@@ -172,7 +185,9 @@ def _describe(cls: Any) -> dict[str, Any]:
         docs = source.member_docs(cls)
         names = list(cls.__members__)
         return described | {"members": [{"name": n, "doc": docs.get(n, "")} for n in names]}
-    return described | {"fields": list(_fields(cls))}
+    described |= {"fields": list(_fields(cls))}
+    methods = [_member(cls, name) for name in METHODS.get(cls.__name__, ())]
+    return described | ({"methods": methods} if methods else {})
 
 
 def _class_kind(cls: Any) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from python_worker.gen import (
+    elixir_async_llm,
     elixir_classes,
     elixir_protobuf,
     elixir_structs,
@@ -71,6 +72,8 @@ def _elixir() -> list[Files]:
     loaded = manifest.load()
     texts = elixir_structs.struct_texts(loaded)
     texts[elixir_classes.PATH] = elixir_classes.classes_text(loaded)
+    texts[elixir_async_llm.PATH] = elixir_async_llm.async_llm_text(loaded)
+    texts[elixir_async_llm.TIMEOUTS_PATH] = elixir_async_llm.timeouts_text(loaded)
     return [Files(format_all(texts), owned=(f"{elixir_structs.FOLDER}/*.ex",))]
 
 

@@ -6,7 +6,8 @@ import re
 import textwrap
 from typing import Any
 
-from python_worker.gen import elixir_docs, field_notes, source
+from python_worker.gen import elixir_docs, field_notes, overlay, source
+from python_worker.gen.elixir_functions import Function
 from python_worker.gen.elixir_source import header, heredoc
 from python_worker.gen.elixir_types import Types, as_sent, choices, term
 from python_worker.gen.manifest import PATH as MANIFEST
@@ -62,8 +63,32 @@ def _struct(cls: dict[str, Any], name: str, classes: dict[str, Any]) -> str:
     defaults = ",\n".join(f"{field['name']}: {_default(field)}" for field in cls["fields"])
     return (
         heredoc("moduledoc", _struct_doc(cls, name, sent=sent))
+        + _aliases(cls)
         + f"\n  @type t :: %__MODULE__{{\n{fields}\n}}\n\n  defstruct [\n{defaults}\n]\n"
+        + _methods(cls, name, classes)
     )
+
+
+def _aliases(cls: dict[str, Any]) -> str:
+    if "methods" not in cls:
+        return ""
+    return "\n  alias Vllm.{Call, Error, Ref}\n\n  @typep worker :: Vllm.instance() | Ref.t()\n"
+
+
+def _methods(cls: dict[str, Any], name: str, classes: dict[str, Any]) -> str:
+    """Writes the methods: the object, which travels by its fields, is their first argument."""
+    text = ""
+    for method in cls.get("methods", ()):
+        parameter = {"name": _snake_words(name), "kind": "positional", "annotation": name}
+        parameters = [parameter, *method["parameters"]]
+        member = method | {"kind": "factory", "parameters": parameters}
+        entry = overlay.other_classes()[name][method["name"]]
+        text += "\n" + Function(name, member, entry, classes).text()
+    return text
+
+
+def _snake_words(name: str) -> str:
+    return _snake(name.removeprefix("Async"))
 
 
 def _default(field: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@ defmodule Vllm.Call do
     {:timeout, :timeout, nil,
      "milliseconds from sending the request to its end; then the call is aborted in the worker " <>
        "and returns `:timeout`. For a stream its end is the last item. Without it, a call has " <>
-       "60 s; building an engine and streams have no limit."},
+       "60 s, but for functions that say otherwise: building an engine, streams and waiting for " <>
+       "requests have no limit."},
     {:window, :pos_integer, 64,
      "how many items of a stream the worker may be ahead of its consumer."},
     {:stream_to, :pid, nil,
@@ -36,18 +37,18 @@ defmodule Vllm.Call do
   `:__runtime__` is accepted in place of `:rpc`.
   """
 
-  alias Vllm.{Codec, Connection, Error, Options, Ref, Refs, Stream, Telemetry, Worker}
+  alias Vllm.{Codec, Connection, Error, Options, Ref, Refs, Stream, Telemetry, Timeouts, Worker}
   alias Vllm.Proto.CallRequest
 
   @keys [:rpc, :__runtime__]
-  @timeout 60_000
 
   # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
   # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
   @max_argument_bytes 255 * 1024 * 1024
 
-  # Methods of an engine. Their time is that of the request, which may be an hour; a deadline is the caller's to set.
-  @streams ["generate", "encode"]
+  # Classes whose references are arguments when they come first: elsewhere the first reference is
+  # the place. The place is theirs then.
+  @argument_classes ["AsyncEngineArgs", "VllmConfig"]
 
   {:ok, defaults} = Options.validate(@rpc, [], "rpc")
   @defaults defaults
@@ -65,9 +66,6 @@ defmodule Vllm.Call do
   def invoke(ref, method, positional \\ [], args_or_opts \\ [], opts \\ [])
 
   def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) when is_binary(method) do
-    stream? = ref.type == "AsyncLLM" and method in @streams
-    timeout = if stream?, do: :infinity, else: @timeout
-
     Telemetry.span(metadata(ref.instance, ref.type, method), fn ->
       with {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, opts) do
         request = %CallRequest{
@@ -76,7 +74,8 @@ defmodule Vllm.Call do
           method: method
         }
 
-        run(ref.instance, ref.type, request, args, kwargs, with_timeout(rpc, timeout))
+        rpc = with_timeout(rpc, ref.type, method, args, kwargs)
+        run(ref.instance, ref.type, request, args, kwargs, rpc)
       end
     end)
   end
@@ -86,12 +85,32 @@ defmodule Vllm.Call do
   end
 
   @doc """
+  Calls a method that streams, and waits for the last item, as `Vllm.Stream.collect/1` does.
+  """
+  @spec collect(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
+  def collect(ref, method, positional, args_or_opts, opts \\ []) do
+    with {:ok, _args, _kwargs, rpc} <- normalize(positional, args_or_opts, opts),
+         :ok <- check_own_stream(method, rpc),
+         {:ok, stream} <- invoke(ref, method, positional, args_or_opts, opts),
+         do: Stream.collect(stream)
+  end
+
+  defp check_own_stream(_method, %{stream_to: nil}), do: :ok
+
+  defp check_own_stream(method, _rpc) do
+    invalid("#{method}_collect takes the items itself: it goes without stream_to", %{
+      "parameter" => "stream_to"
+    })
+  end
+
+  @doc """
   Calls a method of a class that the worker serves, such as `AsyncLLM.from_engine_args`.
 
   `arguments` are those of the Elixir function as they came. They may begin with the place to run
   it: the name of an instance, or any reference of its worker. Without one it is the default
-  instance, which is started if need be. `required` of them are positional, then follow
-  `args_or_opts` and `opts`.
+  instance, which is started if need be. A reference to an `AsyncEngineArgs` or a `VllmConfig` is
+  no place but the first argument, and the place is where it lives. `required` of the arguments
+  are positional, then follow `args_or_opts` and `opts`.
   """
   @spec invoke_class(String.t(), String.t(), non_neg_integer(), [term()]) :: result(term())
   def invoke_class(class, method, required, arguments) do
@@ -101,7 +120,7 @@ defmodule Vllm.Call do
            {positional, hoisted} = hoist(positional),
            {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, hoisted ++ opts) do
         request = %CallRequest{target: {:class_name, class}, method: method}
-        rpc = with_timeout(rpc, :infinity)
+        rpc = with_timeout(rpc, class, method, args, kwargs)
         mark = Worker.mark(instance)
         result = instance |> run(class, request, args, kwargs, rpc) |> explain(instance, mark)
 
@@ -120,15 +139,21 @@ defmodule Vllm.Call do
 
   ## Arguments
 
-  defp place([%Ref{instance: instance} | arguments]), do: {:ok, instance, arguments}
+  @doc false
+  @spec place([term()]) :: {:ok, Vllm.instance(), [term()]} | {:error, Error.t()}
+  def place([%Ref{type: type, instance: instance} | _rest] = arguments)
+      when type in @argument_classes,
+      do: {:ok, instance, arguments}
 
-  defp place([name | arguments]) when is_atom(name) and name not in [nil, true, false],
+  def place([%Ref{instance: instance} | arguments]), do: {:ok, instance, arguments}
+
+  def place([name | arguments]) when is_atom(name) and name not in [nil, true, false],
     do: {:ok, {name, node()}, arguments}
 
-  defp place([{name, node} | arguments]) when is_atom(name) and is_atom(node),
+  def place([{name, node} | arguments]) when is_atom(name) and is_atom(node),
     do: {:ok, {name, node}, arguments}
 
-  defp place(arguments) do
+  def place(arguments) do
     with {:ok, instance} <- Vllm.Application.default_instance(), do: {:ok, instance, arguments}
   end
 
@@ -196,8 +221,23 @@ defmodule Vllm.Call do
     end
   end
 
-  defp with_timeout(%{timeout: nil} = rpc, default), do: %{rpc | timeout: default}
-  defp with_timeout(rpc, _default), do: rpc
+  defp with_timeout(%{timeout: nil} = rpc, class, method, args, kwargs),
+    do: %{rpc | timeout: default_timeout(class, method, args, kwargs)}
+
+  defp with_timeout(rpc, _class, _method, _args, _kwargs), do: rpc
+
+  @doc false
+  @spec default_timeout(String.t(), String.t(), [term()], keyword()) :: timeout()
+  def default_timeout(class, method, args, kwargs) do
+    unlimited? =
+      Enum.any?(Timeouts.unlimited_with(class, method), fn {name, position, value} ->
+        given = for {key, given} <- kwargs, to_string(key) == name, do: given
+        given = if position, do: Enum.slice(args, position, 1) ++ given, else: given
+        value in given
+      end)
+
+    if unlimited?, do: :infinity, else: Timeouts.default(class, method)
+  end
 
   ## The call
 

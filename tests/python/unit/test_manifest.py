@@ -41,7 +41,7 @@ def test_kinds_of_members(name: str, kind: str) -> None:
 def test_no_other_private_member_is_in_it() -> None:
     private = [name for name in MEMBERS if name.startswith("_")]
 
-    assert private == ["_add_request", "_run_output_handler"]
+    assert private == ["__init__", "_add_request", "_run_output_handler"]
 
 
 def test_parameters_are_in_order_with_kind_default_and_annotation() -> None:

@@ -1269,6 +1269,10 @@ defmodule Vllm.AsyncEngineArgs do
         `VLLM_LOGGING_LEVEL`.
   """
 
+  alias Vllm.{Call, Error, Ref}
+
+  @typep worker :: Vllm.instance() | Ref.t()
+
   @type t :: %__MODULE__{
           model: String.t(),
           enable_return_routed_experts: boolean(),
@@ -1783,4 +1787,91 @@ defmodule Vllm.AsyncEngineArgs do
             kda_prefill_backend: nil,
             kda_decode_backend: nil,
             enable_log_requests: false
+
+  @doc """
+  Create the VllmConfig.
+
+  NOTE: If VllmConfig is incompatible, we raise an error.
+
+  The worker imports vLLM for it, which takes some seconds the first time.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `engine_args` - `t:Vllm.AsyncEngineArgs.t/0`, a keyword list or a map
+
+  ## Options
+
+    * `usage_context` - default `nil` (`Any or None`)
+    * `headless` - default `false` (`bool`)
+    * `rpc: [timeout: ms]` - none by default: a model's configuration may have to be fetched
+
+  ## Returns
+
+  A reference to the configuration, for `Vllm.AsyncLLM.from_vllm_config/1` and `Vllm.call/4`.
+  It is released with the calling process.
+
+  ## Errors
+
+    * `:invalid` - an unknown engine argument, or a value that vLLM refuses
+    * `:python` - any other failure on the way, such as a model that is not found
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, config} = Vllm.AsyncEngineArgs.create_engine_config(model: "facebook/opt-125m")
+      {:ok, model_config} = Vllm.call(config, "model_config")
+  """
+  @doc group: :lifecycle
+  @spec create_engine_config(Vllm.AsyncEngineArgs.t() | keyword() | map()) ::
+          {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(engine_args) do
+    Call.invoke_class("AsyncEngineArgs", "create_engine_config", 1, [engine_args])
+  end
+
+  @doc "See `create_engine_config/1`."
+  @doc group: :lifecycle
+  @spec create_engine_config(
+          worker() | Vllm.AsyncEngineArgs.t() | keyword() | map(),
+          Vllm.AsyncEngineArgs.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(worker_or_engine_args, engine_args_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "create_engine_config", 1, [
+      worker_or_engine_args,
+      engine_args_or_opts
+    ])
+  end
+
+  @doc "See `create_engine_config/1`."
+  @doc group: :lifecycle
+  @spec create_engine_config(
+          worker() | Vllm.AsyncEngineArgs.t() | keyword() | map(),
+          Vllm.AsyncEngineArgs.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(worker_or_engine_args, engine_args_or_args, args_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "create_engine_config", 1, [
+      worker_or_engine_args,
+      engine_args_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `create_engine_config/1`."
+  @doc group: :lifecycle
+  @spec create_engine_config(
+          worker(),
+          Vllm.AsyncEngineArgs.t() | keyword() | map(),
+          [term()],
+          keyword()
+        ) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(worker, engine_args, args, opts) do
+    Call.invoke_class("AsyncEngineArgs", "create_engine_config", 1, [
+      worker,
+      engine_args,
+      args,
+      opts
+    ])
+  end
 end

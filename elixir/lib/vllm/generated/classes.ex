@@ -16,6 +16,7 @@ defmodule Vllm.Classes do
   @doc "Gives the struct module of a Python class, by its short name."
   @spec module_for(String.t()) :: module() | nil
   def module_for("AsyncEngineArgs"), do: Vllm.AsyncEngineArgs
+  def module_for("BeamSearchParams"), do: Vllm.BeamSearchParams
   def module_for("ClassificationOutput"), do: Vllm.ClassificationOutput
   def module_for("ClassificationRequestOutput"), do: Vllm.ClassificationRequestOutput
   def module_for("CompletionOutput"), do: Vllm.CompletionOutput
@@ -23,6 +24,10 @@ defmodule Vllm.Classes do
   def module_for("EmbeddingRequestOutput"), do: Vllm.EmbeddingRequestOutput
   def module_for("EmbedsPrompt"), do: Vllm.EmbedsPrompt
   def module_for("ExplicitEncoderDecoderPrompt"), do: Vllm.ExplicitEncoderDecoderPrompt
+  def module_for("FaultToleranceRequest"), do: Vllm.FaultToleranceRequest
+  def module_for("FaultToleranceResult"), do: Vllm.FaultToleranceResult
+  def module_for("KvHintAction"), do: Vllm.KvHintAction
+  def module_for("KvHintsEnvelope"), do: Vllm.KvHintsEnvelope
   def module_for("LateInteractionParams"), do: Vllm.LateInteractionParams
   def module_for("LoRARequest"), do: Vllm.LoRARequest
   def module_for("Logprob"), do: Vllm.Logprob
@@ -50,6 +55,7 @@ defmodule Vllm.Classes do
   @doc "Gives the short name of the Python class that a struct module stands for."
   @spec class_for(module()) :: String.t() | nil
   def class_for(Vllm.AsyncEngineArgs), do: "AsyncEngineArgs"
+  def class_for(Vllm.BeamSearchParams), do: "BeamSearchParams"
   def class_for(Vllm.ClassificationOutput), do: "ClassificationOutput"
   def class_for(Vllm.ClassificationRequestOutput), do: "ClassificationRequestOutput"
   def class_for(Vllm.CompletionOutput), do: "CompletionOutput"
@@ -57,6 +63,10 @@ defmodule Vllm.Classes do
   def class_for(Vllm.EmbeddingRequestOutput), do: "EmbeddingRequestOutput"
   def class_for(Vllm.EmbedsPrompt), do: "EmbedsPrompt"
   def class_for(Vllm.ExplicitEncoderDecoderPrompt), do: "ExplicitEncoderDecoderPrompt"
+  def class_for(Vllm.FaultToleranceRequest), do: "FaultToleranceRequest"
+  def class_for(Vllm.FaultToleranceResult), do: "FaultToleranceResult"
+  def class_for(Vllm.KvHintAction), do: "KvHintAction"
+  def class_for(Vllm.KvHintsEnvelope), do: "KvHintsEnvelope"
   def class_for(Vllm.LateInteractionParams), do: "LateInteractionParams"
   def class_for(Vllm.LoRARequest), do: "LoRARequest"
   def class_for(Vllm.Logprob), do: "Logprob"
@@ -342,6 +352,19 @@ defmodule Vllm.Classes do
       "enable_log_requests" => :enable_log_requests
     }
 
+  def fields(Vllm.BeamSearchParams),
+    do: %{
+      "beam_width" => :beam_width,
+      "max_tokens" => :max_tokens,
+      "ignore_eos" => :ignore_eos,
+      "temperature" => :temperature,
+      "length_penalty" => :length_penalty,
+      "include_stop_str_in_output" => :include_stop_str_in_output,
+      "structured_outputs" => :structured_outputs,
+      "skip_special_tokens" => :skip_special_tokens,
+      "watermarking" => :watermarking
+    }
+
   def fields(Vllm.ClassificationOutput), do: %{"probs" => :probs}
 
   def fields(Vllm.ClassificationRequestOutput),
@@ -397,6 +420,27 @@ defmodule Vllm.Classes do
 
   def fields(Vllm.ExplicitEncoderDecoderPrompt),
     do: %{"encoder_prompt" => :encoder_prompt, "decoder_prompt" => :decoder_prompt}
+
+  def fields(Vllm.FaultToleranceRequest),
+    do: %{"instruction" => :instruction, "params" => :params, "request_id" => :request_id}
+
+  def fields(Vllm.FaultToleranceResult),
+    do: %{"request_id" => :request_id, "success" => :success, "reason" => :reason}
+
+  def fields(Vllm.KvHintAction),
+    do: %{
+      "action_id" => :action_id,
+      "action_type" => :action_type,
+      "action_version" => :action_version,
+      "payload" => :payload
+    }
+
+  def fields(Vllm.KvHintsEnvelope),
+    do: %{
+      "protocol_version" => :protocol_version,
+      "message_id" => :message_id,
+      "actions" => :actions
+    }
 
   def fields(Vllm.LateInteractionParams),
     do: %{"mode" => :mode, "query_key" => :query_key, "query_uses" => :query_uses}

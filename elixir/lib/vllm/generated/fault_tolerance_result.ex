@@ -1,0 +1,28 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.FaultToleranceResult do
+  @moduledoc """
+  FaultToleranceResult.
+
+  In Python: `vllm.v1.fault_tolerance.utils.FaultToleranceResult`, whose words these are: its
+  `None` is `nil` here. A keyword list or a map with these keys is accepted wherever this
+  struct is.
+
+  ## Fields
+
+    * `:request_id` - `str`, required.
+    * `:success` - `bool`, required.
+    * `:reason` - `str or None`, default `nil`.
+  """
+
+  @type t :: %__MODULE__{
+          request_id: String.t(),
+          success: boolean(),
+          reason: String.t() | nil
+        }
+
+  defstruct request_id: nil,
+            success: nil,
+            reason: nil
+end
