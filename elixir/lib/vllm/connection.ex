@@ -229,7 +229,7 @@ defmodule Vllm.Connection do
       calls: Routes.size(state.routes)
     }
 
-    {:reply, info, state, pause(state)}
+    {:reply, info, state}
   end
 
   @impl true
@@ -290,7 +290,9 @@ defmodule Vllm.Connection do
 
   def handle_info({:release, _earlier_incarnation, _ids}, state), do: noreply(state)
 
-  def handle_info(:timeout, state), do: flush(state)
+  def handle_info(:flush, state) do
+    if Outbox.empty?(state.outbox), do: {:noreply, state}, else: flush(state)
+  end
 
   @impl true
   def terminate(reason, state) do
@@ -391,16 +393,18 @@ defmodule Vllm.Connection do
 
   ## What we send
 
-  defp put(state, field, values, bytes \\ 0) do
-    %{state | outbox: Outbox.put(state.outbox, field, values, bytes)}
+  # The first entry of a frame also sends the reminder to let the frame go. It arrives behind what
+  # was in the mailbox by then, which the frame gathers, and before what comes later: waiting for an
+  # empty mailbox would let a worker that never stops sending hold up every cancel.
+  defp put(%{outbox: outbox} = state, field, values, bytes \\ 0) do
+    filled = Outbox.put(outbox, field, values, bytes)
+    if Outbox.empty?(outbox) and not Outbox.empty?(filled), do: send(self(), :flush)
+    %{state | outbox: filled}
   end
 
   defp noreply(state) do
-    if Outbox.full?(state.outbox), do: flush(state), else: {:noreply, state, pause(state)}
+    if Outbox.full?(state.outbox), do: flush(state), else: {:noreply, state}
   end
-
-  # A timeout of 0 means: when the mailbox is empty.
-  defp pause(state), do: if(Outbox.empty?(state.outbox), do: :infinity, else: 0)
 
   defp flush(state) do
     {frame, outbox} = Outbox.take(state.outbox)
