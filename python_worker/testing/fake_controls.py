@@ -34,6 +34,7 @@ class Controls:
         self._waiters: set[asyncio.Future[None]] = set()
         self._children: list[subprocess.Popen[bytes]] = []
         self._open_streams = 0
+        self._is_control = False
 
     # --- Script ---
 
@@ -59,8 +60,13 @@ class Controls:
         return self._release()
 
     async def plan(self, config: dict[str, Any]) -> None:
-        """Sets how this worker's later engines begin; see ``fake_plan``."""
-        fake_plan.PLAN.set(config)
+        """Adds to the plan of this worker's engines; see ``fake_plan``."""
+        fake_plan.PLAN.add(config)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it was only built to give access to the plan."""
+        return self._is_control
 
     async def inject(self, method: str, injection: dict[str, Any] | None) -> None:
         """Sets what happens at the start of a method of vLLM's; None for nothing.
@@ -210,9 +216,11 @@ class Controls:
 
     # --- For the engine ---
 
-    def _begin(self, config: Mapping[str, Any]) -> None:
+    def begin(self, config: Mapping[str, Any]) -> None:
         """Does what a plan says; see ``fake_plan``."""
-        self._script.set(Behaviour.of(config.get("script", {})))
+        self._is_control = self._is_control or bool(config.get("control"))
+        if "script" in config:
+            self._script.set(Behaviour.of(config["script"]))
         for script in config.get("scripts", ()):
             self._script.set(**{**script, "behaviour": Behaviour.of(script["behaviour"])})
         for injection in config.get("injections", ()):

@@ -65,13 +65,14 @@ class FakeAsyncLLM(Utilities):
         ``engine_args.additional_config["fake"]`` may hold how it begins: the keys of
         ``fake_plan``, such as ``build_seconds``, ``build_error`` and ``script``.
         """
-        config = fake_plan.PLAN.take(engine_args.additional_config.get("fake", {}))
+        own = engine_args.additional_config.get("fake", {})
+        config = fake_plan.PLAN.start(own)
         # An event nobody sets: time.sleep that a debugger can tell from the others.
         threading.Event().wait(config.get("build_seconds", 0))
         if "build_error" in config:
             raise make_error(config["build_error"])
         engine = cls(engine_args)
-        engine._begin(config)
+        fake_plan.PLAN.begin(engine, own)
         engine._shutdown_seconds = config.get("shutdown_seconds", 0)
         return engine
 
@@ -94,7 +95,17 @@ class FakeAsyncLLM(Utilities):
         reasoning_parser_kwargs: dict[str, Any] | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
         """Yields the outputs of one request; closing it aborts the request."""
-        await self._enter("generate", prompt, sampling_params, request_id, priority=priority)
+        given = _given(
+            prompt_text=prompt_text,
+            lora_request=lora_request,
+            tokenization_kwargs=tokenization_kwargs,
+            trace_headers=trace_headers,
+            data_parallel_rank=data_parallel_rank,
+            session_id=session_id,
+        )
+        await self._enter(
+            "generate", prompt, sampling_params, request_id, priority=priority, **given
+        )
         outputs = self._outputs(
             prompt, sampling_params, request_id, lora_request=lora_request, priority=priority
         )
@@ -114,7 +125,12 @@ class FakeAsyncLLM(Utilities):
         reasoning_ended: bool | None = None,
     ) -> AsyncGenerator[PoolingRequestOutput, None]:
         """Yields the one output of a pooling request."""
-        await self._enter("encode", prompt, pooling_params, request_id, priority=priority)
+        given = _given(
+            lora_request=lora_request,
+            trace_headers=trace_headers,
+            tokenization_kwargs=tokenization_kwargs,
+        )
+        await self._enter("encode", prompt, pooling_params, request_id, priority=priority, **given)
         outputs = self._outputs(
             prompt, pooling_params, request_id, lora_request=lora_request, priority=priority
         )
@@ -267,3 +283,8 @@ class FakeAsyncLLM(Utilities):
             behaviour=behaviour,
             lora_request=lora_request,
         )
+
+
+def _given(**arguments: object) -> dict[str, object]:
+    """What a caller gave, for the record: most arguments are None in most calls."""
+    return {name: value for name, value in arguments.items() if value is not None}

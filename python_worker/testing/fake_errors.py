@@ -63,6 +63,12 @@ class QueueOverflowError(VLLMError):
     __module__ = "vllm.exceptions"
 
 
+class ProfilerAlreadyActiveError(VLLMError):
+    """There is a profile being taken already."""
+
+    __module__ = "vllm.exceptions"
+
+
 class EngineGenerateError(VLLMServerError):
     """One request has failed; the engine lives. It has no message, only a cause."""
 
@@ -93,6 +99,7 @@ BY_NAME: dict[str, type[BaseException]] = {
         VLLMValidationError,
         VLLMNotFoundError,
         QueueOverflowError,
+        ProfilerAlreadyActiveError,
         EngineGenerateError,
         EngineDeadError,
         Untold,

@@ -26,13 +26,16 @@ from __future__ import annotations
 import base64
 import os
 import threading
+import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 
 #: Base64 of MessagePack: the other side has no JSON.
 VARIABLE = "VLLM_BRIDGE_FAKE"
+
+LISTS = ("scripts", "injections")
 
 KEYS = frozenset(
     {
@@ -40,12 +43,18 @@ KEYS = frozenset(
         "build_error",
         "build_error_times",
         "script",
-        "scripts",
-        "injections",
+        *LISTS,
         "shutdown_seconds",
         "control",
     }
 )
+
+
+class Engine(Protocol):
+    """What a plan knows of an engine."""
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Does what ``script``, ``scripts`` and ``injections`` say."""
 
 
 class Plan:
@@ -57,35 +66,51 @@ class Plan:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._lock = threading.Lock()
-        self.set(config)
+        self._config: dict[str, Any] = {}
+        self._engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self.add(config)
 
-    def set(self, config: Mapping[str, Any]) -> None:
-        """Replaces the plan.
+    def add(self, config: Mapping[str, Any]) -> None:
+        """Adds to the lists of the plan, and replaces what else is given.
+
+        What it adds to the lists is done to the engines that there are, too.
 
         Raises:
             ValueError: A key is unknown.
         """
         if unknown := sorted(config.keys() - KEYS):
             raise ValueError(f"a plan has no {unknown[0]!r}, it has {', '.join(sorted(KEYS))}")
+        lists = {key: config[key] for key in LISTS if key in config}
         with self._lock:
-            self._config = dict(config)
+            longer = {key: [*self._config.get(key, ()), *lists[key]] for key in lists}
+            self._config = {**self._config, **config, **longer}
+            for engine in self._engines:
+                engine.begin(lists)
 
-    def take(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns what one engine begins with, and counts its error.
+    def start(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns how the building of an engine goes, and counts its error.
 
         Args:
             own: What its arguments say.
         """
-        if own.get("control"):
-            return dict(own)
         with self._lock:
-            config = {**self._config, **own}
-            times = self._config.get("build_error_times")
-            if "build_error" not in own and times is not None:
+            config = dict(self._merged(own))
+            times = config.get("build_error_times")
+            if times is not None and "build_error" not in own:
                 if times < 1:
                     config.pop("build_error", None)
                 self._config["build_error_times"] = times - 1
-        return config
+            return config
+
+    def begin(self, engine: Engine, own: Mapping[str, Any]) -> None:
+        """Has an engine that is built begin, and knows it from now on."""
+        with self._lock:
+            engine.begin(self._merged(own))
+            if not own.get("control"):
+                self._engines.add(engine)
+
+    def _merged(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
+        return own if own.get("control") else {**self._config, **own}
 
 
 def from_environment(environment: Mapping[str, str]) -> Plan:

@@ -17,6 +17,7 @@ from python_worker.testing.fake_errors import EngineGenerateError, QueueOverflow
 from python_worker.testing.fake_script import Behaviour, Script
 from python_worker.testing.fake_types import (
     AsyncEngineArgs,
+    LoRARequest,
     PoolingParams,
     RequestOutputKind,
     SamplingParams,
@@ -35,6 +36,14 @@ async def engine() -> AsyncIterator[FakeAsyncLLM]:
 async def texts(engine: FakeAsyncLLM, prompt: Any = "hi", **params: Any) -> list[str]:
     stream = engine.generate(prompt, SamplingParams(output_kind=DELTA, **params), "r")
     return [output.outputs[0].text async for output in stream]
+
+
+async def test_the_record_holds_what_was_given(engine: FakeAsyncLLM) -> None:
+    lora = LoRARequest("a", 1, "/a")
+    params = SamplingParams(max_tokens=1)
+    _ = [output async for output in engine.generate("hi", params, "r", lora_request=lora)]
+    given = {"priority": 0, "lora_request": lora}
+    assert await engine.calls("generate") == [["generate", ["hi", params, "r"], given]]
 
 
 def says(text: str) -> Behaviour:
@@ -144,7 +153,11 @@ def test_an_array_needs_no_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
         fake_array.ndarray([[1.0], [1.0, 2.0]]).tobytes()
 
 
-async def test_a_plan_is_what_later_engines_begin_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def build(**fake: Any) -> FakeAsyncLLM:
+    return FakeAsyncLLM.from_engine_args(AsyncEngineArgs(additional_config={"fake": fake}))
+
+
+async def test_a_plan_is_what_engines_begin_with(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = fake_plan.Plan(
         {
             "scripts": [{"behaviour": {"say": ["planned"]}, "prompt": "hi"}],
@@ -152,21 +165,24 @@ async def test_a_plan_is_what_later_engines_begin_with(monkeypatch: pytest.Monke
         }
     )
     monkeypatch.setattr(fake_plan, "PLAN", plan)
-    engine = FakeAsyncLLM.from_engine_args(AsyncEngineArgs())
+    engine = build()
     assert await texts(engine) == ["planned"]
     with pytest.raises(ValueError, match="no"):
         await engine.sleep()
-    await engine.plan({"script": {"refuse": ["QueueOverflowError", "full"]}})
-    later = FakeAsyncLLM.from_engine_args(AsyncEngineArgs())
-    with pytest.raises(QueueOverflowError):
-        await texts(later)
-    for each in (engine, later):
-        each.shutdown()
+    control = build(control=True)
+    assert (control.is_control, engine.is_control) == (True, False)
+    refusal = {"refuse": ["QueueOverflowError", "full"]}
+    await control.plan({"scripts": [{"behaviour": refusal, "prompt": "more"}]})
+    for each in (engine, build()):
+        assert await texts(each) == ["planned"]
+        with pytest.raises(QueueOverflowError):
+            await texts(each, "more")
+    assert await texts(control, "more", max_tokens=1) == [" 256"]
 
 
 def test_an_engine_fails_to_start_so_many_times() -> None:
     plan = fake_plan.Plan({"build_error": ["ValueError", "no"], "build_error_times": 1})
-    taken = [plan.take(own) for own in ({"control": True}, {}, {}, {"build_error": ["KeyError"]})]
+    taken = [plan.start(own) for own in ({"control": True}, {}, {}, {"build_error": ["KeyError"]})]
     errors = [config.get("build_error") for config in taken]
     assert errors == [None, ["ValueError", "no"], None, ["KeyError"]]
 
@@ -174,10 +190,10 @@ def test_an_engine_fails_to_start_so_many_times() -> None:
 def test_a_plan_comes_with_the_environment() -> None:
     text = base64.b64encode(msgpack.packb({"build_seconds": 1})).decode()
     plan = fake_plan.from_environment({fake_plan.VARIABLE: text})
-    assert plan.take({}) == {"build_seconds": 1}
-    assert fake_plan.from_environment({}).take({}) == {}
+    assert plan.start({}) == {"build_seconds": 1}
+    assert fake_plan.from_environment({}).start({}) == {}
     with pytest.raises(ValueError, match="no 'oops'"):
-        plan.set({"oops": 1})
+        plan.add({"oops": 1})
 
 
 def test_the_fake_engine_loads_without_numpy() -> None:
