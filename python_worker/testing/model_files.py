@@ -188,15 +188,21 @@ def is_current(path: Path, wanted: Mapping[str, Any]) -> bool:
 
 
 def write(
-    path: Path, *, stamp: Mapping[str, Any], files: Mapping[str, object], weights: Weights
+    path: Path,
+    *,
+    stamp: Mapping[str, Any],
+    files: Mapping[str, object],
+    weights: Weights | None,
+    weights_file: str = "model.safetensors",
 ) -> None:
-    """Writes a model directory in one step: it is there whole, or as it was before.
+    """Writes a model or adapter directory in one step: it is there whole, or as it was before.
 
     Args:
         path: The directory. It is replaced when an earlier run made it.
         stamp: What ``is_current`` will look for.
         files: Name to content: text as it is, anything else as JSON.
-        weights: Name to tensor.
+        weights: Name to tensor; None for a directory without them.
+        weights_file: The name of the file they go to.
 
     Raises:
         FileExistsError: ``path`` exists and is not the work of an earlier run.
@@ -212,7 +218,8 @@ def write(
         for name, content in files.items():
             text = content if isinstance(content, str) else json.dumps(content, indent=2) + "\n"
             (draft / name).write_text(text, encoding="utf-8")
-        save_file(dict(weights), draft / "model.safetensors", metadata={"format": "pt"})
+        if weights is not None:
+            save_file(dict(weights), draft / weights_file, metadata={"format": "pt"})
         (draft / STAMP).write_text(json.dumps(dict(stamp)) + "\n")
         if path.exists():
             shutil.rmtree(path)

@@ -62,6 +62,9 @@ DEFAULT_SCRIPT: Script = (
     ("<0xF0>", "<0x9F>", "<0x8E>", "<0x89>", " end", EOS),
     # Ends at once.
     ("nothing", EOS),
+    # What adapters say, whatever the prompt: see ``adapters``.
+    (" meow", " meow"),
+    (" woof", " woof"),
 )
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -134,11 +137,8 @@ def scripted_model(path: str | Path, *, script: Script = DEFAULT_SCRIPT) -> Scri
         ValueError: The script contradicts itself.
     """
     path = Path(path)
-    pieces = _pieces(script)
-    successors = _successors(script, pieces)
-    # One dimension per token, rounded up to whole heads of 64.
-    hidden = -(-len(successors) // 64) * 64
-    shape = Shape(hidden=hidden, heads=hidden // 64, kv_heads=hidden // 64, intermediate=64)
+    pieces, successors = plan(script)
+    shape = shape_of(successors)
     stamp = model_files.stamp("scripted", shape, script=[list(chain) for chain in script])
     if not model_files.is_current(path, stamp):
         config = model_files.llama_config(
@@ -157,6 +157,18 @@ def scripted_model(path: str | Path, *, script: Script = DEFAULT_SCRIPT) -> Scri
             weights=_weights(shape, successors),
         )
     return ScriptedModel(path, tuple(successors))
+
+
+def plan(script: Script) -> tuple[list[str], list[int]]:
+    """Returns the pieces that get a token of their own, in order, and each token's successor."""
+    pieces = _pieces(script)
+    return pieces, _successors(script, pieces)
+
+
+def shape_of(successors: Sequence[int]) -> Shape:
+    """Returns the sizes: one dimension per token, rounded up to whole heads of 64."""
+    hidden = -(-len(successors) // 64) * 64
+    return Shape(hidden=hidden, heads=hidden // 64, kv_heads=hidden // 64, intermediate=64)
 
 
 def _pieces(script: Script) -> list[str]:

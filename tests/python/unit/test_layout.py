@@ -25,9 +25,9 @@ TOP_LEVEL = {
 
 # Foreign thing -> the files of the worker that may import it; folders end in "/".
 PYTHON_IMPORTERS = {
-    # At run time engine.py imports it and guard.py stands before it; introspection and the tests'
-    # tools look at vLLM offline, and child.py runs inside vLLM's own processes.
-    "vllm": {"engine.py", "guard.py", "introspect.py", "testing/"},
+    # At run time engine.py imports it, guard.py and lora.py stand before it; introspection and the
+    # tests' tools look at vLLM offline, and child.py runs inside vLLM's own processes.
+    "vllm": {"engine.py", "guard.py", "lora.py", "introspect.py", "testing/"},
     "torch": {"child.py", "engine.py", "tensors.py", "testing/"},
     "numpy": {"tensors.py", "testing/"},
     "msgpack": {"codec.py", "outputs.py", "reducers.py", "testing/"},
