@@ -125,12 +125,15 @@ def _example(function: Function) -> str:
 def _about(function: Function, parameter: dict[str, Any]) -> str:
     own = function.entry.get("arguments", {}).get(parameter["name"])
     docs = source.docstring_entries(function.member["doc"])
-    return str(own or docs.get(parameter["name"], ""))
+    shared = overlay.parameters().get(parameter["name"], "")
+    return str(own or docs.get(parameter["name"], "") or shared)
 
 
 def _shown(parameter: dict[str, Any]) -> str:
     resolved = parameter.get("type", parameter["annotation"])
-    shown = resolved if len(resolved) <= _SHOWN_TYPE else parameter["annotation"]
+    # A name that exists for type checkers only is resolved to Any, which says less.
+    whole = len(resolved) <= _SHOWN_TYPE and not resolved.startswith("Any")
+    shown = resolved if whole else parameter["annotation"]
     # IEx takes lines with a bar in them for a table.
     return f"`{shown.replace(' | ', ' or ')}`"
 

@@ -106,6 +106,10 @@ def _struct_doc(cls: dict[str, Any], name: str, *, sent: bool) -> str:
     if name in field_notes.EXAMPLES:
         about += ["## Example", textwrap.indent(field_notes.EXAMPLES[name].strip(), "    ")]
     about += ["## Fields", "\n".join(_field_doc(field, name, sent=sent) for field in cls["fields"])]
+    if name in field_notes.OLD:
+        old = "\n".join(f"* `{key}` - {note}" for key, note in field_notes.OLD[name].items())
+        lead = "A keyword list or a map may also have these keys, which earlier versions had:"
+        about += ["## Earlier spellings", lead, elixir_docs.markdown(old, indent="  ")]
     return "\n\n".join(about)
 
 

@@ -16,6 +16,8 @@ CLASSES = {
     "EmbeddingRequestOutput": "The output data of an embedding request.",
     "ClassificationRequestOutput": "The output data of a classification request.",
     "ScoringRequestOutput": "The output data of a scoring request.",
+    "FaultToleranceRequest": "An instruction for engines that run with fault tolerance.",
+    "FaultToleranceResult": "What became of an instruction for engines with fault tolerance.",
 }
 
 _TIMES = "in seconds of the engine's monotonic clock"
@@ -97,6 +99,38 @@ FIELDS = {
         "start": "Index of the first token.",
         "end": "Index after the last token.",
     },
+    "BeamSearchParams": {
+        "beam_width": "How many beams are kept, and how many texts are returned.",
+        "max_tokens": "Maximum number of tokens to generate.",
+        "ignore_eos": "Whether a beam goes on after the EOS token.",
+        "temperature": "Controls the randomness of the sampling.",
+        "length_penalty": "The score of a beam is divided by its length to this power.",
+        "include_stop_str_in_output": "Whether the stop string stays in the text.",
+        "structured_outputs": "The format that the texts must have.",
+        "skip_special_tokens": "Whether the text leaves out special tokens.",
+        "watermarking": "Whether the engine's watermark is applied. `nil` lets vLLM decide.",
+    },
+    "FaultToleranceRequest": {
+        "instruction": "What to do.",
+        "params": "Arguments of the instruction.",
+        "request_id": "Comes back with the result.",
+    },
+    "FaultToleranceResult": {
+        "request_id": "That of the instruction.",
+        "success": "Whether it was carried out.",
+        "reason": "Why not.",
+    },
+    "KvHintAction": {
+        "action_id": "Names this action.",
+        "action_type": "What is hinted at.",
+        "action_version": "Version of the action's format.",
+        "payload": "What belongs to the action.",
+    },
+    "KvHintsEnvelope": {
+        "protocol_version": "Version of the envelope's format.",
+        "message_id": "Names this envelope.",
+        "actions": "The hints.",
+    },
     "StreamingInput": {
         "prompt": "The chunk of input.",
         "sampling_params": "Parameters for this chunk; those of the call where it is `nil`.",
@@ -104,6 +138,16 @@ FIELDS = {
     "WeightTransferInitRequest": {"init_info": "What the backend of the transfer needs to start."},
     "WeightTransferUpdateRequest": {"update_info": "Which weights the backend should transfer."},
 }
+
+OLD = {
+    "SamplingParams": {
+        "guided_decoding": "becomes `structured_outputs`",
+        "truncate_prompt_tokens": (
+            "becomes `truncate_prompt_tokens` in the call's `tokenization_kwargs`"
+        ),
+    },
+}
+"""Keys of earlier versions that the worker still takes in a keyword list or a map."""
 
 EXAMPLES = {
     "SamplingParams": """\

@@ -19,7 +19,8 @@ each method under its Python name. All keys are optional:
     unsupported     true where the worker refuses every call
 
 `attributes.toml` is about the public attributes of an engine, `other_classes.toml` about
-methods of other classes; there `group` names the group.
+methods of other classes; there `group` names the group. `parameters.toml` has words for
+parameters that several methods share.
 """
 
 from __future__ import annotations
@@ -98,6 +99,11 @@ def not_served() -> dict[str, str]:
 def other_classes() -> dict[str, dict[str, dict[str, Any]]]:
     """Gives the entries of other classes' methods, by class and method."""
     return _read("other_classes")
+
+
+def parameters() -> dict[str, str]:
+    """Gives what a parameter of this name is wherever nothing else says so."""
+    return dict(_read("parameters"))
 
 
 @cache

@@ -227,16 +227,22 @@ defmodule Vllm.Call do
   defp with_timeout(rpc, _class, _method, _args, _kwargs), do: rpc
 
   @doc false
+  # By class and method, so that `Vllm.call/4` has the deadlines of the documented functions.
   @spec default_timeout(String.t(), String.t(), [term()], keyword()) :: timeout()
   def default_timeout(class, method, args, kwargs) do
-    unlimited? =
-      Enum.any?(Timeouts.unlimited_with(class, method), fn {name, position, value} ->
-        given = for {key, given} <- kwargs, to_string(key) == name, do: given
-        given = if position, do: Enum.slice(args, position, 1) ++ given, else: given
-        value in given
-      end)
+    without_limit =
+      for {name, position, value} <- Timeouts.unlimited_with(class, method),
+          given <- given(name, position, args, kwargs),
+          # Atoms travel as strings.
+          given == value or (is_atom(given) and Atom.to_string(given) == value),
+          do: value
 
-    if unlimited?, do: :infinity, else: Timeouts.default(class, method)
+    if without_limit == [], do: Timeouts.default(class, method), else: :infinity
+  end
+
+  defp given(name, position, args, kwargs) do
+    named = for {key, value} <- kwargs, to_string(key) == name, do: value
+    if position, do: Enum.slice(args, position, 1) ++ named, else: named
   end
 
   ## The call

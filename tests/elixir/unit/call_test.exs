@@ -1,7 +1,7 @@
 defmodule Vllm.CallTest do
   use ExUnit.Case, async: true
 
-  alias Vllm.{Call, Error}
+  alias Vllm.{Call, Error, Ref}
 
   describe "normalize/3" do
     test "makes one form of all spellings" do
@@ -45,6 +45,51 @@ defmodule Vllm.CallTest do
     test "refuses what is no list" do
       assert {:error, %Error{kind: :invalid, message: message}} = Call.normalize([], 2, [])
       assert message =~ "given as a list"
+    end
+  end
+
+  describe "place/1" do
+    test "is a name, or where any reference lives" do
+      engine = %Ref{instance: {Mine, node()}, type: "AsyncLLM"}
+      assert Call.place([Mine, 1]) == {:ok, {Mine, node()}, [1]}
+      assert Call.place([{Mine, :other@host}, 1]) == {:ok, {Mine, :other@host}, [1]}
+      assert Call.place([engine, 1]) == {:ok, {Mine, node()}, [1]}
+    end
+
+    test "is also where an argument lives that is a reference" do
+      for type <- ["VllmConfig", "AsyncEngineArgs"] do
+        config = %Ref{instance: {Mine, node()}, type: type}
+        engine = %Ref{instance: {Other, node()}, type: "AsyncLLM"}
+        assert Call.place([config, 1]) == {:ok, {Mine, node()}, [config, 1]}
+        assert Call.place([engine, config]) == {:ok, {Other, node()}, [config]}
+      end
+    end
+  end
+
+  describe "default_timeout/4" do
+    test "is a minute, but for methods whose time is that of a request or of a model" do
+      assert Call.default_timeout("AsyncLLM", "is_paused", [], []) == 60_000
+      assert Call.default_timeout("Tokenizer", "generate", [], []) == 60_000
+      assert Call.default_timeout("AsyncLLM", "generate", [], []) == :infinity
+      assert Call.default_timeout("AsyncLLM", "from_engine_args", [], []) == :infinity
+      assert Call.default_timeout("AsyncLLM", "stop_profile", [], []) == 600_000
+      assert Call.default_timeout("RequestOutputCollector", "get", [], []) == :infinity
+      assert Call.default_timeout("RequestOutputCollector", "get_nowait", [], []) == 60_000
+    end
+
+    test "depends on arguments that make a call wait for requests" do
+      pause = &Call.default_timeout("AsyncLLM", "pause_generation", [], &1)
+      assert pause.([]) == 60_000
+      assert pause.(mode: "abort") == 60_000
+      assert pause.(mode: "wait") == :infinity
+      assert pause.(mode: :wait) == :infinity
+      assert pause.(wait_for_inflight_requests: true) == :infinity
+      assert pause.(wait_for_inflight_requests: false) == 60_000
+
+      sleep = &Call.default_timeout("AsyncLLM", "sleep", &1, &2)
+      assert sleep.([1], []) == 60_000
+      assert sleep.([1, "wait"], []) == :infinity
+      assert sleep.([], mode: "wait") == :infinity
     end
   end
 

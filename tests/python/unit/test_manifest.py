@@ -24,6 +24,7 @@ def test_nothing_of_the_machine_is_in_it() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
+        ("__init__", "constructor"),
         ("from_engine_args", "classmethod"),
         ("generate", "async_generator"),
         ("encode", "async_generator"),
@@ -99,3 +100,14 @@ def test_nearly_every_engine_argument_is_documented() -> None:
     documented = [field for field in fields if field["doc"]]
 
     assert len(documented) / len(fields) > 0.95
+
+
+def test_methods_of_other_classes_are_in_it() -> None:
+    (method,) = CLASSES["AsyncEngineArgs"]["methods"]
+
+    assert method["name"] == "create_engine_config"
+    assert [p["name"] for p in method["parameters"]] == ["usage_context", "headless"]
+
+
+def test_parameter_classes_of_its_methods_are_in_it() -> None:
+    assert {"BeamSearchParams", "KvHintsEnvelope", "FaultToleranceRequest"} <= set(CLASSES)

@@ -1803,8 +1803,10 @@ defmodule Vllm.AsyncEngineArgs do
 
   ## Options
 
-    * `usage_context` - default `nil` (`Any or None`)
-    * `headless` - default `false` (`bool`)
+    * `usage_context` - default `nil` (`UsageContext or None`). Where the engine is used, as
+      told to vLLM's usage statistics
+    * `headless` - default `false` (`bool`). Whether the engine runs on a node without a front
+      end
     * `rpc: [timeout: ms]` - none by default: a model's configuration may have to be fetched
 
   ## Returns

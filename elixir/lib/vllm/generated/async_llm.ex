@@ -72,10 +72,11 @@ defmodule Vllm.AsyncLLM do
 
   ## Options
 
-    * `start_engine_loop` - default `true` (`bool`)
-    * `usage_context` - default `:ENGINE_CONTEXT` (`UsageContext`)
-    * `stat_loggers` - default `nil` (`list[StatLoggerFactory] or None`). Import paths of logger
-      factories, which are added to vLLM's own
+    * `start_engine_loop` - default `true` (`bool`). Kept by vLLM for compatibility
+    * `usage_context` - default `:ENGINE_CONTEXT` (`UsageContext`). Where the engine is used, as
+      told to vLLM's usage statistics
+    * `stat_loggers` - default `nil` (`list[StatLoggerFactory] or None`). Import paths
+      (`"module:Class"`) of logger factories, which are added to vLLM's own
     * `rpc: [timeout: ms]` - none by default: models take as long as they take
 
   ## Returns
@@ -157,16 +158,19 @@ defmodule Vllm.AsyncLLM do
 
   ## Options
 
-    * `start_engine_loop` - default `true` (`bool`)
-    * `usage_context` - default `:ENGINE_CONTEXT` (`UsageContext`)
-    * `stat_loggers` - default `nil` (`list[StatLoggerFactory] or None`). Import paths of logger
-      factories, which are added to vLLM's own
-    * `enable_log_requests` - default `false` (`bool`)
-    * `aggregate_engine_logging` - default `false` (`bool`)
-    * `disable_log_stats` - default `false` (`bool`)
-    * `client_addresses` - default `nil` (`dict[str, Any] or None`)
-    * `client_count` - default `1` (`int`)
-    * `client_index` - default `0` (`int`)
+    * `start_engine_loop` - default `true` (`bool`). Kept by vLLM for compatibility
+    * `usage_context` - default `:ENGINE_CONTEXT` (`UsageContext`). Where the engine is used, as
+      told to vLLM's usage statistics
+    * `stat_loggers` - default `nil` (`list[StatLoggerFactory] or None`). Import paths
+      (`"module:Class"`) of logger factories, which are added to vLLM's own
+    * `enable_log_requests` - default `false` (`bool`). Whether requests are logged
+    * `aggregate_engine_logging` - default `false` (`bool`). Whether the statistics of all
+      engines are logged as one
+    * `disable_log_stats` - default `false` (`bool`). Whether the engine logs no statistics
+    * `client_addresses` - default `nil` (`dict[str, Any] or None`). Addresses of an engine that
+      was launched elsewhere
+    * `client_count` - default `1` (`int`). How many clients share the engine
+    * `client_index` - default `0` (`int`). Which of these clients this is
     * `rpc: [timeout: ms]` - none by default: models take as long as they take
 
   ## Returns
@@ -233,8 +237,9 @@ defmodule Vllm.AsyncLLM do
     * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
       it is the default instance, which is started if need be
     * `vllm_config` - a reference to a `VllmConfig`; the engine is built where it lives
-    * `executor_class` - the import path of an executor class as a string, or `:auto` for the
-      one that the configuration asks for
+    * `executor_class` - `:auto` for the one that the configuration asks for, one of vLLM's
+      names (`"uni"`, `"mp"`, `"ray"`, `"external_launcher"`), or the import path of a class,
+      `"module:Class"`
     * `log_stats` - whether the engine logs its statistics
 
   ## Options
@@ -244,8 +249,8 @@ defmodule Vllm.AsyncLLM do
       Multi-modal registry.
     * `log_requests` - default `true` (`bool`). Whether to log requests.
     * `start_engine_loop` - default `true` (`bool`). Whether to start the engine loop.
-    * `stat_loggers` - default `nil` (`list[StatLoggerFactory] or None`). Import paths of logger
-      factories, which are added to vLLM's own
+    * `stat_loggers` - default `nil` (`list[StatLoggerFactory] or None`). Import paths
+      (`"module:Class"`) of logger factories, which are added to vLLM's own
     * `aggregate_engine_logging` - default `false` (`bool`). Whether to aggregate per-engine
       logs into a single stat logger.
     * `client_addresses` - default `nil` (`dict[str, Any] or None`). ZMQ addresses of an
@@ -421,16 +426,26 @@ defmodule Vllm.AsyncLLM do
 
   ## Options
 
-    * `prompt_text` - default `nil` (`str or None`)
-    * `lora_request` - default `nil` (`LoRARequest or None`)
-    * `tokenization_kwargs` - default `nil` (`dict[str, Any] or None`)
-    * `trace_headers` - default `nil` (`Mapping[str, str] or None`)
-    * `priority` - default `0` (`int`)
-    * `data_parallel_rank` - default `nil` (`int or None`)
-    * `session_id` - default `nil` (`str or None`)
-    * `kv_hints` - default `nil` (`KvHintsEnvelope or None`)
-    * `reasoning_ended` - default `nil` (`bool or None`)
-    * `reasoning_parser_kwargs` - default `nil` (`dict[str, Any] or None`)
+    * `prompt_text` - default `nil` (`str or None`). The text of a prompt that is given as
+      something else
+    * `lora_request` - default `nil` (`LoRARequest or None`). The adapter to use:
+      `t:Vllm.LoRARequest.t/0`, a keyword list or a map
+    * `tokenization_kwargs` - default `nil` (`dict[str, Any] or None`). Arguments of the
+      tokenizer, such as `%{"truncate_prompt_tokens" => 20}`
+    * `trace_headers` - default `nil` (`Mapping[str, str] or None`). Headers of the trace that
+      the request belongs to
+    * `priority` - default `0` (`int`). Lower comes first, where the engine has
+      `scheduling_policy: "priority"`
+    * `data_parallel_rank` - default `nil` (`int or None`). Which engine gets the request, of
+      several with data parallelism
+    * `session_id` - default `nil` (`str or None`). Requests of one session may be sent to the
+      same engine
+    * `kv_hints` - default `nil` (`KvHintsEnvelope or None`). An orchestrator's hints about the
+      KV cache: `t:Vllm.KvHintsEnvelope.t/0`
+    * `reasoning_ended` - default `nil` (`bool or None`). Whether the prompt already holds the
+      end of the reasoning
+    * `reasoning_parser_kwargs` - default `nil` (`dict[str, Any] or None`). Arguments of the
+      reasoning parser
     * `rpc: [timeout: ms]` - none by default: its time is that of the request
 
   ## Returns
@@ -513,11 +528,16 @@ defmodule Vllm.AsyncLLM do
 
   ## Options
 
-    * `lora_request` - default `nil` (`LoRARequest or None`)
-    * `trace_headers` - default `nil` (`Mapping[str, str] or None`)
-    * `priority` - default `0` (`int`)
-    * `tokenization_kwargs` - default `nil` (`dict[str, Any] or None`)
-    * `reasoning_ended` - default `nil` (`bool or None`)
+    * `lora_request` - default `nil` (`LoRARequest or None`). The adapter to use:
+      `t:Vllm.LoRARequest.t/0`, a keyword list or a map
+    * `trace_headers` - default `nil` (`Mapping[str, str] or None`). Headers of the trace that
+      the request belongs to
+    * `priority` - default `0` (`int`). Lower comes first, where the engine has
+      `scheduling_policy: "priority"`
+    * `tokenization_kwargs` - default `nil` (`dict[str, Any] or None`). Arguments of the
+      tokenizer, such as `%{"truncate_prompt_tokens" => 20}`
+    * `reasoning_ended` - default `nil` (`bool or None`). Whether the prompt already holds the
+      end of the reasoning
     * `truncate_prompt_tokens` - a spelling of vLLM 0.14; becomes `tokenization_kwargs:
       %{"truncate_prompt_tokens" => …}`
     * `rpc: [timeout: ms]` - none by default: its time is that of the request
@@ -598,17 +618,28 @@ defmodule Vllm.AsyncLLM do
 
   ## Options
 
-    * `arrival_time` - default `nil` (`float or None`)
-    * `lora_request` - default `nil` (`LoRARequest or None`)
-    * `tokenization_kwargs` - default `nil` (`dict[str, Any] or None`)
-    * `trace_headers` - default `nil` (`Mapping[str, str] or None`)
-    * `priority` - default `0` (`int`)
-    * `data_parallel_rank` - default `nil` (`int or None`)
-    * `session_id` - default `nil` (`str or None`)
-    * `prompt_text` - default `nil` (`str or None`)
-    * `reasoning_ended` - default `nil` (`bool or None`)
-    * `reasoning_parser_kwargs` - default `nil` (`dict[str, Any] or None`)
-    * `kv_hints` - default `nil` (`KvHintsEnvelope or None`)
+    * `arrival_time` - default `nil` (`float or None`). When the request arrived, in seconds
+      since 1970; now by default
+    * `lora_request` - default `nil` (`LoRARequest or None`). The adapter to use:
+      `t:Vllm.LoRARequest.t/0`, a keyword list or a map
+    * `tokenization_kwargs` - default `nil` (`dict[str, Any] or None`). Arguments of the
+      tokenizer, such as `%{"truncate_prompt_tokens" => 20}`
+    * `trace_headers` - default `nil` (`Mapping[str, str] or None`). Headers of the trace that
+      the request belongs to
+    * `priority` - default `0` (`int`). Lower comes first, where the engine has
+      `scheduling_policy: "priority"`
+    * `data_parallel_rank` - default `nil` (`int or None`). Which engine gets the request, of
+      several with data parallelism
+    * `session_id` - default `nil` (`str or None`). Requests of one session may be sent to the
+      same engine
+    * `prompt_text` - default `nil` (`str or None`). The text of a prompt that is given as
+      something else
+    * `reasoning_ended` - default `nil` (`bool or None`). Whether the prompt already holds the
+      end of the reasoning
+    * `reasoning_parser_kwargs` - default `nil` (`dict[str, Any] or None`). Arguments of the
+      reasoning parser
+    * `kv_hints` - default `nil` (`KvHintsEnvelope or None`). An orchestrator's hints about the
+      KV cache: `t:Vllm.KvHintsEnvelope.t/0`
 
   ## Returns
 
@@ -2076,7 +2107,8 @@ defmodule Vllm.AsyncLLM do
 
   ## Options
 
-    * `data_parallel_rank` - default `nil` (`int or None`)
+    * `data_parallel_rank` - default `nil` (`int or None`). Which engine gets the request, of
+      several with data parallelism
 
   ## Returns
 

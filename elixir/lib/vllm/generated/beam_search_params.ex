@@ -10,15 +10,20 @@ defmodule Vllm.BeamSearchParams do
 
   ## Fields
 
-    * `:beam_width` - `int`, required.
-    * `:max_tokens` - `int`, required.
-    * `:ignore_eos` - `bool`, default `false`.
-    * `:temperature` - `float`, default `0.0`.
-    * `:length_penalty` - `float`, default `1.0`.
-    * `:include_stop_str_in_output` - `bool`, default `false`.
-    * `:structured_outputs` - `StructuredOutputsParams or None`, default `nil`.
-    * `:skip_special_tokens` - `bool`, default `true`.
-    * `:watermarking` - `bool or None`, default `nil`.
+    * `:beam_width` - `int`, required. How many beams are kept, and how many texts are returned.
+    * `:max_tokens` - `int`, required. Maximum number of tokens to generate.
+    * `:ignore_eos` - `bool`, default `false`. Whether a beam goes on after the EOS token.
+    * `:temperature` - `float`, default `0.0`. Controls the randomness of the sampling.
+    * `:length_penalty` - `float`, default `1.0`. The score of a beam is divided by its length
+      to this power.
+    * `:include_stop_str_in_output` - `bool`, default `false`. Whether the stop string stays in
+      the text.
+    * `:structured_outputs` - `StructuredOutputsParams or None`, default `nil`. The format that
+      the texts must have.
+    * `:skip_special_tokens` - `bool`, default `true`. Whether the text leaves out special
+      tokens.
+    * `:watermarking` - `bool or None`, default `nil`. Whether the engine's watermark is
+      applied. `nil` lets vLLM decide.
   """
 
   @type t :: %__MODULE__{

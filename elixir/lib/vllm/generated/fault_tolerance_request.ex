@@ -3,7 +3,7 @@
 
 defmodule Vllm.FaultToleranceRequest do
   @moduledoc """
-  FaultToleranceRequest.
+  An instruction for engines that run with fault tolerance.
 
   In Python: `vllm.v1.fault_tolerance.utils.FaultToleranceRequest`, whose words these are: its
   `None` is `nil` here. A keyword list or a map with these keys is accepted wherever this
@@ -11,9 +11,9 @@ defmodule Vllm.FaultToleranceRequest do
 
   ## Fields
 
-    * `:instruction` - `str`, required.
-    * `:params` - `dict[str, Any]`, required.
-    * `:request_id` - `str`, default `""`.
+    * `:instruction` - `str`, required. What to do.
+    * `:params` - `dict[str, Any]`, required. Arguments of the instruction.
+    * `:request_id` - `str`, default `""`. Comes back with the result.
   """
 
   @type t :: %__MODULE__{

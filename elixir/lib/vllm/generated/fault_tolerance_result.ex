@@ -3,7 +3,7 @@
 
 defmodule Vllm.FaultToleranceResult do
   @moduledoc """
-  FaultToleranceResult.
+  What became of an instruction for engines with fault tolerance.
 
   In Python: `vllm.v1.fault_tolerance.utils.FaultToleranceResult`, whose words these are: its
   `None` is `nil` here. A keyword list or a map with these keys is accepted wherever this
@@ -11,9 +11,9 @@ defmodule Vllm.FaultToleranceResult do
 
   ## Fields
 
-    * `:request_id` - `str`, required.
-    * `:success` - `bool`, required.
-    * `:reason` - `str or None`, default `nil`.
+    * `:request_id` - `str`, required. That of the instruction.
+    * `:success` - `bool`, required. Whether it was carried out.
+    * `:reason` - `str or None`, default `nil`. Why not.
   """
 
   @type t :: %__MODULE__{

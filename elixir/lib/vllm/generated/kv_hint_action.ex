@@ -10,10 +10,10 @@ defmodule Vllm.KvHintAction do
 
   ## Fields
 
-    * `:action_id` - `str`, required.
-    * `:action_type` - `str`, required.
-    * `:action_version` - `str`, required.
-    * `:payload` - `dict[str, Any]`, required.
+    * `:action_id` - `str`, required. Names this action.
+    * `:action_type` - `str`, required. What is hinted at.
+    * `:action_version` - `str`, required. Version of the action's format.
+    * `:payload` - `dict[str, Any]`, required. What belongs to the action.
   """
 
   @type t :: %__MODULE__{

@@ -11,9 +11,9 @@ defmodule Vllm.KvHintsEnvelope do
 
   ## Fields
 
-    * `:protocol_version` - `str`, required.
-    * `:message_id` - `str`, required.
-    * `:actions` - `list[KvHintAction]`, required.
+    * `:protocol_version` - `str`, required. Version of the envelope's format.
+    * `:message_id` - `str`, required. Names this envelope.
+    * `:actions` - `list[KvHintAction]`, required. The hints.
   """
 
   @type t :: %__MODULE__{

@@ -136,6 +136,14 @@ defmodule Vllm.SamplingParams do
       engine to emit this predetermined sequence of token IDs during decoding instead of
       sampling randomly. Real logprobs are still computed. Conflict checking is performed at the
       engine level.
+
+  ## Earlier spellings
+
+  A keyword list or a map may also have these keys, which earlier versions had:
+
+    * `guided_decoding` - becomes `structured_outputs`
+    * `truncate_prompt_tokens` - becomes `truncate_prompt_tokens` in the call's
+      `tokenization_kwargs`
   """
 
   @type t :: %__MODULE__{
