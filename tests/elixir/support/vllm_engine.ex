@@ -27,6 +27,16 @@ defmodule Vllm.VllmEngine do
     # Room for a request that is still running when the next call comes.
     scripted: {:scripted, [max_model_len: 2048]},
     random: {:random, [max_model_len: 512]},
+    # One sequence at a time, so that priority alone decides who is first.
+    limited:
+      {:scripted,
+       [
+         max_model_len: 512,
+         max_logprobs: 1,
+         logprobs_mode: "processed_logits",
+         scheduling_policy: "priority",
+         max_num_seqs: 1
+       ]},
     pooling: {:random, [max_model_len: 512, runner: "pooling"]}
   }
 

@@ -1,0 +1,228 @@
+defmodule Vllm.Vllm.SamplingTest do
+  # What each sampling parameter does, through Elixir on the real engine: the cases of vLLM's
+  # tests/v1/engine/test_llm_engine.py, tests/v1/sample and tests/samplers, named at each test. How
+  # a request ends is in stopping_test.exs. The scripted model's greedy output is known, so most of
+  # it is exact.
+  use Vllm.VllmEngine, engine: :scripted
+
+  @lines " I only know my lines."
+
+  setup_all %{engine: engine} do
+    {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
+    {:ok, eos} = Vllm.call(tokenizer, :eos_token_id)
+    %{encode: fn text -> tokenizer |> Vllm.call(:encode, [text]) |> elem(1) end, eos: eos}
+  end
+
+  describe "penalties" do
+    # tests/v1/sample/test_sampling_params_e2e.py::test_penalties
+    test "may all be given at once", %{engine: engine} do
+      params = [
+        temperature: 0.0,
+        max_tokens: 64,
+        presence_penalty: 2.0,
+        frequency_penalty: 2.0,
+        repetition_penalty: 2.0
+      ]
+
+      # Each time round costs a token 2 of its 18, halved. After four rounds others are better.
+      assert text(complete(engine, "count", params)) == counting(32) <> @lines
+    end
+  end
+
+  describe "bad_words" do
+    # tests/v1/sample/test_sampling_params_e2e.py::test_bad_words
+    test "of one token never appear", %{engine: engine} do
+      params = [temperature: 0.0, max_tokens: 32]
+      assert text(complete(engine, "think", params)) =~ "<think>"
+      assert text(complete(engine, "think", params ++ [bad_words: ["<think>"]])) == @lines
+
+      # No more does it at another temperature.
+      params = [n: 4, seed: 2, max_tokens: 32, bad_words: ["<think>"]]
+
+      for %{text: text} <- complete(engine, "think", params).outputs,
+          do: refute(text =~ "<think>")
+    end
+
+    # tests/samplers/test_no_bad_words.py::TestTwoTokenBadWord
+    test "of two tokens never follow each other, though each may appear", %{engine: engine} do
+      params = [temperature: 0.0, max_tokens: 32]
+      banned = "<think> let me"
+      assert text(complete(engine, "think", params)) =~ banned
+
+      said = text(complete(engine, "think", params ++ [bad_words: [banned]]))
+      assert said == "<think>" <> @lines
+      # The second without the first is as good as ever.
+      said = text(complete(engine, "think<think> let me", params ++ [bad_words: [banned]]))
+      assert said == " see</think> forty-two"
+    end
+
+    test "may be many", %{engine: engine} do
+      params = [temperature: 0.0, max_tokens: 32, bad_words: ["<think>", " I only", "</think>"]]
+      said = text(complete(engine, "think", params))
+      refute said =~ "<think>" or said =~ " I only"
+    end
+  end
+
+  describe "a seed" do
+    # tests/v1/sample/test_sampling_params_e2e.py::test_seed
+    test "decides what is sampled, alone and among others" do
+      engine = engine(:random)
+      say = fn seed -> ids(complete(engine, "Hello", seed: seed, max_tokens: 40)) end
+      first = say.(42)
+      assert say.(42) == first
+      assert say.(43) != first
+
+      at_once = [42, 43, 42, 44, 42] |> Enum.map(&Task.async(fn -> say.(&1) end))
+      [a, b, c, d, e] = Task.await_many(at_once, 60_000)
+      assert [a, c, e] == [first, first, first]
+      assert Enum.uniq([a, b, d]) == [a, b, d]
+    end
+
+    # tests/v1/engine/test_llm_engine.py::test_parallel_sampling
+    test "gives several completions of their own" do
+      params = [n: 4, seed: 42, max_tokens: 30, output_kind: :FINAL_ONLY]
+      output = complete(engine(:random), "Hello", params)
+      assert Enum.map(output.outputs, & &1.index) == [0, 1, 2, 3]
+      texts = Enum.map(output.outputs, & &1.text)
+      assert Enum.uniq(texts) == texts
+      assert complete(engine(:random), "Hello", params).outputs == output.outputs
+    end
+
+    test "is not needed for several completions" do
+      output = complete(engine(:random), "Hello", n: 5, max_tokens: 30)
+      assert Enum.map(output.outputs, & &1.index) == [0, 1, 2, 3, 4]
+      assert output.outputs |> Enum.map(& &1.token_ids) |> Enum.uniq() |> length() == 5
+    end
+  end
+
+  test "top_k, top_p and min_p may leave the best token alone" do
+    engine = engine(:random)
+    greedy = ids(complete(engine, "Hello", temperature: 0.0, max_tokens: 30))
+    sampled = [temperature: 1.0, seed: 1, max_tokens: 30]
+    assert ids(complete(engine, "Hello", sampled)) != greedy
+
+    for best <- [[top_k: 1], [top_p: 1.0e-6], [min_p: 1.0]] do
+      assert {best, ids(complete(engine, "Hello", sampled ++ best))} == {best, greedy}
+    end
+  end
+
+  describe "tokens" do
+    test "may be forced by a bias", %{engine: engine, encode: encode} do
+      [alpha] = encode.(" alpha")
+      params = [temperature: 0.0, max_tokens: 5, logit_bias: %{alpha => 100.0}]
+      assert text(complete(engine, "count", params)) == String.duplicate(" alpha", 5)
+    end
+
+    test "may be forbidden by a bias", %{engine: engine, eos: eos} do
+      params = [temperature: 0.0, max_tokens: 64, logit_bias: %{eos => -100.0}]
+      output = complete(engine, "nothing", params)
+      assert length(ids(output)) == 64
+      assert String.starts_with?(text(output), @lines)
+    end
+
+    test "may be allowed, and then come alone", %{engine: engine, encode: encode} do
+      allowed = encode.(" one two gamma")
+      params = [n: 3, seed: 9, max_tokens: 30, ignore_eos: true, allowed_token_ids: allowed]
+
+      for completion <- complete(engine, "count", params).outputs do
+        assert length(completion.token_ids) == 30
+        assert Enum.all?(completion.token_ids, &(&1 in allowed))
+      end
+    end
+  end
+
+  test "an interval makes the items fewer", %{engine: engine} do
+    params = [temperature: 0.0, max_tokens: 100, output_kind: :DELTA, stream_interval: 20]
+    items = engine |> generate("count", params) |> Enum.to_list()
+    assert length(items) in 2..7
+    assert Enum.map_join(items, &text/1) == counting(100)
+  end
+
+  test "a prompt that was seen comes from the cache, unless the request says no",
+       %{engine: engine} do
+    # The salt is of this test alone, so the first of them finds nothing.
+    prompt = %{prompt: String.duplicate("count ", 200) <> "count", cache_salt: request_id()}
+    params = [temperature: 0.0, max_tokens: 5]
+    first = complete(engine, prompt, params)
+    second = complete(engine, prompt, params)
+    third = complete(engine, prompt, params ++ [skip_reading_prefix_cache: true])
+    assert first.num_cached_tokens == 0
+    assert second.num_cached_tokens > 100
+    assert third.num_cached_tokens == 0
+    for output <- [first, second, third], do: assert(text(output) == counting(5))
+  end
+
+  test "arguments of the caller's own are accepted", %{engine: engine} do
+    extra = %{"my" => [1, %{"deep" => nil}], "name" => "é", "n" => 2.5}
+    params = [temperature: 0.0, max_tokens: 3, extra_args: extra]
+    assert text(complete(engine, "count", params)) == counting(3)
+  end
+
+  describe "of the call's own arguments," do
+    # tests/v1/engine/test_async_llm.py::test_dp_rank_argument
+    test "data_parallel_rank is one that exists", %{engine: engine} do
+      params = [temperature: 0.0]
+      assert text(complete(engine, "Hello", params, data_parallel_rank: 0)) == hello()
+
+      for rank <- [1, -1] do
+        assert {:error, %Error{kind: :invalid} = error} =
+                 AsyncLLM.generate(engine, "Hello", params, request_id(), data_parallel_rank: rank)
+
+        assert error.message =~ "data_parallel_rank"
+      end
+    end
+
+    test "tokenization_kwargs may cut the prompt", %{engine: engine, encode: encode} do
+      [hello] = encode.("Hello")
+      [count, space] = encode.("count ")
+
+      for {kwargs, ids, said} <- [
+            {%{"truncate_prompt_tokens" => 2}, [space, hello], " from a"},
+            {%{truncate_prompt_tokens: 1}, [hello], " from a"},
+            {%{"truncate_prompt_tokens" => 2, "truncation_side" => "right"}, [count, space],
+             " I only"},
+            {%{"truncation" => true, "max_length" => 2}, [space, hello], " from a"}
+          ] do
+        params = [temperature: 0.0, max_tokens: 2]
+        output = complete(engine, "count Hello", params, tokenization_kwargs: kwargs)
+        assert {kwargs, output.prompt_token_ids} == {kwargs, ids}
+        assert {kwargs, text(output)} == {kwargs, said}
+        assert output.prompt == "count Hello"
+      end
+    end
+
+    test "a lower priority is served first, where the engine looks at it" do
+      engine = engine(:limited)
+      params = [temperature: 0.0, max_tokens: 4]
+      # While it is paused they all wait, and after that it takes one at a time.
+      {:ok, nil} = Vllm.call(engine, :pause_generation, mode: "keep")
+
+      streams =
+        for priority <- [3, -1, 2, 0, 1] do
+          {priority, generate(engine, "count", params, priority: priority)}
+        end
+
+      {:ok, nil} = Vllm.call(engine, :resume_generation)
+
+      begun =
+        for {priority, stream} <- streams do
+          assert {:ok, output} = Stream.collect(stream)
+          assert text(output) == counting(4)
+          {output.metrics.first_token_ts, priority}
+        end
+
+      assert begun |> Enum.sort() |> Enum.map(&elem(&1, 1)) == [-1, 0, 1, 2, 3]
+    end
+  end
+
+  test "more completions than there may be are refused", %{engine: engine} do
+    for n <- [16_385, 1_000_000, 2 ** 40] do
+      assert {:error, %Error{kind: :invalid} = error} =
+               AsyncLLM.generate(engine, "Hello", [n: n], request_id())
+
+      assert error.message =~ "n must be at most 16384"
+    end
+
+    assert_well(engine)
+  end
+end
