@@ -61,7 +61,9 @@ defmodule Vllm.Connection do
     :hello,
     routes: %Routes{},
     next_id: 1,
-    outbox: %Outbox{}
+    outbox: %Outbox{},
+    # who waits for the end of the calls in flight, then :done; new calls are refused
+    drain: nil
   ]
 
   ## For the instance
@@ -86,6 +88,21 @@ defmodule Vllm.Connection do
     end
   catch
     :exit, _reason -> {:error, Instance.down(instance, :noproc)}
+  end
+
+  @doc """
+  Refuses new calls and waits until those in flight have ended, `grace` milliseconds at most. Those
+  that have not get the error `:draining` when this process stops.
+  """
+  @spec drain(instance(), pos_integer()) :: :ok
+  def drain(instance, grace) do
+    with {:ok, server} <- Instance.server(instance, @part),
+         do: GenServer.call(server, :drain, grace)
+
+    :ok
+  catch
+    # The time is over, or the session with the worker.
+    :exit, _reason -> :ok
   end
 
   ## For callers
@@ -170,6 +187,9 @@ defmodule Vllm.Connection do
         hello: hello
       }
 
+      # For terminate/2: who waits is told why. Not earlier, or a stop would wait for a worker that
+      # does not answer.
+      Process.flag(:trap_exit, true)
       {:ok, Enum.reduce(frames, state, &handle_frame/2), {:continue, :activate}}
     else
       {:error, error} -> {:stop, {:shutdown, error}}
@@ -232,6 +252,8 @@ defmodule Vllm.Connection do
     {:reply, info, state}
   end
 
+  def handle_call(:drain, from, state), do: noreply(%{state | drain: from})
+
   @impl true
   def handle_info({:tcp, socket, bytes}, %{socket: socket} = state) do
     case take(state, bytes) do
@@ -250,6 +272,12 @@ defmodule Vllm.Connection do
 
   def handle_info({:tcp_error, socket, reason}, %{socket: socket} = state) do
     lose(state, Socket.error(reason))
+  end
+
+  def handle_info({:call, alias_ref, _caller, _request, _window}, %{drain: drain} = state)
+      when drain != nil do
+    send(alias_ref, {alias_ref, {:error, stopping(state, "it takes no new calls")}})
+    {:noreply, state}
   end
 
   def handle_info({:call, alias_ref, caller, request, window}, state) do
@@ -290,13 +318,21 @@ defmodule Vllm.Connection do
 
   def handle_info({:release, _earlier_incarnation, _ids}, state), do: noreply(state)
 
+  # The socket's port, which tells more by messages of its own.
+  def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
+
   def handle_info(:flush, state) do
     if Outbox.empty?(state.outbox), do: {:noreply, state}, else: flush(state)
   end
 
   @impl true
   def terminate(reason, state) do
-    Routes.fail_all(state.routes, Instance.down(state.instance, reason))
+    error =
+      if state.drain,
+        do: stopping(state, "the grace period for this call is over; it may have run in part"),
+        else: Instance.down(state.instance, reason)
+
+    Routes.fail_all(state.routes, error)
   end
 
   defp activate(state) do
@@ -318,6 +354,10 @@ defmodule Vllm.Connection do
   defp cancel_call(state, id_or_reference) do
     {ids, routes} = Routes.cancel(state.routes, id_or_reference)
     put(%{state | routes: routes}, :cancels, ids)
+  end
+
+  defp stopping(%{instance: {name, _node}}, what) do
+    Error.new(:draining, "#{inspect(name)} is stopping: #{what}")
   end
 
   defp consumed do
@@ -400,6 +440,11 @@ defmodule Vllm.Connection do
     filled = Outbox.put(outbox, field, values, bytes)
     if Outbox.empty?(outbox) and not Outbox.empty?(filled), do: send(self(), :flush)
     %{state | outbox: filled}
+  end
+
+  defp noreply(%{drain: {_, _} = from, routes: %{calls: calls}} = state) when calls == %{} do
+    GenServer.reply(from, :ok)
+    noreply(%{state | drain: :done})
   end
 
   defp noreply(state) do

@@ -26,8 +26,8 @@ defmodule Vllm.Engines do
   @permanent [:invalid, :not_found, :unsupported]
 
   # statuses: name => :building | {:ready, ref} | {:failed, error}; queue: names to be built; task:
-  # {task's reference, name, started} of the one that is; waiting: name => callers; failures: name =>
-  # how many in a row.
+  # {the task, name, started} of the one that is; waiting: name => callers; failures: name => how
+  # many in a row.
   defstruct [
     :instance,
     :declared,
@@ -103,6 +103,7 @@ defmodule Vllm.Engines do
 
   @impl true
   def init({instance, declared}) do
+    Process.flag(:trap_exit, true)
     table = Instance.process_name(instance, @part)
     :ets.new(table, [:named_table, :protected, read_concurrency: true])
     state = %__MODULE__{instance: instance, declared: declared, table: table}
@@ -146,13 +147,13 @@ defmodule Vllm.Engines do
   end
 
   @impl true
-  def handle_info({task, result}, %{task: {task, name, started}} = state) do
-    Process.demonitor(task, [:flush])
+  def handle_info({ref, result}, %{task: {%{ref: ref}, name, started}} = state) do
+    Process.demonitor(ref, [:flush])
     state = built(%{state | task: nil}, name, result, System.monotonic_time() - started)
     {:noreply, build_next(state)}
   end
 
-  def handle_info({:DOWN, task, :process, _pid, reason}, %{task: {task, name, started}} = state) do
+  def handle_info({:DOWN, ref, _, _, reason}, %{task: {%{ref: ref}, name, started}} = state) do
     error = Error.new(:python, "building the engine ended with #{inspect(reason)}")
     duration = System.monotonic_time() - started
     {:noreply, %{state | task: nil} |> built(name, {:error, error}, duration) |> build_next()}
@@ -165,6 +166,12 @@ defmodule Vllm.Engines do
   # The result of clearing a dead engine away.
   def handle_info(_other, state), do: {:noreply, state}
 
+  # Nobody waits for an engine of an instance that stops, and its building would keep the instance
+  # for all of the grace period.
+  @impl true
+  def terminate(_reason, %{task: nil}), do: :ok
+  def terminate(_reason, %{task: {task, _name, _started}}), do: Task.shutdown(task, :brutal_kill)
+
   ## Building
 
   defp enqueue(state, name), do: build_next(%{state | queue: state.queue ++ [name]})
@@ -172,7 +179,7 @@ defmodule Vllm.Engines do
   defp build_next(%{task: nil, queue: [name | queue]} = state) do
     arguments = Keyword.fetch!(state.declared, name)
     task = run(state, fn -> AsyncLLM.from_engine_args(state.instance, arguments) end)
-    %{state | queue: queue, task: {task.ref, name, System.monotonic_time()}}
+    %{state | queue: queue, task: {task, name, System.monotonic_time()}}
   end
 
   defp build_next(state), do: state

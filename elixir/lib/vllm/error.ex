@@ -41,7 +41,8 @@ defmodule Vllm.Error do
     python: {"any other Python exception", "The type and the traceback say more.", false},
     draining:
       {"the worker is stopping and takes no new calls",
-       "Safe to retry on another worker, or on this one after its restart.", true}
+       "Build the engine again on another worker, or on this one after its restart, and call that.",
+       false}
   ]
 
   @moduledoc """

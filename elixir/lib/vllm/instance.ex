@@ -7,12 +7,14 @@ defmodule Vllm.Instance do
   #     ├── Task.Supervisor    forwarders of `stream_to:`         permanent
   #     ├── Vllm.Connection    the session with it                permanent
   #     ├── Vllm.Refs          which processes own which objects  permanent
+  #     ├── Vllm.Drain         time for calls when it stops       permanent
   #     └── Vllm.Engines       the engines that were declared     permanent
   #
   # one_for_all, because none of them means anything without the others: a session belongs to one
   # run of the worker, and the objects that references name live in that run. The order is that of
-  # need, so they stop in reverse: nobody talks to a worker that was told to stop, and forwarders are
-  # there to tell their receivers that the connection has gone.
+  # need, so they stop in reverse: calls in flight have their time before the connection goes, nobody
+  # talks to a worker that was told to stop, and forwarders are there to tell their receivers that
+  # the connection has gone.
   #
   # With the option `connect:` the worker belongs to somebody else and there is no Vllm.Worker.
   #
@@ -21,7 +23,7 @@ defmodule Vllm.Instance do
 
   use Supervisor
 
-  alias Vllm.{Connection, Engines, Error, Options, Refs, Worker}
+  alias Vllm.{Connection, Drain, Engines, Error, Options, Refs, Worker}
 
   @table [
     {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
@@ -43,8 +45,9 @@ defmodule Vllm.Instance do
      "how long the worker may take until it serves; one that is given by `:connect` is tried " <>
        "this long, at the start and after it was lost."},
     {:grace, :pos_integer, 5_000,
-     "how many milliseconds calls in flight are given when the worker is told to stop. Shutting " <>
-       "its engines down takes up to 10 s more; then it is killed."},
+     "how many milliseconds calls in flight are given when the instance stops, or its worker is " <>
+       "told to. New ones are refused with `:draining`, and those that are not over by then end " <>
+       "with it. Shutting engines down takes up to 10 s more; then the worker is killed."},
     {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
      "the level at which the worker's output is logged: each line's own with `:auto`, one for " <>
        "all, or `false` for not at all."},
@@ -164,6 +167,7 @@ defmodule Vllm.Instance do
           {Task.Supervisor, name: process_name(name, "Tasks")},
           {Connection, connection},
           {Refs, name},
+          {Drain, {name, options.grace}},
           {Engines, {name, options.engines}}
         ]
 

@@ -25,8 +25,8 @@ defmodule Vllm.FakeWorkerCase do
   end
 
   def connect(%{name: name, fake: fake, instance: instance} = context) do
-    # A fake worker that has gone does not come back.
-    options = [name: name, connect: fake.address, start_timeout: 0]
+    # A fake worker that has gone does not come back, and what it has not answered it never will.
+    options = [name: name, connect: fake.address, start_timeout: 0, grace: 10]
     {:ok, _pid} = ExUnit.Callbacks.start_supervised({Vllm, options})
     assert_receive {:client, %ClientFrame{hello: %{}}}
     Map.put(context, :ref, ref(instance, "r1", "AsyncLLM"))

@@ -262,7 +262,7 @@ defmodule Vllm.StreamTest do
       {:ok, stream} = Vllm.call(ref, "generate", [], rpc: [stream_to: self()])
       assert_receive {:vllm, ^stream, {:item, 1}}
       :ok = stop_supervised(name)
-      assert_receive {:vllm, ^stream, {:error, %Error{kind: :worker_down}}}
+      assert_receive {:vllm, ^stream, {:error, %Error{kind: :draining}}}
     end
 
     test "ends so too when it was held back", %{fake: fake, ref: ref, name: name} do
@@ -280,7 +280,7 @@ defmodule Vllm.StreamTest do
       wait_until(fn -> mailbox(receiver) > 100 end)
       :ok = stop_supervised(name)
       send(receiver, :go)
-      assert_receive {:last, :worker_down}
+      assert_receive {:last, :draining}
     end
   end
 

@@ -1,0 +1,90 @@
+defmodule Vllm.Bridge.DrainTest do
+  # An instance that stops gives its calls their grace period.
+  use ExUnit.Case, async: true
+
+  import Vllm.BridgeCase, except: [start: 2]
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
+
+  alias Vllm.{AsyncLLM, Error, RequestOutput, Stream}
+
+  @moduletag :bridge
+  @moduletag capture_log: true
+
+  # Not by start_supervised: the test itself stops it.
+  defp start(name, options) do
+    options = [name: name, engine_class: engine_class(), log: false] ++ options
+    {:ok, supervisor} = Vllm.start_link(options)
+    Process.unlink(supervisor)
+    {:ok, %{"pid" => os_pid}} = Vllm.status(name)
+    %{supervisor: supervisor, engine: engine(name), os_pid: os_pid}
+  end
+
+  defp stop(supervisor), do: Task.async(fn -> Supervisor.stop(supervisor, :shutdown) end)
+
+  defp generate(engine, params) do
+    {:ok, stream} = AsyncLLM.generate(engine, "x", params, request_id())
+    Task.async(fn -> Stream.collect(stream) end)
+  end
+
+  defp refused?(engine),
+    do: match?({:error, %Error{kind: :draining}}, AsyncLLM.is_running(engine))
+
+  test "what can finish finishes, new calls are refused", %{test: name} do
+    %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 20_000)
+    fake = %{"paced" => true, "delay" => 0.02}
+    params = [max_tokens: 20, extra_args: %{"fake" => fake}]
+    streams = for _ <- 1..5, do: generate(engine, params)
+    slow = Task.async(fn -> Vllm.call(engine, "block", [0.5]) end)
+    wait_until(fn -> match?({:ok, %{calls: 6}}, Vllm.Connection.info({name, node()})) end)
+
+    stopping = stop(supervisor)
+    wait_until(fn -> refused?(engine) end)
+    assert {:error, %Error{kind: :draining, retryable: false}} = AsyncLLM.is_running(engine)
+
+    for stream <- streams do
+      assert {:ok, %RequestOutput{finished: true}} = Task.await(stream)
+    end
+
+    assert Task.await(slow) == {:ok, "unblocked"}
+    assert Task.await(stopping, 20_000) == :ok
+    refute alive?(os_pid)
+    assert {:error, %Error{kind: :worker_down}} = AsyncLLM.is_running(engine)
+  end
+
+  test "what cannot is told so after the grace period", %{test: name} do
+    %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 300)
+    stream = generate(engine, endless())
+    call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
+    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
+
+    stopping = stop(supervisor)
+    assert {:error, %Error{kind: :draining}} = Task.await(stream)
+    assert {:error, %Error{kind: :draining}} = Task.await(call)
+    assert Task.await(stopping, 20_000) == :ok
+    refute alive?(os_pid)
+  end
+
+  test "an idle instance does not wait", %{test: name} do
+    %{supervisor: supervisor} = start(name, grace: 600_000)
+    assert supervisor |> stop() |> Task.await(20_000) == :ok
+  end
+
+  test "nor does one that is building an engine", %{test: name} do
+    config = %{"fake" => %{"build_seconds" => 1}}
+
+    %{supervisor: supervisor} =
+      start(name, grace: 600_000, engines: [slow: [model: "fake", additional_config: config]])
+
+    assert supervisor |> stop() |> Task.await(20_000) == :ok
+  end
+
+  test "a worker that is killed is not waited for", %{test: name} do
+    %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 600_000)
+    call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
+    wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({name, node()})) end)
+    kill(os_pid)
+    assert {:error, %Error{kind: :worker_down}} = Task.await(call)
+    wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)
+    assert supervisor |> stop() |> Task.await(20_000) == :ok
+  end
+end
