@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typing_extensions
@@ -17,11 +17,9 @@ import typing_extensions
 from python_worker.codec import Record
 from python_worker.failures import Refused
 from python_worker.hints import hints_of
+from python_worker.parameters import Compile, check_of
 from python_worker.refusals import refuse
 from python_worker.scalars import Check
-
-Compile = Callable[[Any], Check]
-"""From an annotation to its check: ``annotations.checker``."""
 
 
 def check_enum(cls: type[enum.Enum]) -> Check:
@@ -106,7 +104,7 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
         checked = lazy.check(value, path, wanted)
         try:
             return cls(**checked)
-        except (AssertionError, TypeError, ValueError) as error:
+        except (AssertionError, OverflowError, TypeError, ValueError) as error:
             # A field is missing, or the class's own validation refuses it.
             reason = str(error) or f"{wanted} refuses these values"
             raise Refused(f"{path}: {reason}", parameter=path) from error
@@ -130,7 +128,9 @@ class _LazyFields:
         if self._checks is None:
             hints = hints_of(self._cls)
             names = hints if self._fields is None else self._fields
-            self._checks = {name: self._compile(hints.get(name, Any)) for name in names}
+            self._checks = {
+                name: check_of(owner, name, hints.get(name, Any), self._compile) for name in names
+            }
         checked = {}
         for name, value in values.items():
             check = self._checks.get(name) if isinstance(name, str) else None

@@ -21,7 +21,8 @@ from typing import Any
 from python_worker.annotations import checker
 from python_worker.failures import Refused
 from python_worker.hints import hints_of
-from python_worker.scalars import Check
+from python_worker.parameters import check_of
+from python_worker.scalars import Check, anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,15 +87,18 @@ def _signature(function: Callable[..., object], *, bound: bool, strict: bool) ->
     if bound:
         signature = signature.replace(parameters=list(signature.parameters.values())[1:])
     hints = hints_of(function) if strict else {}
+    method = getattr(function, "__name__", "call")
     checks = {
-        name: _check_parameter(parameter, hints.get(name, Any))
+        name: _check_parameter(
+            parameter,
+            check_of(method, name, hints.get(name, Any), checker) if strict else anything,
+        )
         for name, parameter in signature.parameters.items()
     }
-    return Signature(getattr(function, "__name__", "call"), signature, checks)
+    return Signature(method, signature, checks)
 
 
-def _check_parameter(parameter: inspect.Parameter, annotation: object) -> Check:
-    check = checker(annotation)
+def _check_parameter(parameter: inspect.Parameter, check: Check) -> Check:
     if parameter.kind is parameter.VAR_POSITIONAL:
         return lambda values, path: tuple(
             check(value, f"{path}[{index}]") for index, value in enumerate(values)

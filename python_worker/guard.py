@@ -12,6 +12,7 @@ import functools
 from typing import Any
 
 from python_worker.failures import Refused, Unsupported
+from python_worker.prompts import check_prompt
 from python_worker.stream import ADMISSION
 
 # Methods of the worker processes that answer with something msgpack can carry.
@@ -113,17 +114,17 @@ def guarded(base: Any) -> Any:
             params: Any,
             arrival_time: float | None = None,
             lora_request: Any = None,
+            tokenization_kwargs: Any = None,
             *args: Any,
             **kwargs: Any,
         ) -> Any:
-            check_embeds(prompt, self.model_config)
+            check_prompt(prompt, tokenization_kwargs, self.model_config)
             if lora_request is not None:
                 # A request with an adapter that does not load ends the engine;
                 # add_lora with the same adapter only raises.
                 await self.add_lora(lora_request)
-            return await base.add_request(
-                self, request_id, prompt, params, arrival_time, lora_request, *args, **kwargs
-            )
+            given = (request_id, prompt, params, arrival_time, lora_request, tokenization_kwargs)
+            return await base.add_request(self, *given, *args, **kwargs)
 
         @functools.wraps(base.collective_rpc)
         async def collective_rpc(
@@ -153,17 +154,3 @@ def guarded(base: Any) -> Any:
 
     Guarded.__name__ = Guarded.__qualname__ = "AsyncLLM"
     return Guarded
-
-
-def check_embeds(prompt: Any, model_config: Any) -> None:
-    """Refuse prompt embeddings that do not have the model's width."""
-    embeds = prompt.get("prompt_embeds") if isinstance(prompt, dict) else None
-    if embeds is None:
-        return
-    width = model_config.get_inputs_embeds_size()
-    if embeds.shape[-1] != width:
-        raise Refused(
-            f"prompt.prompt_embeds: wants {width} columns, the width of this model, "
-            f"got shape {list(embeds.shape)}",
-            parameter="prompt.prompt_embeds",
-        )
