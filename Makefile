@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup lint format gen gen-check test-python test-elixir bench dialyzer \
+.PHONY: help demo test setup lint format gen gen-check drift test-python test-elixir bench dialyzer \
         doctor clean
 
 SHELL := /bin/bash
@@ -72,6 +72,9 @@ gen: setup ## make the generated code anew from the protocol and the installed v
 gen-check: setup ## compare the generated code with a fresh run
 	$(call announce,generated code)
 	@$(PYTHON) -m python_worker.gen --check
+
+drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-packages or manifest.json>
+	@$(PYTHON) -m python_worker.gen.drift "$(AGAINST)"
 
 # Lane by lane, from the quickest to the one with real engines: the first failure comes early.
 test-python: setup ## run the Python tests
