@@ -75,9 +75,7 @@ class Controls:
             method: Its name.
             injection: The fields of ``fake_script.Injection``.
         """
-        self._injections.pop(method, None)
-        if injection is not None:
-            self._injections[method] = Injection(**injection)
+        self._inject(method, injection)
 
     async def reset(self) -> None:
         """Forgets script, injections and record; requests in flight are left alone."""
@@ -126,6 +124,10 @@ class Controls:
     async def wait_called(self, method: str, count: int = 1) -> None:
         """Returns once a method of vLLM's has been called so many times."""
         await self._until(lambda: sum(call[0] == method for call in self._calls) >= count)
+
+    async def wait_calls(self, count: int) -> None:
+        """Returns once methods of vLLM's have been called so many times in all."""
+        await self._until(lambda: len(self._calls) >= count)
 
     async def loop_id(self) -> int:
         """Returns the identity of the event loop that runs this."""
@@ -224,7 +226,7 @@ class Controls:
         for script in config.get("scripts", ()):
             self._script.set(**{**script, "behaviour": Behaviour.of(script["behaviour"])})
         for injection in config.get("injections", ()):
-            self._injections[injection["method"]] = Injection(**injection["injection"])
+            self._inject(**injection)
 
     def _note(self, method: str, *args: object, **kwargs: object) -> None:
         """Records a call and raises what was injected."""
@@ -243,6 +245,11 @@ class Controls:
                 await self.wait_forever()
             if injection.error:
                 raise make_error(injection.error)
+
+    def _inject(self, method: str, injection: dict[str, Any] | None) -> None:
+        self._injections.pop(method, None)
+        if injection is not None:
+            self._injections[method] = Injection(**injection)
 
     def _injection(self, method: str) -> Injection | None:
         injection = self._injections.get(method)

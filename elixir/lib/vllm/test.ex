@@ -1,0 +1,565 @@
+defmodule Vllm.Test do
+  @moduledoc """
+  Tests of an application that uses `Vllm.AsyncLLM`, without vLLM and without a model.
+
+      defmodule MyApp.SummaryTest do
+        use ExUnit.Case, async: true
+
+        setup_all context, do: %{worker: Vllm.Test.start_worker!(context)}
+        setup %{worker: worker}, do: %{engine: Vllm.Test.engine!(worker)}
+
+        test "the summary is trimmed", %{engine: engine} do
+          Vllm.Test.reply(engine, ~r/^Summarise:/, [" A", " short", " text.", " "])
+          assert MyApp.Summary.of(engine, "A long text.") == "A short text."
+
+          request = Vllm.Test.assert_generated(engine, params: [temperature: 0.0])
+          assert request.prompt == "Summarise: A long text."
+        end
+      end
+
+  The worker is the real one, as an operating system process with a socket, and so is all of the
+  bridge. Only the engine is fake: it starts in a millisecond, says what the test wrote down, keeps
+  a record of what reached it, and can fail in every way that a real one does. It takes a Python
+  with the worker's few requirements, none of them vLLM: the guide *Testing* says how to get it.
+
+  ## The two things to hold
+
+    * A **worker** is named by an atom, the name of its `Vllm` instance. It takes 0.3 s to start:
+      have one for each test module.
+    * An **engine** is a `Vllm.Ref`. It takes a millisecond: have one for each test. Its script and
+      its record are its own.
+
+  Functions that script an engine take the name of a worker as well. What they say then holds for
+  every engine of that worker, those built later included: for applications that build their engine
+  themselves.
+
+  Nothing is global. Any number of tests may run at once, with workers of their own or sharing one.
+
+  ## Prompts
+
+  Where a prompt is wanted, it may be
+
+    * a text, or a list of token ids: requests with just that prompt
+    * a regex: requests in whose text it finds something. Python searches it, so it should be one
+      that means the same there
+    * `:any`: all requests that nothing else is for
+
+  Of a prompt only the last script counts, except with `times: n`: those are for the next `n`
+  requests, in the order in which they were given, before any without it.
+
+      Vllm.Test.refuse_admission(engine, times: 2)
+      Vllm.Test.reply(engine, "Hello", "Third time lucky")
+
+  ## Errors
+
+  Where an error is wanted, it may be
+
+    * a kind: #{Enum.map_join(Vllm.Test.Script.kinds(), ", ", &"`#{inspect(&1)}`")}. See
+      `Vllm.Error` for what they mean. The Python exception is the one that vLLM raises.
+    * the name of a Python exception, such as `"KeyError"` or `"json.decoder.JSONDecodeError"`
+    * a tuple of one of these and a message: `{:engine_error, "CUDA out of memory"}`.
+      `:engine_dead` keeps the message that vLLM gives it.
+
+  What goes wrong *within a request* vLLM reports as an `:engine_error`, unless it is the client's
+  fault or the engine's end; so do fake engines. `:unsupported`, `:timeout`, `:python` and Python's own
+  exceptions are the `cause` of the error then.
+
+  ## What raises
+
+  These functions are for tests, so they return plain values. They raise `Vllm.Error` if the worker
+  does not answer, `ArgumentError` for wrong options, and `ExUnit.AssertionError` where a thing that
+  was asserted did not happen within `:timeout` milliseconds, by default #{5_000}.
+  """
+
+  import Vllm.Test.Control, except: [engines: 1]
+
+  alias Vllm.{Error, Instance, Ref, Worker}
+  alias Vllm.Test.{Control, Request, Script}
+
+  @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
+  @timeout 5_000
+
+  @typedoc "The name of a worker."
+  @type worker :: atom()
+
+  @typedoc "A fake engine."
+  @type engine :: Ref.t()
+
+  @typedoc "What is scripted: an engine, or by its name a worker with all of its engines."
+  @type target :: engine() | worker()
+
+  @typedoc "Which requests, see *Prompts* above."
+  @type prompt :: String.t() | [non_neg_integer()] | Regex.t() | :any
+
+  @typedoc "An error, see *Errors* above."
+  @type error :: Error.kind() | String.t() | {Error.kind() | String.t(), String.t()}
+
+  ## Workers
+
+  @doc """
+  A child for a supervisor, so that a worker ends with its test:
+
+      start_supervised!({Vllm.Test, name: MyTest.Vllm})
+
+  See `start_link/1` for the options.
+  """
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
+  def child_spec(options) do
+    name = Keyword.get(options, :name, __MODULE__)
+    %{id: name, start: {__MODULE__, :start_link, [options]}, type: :supervisor}
+  end
+
+  @doc """
+  Starts a worker with fake engines.
+
+  ## Options
+
+    * `:name` - its name. Required.
+    * `:replies` - what its engines answer: a list of `{prompt, tokens}` and
+      `{prompt, tokens, options}`, the arguments of `reply/4`
+    * `:start_error` - an error that every engine of it fails to start with; see also `fail_start/3`
+    * `:start_delay` - milliseconds that an engine takes to start
+    * all options of `Vllm`, `:engines` among them. By default the worker's output is not logged
+      (`log: false`) and calls in flight get 50 ms when it stops (`:grace`).
+
+  `:replies`, `:start_error` and `:start_delay` hold for every run of the worker, also after
+  `crash_worker/1`. What is scripted later is lost with it.
+
+      start_supervised!({Vllm.Test, name: MyTest.Vllm, replies: [{"Hello", " world"}]})
+
+  ## Errors
+
+  As `Vllm.start_link/1`: `:worker_down` if the worker does not start, with its last lines.
+  """
+  @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
+  def start_link(options) do
+    {plan, options} = Script.plan(options)
+    {env, options} = Keyword.pop(options, :env, %{})
+    env = Map.merge(Script.environment(plan), Map.new(env))
+
+    [engine_class: @engine_class, log: false, grace: 50, env: env]
+    |> Keyword.merge(options)
+    |> Vllm.start_link()
+  end
+
+  @doc """
+  Starts a worker under ExUnit's supervisor, with a name made from the test or, in `setup_all`, from
+  the module. Returns the name.
+
+      setup_all context, do: %{worker: Vllm.Test.start_worker!(context)}
+
+  The options are those of `start_link/1`. Raises if the worker does not start.
+  """
+  @spec start_worker!(map(), keyword()) :: worker()
+  def start_worker!(%{module: module} = context, options \\ []) do
+    default = Module.concat([module, "Vllm" | List.wrap(context[:test])])
+    options = Keyword.put_new(options, :name, default)
+    # Not called by name: this module is compiled where ExUnit need not be.
+    apply(ex_unit(:Callbacks), :start_supervised!, [{__MODULE__, options}])
+    options[:name]
+  end
+
+  @doc """
+  Ends a worker as the kernel does when memory runs out, and returns when this side knows.
+
+  Every call and stream of it fails as `:worker_down`, its engines are gone, and the instance starts
+  a new one. Tests of that should have a worker of their own, and `@tag :capture_log`.
+
+      Vllm.Test.crash_worker(worker)
+      assert {:error, %Vllm.Error{kind: kind}} = Vllm.AsyncLLM.check_health(engine)
+      assert kind in [:worker_down, :stale_ref]
+      engine = Vllm.Test.await_engine!(worker)
+  """
+  @spec crash_worker(worker()) :: :ok
+  def crash_worker(worker) when is_atom(worker) do
+    connection = Process.monitor(Instance.process_name(worker, "Connection"))
+    %{os_pid: os_pid} = Worker.info(Instance.process_name(worker, "Worker"))
+    {_said, 0} = System.cmd("/bin/sh", ["-c", "kill -s KILL #{os_pid}"])
+
+    receive do
+      {:DOWN, ^connection, :process, _pid, _reason} -> :ok
+    after
+      @timeout -> flunk("the worker of #{inspect(worker)} was killed, and nobody noticed")
+    end
+  end
+
+  ## Engines
+
+  @doc """
+  Builds a fake engine. The arguments are those of `Vllm.AsyncLLM.from_engine_args/2`; none is
+  needed. `runner: "pooling"` makes one that embeds.
+
+      engine = Vllm.Test.engine!(worker, max_model_len: 128)
+  """
+  @spec engine!(worker(), keyword()) :: engine()
+  def engine!(worker, engine_args \\ []) when is_atom(worker) do
+    build(worker, Keyword.put_new(engine_args, :model, "fake"))
+  end
+
+  @doc """
+  The engines of a worker, oldest first: those that the application built, too. An engine is here
+  until it is shut down, even if it is dead.
+
+      [engine] = Vllm.Test.engines(MyTest.Vllm)
+  """
+  @spec engines(worker()) :: [engine()]
+  def engines(worker) when is_atom(worker) do
+    for {engine, _dead?} <- unwrap(Control.engines(worker)), do: engine
+  end
+
+  @doc """
+  Waits until a worker has an engine that lives, and returns it: the newest, if there are several.
+
+  For applications that build their engine in the background, and after `crash_worker/1`, when they
+  build it again.
+
+      engine = Vllm.Test.await_engine!(MyTest.Vllm)
+
+  `:timeout` is the only option.
+  """
+  @spec await_engine!(worker(), keyword()) :: engine()
+  def await_engine!(worker, options \\ []) when is_atom(worker) do
+    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+
+    # While its worker restarts there is nobody to ask.
+    newest = fn ->
+      with {:ok, engines} <- Control.engines(worker),
+           do: List.last(for {engine, false} <- engines, do: engine),
+           else: (_error -> nil)
+    end
+
+    poll(newest, timeout) || flunk("#{inspect(worker)} had no engine within #{timeout} ms")
+  end
+
+  @doc """
+  Makes engines of a worker fail to start.
+
+      Vllm.Test.fail_start(worker, {:engine_error, "CUDA out of memory"}, times: 1)
+      assert {:error, %Vllm.Error{kind: :engine_error}} = MyApp.Model.load(worker)
+
+  With `times: n` only the next `n` do.
+  """
+  @spec fail_start(worker(), error(), keyword()) :: :ok
+  def fail_start(worker, error, options \\ []) when is_atom(worker) do
+    [times: times] = Keyword.validate!(options, times: nil)
+    plan(worker, %{"build_error" => Script.error(error), "build_error_times" => times})
+  end
+
+  @doc "Makes engines of a worker take so many milliseconds to start, from now on."
+  @spec delay_start(worker(), non_neg_integer()) :: :ok
+  def delay_start(worker, milliseconds) when is_atom(worker) do
+    plan(worker, %{"build_seconds" => milliseconds / 1000})
+  end
+
+  ## Answers
+
+  @doc """
+  Says what the answer to a prompt is, token by token. A text is cut into words.
+
+      Vllm.Test.reply(engine, "Hello", [" wor", "ld"])
+      Vllm.Test.reply(engine, ~r/weather/i, "It rains in Paris.")
+      Vllm.Test.reply(engine, :any, "Sorry?", finish_reason: "length")
+
+  A request that nothing is scripted for gets the tokens `" 256"`, `" 257"` and so on up to its
+  `max_tokens`, which also cuts what is scripted, with vLLM's reason `"length"`; its default is 16.
+
+  ## Options
+
+    * `:times` - only for the next so many requests with this prompt
+    * `:delay` - milliseconds before each token. Defaults to `0`.
+    * `:hold` - how many tokens are made before the request waits for `release/1`
+    * `:then` - what happens after the last token: `:stop` (the default), `:hang`, `:die` (the whole
+      engine) or `{:fail, error}`
+    * `:finish_reason` - in place of `"stop"` and `"length"`
+    * `:stop_reason` - the stop string or token id of an answer that stops
+    * `:logprobs` - the log probability of each token; they arrive where `logprobs` is asked for
+    * `:merge` - with `true` the engine does not wait until a token is taken, so that a slow consumer
+      gets several in one item, as with vLLM. Defaults to `false`: an item for each token.
+  """
+  @spec reply(target(), prompt(), [String.t()] | String.t(), keyword()) :: :ok
+  def reply(target, prompt, tokens, options \\ []) do
+    script(target, Script.reply(prompt, tokens, options))
+  end
+
+  @doc """
+  Says what `encode` gives for a prompt: a list of numbers, or of such lists, which arrive as a
+  `Vllm.Tensor` of 32-bit floats.
+
+      Vllm.Test.embed(engine, "cat", [0.5, -1.0, 0.25])
+
+  The option is `:times`.
+  """
+  @spec embed(target(), prompt(), [number()] | [[number()]], keyword()) :: :ok
+  def embed(target, prompt, numbers, options \\ []) do
+    script(target, Script.script(%{"embedding" => numbers}, [prompt: prompt] ++ options))
+  end
+
+  @doc """
+  Lets the requests go on that `reply/4` holds, and returns how many there were.
+
+      Vllm.Test.reply(engine, "Hello", [" wor", "ld"], hold: 1)
+      MyApp.Chat.ask(chat, "Hello")
+      assert_receive {:text, " wor"}
+      assert MyApp.Chat.busy?(chat)
+      Vllm.Test.release(engine)
+      assert_receive {:text, "ld"}
+  """
+  @spec release(engine()) :: non_neg_integer()
+  def release(%Ref{} = engine), do: call(engine, "release")
+
+  ## Faults of requests
+
+  @doc """
+  Makes every token take so many milliseconds.
+
+      Vllm.Test.slow(engine, 50, prompt: "Hello")
+
+  The options, here and in the functions below, are `:prompt` (default `:any`) and `:times`. They
+  make the engine's own tokens, `" 256"`, `" 257"` and so on; for others see the options `:delay` and
+  `:then` of `reply/4`.
+  """
+  @spec slow(target(), non_neg_integer(), keyword()) :: :ok
+  def slow(target, milliseconds, options \\ []) do
+    script(target, Script.script(%{"delay" => milliseconds / 1000, "paced" => true}, options))
+  end
+
+  @doc """
+  Fails requests after `count` tokens: the stream raises, `Vllm.Stream.collect/1` returns the error.
+
+      Vllm.Test.fail_after(engine, 3, {:engine_error, "illegal memory access"})
+  """
+  @spec fail_after(target(), non_neg_integer(), error(), keyword()) :: :ok
+  def fail_after(target, count, error, options \\ []) do
+    interrupt(target, count, %{"fail" => Script.error(error)}, options)
+  end
+
+  @doc """
+  Makes requests stand still after `count` tokens, until somebody aborts them.
+
+      Vllm.Test.hang_after(engine, 0)
+  """
+  @spec hang_after(target(), non_neg_integer(), keyword()) :: :ok
+  def hang_after(target, count, options \\ []),
+    do: interrupt(target, count, %{"hang" => true}, options)
+
+  @doc """
+  Lets the whole engine die when a request has made `count` tokens; all of its requests fail as
+  `:engine_dead`.
+
+      Vllm.Test.die_after(engine, 3, prompt: "poison")
+  """
+  @spec die_after(target(), non_neg_integer(), keyword()) :: :ok
+  def die_after(target, count, options \\ []),
+    do: interrupt(target, count, %{"die" => true}, options)
+
+  @doc """
+  Refuses requests: `generate` and `encode` return the error.
+
+      Vllm.Test.refuse(engine, {:invalid, "the prompt is too long"}, prompt: ~r/long/)
+  """
+  @spec refuse(target(), error(), keyword()) :: :ok
+  def refuse(target, error, options \\ []) do
+    script(target, Script.script(%{"refuse" => Script.error(error)}, options))
+  end
+
+  @doc """
+  Refuses requests because too many wait: the error has the kind `:overloaded`, and is `retryable`.
+
+      Vllm.Test.refuse_admission(engine, times: 1)
+  """
+  @spec refuse_admission(target(), keyword()) :: :ok
+  def refuse_admission(target, options \\ []) do
+    refuse(target, {:overloaded, "the waiting queue is full"}, options)
+  end
+
+  ## Faults of methods
+
+  @doc """
+  Fails a method of the engine.
+
+      Vllm.Test.fail(engine, :add_lora, {:engine_error, "no such file"}, times: 1)
+
+  The option, here and in the functions below, is `:times`; without it they hold until `mend/2`.
+  """
+  @spec fail(target(), atom() | String.t(), error(), keyword()) :: :ok
+  def fail(target, method, error, options \\ []) do
+    inject(target, Script.injection(method, %{"error" => Script.error(error)}, options))
+  end
+
+  @doc """
+  Makes a method never return. Its caller gets `:timeout` when the call's deadline passes.
+
+      Vllm.Test.hang(engine, :sleep)
+      assert {:error, %Vllm.Error{kind: :timeout}} = Vllm.AsyncLLM.sleep(engine, rpc: [timeout: 50])
+  """
+  @spec hang(target(), atom() | String.t(), keyword()) :: :ok
+  def hang(target, method, options \\ []),
+    do: inject(target, Script.injection(method, %{"hang" => true}, options))
+
+  @doc """
+  Makes a method wait so many milliseconds before it begins.
+
+      Vllm.Test.delay(engine, :wake_up, 200)
+  """
+  @spec delay(target(), atom() | String.t(), non_neg_integer(), keyword()) :: :ok
+  def delay(target, method, milliseconds, options \\ []),
+    do: inject(target, Script.injection(method, %{"delay" => milliseconds / 1000}, options))
+
+  @doc "Lets a method work again."
+  @spec mend(target(), atom() | String.t()) :: :ok
+  def mend(target, method),
+    do: inject(target, %{"method" => to_string(method), "injection" => nil})
+
+  ## Faults at once
+
+  @doc """
+  Lets the engine die now, as when EngineCore crashes: requests in flight fail as `:engine_dead`, and
+  so does every later call. The worker lives on.
+  """
+  @spec die(engine()) :: :ok
+  def die(%Ref{} = engine), do: run(engine, "die")
+
+  @doc """
+  Writes to the worker's standard output, as a native library would that has much to say. Returns
+  when everything is written.
+
+      Vllm.Test.print_megabytes(engine, 100)
+  """
+  @spec print_megabytes(engine(), non_neg_integer()) :: :ok
+  def print_megabytes(%Ref{} = engine, count) do
+    run(engine, "print_megabytes", [count], rpc: [timeout: :infinity])
+  end
+
+  @doc "Forgets what an engine was told, and its record. Requests in flight go on."
+  @spec reset(engine()) :: :ok
+  def reset(%Ref{} = engine), do: run(engine, "reset")
+
+  ## What reached the engine
+
+  @doc """
+  The requests that reached an engine, oldest first, those that it refused included.
+
+      assert [%Vllm.Test.Request{request_id: "r1", params: params}] = Vllm.Test.requests(engine)
+      assert params.max_tokens == 64
+  """
+  @spec requests(engine()) :: [Request.t()]
+  def requests(%Ref{} = engine), do: engine |> call("calls") |> Request.from_calls()
+
+  @doc """
+  The arguments of every call of a method, oldest first: `{positional, named}`.
+
+      assert [{[%Vllm.LoRARequest{lora_name: "sql"}], %{}}] = Vllm.Test.calls(engine, :add_lora)
+  """
+  @spec calls(engine(), atom() | String.t()) :: [{[term()], %{optional(String.t()) => term()}}]
+  def calls(%Ref{} = engine, method) do
+    for [_method, args, named] <- call(engine, "calls", [to_string(method)]), do: {args, named}
+  end
+
+  @doc "The ids of the requests that were aborted, oldest first; once for each completion."
+  @spec aborted(engine()) :: [String.t()]
+  def aborted(%Ref{} = engine), do: call(engine, "aborted")
+
+  @doc "How many requests an engine has in flight; `n` completions count `n` times."
+  @spec live(engine()) :: non_neg_integer()
+  def live(%Ref{} = engine), do: call(engine, "live")["requests"]
+
+  ## Assertions
+
+  @doc """
+  Waits for a request, unless it came already, and returns it.
+
+      Vllm.Test.assert_generated(engine)
+      Vllm.Test.assert_generated(engine, prompt: ~r/^Summarise/, params: [max_tokens: 64])
+
+  ## Options
+
+    * `:prompt` - a text, token ids or a regex
+    * `:request_id` - the id that the application gave
+    * `:params` - fields of the parameters with their values; others may be anything
+    * `:method` - `:generate` (the default) or `:encode`
+    * `:timeout` - how many milliseconds to wait
+  """
+  @spec assert_generated(engine(), keyword()) :: Request.t()
+  def assert_generated(%Ref{} = engine, options \\ []) do
+    keys = [:prompt, :request_id, :params, method: :generate, timeout: @timeout]
+    {timeout, wanted} = options |> Keyword.validate!(keys) |> Keyword.pop!(:timeout)
+    await_request(engine, wanted, now() + timeout)
+  end
+
+  defp await_request(engine, wanted, deadline) do
+    calls = call(engine, "calls")
+    requests = Request.from_calls(calls)
+
+    case Enum.find(requests, &Request.fits?(&1, wanted)) do
+      nil ->
+        if await(engine, "wait_calls", [length(calls) + 1], deadline - now()),
+          do: await_request(engine, wanted, deadline),
+          else: flunk("no request came with #{inspect(wanted)}; there #{came(requests)}")
+
+      request ->
+        request
+    end
+  end
+
+  @doc """
+  Waits until a method was called, and returns the arguments of its last call, as `calls/2` does.
+
+      {[lora], %{}} = Vllm.Test.assert_called(engine, :add_lora)
+
+  The options are `:count`, how many calls there must be at least (default 1), and `:timeout`.
+  """
+  @spec assert_called(engine(), atom() | String.t(), keyword()) :: {[term()], map()}
+  def assert_called(%Ref{} = engine, method, options \\ []) do
+    options = Keyword.validate!(options, count: 1, timeout: @timeout)
+    await(engine, "wait_called", [to_string(method), options[:count]], options[:timeout])
+    calls = calls(engine, method)
+
+    if length(calls) < options[:count],
+      do: flunk("#{method} was called #{length(calls)} times, not #{options[:count]}"),
+      else: List.last(calls)
+  end
+
+  @doc """
+  Waits until a request was aborted: its stream halted or cancelled, its consumer or its caller dead,
+  its deadline passed, or `Vllm.AsyncLLM.abort/2` called.
+
+      Vllm.Test.assert_aborted(engine, "r1")
+
+  `:timeout` is the only option.
+  """
+  @spec assert_aborted(engine(), String.t(), keyword()) :: :ok
+  def assert_aborted(%Ref{} = engine, request_id, options \\ []) do
+    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+    await(engine, "wait_aborted", [request_id], timeout)
+    aborted = aborted(engine)
+
+    if request_id in aborted,
+      do: :ok,
+      else: flunk("#{inspect(request_id)} was not aborted; these were: #{inspect(aborted)}")
+  end
+
+  @doc """
+  Waits until an engine has so many requests in flight.
+
+      Vllm.Test.assert_live(engine, 0)
+
+  `:timeout` is the only option.
+  """
+  @spec assert_live(engine(), non_neg_integer(), keyword()) :: :ok
+  def assert_live(%Ref{} = engine, count, options \\ []) do
+    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+
+    if await(engine, "wait_requests", [count], timeout),
+      do: :ok,
+      else: flunk("#{live(engine)} requests are in flight, not #{count}")
+  end
+
+  ## Inside
+
+  defp interrupt(target, count, fault, options) do
+    script(target, Script.script(Map.merge(fault, %{"after" => count, "paced" => true}), options))
+  end
+
+  defp came([]), do: "was none at all"
+  defp came(requests), do: "were:" <> Enum.map_join(requests, &"\n\n    #{inspect(&1)}")
+end
