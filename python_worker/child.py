@@ -5,13 +5,14 @@ the parent's main module in the child under the name ``__mp_main__``. For a
 package run with ``-m`` it would import nothing at all, so ``__main__`` names
 this module instead. It must stay light: every child pays for it.
 
-Two things happen here because nothing later is early enough:
+Three things happen here because nothing later is early enough:
 
 * The child asks the kernel to be killed when its parent dies. Without it a
   ``kill -9`` of the worker leaves EngineCore and its workers, with all their
   memory, alive for good.
 * On a CPU with AMX the first prompt of fewer than five tokens would end a
   bfloat16 engine with an illegal instruction unless torch has set up AMX.
+* What vLLM gets wrong in these processes is mended: see ``mend``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import ctypes
 import multiprocessing
 import os
 import signal
+
+from python_worker import mend
 
 PR_SET_PDEATHSIG = 1
 
@@ -45,3 +48,4 @@ def prepare_amx() -> None:
 if __name__ == "__mp_main__":
     die_with_parent()
     prepare_amx()
+    mend.install()
