@@ -4,56 +4,19 @@ defmodule Vllm.Vllm.DifferentialTest do
   # what the seed decides.
   use Vllm.VllmEngine, engine: :random
 
-  @requests [
-    {"a greedy request", "Hello", [temperature: 0.0]},
-    {"a long greedy request", "Once upon a time", [temperature: 0.0, max_tokens: 200]},
-    {"a sampled request", "Hello", [seed: 1, max_tokens: 50]},
-    {"a sampled request of another seed", "Hello", [seed: 2, max_tokens: 50]},
-    {"temperature, top_p, top_k and min_p", "Hello",
-     [seed: 3, temperature: 1.7, top_p: 0.95, top_k: 40, min_p: 0.01, max_tokens: 50]},
-    {"penalties", "Hello",
-     [
-       seed: 4,
-       presence_penalty: 0.5,
-       frequency_penalty: 0.7,
-       repetition_penalty: 1.2,
-       max_tokens: 50
-     ]},
-    {"logprobs", "Hello", [temperature: 0.0, logprobs: 5, max_tokens: 30]},
-    {"logprobs of a sampled request", "Hello", [seed: 5, logprobs: 3, max_tokens: 30]},
-    {"logprobs of the sampled token alone", "Hello", [seed: 6, logprobs: 0, max_tokens: 30]},
-    {"flat logprobs", "Hello", [seed: 6, logprobs: 2, flat_logprobs: true, max_tokens: 20]},
-    {"prompt logprobs", "A prompt of some words", [temperature: 0.0, prompt_logprobs: 2]},
-    {"logprobs of prompt and output", "A prompt of some words",
-     [seed: 7, prompt_logprobs: 1, logprobs: 2, max_tokens: 20]},
-    {"two completions", "Hello", [n: 2, seed: 8, max_tokens: 40]},
-    {"two completions with logprobs", "Hello", [n: 2, seed: 9, logprobs: 2, max_tokens: 30]},
-    {"stop strings", "Hello", [seed: 10, stop: ["a", "e", "\n"], max_tokens: 300]},
-    {"stop strings that stay", "Hello",
-     [seed: 10, stop: ["a", "e"], include_stop_str_in_output: true, max_tokens: 300]},
-    {"stop tokens", "Hello", [seed: 11, stop_token_ids: Enum.to_list(60..90), max_tokens: 300]},
-    {"min_tokens", "Hello",
-     [seed: 11, stop_token_ids: Enum.to_list(60..90), min_tokens: 20, max_tokens: 300]},
-    {"the end of the sequence ignored", "Hello", [seed: 12, ignore_eos: true, max_tokens: 60]},
-    {"logit_bias", "Hello",
-     [seed: 13, logit_bias: %{80 => 30.0, 81 => 29.5}, logprobs: 1, max_tokens: 30]},
-    {"bad_words", "Hello", [temperature: 0.0, bad_words: ["a", "b", " c"], max_tokens: 60]},
-    {"allowed_token_ids", "Hello",
-     [seed: 14, allowed_token_ids: Enum.to_list(70..75), logprobs: 8, max_tokens: 30]},
-    {"a prompt of ids", [10, 20, 30, 40], [seed: 15, max_tokens: 30]},
-    {"special tokens kept", "Hello", [seed: 16, skip_special_tokens: false, max_tokens: 60]},
-    {"no detokenization", "Hello", [seed: 17, detokenize: false, logprobs: 1, max_tokens: 20]}
-  ]
+  @requests Vllm.Requests.all()
 
-  for {name, prompt, params} <- @requests, kind <- [:CUMULATIVE, :DELTA, :FINAL_ONLY] do
-    @request {prompt, params ++ [output_kind: kind]}
+  for {name, prompt, params, opts} <-
+        Enum.map(@requests, &Tuple.append(&1, [])) ++ Vllm.Requests.with_arguments(),
+      kind <- [:CUMULATIVE, :DELTA, :FINAL_ONLY] do
+    @request {prompt, params ++ [output_kind: kind], opts}
 
     test "#{name}, #{kind}", %{engine: engine} do
-      {prompt, params} = @request
+      {prompt, params, opts} = @request
       id = request_id()
 
-      {:ok, in_process} = Vllm.call(engine, :generate_in_process, [prompt, params, id])
-      {:ok, stream} = AsyncLLM.generate(engine, prompt, params, id)
+      {:ok, in_process} = Vllm.call(engine, :generate_in_process, [prompt, params, id], opts)
+      {:ok, stream} = AsyncLLM.generate(engine, prompt, params, id, opts)
       through_elixir = Enum.map(stream, &described/1)
 
       assert whole(through_elixir, params[:output_kind]) ==
@@ -75,6 +38,29 @@ defmodule Vllm.Vllm.DifferentialTest do
       {:ok, alone} = Vllm.call(engine, :generate_in_process, [prompt, params, request_id()])
       # A batch of another size may add floats in another order.
       assert {name, said(items)} == {name, said(alone)}
+    end
+  end
+
+  test "16 in one batch, with seeds, are the same to the last bit", %{engine: engine} do
+    id = request_id()
+    {prompts, params} = Enum.unzip(Vllm.Requests.batch())
+    in_process = [prompts, params, id]
+    {:ok, in_process} = Vllm.call(engine, :generate_batch_in_process, in_process)
+
+    {:ok, nil} = Vllm.call(engine, :pause_generation, mode: "keep")
+
+    streams =
+      for {{prompt, params}, number} <- Enum.with_index(Vllm.Requests.batch()) do
+        {:ok, stream} = AsyncLLM.generate(engine, prompt, params, "#{id}-#{number}")
+        stream
+      end
+
+    {:ok, nil} = Vllm.call(engine, :resume_generation)
+
+    for {stream, params, alone} <- Enum.zip([streams, params, in_process]) do
+      items = Enum.map(stream, &described/1)
+      assert whole(items, params[:output_kind]) == whole(alone, params[:output_kind])
+      assert_order(items, params[:output_kind])
     end
   end
 

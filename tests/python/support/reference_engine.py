@@ -7,6 +7,8 @@ dicts what vLLM yielded. None of the code that sends outputs to clients has a pa
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from vllm import SamplingParams
@@ -19,15 +21,64 @@ AsyncLLM: Any = import_async_llm()
 class ReferenceAsyncLLM(AsyncLLM):  # type: ignore[misc]
     """The engine under test and its own reference."""
 
+    async def loop_and_output_handler(self) -> list[int]:
+        """Returns which event loop this runs on, and which task handles the outputs."""
+        return [id(asyncio.get_running_loop()), id(self.output_handler)]
+
+    async def get_tokenizer_later(self) -> Any:
+        """Returns what ``get_tokenizer`` does, which was a coroutine once."""
+        return self.get_tokenizer()
+
     async def generate_in_process(
-        self, prompt: Any, sampling_params: SamplingParams, request_id: str
+        self,
+        prompt: Any,
+        sampling_params: SamplingParams,
+        request_id: str,
+        *,
+        prompt_text: str | None = None,
+        tokenization_kwargs: dict[str, Any] | None = None,
+        trace_headers: Mapping[str, str] | None = None,
+        priority: int = 0,
     ) -> list[dict[str, object]]:
         """Returns everything ``generate`` yields for a request, in order."""
         # Described at once: vLLM hands out the same mutable lists with every item.
         return [
             _described(output)
-            async for output in self.generate(prompt, sampling_params, request_id)
+            async for output in self.generate(
+                prompt,
+                sampling_params,
+                request_id,
+                prompt_text=prompt_text,
+                tokenization_kwargs=tokenization_kwargs,
+                trace_headers=trace_headers,
+                priority=priority,
+            )
         ]
+
+    async def generate_batch_in_process(
+        self, prompts: list[Any], sampling_params: list[SamplingParams], request_id: str
+    ) -> list[list[dict[str, object]]]:
+        """Returns everything ``generate`` yields for requests that make up one batch.
+
+        They wait in the engine, in their order, until it has them all. So the batch, and with it
+        the order in which floats are added, is the same each time.
+
+        Args:
+            prompts: One for each request.
+            sampling_params: The same.
+            request_id: What the ids of the requests begin with.
+        """
+        await self.pause_generation(mode="keep")
+        tasks = []
+        for number, (prompt, params) in enumerate(zip(prompts, sampling_params, strict=True)):
+            wanted = self.get_num_unfinished_requests() + params.n
+            request = self.generate_in_process(prompt, params, f"{request_id}-{number}")
+            tasks.append(asyncio.create_task(request))
+            # vLLM tells nobody that it has a request.
+            while self.get_num_unfinished_requests() < wanted and not tasks[-1].done():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await self.resume_generation()
+        return await asyncio.gather(*tasks)
 
 
 def _described(output: Any) -> dict[str, object]:
