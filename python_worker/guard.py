@@ -13,6 +13,7 @@ from typing import Any
 
 from python_worker.failures import Refused, Unsupported
 from python_worker.prompts import check_prompt
+from python_worker.reasoning import check_reasoning, parser_class
 from python_worker.stream import ADMISSION
 
 # Methods of the worker processes that answer with something msgpack can carry.
@@ -75,6 +76,7 @@ def admitting(base: Any) -> Any:
 
 def guarded(base: Any) -> Any:
     """A subclass that lets nothing through that would end EngineCore."""
+    from vllm.reasoning import ReasoningParserManager
     from vllm.v1.engine import EngineCoreRequest
     from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
@@ -98,10 +100,20 @@ def guarded(base: Any) -> Any:
     class Guarded(base):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
+            parser = parser_class(
+                self.vllm_config.structured_outputs_config.reasoning_parser,
+                ReasoningParserManager.get_reasoning_parser,
+            )
             send = self.engine_core.add_request_async
 
             async def send_verified(request: Any) -> None:
-                verify(request)
+                try:
+                    verify(request)
+                    check_reasoning(request, parser, self.tokenizer)
+                except Exception:
+                    # Its outputs are awaited already, and would be for ever.
+                    self.output_processor.abort_requests([request.request_id], internal=True)
+                    raise
                 await send(request)
 
             self.engine_core.add_request_async = send_verified

@@ -35,12 +35,14 @@ TOKENIZATION: Mapping[str, Any] = {
     "truncation": bool | str | None,
 }
 
-# The scheduler and the workers read these from ``extra_args`` and ``extra_kwargs``.
+# EngineCore and its workers read these from ``extra_args``, ``reasoning_parser_kwargs``
+# and ``extra_kwargs``.
 EXTRA_ARGS: Mapping[str, Any] = {
     "kv_transfer_params": dict[str, Any] | None,
     "ec_transfer_params": dict[str, Any] | None,
     "kv_cache_report_mode": str | None,
 }
+REASONING: Mapping[str, Any] = {"chat_template_kwargs": dict[str, Any] | None}
 EXTRA_KWARGS: Mapping[str, Any] = {"compressed_token_type_ids": int | None}
 
 PLAIN = (bool, int, float, str, bytes, dt.datetime, dt.date, dt.time)
@@ -56,6 +58,20 @@ def in_range(lowest: float, highest: float, wanted: str) -> Check:
         return value
 
     return check
+
+
+def only(choice: str, wanted: str) -> Check:
+    """One text and no other."""
+
+    def check(value: Any, path: str) -> Any:
+        return value if value == choice else refuse(value, path, wanted)
+
+    return check
+
+
+def not_empty(value: Any, path: str) -> Any:
+    """Texts that are not empty."""
+    return value or refuse(value, path, "a text that is not empty")
 
 
 def carried(value: Any, path: str) -> Any:
@@ -185,9 +201,13 @@ def more_checks(compile_: Compile) -> Mapping[str, Check]:
         "PoolingParams.extra_kwargs": all_of(
             keys(EXTRA_KWARGS, compile_), checked_keys(extra_kwargs), carried
         ),
-        "reasoning_parser_kwargs": carried,
+        "reasoning_parser_kwargs": all_of(keys(REASONING, compile_), carried),
         "kv_transfer_params": carried,
         "KvHintAction.payload": carried,
+        "LateInteractionParams.mode": only(
+            "cache_query", "'cache_query': a document whose query is not cached ends the engine"
+        ),
+        "LateInteractionParams.query_key": not_empty,
         "WeightTransferInitRequest.init_info": carried,
         "WeightTransferUpdateRequest.update_info": carried,
         "MultiModalInput.mm_kwargs": mm_kwargs,

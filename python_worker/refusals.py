@@ -35,7 +35,9 @@ def describe(annotation: Any) -> str:
     if typing.get_origin(annotation) is Annotated:
         return describe(typing.get_args(annotation)[0])
     members = typing.get_args(annotation)
-    if members and typing.get_origin(annotation) is not Literal:
+    if typing.get_origin(annotation) is Literal:
+        return " | ".join(repr(member) for member in members)
+    if members:
         inside = ", ".join("..." if m is Ellipsis else describe(m) for m in members)
         return f"{_name(typing.get_origin(annotation))}[{inside}]"
     return _name(annotation)

@@ -285,6 +285,7 @@ def test_a_method_without_a_signature_takes_what_it_is_given() -> None:
         (dict[int, float], "dict[int, float]"),
         (tuple[int, ...], "tuple[int, ...]"),
         (Annotated[int, "x"], "int"),
+        (Literal["a", 1] | None, "'a' | 1 | None"),
         (Any, "Any"),
     ],
 )
