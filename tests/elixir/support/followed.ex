@@ -1,0 +1,100 @@
+defmodule Vllm.Followed do
+  @moduledoc false
+  # Requests whose items are messages to the test, and that stand still where the test wants it.
+  #
+  # An engine does not wait for anybody: on a busy machine a request may be over before the test has
+  # seen its first item. So what has to happen in the middle of requests happens while the engine is
+  # paused, with every request begun and none finished: see `halfway/2`.
+
+  import ExUnit.Assertions
+
+  alias Vllm.{AsyncLLM, VllmEngine}
+
+  # In time for two or three hundred tokens of eight requests on a machine with other work.
+  @patience 30_000
+
+  # A request that counts to `tokens`. Its items arrive as messages, each stream's from a process of
+  # its own: of `stream_to:` a receiver gets no more while its mailbox is full, whoever filled it.
+  def follow(engine, prompt, tokens) do
+    test = self()
+    tag = make_ref()
+    params = [temperature: 0.0, max_tokens: tokens, output_kind: :DELTA]
+
+    {:ok, _pid} =
+      Task.start_link(fn ->
+        case AsyncLLM.generate(engine, prompt, params, VllmEngine.request_id()) do
+          {:ok, stream} ->
+            send(test, {tag, :accepted})
+            send(test, {tag, forward(stream, test, tag)})
+
+          {:error, error} ->
+            send(test, {tag, {:refused, error}})
+        end
+      end)
+
+    assert_receive {^tag, :accepted}, @patience
+    tag
+  end
+
+  defp forward(stream, test, tag) do
+    Enum.each(stream, &send(test, {tag, {:item, &1}}))
+    :done
+  rescue
+    error in Vllm.Error -> {:failed, error}
+  end
+
+  # Lets requests begin that were accepted by a paused engine, and pauses it again before they have
+  # finished. Returns the items so far of each of them.
+  def halfway(engine, tags, begun \\ %{}) do
+    assert AsyncLLM.resume_generation(engine) == {:ok, nil}
+    pause = [mode: "keep", clear_cache: false]
+    assert AsyncLLM.pause_generation(engine, pause) == {:ok, nil}
+    begun = for tag <- tags, into: %{}, do: {tag, Map.get(begun, tag, []) ++ present(tag)}
+
+    if Enum.any?(begun, fn {_tag, items} -> items == [] end),
+      do: halfway(engine, tags, begun),
+      else: begun
+  end
+
+  # Requests that are frozen in the middle, with their items so far. On a machine that stops the
+  # test for seconds they may be over before they are frozen: then others take their place.
+  def frozen(engine, prompts, tokens, tries \\ 20) do
+    assert AsyncLLM.pause_generation(engine, mode: "keep", clear_cache: false) == {:ok, nil}
+    tags = for prompt <- prompts, do: follow(engine, prompt, tokens)
+    begun = halfway(engine, tags)
+
+    cond do
+      VllmEngine.unfinished(engine) == length(tags) -> for tag <- tags, do: {tag, begun[tag]}
+      tries > 1 -> thawed(engine, tags) && frozen(engine, prompts, tokens, tries - 1)
+      true -> flunk("#{tokens} tokens were always made before the engine could be paused")
+    end
+  end
+
+  defp thawed(engine, tags) do
+    assert AsyncLLM.resume_generation(engine) == {:ok, nil}
+    for tag <- tags, do: rest(tag)
+  end
+
+  # The items until there have been no more for a while: those that were on their way.
+  def present(tag) do
+    receive do
+      {^tag, {:item, item}} -> [item | present(tag)]
+    after
+      200 -> []
+    end
+  end
+
+  # The items until the end.
+  def rest(tag) do
+    assert_receive {^tag, event}, @patience
+
+    case event do
+      {:item, item} -> [item | rest(tag)]
+      :done -> []
+    end
+  end
+
+  def said(items), do: Enum.map_join(items, &VllmEngine.text/1)
+  def tokens(items), do: Enum.flat_map(items, &VllmEngine.ids/1)
+  def finish_reason(items), do: List.last(items).outputs |> hd() |> Map.get(:finish_reason)
+end
