@@ -364,6 +364,7 @@ defmodule Vllm.Bridge.TestKitTest do
       eight_times(fn n -> talk(Vllm.Test.engine!(worker), n) end)
     end
 
+    @tag timeout: 120_000
     test "as workers" do
       eight_times(fn n ->
         name = Module.concat(__MODULE__, "Worker#{n}")
@@ -376,7 +377,7 @@ defmodule Vllm.Bridge.TestKitTest do
     end
 
     defp eight_times(fun) do
-      1..8 |> Enum.map(&Task.async(fn -> fun.(&1) end)) |> Task.await_many(25_000)
+      1..8 |> Enum.map(&Task.async(fn -> fun.(&1) end)) |> Task.await_many(100_000)
     end
 
     defp talk(engine, n) do
