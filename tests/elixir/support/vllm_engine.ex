@@ -37,7 +37,28 @@ defmodule Vllm.VllmEngine do
          scheduling_policy: "priority",
          max_num_seqs: 1
        ]},
-    pooling: {:random, [max_model_len: 512, runner: "pooling"]}
+    # Few slots, so that adapters have to give way to each other.
+    lora:
+      {:scripted,
+       [
+         max_model_len: 2048,
+         enable_lora: true,
+         max_loras: 4,
+         max_cpu_loras: 4,
+         max_lora_rank: 16,
+         logits_processors: ["python_worker.testing.logits_processor:OnlyToken"]
+       ]},
+    # Little room in its queue, and vLLM's processes fail where a test wants them to.
+    faulty:
+      {:scripted,
+       [
+         max_model_len: 2048,
+         max_num_queued_reqs: 2,
+         scheduler_cls: "tests.python.support.faults.FaultyScheduler",
+         worker_extension_cls: "tests.python.support.faults.FaultyWorker"
+       ]},
+    pooling: {:random, [max_model_len: 512, runner: "pooling"]},
+    classify: {{:classify, labels: 2}, [max_model_len: 512]}
   }
 
   # Building an engine, on a machine that has something else to do as well.
@@ -110,10 +131,11 @@ defmodule Vllm.VllmEngine do
     end
   end
 
-  def build(kind, more \\ []) do
+  def build(kind, more \\ []), do: AsyncLLM.from_engine_args(instance(), arguments(kind, more))
+
+  def arguments(kind, more \\ []) do
     {model, arguments} = Map.fetch!(@engines, kind)
-    arguments = [model: model(model)] ++ common() ++ arguments
-    AsyncLLM.from_engine_args(instance(), Keyword.merge(arguments, more))
+    Keyword.merge([model: model(model)] ++ common() ++ arguments, more)
   end
 
   # float32, because the scripted model's words are exact only there. So few blocks, because
@@ -122,9 +144,17 @@ defmodule Vllm.VllmEngine do
     [dtype: "float32", enforce_eager: true, num_gpu_blocks_override: 256]
   end
 
-  def model(kind) do
-    {:ok, folder} = TinyModel.make(kind)
+  def model({kind, options}) do
+    {:ok, folder} = TinyModel.make(kind, options)
     folder
+  end
+
+  def model(kind), do: model({kind, []})
+
+  # The folders of LoRA adapters of the scripted model, by their names.
+  def adapters(names) do
+    {:ok, folders} = TinyModel.adapters(names)
+    Map.new(Enum.zip(names, folders))
   end
 
   ## Requests

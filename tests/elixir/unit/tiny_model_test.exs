@@ -1,0 +1,41 @@
+defmodule Vllm.TinyModelTest do
+  use ExUnit.Case, async: true
+
+  alias Vllm.{Error, TinyModel}
+
+  @moduletag :tmp_dir
+
+  test "makes a model in the folder it is given", %{tmp_dir: dir} do
+    folder = Path.join(dir, "m")
+    assert TinyModel.make(:random, folder) == {:ok, folder}
+    assert TinyModel.make(:random, folder: folder) == {:ok, folder}
+    assert File.exists?(Path.join(folder, "model.safetensors"))
+  end
+
+  test "a classifier has as many classes as it is told", %{tmp_dir: dir} do
+    for {options, labels} <- [{[], 3}, {[labels: 1], 1}, {[labels: 2, seed: 7], 2}] do
+      {:ok, folder} = TinyModel.make(:classify, [folder: Path.join(dir, "#{labels}")] ++ options)
+      config = File.read!(Path.join(folder, "config.json"))
+      assert length(Regex.scan(~r/"\d+": "LABEL_/, config)) == labels
+    end
+  end
+
+  test "makes adapters, each in a folder of its name", %{tmp_dir: dir} do
+    assert TinyModel.adapter(:meow, dir) == {:ok, Path.join(dir, "meow")}
+
+    assert TinyModel.adapters([:woof, "one", "broken-empty"], dir) ==
+             {:ok, for(name <- ["woof", "one", "broken-empty"], do: Path.join(dir, name))}
+
+    assert File.exists?(Path.join(dir, "one/adapter_model.safetensors"))
+    assert File.ls!(Path.join(dir, "broken-empty")) == ["tiny_model.json"]
+  end
+
+  test "says what Python said when nothing can be made", %{tmp_dir: dir} do
+    assert {:error, %Error{kind: :python} = error} = TinyModel.adapter(:quack, dir)
+    assert error.message =~ "the script does not lead to ' quack'"
+
+    File.write!(Path.join(dir, "thesis.txt"), "three years of work")
+    assert {:error, %Error{} = error} = TinyModel.make(:random, dir)
+    assert error.message =~ "was not made by tiny_model"
+  end
+end

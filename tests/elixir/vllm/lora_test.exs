@@ -1,0 +1,437 @@
+defmodule Vllm.Vllm.LoraTest do
+  # Adapters on a real engine with four slots. An adapter answers everything with its own word, so
+  # which adapter a text was made with can be read in it. Names of upstream tests are vLLM's.
+  use Vllm.VllmEngine, engine: :lora
+
+  alias Vllm.LoRARequest
+
+  @words ~w(meow woof one two three four five six seven eight)
+  @broken ~w(broken-rank broken-dora broken-modules broken-json broken-fields broken-no-weights
+             broken-weights broken-target broken-width broken-empty)
+
+  setup_all do
+    %{paths: adapters(@words ++ @broken)}
+  end
+
+  setup %{engine: engine} do
+    on_exit(fn ->
+      assert_well(engine)
+      unload(engine)
+    end)
+  end
+
+  describe "what is loaded" do
+    # tests/lora/test_lora_functions.py::test_lora_functions_async
+    test "is the least recently used, pinned ones aside", context do
+      for {call, left} <- [
+            {{:add, 1}, [1]},
+            {{:add, 2}, [1, 2]},
+            {{:pin, 1}, [1, 2]},
+            {{:add, 3}, [1, 2, 3]},
+            {{:add, 4}, [1, 2, 3, 4]},
+            {{:add, 5}, [1, 5, 3, 4]},
+            {{:add, 6}, [1, 5, 6, 4]},
+            {{:add, 7}, [1, 5, 6, 7]},
+            {{:add, 8}, [1, 8, 6, 7]},
+            {{:add, 9}, [1, 8, 9, 7]},
+            {{:add, 10}, [1, 8, 9, 10]},
+            {{:remove, 1}, [8, 9, 10]},
+            {{:add, 11}, [8, 9, 10, 11]},
+            {{:add, 12}, [12, 9, 10, 11]},
+            {{:add, 13}, [12, 13, 10, 11]},
+            {{:remove, 13}, [12, 10, 11]},
+            {{:remove, 12}, [10, 11]},
+            {{:remove, 11}, [10]},
+            {{:remove, 10}, []}
+          ] do
+        assert {call, change(context, call)} == {call, {:ok, true}}
+        assert {call, AsyncLLM.list_loras(context.engine)} == {call, {:ok, MapSet.new(left)}}
+      end
+    end
+
+    test "a request counts as use", %{engine: engine} = context do
+      for id <- 1..4, do: {:ok, true} = AsyncLLM.add_lora(engine, adapter(context, id, "meow"))
+      assert said(engine, "count", adapter(context, 1, "meow")) == repeated("meow")
+      {:ok, true} = AsyncLLM.add_lora(engine, adapter(context, 5, "woof"))
+      assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new([1, 3, 4, 5])}
+    end
+
+    test "adding again is harmless; unknown ones cannot be removed or pinned", context do
+      %{engine: engine} = context
+      assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new()}
+
+      for lora <- [
+            adapter(context, 1, "meow"),
+            Map.from_struct(adapter(context, 1, "meow")),
+            Map.to_list(Map.from_struct(adapter(context, 1, "meow")))
+          ] do
+        assert AsyncLLM.add_lora(engine, lora) == {:ok, true}
+      end
+
+      assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new([1])}
+      assert AsyncLLM.remove_lora(engine, 99) == {:ok, false}
+      assert {:error, %Error{kind: :not_found} = error} = AsyncLLM.pin_lora(engine, 99)
+      assert error.message =~ "LoRA 99 is not registered"
+      assert AsyncLLM.remove_lora(engine, 1) == {:ok, true}
+      assert AsyncLLM.remove_lora(engine, 1) == {:ok, false}
+      assert {:error, %Error{kind: :not_found}} = AsyncLLM.pin_lora(engine, 1)
+    end
+
+    test "ids that can be no adapter's are refused", %{engine: engine} = context do
+      for id <- [0, -1, 2 ** 63, 2 ** 70, "1", 1.0, nil] do
+        assert {:error, %Error{kind: :invalid}} = AsyncLLM.remove_lora(engine, id)
+        assert {:error, %Error{kind: :invalid}} = AsyncLLM.pin_lora(engine, id)
+        lora = %{adapter(context, 1, "meow") | lora_int_id: id}
+        assert {:error, %Error{kind: :invalid}} = AsyncLLM.add_lora(engine, lora)
+      end
+
+      assert AsyncLLM.add_lora(engine, adapter(context, 2 ** 63 - 1, "meow")) == {:ok, true}
+      assert said(engine, "Hello", adapter(context, 2 ** 63 - 1, "meow")) == repeated("meow")
+    end
+
+    # Without the counting of slots each of these ends the engine: the scheduler does not see pins.
+    test "pinned adapters leave requests of others waiting, or an error", context do
+      %{engine: engine} = context
+      for id <- 1..3, do: {:ok, true} = AsyncLLM.add_lora(engine, adapter(context, id, "meow"))
+      for id <- 1..3, do: {:ok, true} = AsyncLLM.pin_lora(engine, id)
+
+      stream = generate(engine, "count", endless(), lora_request: adapter(context, 4, "woof"))
+      wait_until(fn -> unfinished(engine) == 1 end)
+      other = [lora_request: adapter(context, 5, "one")]
+
+      assert {:error, %Error{kind: :overloaded} = error} =
+               AsyncLLM.generate(engine, "count", [max_tokens: 4], request_id(), other)
+
+      assert error.retryable
+      assert error.message =~ "adapter 5"
+
+      # The fourth pin is granted, for its request runs already; a fifth has no slot at all.
+      assert AsyncLLM.pin_lora(engine, 4) == {:ok, true}
+      assert {:error, %Error{kind: :overloaded}} = AsyncLLM.pin_lora(engine, 5)
+
+      assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
+      assert [%RequestOutput{}] = Enum.take(stream, 1)
+      wait_until(fn -> unfinished(engine) == 0 end)
+
+      assert AsyncLLM.remove_lora(engine, 1) == {:ok, true}
+      assert said(engine, "count", adapter(context, 5, "one")) == repeated("one")
+    end
+  end
+
+  describe "a request with an adapter" do
+    test "speaks its word, beside others and the model itself", %{engine: engine} = context do
+      requests =
+        for _ <- 1..4, {prompt, word} <- [{"count", "meow"}, {"Hello", "woof"}, {"count", nil}] do
+          {prompt, word}
+        end
+
+      answers =
+        requests
+        |> Enum.map(fn {prompt, word} ->
+          Task.async(fn -> said(engine, prompt, word && named(context, word), 64) end)
+        end)
+        |> Task.await_many(60_000)
+
+      assert answers ==
+               for(
+                 {_, word} <- requests,
+                 do: if(word, do: repeated(word, 64), else: counting(64))
+               )
+    end
+
+    test "says so in its outputs", %{engine: engine} = context do
+      lora = named(context, "meow")
+      params = [max_tokens: 3, temperature: 0.0]
+      output = complete(engine, "Hello", params, lora_request: lora)
+      assert %RequestOutput{lora_request: ^lora} = output
+      assert complete(engine, "Hello", params).lora_request == nil
+    end
+
+    # tests/entrypoints/serve/lora/test_lora_adapters.py::test_multiple_lora_adapters
+    test "may be one of ten with slots for four", %{engine: engine} = context do
+      answers =
+        @words
+        |> List.duplicate(2)
+        |> List.flatten()
+        |> Enum.map(&Task.async(fn -> {&1, said(engine, "Hello", named(context, &1), 32)} end))
+        |> Task.await_many(60_000)
+
+      for {word, text} <- answers, do: assert(text == repeated(word, 32))
+      {:ok, loaded} = AsyncLLM.list_loras(engine)
+      assert MapSet.size(loaded) == 4
+    end
+
+    # Of two adapters of one name a step loads one, and would die of the other.
+    test "does not share its name with another adapter", %{engine: engine} = context do
+      stream = generate(engine, "count", endless(), lora_request: adapter(context, 1, "meow"))
+      same = %{adapter(context, 2, "woof") | lora_name: adapter(context, 1, "meow").lora_name}
+
+      assert {:error, %Error{kind: :invalid} = error} =
+               AsyncLLM.generate(engine, "count", [], request_id(), lora_request: same)
+
+      assert error.message =~ "lora_name"
+      assert [%RequestOutput{}] = Enum.take(stream, 1)
+      wait_until(fn -> unfinished(engine) == 0 end)
+      assert said(engine, "count", same) == repeated("woof")
+    end
+
+    test "goes on when its adapter is removed under it", %{engine: engine} = context do
+      lora = adapter(context, 1, "meow")
+      params = [temperature: 0.0, max_tokens: 500, output_kind: :FINAL_ONLY]
+      stream = generate(engine, "count", params, lora_request: lora)
+      assert AsyncLLM.remove_lora(engine, 1) == {:ok, true}
+      {:ok, output} = Stream.collect(stream)
+      assert text(output) == repeated("meow", 500)
+    end
+  end
+
+  describe "loading in place" do
+    # tests/entrypoints/llm/test_llm_with_multi_loras.py, upstream's names:
+    # test_load_inplace_offline_reload and test_load_inplace_false_no_reload
+    test "replaces the adapter of an id, and only it does", %{engine: engine} = context do
+      meow = adapter(context, 1, "meow")
+      woof = %{meow | lora_path: context.paths["woof"]}
+      assert said(engine, "Hello", meow) == repeated("meow")
+      assert said(engine, "Hello", woof) == repeated("meow")
+      assert AsyncLLM.add_lora(engine, woof) == {:ok, true}
+      assert said(engine, "Hello", woof) == repeated("meow")
+
+      assert said(engine, "Hello", %{woof | load_inplace: true}) == repeated("woof")
+      assert said(engine, "Hello", woof) == repeated("woof")
+      assert AsyncLLM.add_lora(engine, %{meow | load_inplace: true}) == {:ok, true}
+      assert said(engine, "Hello", woof) == repeated("meow")
+      assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new([1])}
+    end
+
+    test "leaves the old one where the new one does not load", %{engine: engine} = context do
+      meow = adapter(context, 1, "meow")
+      {:ok, true} = AsyncLLM.add_lora(engine, meow)
+
+      for name <- @broken -- ["broken-width"] do
+        broken = %{meow | lora_path: context.paths[name], load_inplace: true}
+        assert {:error, %Error{}} = AsyncLLM.add_lora(engine, broken)
+        assert said(engine, "Hello", meow) == repeated("meow")
+      end
+    end
+  end
+
+  describe "a bad adapter" do
+    @causes %{
+      "broken-rank" => {:invalid, "rank 1024 is greater than max_lora_rank 16"},
+      "broken-dora" => {:invalid, "DoRA"},
+      "broken-modules" => {:invalid, "modules_to_save"},
+      "broken-json" => {:invalid, "Expecting property name"},
+      "broken-fields" => {:invalid, "Missing required configuration fields"},
+      "broken-no-weights" => {:invalid, "doesn't contain tensors"},
+      "broken-weights" => {:invalid, "header"},
+      "broken-target" => {:invalid, "conv_proj"},
+      "broken-width" => {:invalid, "must match"},
+      "broken-empty" => {:not_found, "No adapter found"}
+    }
+
+    for {name, {kind, cause}} <- @causes do
+      test "is an error by every way, and again: #{name}", %{engine: engine} = context do
+        lora = adapter(context, 1, unquote(name))
+
+        for _ <- 1..2,
+            failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
+          assert {:error, %Error{kind: unquote(kind)} = error} = failed.()
+          assert error.message =~ unquote(cause)
+          assert error.message =~ lora.lora_path
+          assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new()}
+        end
+
+        # Nothing of it is left: the id is free for a good one.
+        assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
+        for id <- 2..5, do: {:ok, true} = AsyncLLM.add_lora(engine, adapter(context, id, "woof"))
+        assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
+      end
+    end
+
+    test "is not found where no folder is", %{engine: engine} do
+      for path <- ["/no/such/adapter", "no/such/adapter", "nothing", "~/no/such/adapter", "."],
+          lora = %LoRARequest{lora_name: "lost", lora_int_id: 7, lora_path: path},
+          failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
+        assert {:error, %Error{kind: :not_found} = error} = failed.()
+        assert {path, error.message =~ "lost"} == {path, true}
+      end
+    end
+
+    test "is refused where it is none", %{engine: engine} = context do
+      good = adapter(context, 1, "meow")
+
+      for lora <- [
+            %{good | lora_path: ""},
+            %{good | lora_path: nil},
+            %{good | lora_name: nil},
+            %{good | lora_name: 7},
+            %{good | lora_int_id: 0},
+            %{good | load_inplace: "yes"},
+            [lora_name: "a", lora_int_id: 1],
+            [lora_name: "a", lora_int_id: 1, lora_paht: "/a"],
+            %SamplingParams{},
+            "meow",
+            7
+          ],
+          failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
+        assert {:error, %Error{kind: :invalid} = error} = failed.()
+        assert error.message =~ ~r/lora/
+      end
+
+      assert {:error, %Error{kind: :invalid}} = AsyncLLM.add_lora(engine, nil)
+      # A name may be empty, and is one nevertheless.
+      assert said(engine, "Hello", %{good | lora_name: ""}) == repeated("meow")
+    end
+
+    # tests/entrypoints/serve/lora/test_lora_adapters.py::
+    # test_loading_invalid_adapters_does_not_break_others
+    test "does not break others: 25 of them beside good requests", context do
+      %{engine: engine} = context
+
+      good =
+        for n <- 1..16 do
+          word = Enum.at(["meow", "woof", nil], rem(n, 3))
+          lora = word && named(context, word)
+          {word, Task.async(fn -> said(engine, "count", lora, 200) end)}
+        end
+
+      bad =
+        for n <- 1..25 do
+          lora = adapter(context, 100 + n, Enum.at(@broken, rem(n, length(@broken))))
+          failed = if rem(n, 2) == 0, do: asking(engine, lora), else: fn -> add(engine, lora) end
+          Task.async(failed)
+        end
+
+      for result <- Task.await_many(bad, 60_000) do
+        assert {:error, %Error{kind: kind}} = result
+        assert kind in [:invalid, :not_found]
+      end
+
+      for {word, task} <- good do
+        wanted = if word, do: repeated(word, 200), else: counting(200)
+        assert Task.await(task, 60_000) == wanted
+      end
+    end
+  end
+
+  test "many load, unload and list while 32 streams run", %{engine: engine} = context do
+    params = [temperature: 0.0, max_tokens: 200, output_kind: :DELTA]
+
+    streams =
+      for n <- 1..32 do
+        word = Enum.at(["meow", nil], rem(n, 2))
+        opts = if word, do: [lora_request: named(context, word)], else: []
+        {word, Task.async(fn -> deltas(generate(engine, "count", params, opts)) end)}
+      end
+
+    woof = adapter(context, 50, "woof")
+    loads = for _ <- 1..20, do: Task.async(fn -> add(engine, woof) end)
+    assert Enum.uniq(Task.await_many(loads, 60_000)) == [{:ok, true}]
+    {:ok, loaded} = AsyncLLM.list_loras(engine)
+    assert 50 in loaded
+
+    results =
+      1..20
+      |> Enum.map(fn _ ->
+        Task.async(fn -> [add(engine, woof), AsyncLLM.list_loras(engine), remove(engine, 50)] end)
+      end)
+      |> Task.await_many(60_000)
+
+    assert Enum.all?(results, &match?([{:ok, true}, {:ok, %MapSet{}}, {:ok, _}], &1))
+    assert Enum.any?(results, &match?([_, _, {:ok, true}], &1))
+
+    for {word, task} <- streams do
+      wanted = if word, do: repeated(word, 200), else: counting(200)
+      assert Task.await(task, 60_000) == wanted
+    end
+
+    {:ok, loaded} = AsyncLLM.list_loras(engine)
+    refute 50 in loaded
+  end
+
+  describe "an engine without adapters" do
+    test "refuses all of it, and lives" do
+      engine = engine(:scripted)
+      lora = %LoRARequest{lora_name: "a", lora_int_id: 1, lora_path: "/a"}
+
+      for failed <- [
+            asking(engine, lora),
+            fn -> AsyncLLM.add_lora(engine, lora) end,
+            fn -> AsyncLLM.remove_lora(engine, 1) end,
+            fn -> AsyncLLM.pin_lora(engine, 1) end,
+            fn -> AsyncLLM.list_loras(engine) end
+          ] do
+        assert {:error, %Error{kind: :invalid} = error} = failed.()
+        assert error.message =~ "LoRA is not enabled"
+      end
+
+      assert_well(engine)
+    end
+  end
+
+  describe "a logits processor by its name" do
+    test "obeys extra_args, for its request alone", %{engine: engine} = context do
+      {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
+      {:ok, [woof]} = Vllm.call(tokenizer, "encode", [" woof"], add_special_tokens: false)
+      only = [max_tokens: 6, temperature: 0.0, extra_args: %{"target_token" => woof}]
+
+      [forced, plain, adapted] =
+        [
+          {only, []},
+          {[max_tokens: 6, temperature: 0.0], []},
+          {only, [lora_request: named(context, "meow")]}
+        ]
+        |> Enum.map(fn {params, opts} ->
+          Task.async(fn -> text(complete(engine, "count", params, opts)) end)
+        end)
+        |> Task.await_many(60_000)
+
+      assert {forced, plain, adapted} == {repeated("woof", 6), counting(6), repeated("woof", 6)}
+      sampled = complete(engine, "count", Keyword.put(only, :temperature, 1.0))
+      assert ids(sampled) == List.duplicate(woof, 6)
+    end
+
+    test "refuses what is no token", %{engine: engine} do
+      for target <- [-1, "woof", 1.5, true, [1]] do
+        params = [max_tokens: 2, extra_args: %{"target_token" => target}]
+
+        assert {:error, %Error{kind: :invalid} = error} =
+                 AsyncLLM.generate(engine, "count", params, request_id())
+
+        assert error.message =~ "target_token"
+      end
+    end
+  end
+
+  defp adapter(context, id, name),
+    do: %LoRARequest{lora_name: "#{name} #{id}", lora_int_id: id, lora_path: context.paths[name]}
+
+  # An adapter of its own id and name for each word.
+  defp named(context, word),
+    do: adapter(context, 20 + Enum.find_index(@words, &(&1 == word)), word)
+
+  defp change(context, {:add, id}), do: add(context.engine, adapter(context, id, "meow"))
+  defp change(context, {:pin, id}), do: AsyncLLM.pin_lora(context.engine, id)
+  defp change(context, {:remove, id}), do: remove(context.engine, id)
+
+  defp add(engine, lora), do: AsyncLLM.add_lora(engine, lora)
+  defp remove(engine, id), do: AsyncLLM.remove_lora(engine, id)
+
+  defp asking(engine, lora) do
+    fn -> AsyncLLM.generate(engine, "Hello", [n: 1], request_id(), lora_request: lora) end
+  end
+
+  defp said(engine, prompt, lora, tokens \\ 8) do
+    params = [temperature: 0.0, max_tokens: tokens, output_kind: :FINAL_ONLY]
+    opts = if lora, do: [lora_request: lora], else: []
+    text(complete(engine, prompt, params, opts))
+  end
+
+  defp repeated(word, tokens \\ 8), do: String.duplicate(" #{word}", tokens)
+  defp deltas(stream), do: Enum.map_join(stream, &text/1)
+
+  defp unload(engine) do
+    {:ok, loaded} = AsyncLLM.list_loras(engine)
+    for id <- loaded, do: {:ok, true} = AsyncLLM.remove_lora(engine, id)
+  end
+end
