@@ -246,7 +246,7 @@ defmodule Vllm.AsyncLLM do
 
     * `usage_context` - default `:ENGINE_CONTEXT` (`UsageContext`). Usage context of the LLM.
     * `mm_registry` - default made by vLLM (`MultiModalRegistry(...)`) (`MultiModalRegistry`).
-      Multi-modal registry.
+      VLLM's own; another cannot be sent
     * `log_requests` - default `true` (`bool`). Whether to log requests.
     * `start_engine_loop` - default `true` (`bool`). Whether to start the engine loop.
     * `stat_loggers` - default `nil` (`list[StatLoggerFactory] or None`). Import paths
@@ -257,8 +257,8 @@ defmodule Vllm.AsyncLLM do
       externally launched engine, when not launching one in-process.
     * `client_count` - default `1` (`int`). Number of API-server clients sharing the engine.
     * `client_index` - default `0` (`int`). Index of this client within `client_count`.
-    * `profiler` - default `nil` (`TorchProfilerWrapper or None`). Torch profiler wrapper used
-      to trace the frontend.
+    * `profiler` - default `nil` (`TorchProfilerWrapper or None`). None; it cannot be sent: see
+      `start_profile/1`
     * `use_cached_outputs` - a spelling of vLLM 0.14; ignored, with a warning in the worker's
       log
     * `rpc: [timeout: ms]` - none by default: models take as long as they take
