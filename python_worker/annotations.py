@@ -20,6 +20,7 @@ import typing_extensions
 from python_worker.classes import check_enum, check_record, check_typed_dict, fields_of
 from python_worker.failures import Refused
 from python_worker.hints import evaluate
+from python_worker.inputs import InputStream, check_element, check_stream
 from python_worker.refusals import describe, refuse
 from python_worker.scalars import SCALARS, Check, anything
 
@@ -65,6 +66,9 @@ def _compile(annotation: Any) -> Check:
 
 def _union(annotation: Any) -> Check:
     members = typing.get_args(annotation)
+    streams = [m for m in members if typing.get_origin(m) is collections.abc.AsyncGenerator]
+    if streams:
+        return _streamed_or_whole(streams[0], tuple(m for m in members if m not in streams))
     checks = [checker(member) for member in members]
     wanted = describe(annotation)
     # An int fits float as well: where both are allowed, it stays an int.
@@ -88,6 +92,18 @@ def _union(annotation: Any) -> Check:
         return refuse(value, path, wanted)
 
     return check_union
+
+
+def _streamed_or_whole(stream: Any, members: tuple[Any, ...]) -> Check:
+    """``Prompt | AsyncGenerator[Element, None]``: all at once, or as a stream of elements."""
+    whole = checker(Union[members])  # noqa: UP007 - made at run time
+    element = check_element(typing.get_args(stream)[0], whole, checker)
+    streamed = check_stream(stream, element)
+
+    def check_either(value: Any, path: str) -> Any:
+        return (streamed if isinstance(value, InputStream) else whole)(value, path)
+
+    return check_either
 
 
 def _literal(annotation: Any) -> Check:

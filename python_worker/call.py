@@ -11,13 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from typing import Protocol
 
 from python_worker import failures
-from python_worker.failures import Expired
+from python_worker.failures import Expired, Refused
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.inputs import Decode, InputStream
 from python_worker.stream import Outlet
 
 logger = logging.getLogger(__name__)
+
+
+class CallOutlet(Outlet, Protocol):
+    """Where the replies of a call go and its inputs come from."""
+
+    def route_inputs(self, inputs: InputStream) -> None:
+        """Have what the client sends of an argument put into ``inputs``."""
+
 
 Perform = Callable[["Call"], Awaitable[None]]
 
@@ -30,14 +40,18 @@ class Call:
         outlet: Where its replies go.
         holder: Who holds the references that it returns.
         perform: Carries the call out (``Dispatcher.perform``).
+
+    Attributes:
+        inputs: The argument that is a stream, where there is one.
     """
 
     def __init__(
-        self, request: pb.CallRequest, outlet: Outlet, *, holder: Hashable, perform: Perform
+        self, request: pb.CallRequest, outlet: CallOutlet, *, holder: Hashable, perform: Perform
     ) -> None:
         self.request = request
         self.outlet = outlet
         self.holder = holder
+        self.inputs: InputStream | None = None
         self._perform = perform
         self._task: asyncio.Task[None] | None = None
         self._reason: BaseException | None = None
@@ -53,6 +67,25 @@ class Call:
         if self._task is not None and not self._task.done() and self._reason is None:
             self._reason = reason
             self._task.cancel()
+
+    def open_inputs(self, decode: Decode) -> InputStream:
+        """The argument of this call that is a stream.
+
+        Raises:
+            Refused: There is one already.
+            Unsupported: The client cannot send inputs.
+        """
+        if self.inputs is not None:
+            raise Refused("only one argument of a call may be a stream")
+        inputs = InputStream(self.outlet.send, decode)
+        self.outlet.route_inputs(inputs)
+        self.inputs = inputs
+        return inputs
+
+    def check_inputs(self) -> None:
+        """Refuse a stream in a place where only its parts could be checked."""
+        if self.inputs is not None and not self.inputs.expected:
+            raise Refused(f"{self.request.method}() takes no stream in this place")
 
     async def _run(self) -> None:
         deadline: asyncio.TimerHandle | None = None
@@ -76,6 +109,8 @@ class Call:
         finally:
             if deadline is not None:
                 deadline.cancel()
+            if self.inputs is not None:
+                self.inputs.call_ended()
 
     def _answer_unstarted(self, task: asyncio.Task[None]) -> None:
         # A task that is stopped in the turn it was made in never runs a line.

@@ -30,6 +30,7 @@ vLLM's parameters and outputs      11    struct of the same name (`records.RECOR
 exception                          12    %Vllm.Error{}; → only
 item of a stream after the first   13    see `python_worker.outputs`; → only
 Logprob                            14    %Vllm.Logprob{}
+an async generator                 15    ← an enumerable, as an argument: see `python_worker.inputs`
 =================================  ====  ========================================================
 
 Where the two languages differ:
@@ -116,6 +117,7 @@ class Record:
 Register = Callable[[object], RefParts]
 FailureBytes = Callable[[BaseException], bytes]
 Resolve = Callable[[str, str], object]
+OpenStream = Callable[[], object]
 
 
 def encode(
@@ -263,21 +265,25 @@ class _Level:
 # -- Decoding ---------------------------------------------------------------------------------
 
 
-def decode(data: bytes, *, resolve: Resolve | None = None) -> object:
+def decode(
+    data: bytes, *, resolve: Resolve | None = None, stream: OpenStream | None = None
+) -> object:
     """Returns the value of `data`. Structs of vLLM's classes come as `Record`.
 
     Args:
         data: One encoded value.
         resolve: Called with the incarnation and the id of every reference; returns the object.
             What it raises passes through. Without it a reference is an error.
+        stream: Called for every mark of a stream; returns what stands in its place. What it raises
+            passes through. Without it the mark is an error.
 
     Raises:
         DecodeError: The bytes are not a value of the table.
     """
-    decoder = _Decoder(resolve)
+    decoder = _Decoder(resolve, stream)
     try:
         return decoder.unpack(data)
-    except _ResolveFailed as failed:
+    except _CallerFailed as failed:
         raise failed.error from None
     except DecodeError:
         raise
@@ -288,8 +294,8 @@ def decode(data: bytes, *, resolve: Resolve | None = None) -> object:
         raise DecodeError(f"not a value of the bridge: {error}") from None
 
 
-class _ResolveFailed(Exception):
-    """Carries an error of `resolve` past the handlers of malformed input."""
+class _CallerFailed(Exception):
+    """Carries an error of `resolve` or `stream` past the handlers of malformed input."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -307,10 +313,11 @@ _MAX_LEVELS: Final = MAX_DEPTH // 2
 class _Decoder:
     """Reads one value; remembers how deep it is in extension types."""
 
-    __slots__ = ("_depth", "_resolve")
+    __slots__ = ("_depth", "_resolve", "_stream")
 
-    def __init__(self, resolve: Resolve | None) -> None:
+    def __init__(self, resolve: Resolve | None, stream: OpenStream | None) -> None:
         self._resolve = resolve
+        self._stream = stream
         self._depth = 0
 
     def unpack(self, data: bytes) -> Any:
@@ -356,7 +363,17 @@ class _Decoder:
         try:
             return self._resolve(incarnation, identity)
         except Exception as error:
-            raise _ResolveFailed(error) from error
+            raise _CallerFailed(error) from error
+
+    def stream(self, content: list[Any]) -> object:
+        if content:
+            raise DecodeError("the mark of a stream holds something")
+        if self._stream is None:
+            raise DecodeError("a stream cannot be used here")
+        try:
+            return self._stream()
+        except Exception as error:
+            raise _CallerFailed(error) from error
 
 
 def _record(_decoder: _Decoder, content: list[Any]) -> Record:
@@ -405,5 +422,6 @@ _ARRAY_READERS: Final[dict[int, Callable[[_Decoder, list[Any]], object]]] = {
     reducers.REF: _Decoder.reference,
     reducers.RECORD: _record,
     reducers.LOGPROB: _logprob,
+    reducers.STREAM: _Decoder.stream,
 }
 """Extension types whose content is an array. Enums, failures and patches only go to Elixir."""

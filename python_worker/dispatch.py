@@ -82,7 +82,7 @@ class Dispatcher:
             raise self.draining
         request = call.request
         args: Sequence[Any]
-        args, kwargs = self._arguments(request)
+        args, kwargs = self._arguments(call)
         if request.WhichOneof("target") == "class_name" and request.class_name == ENGINE_TYPE:
             await self._build(call, args, kwargs)
             return
@@ -96,6 +96,7 @@ class Dispatcher:
             args, kwargs = signature.bind(args, kwargs)
         else:
             refuse_arguments(request.method, args, kwargs)
+        call.check_inputs()
         if on_engine and request.method == SHUTDOWN:
             self._reply(call, await self._shut_down(target, self._invoke(member, args, kwargs)))
             return
@@ -109,6 +110,8 @@ class Dispatcher:
 
     def _reply(self, call: Call, value: object) -> None:
         call.outlet.send(pb.CallReply(value=self._encode(value, call.holder)))
+        if call.inputs is not None:
+            call.inputs.outlives_call = True  # A collector goes on reading it.
 
     async def _invoke(self, member: Callable[..., Any], args: Any, kwargs: Any) -> object:
         on_engine = id(getattr(member, "__self__", None)) in self._watches
@@ -195,15 +198,18 @@ class Dispatcher:
             return self._classes[name]
         raise failures.ProtocolError("the call names neither a reference nor a class")
 
-    def _arguments(self, request: pb.CallRequest) -> tuple[list[Any], dict[str, Any]]:
-        args = self._decode(request.args) if request.args else []
-        kwargs = self._decode(request.kwargs) if request.kwargs else {}
+    def _arguments(self, call: Call) -> tuple[list[Any], dict[str, Any]]:
+        request = call.request
+        # Only methods of objects have a use for a stream.
+        stream = (lambda: call.open_inputs(self._decode)) if request.ref else None
+        args = self._decode(request.args, stream) if request.args else []
+        kwargs = self._decode(request.kwargs, stream) if request.kwargs else {}
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise failures.ProtocolError("args must be an array and kwargs a map")
         return args, kwargs
 
-    def _decode(self, data: bytes) -> object:
-        return codec.decode(data, resolve=self._registry.resolve)
+    def _decode(self, data: bytes, stream: codec.OpenStream | None = None) -> object:
+        return codec.decode(data, resolve=self._registry.resolve, stream=stream)
 
     def _encode(self, value: object, holder: Holder) -> bytes:
         held: list[str] = []

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from python_worker.continuation import continuing
 from python_worker.failures import NotServed
 from python_worker.guard import admitting, guarded
 
@@ -49,11 +50,11 @@ class Builder:
     def engine_class(self) -> Any:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
         if self._path is None:
-            return guarded(admitting(import_async_llm()))
+            return guarded(continuing(admitting(import_async_llm())))
         base = import_class(self._path)
         # A subclass of vLLM's is in the same danger as vLLM's own.
         is_vllm = any(cls.__module__ == ASYNC_LLM_MODULE for cls in base.__mro__)
-        return guarded(admitting(base)) if is_vllm else admitting(base)
+        return guarded(continuing(admitting(base))) if is_vllm else admitting(base)
 
     async def run(self, build: Callable[[Any], object]) -> object:
         """Call ``build`` with the engine class in a thread that stays.

@@ -208,6 +208,8 @@ def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
         error: Any exception, raised or not.
         depth: How many causes led here; the chain is cut at ``MAX_CAUSES``.
     """
+    if isinstance(said := getattr(error, "failure", None), pb.Failure):
+        return said  # the client's own words, for a stream of its own that failed
     kind = kind_of(error)
     failure = pb.Failure(
         kind=kind,
@@ -217,8 +219,10 @@ def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
         details=encode_details(details_of(error)),
         retryable=kind in RETRYABLE,
     )
-    if error.__cause__ is not None and depth < MAX_CAUSES:
-        failure.cause.CopyFrom(to_proto(error.__cause__, depth=depth + 1))
+    cause = error.__cause__
+    # vLLM raises the error of a streamed input from its own wrapper around it.
+    if cause is not None and depth < MAX_CAUSES and getattr(cause, "cause", None) is not error:
+        failure.cause.CopyFrom(to_proto(cause, depth=depth + 1))
     return failure
 
 

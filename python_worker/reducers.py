@@ -35,6 +35,7 @@ RECORD: Final = 11
 FAILURE: Final = 12
 PATCH: Final = 13
 LOGPROB: Final = 14
+STREAM: Final = 15
 
 
 class Refused(Exception):

@@ -12,7 +12,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -21,6 +21,7 @@ from python_worker.call import Call, Perform
 from python_worker.failures import BridgeError, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
+from python_worker.inputs import InputStream
 from python_worker.registry import Holder, Registry
 from python_worker.session import BadToken, Session, check_hello, failure_frame
 from python_worker.versions import vllm_version
@@ -240,6 +241,15 @@ class SingleReply:
         """A call that returns sends no items."""
         await asyncio.get_running_loop().create_future()
 
+    def route_inputs(self, inputs: InputStream) -> None:
+        """There are no inputs."""
+        refuse_inputs()
+
+
+def refuse_inputs() -> NoReturn:
+    """The one request of a single call has no place for what comes later."""
+    raise Unsupported("an argument that is a stream needs a Session: it alone carries inputs")
+
 
 class ReplyQueue:
     """Hands replies to the gRPC stream, one item at a time.
@@ -274,6 +284,10 @@ class ReplyQueue:
         """Wait until gRPC has taken the item before."""
         await self._room.wait()
         self._room.clear()
+
+    def route_inputs(self, inputs: InputStream) -> None:
+        """There are no inputs."""
+        refuse_inputs()
 
     def close(self) -> None:
         """End the iteration after what has been sent."""

@@ -12,12 +12,14 @@ import asyncio
 import functools
 import hmac
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 
 from python_worker import PROTOCOL_VERSION, failures, frames
 from python_worker.call import Call, Perform
 from python_worker.failures import BridgeError, Cancelled, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.inputs import InputStream
 from python_worker.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -89,6 +91,10 @@ class SessionOutlet:
         self._credit += items
         self._more.set()
 
+    def route_inputs(self, inputs: InputStream) -> None:
+        """Have the client's inputs of this call put into ``inputs``."""
+        self._session.inputs[self._call_id] = inputs
+
 
 class Session:
     """The calls of one client.
@@ -98,6 +104,9 @@ class Session:
     Args:
         perform: Carries a call out.
         registry: Where the client's references are kept.
+
+    Attributes:
+        inputs: Arguments that are streams, by call; what reads them keeps them.
     """
 
     def __init__(self, *, perform: Perform, registry: Registry) -> None:
@@ -105,6 +114,7 @@ class Session:
         self._registry = registry
         self._calls: dict[int, tuple[Call, SessionOutlet]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.inputs: weakref.WeakValueDictionary[int, InputStream] = weakref.WeakValueDictionary()
         self._last_id = 0
         # What the next frames will hold, serialized.
         self._elements: list[bytes] = []
@@ -129,13 +139,17 @@ class Session:
         """Carry out one frame of the client.
 
         Raises:
-            ProtocolError: A call's id is zero or was used before.
+            ProtocolError: A call's id is zero or was used before, or an input
+                was not asked for.
         """
         for start in frame.calls:
             self._start(start)
         for credit in frame.credits:
             if running := self._calls.get(credit.call):
                 running[1].grant(credit.items)
+        for step in frame.inputs:
+            if inputs := self.inputs.get(step.call):
+                inputs.put(step)
         for call_id in frame.cancels:
             if running := self._calls.get(call_id):
                 running[0].stop(Cancelled("the client cancelled the call"))
@@ -157,6 +171,8 @@ class Session:
         """Stop every call and let go of every reference of the client."""
         self.stop_calls(Cancelled("the client is gone"))
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for inputs in list(self.inputs.values()):
+            inputs.close(Cancelled("the client is gone"))
         self._registry.release_all(self)
 
     def _start(self, start: pb.StartCall) -> None:

@@ -37,6 +37,11 @@ from python_worker.testing.fake_requests import (
     RequestOutputCollector,
 )
 from python_worker.testing.fake_script import Behaviour
+from python_worker.testing.fake_streaming import (
+    STREAM_FINISHED,
+    InputStreamError,
+    add_stream,
+)
 from python_worker.testing.fake_types import (
     AsyncEngineArgs,
     LoRARequest,
@@ -45,6 +50,7 @@ from python_worker.testing.fake_types import (
     Prompt,
     RequestOutput,
     SamplingParams,
+    StreamingInput,
 )
 from python_worker.testing.fake_utilities import Utilities
 
@@ -80,7 +86,7 @@ class FakeAsyncLLM(Utilities):
 
     async def generate(
         self,
-        prompt: Prompt,
+        prompt: Prompt | AsyncGenerator[StreamingInput, None],
         sampling_params: SamplingParams,
         request_id: str,
         *,
@@ -103,8 +109,9 @@ class FakeAsyncLLM(Utilities):
             data_parallel_rank=data_parallel_rank,
             session_id=session_id,
         )
+        shown = repr(prompt) if isinstance(prompt, AsyncGenerator) else prompt
         await self._enter(
-            "generate", prompt, sampling_params, request_id, priority=priority, **given
+            "generate", shown, sampling_params, request_id, priority=priority, **given
         )
         outputs = self._outputs(
             prompt, sampling_params, request_id, lora_request=lora_request, priority=priority
@@ -140,7 +147,7 @@ class FakeAsyncLLM(Utilities):
 
     async def _outputs(
         self,
-        prompt: Prompt,
+        prompt: Prompt | AsyncGenerator[StreamingInput, None],
         params: SamplingParams | PoolingParams,
         request_id: str,
         *,
@@ -157,13 +164,18 @@ class FakeAsyncLLM(Utilities):
             while not finished:
                 output = queue.get_nowait() or await queue.get()
                 finished = output.finished
-                yield output
+                if output is not STREAM_FINISHED:
+                    yield output
         except (asyncio.CancelledError, GeneratorExit):
             if queue is not None:
                 await self.abort(queue.request_id, internal=True)
             raise
         except (EngineDeadError, VLLMClientError, QueueOverflowError):
             raise
+        except InputStreamError as error:
+            if queue is not None:
+                await self.abort(queue.request_id, internal=True)
+            raise error.cause from error
         except Exception as error:
             if queue is not None:
                 await self.abort(queue.request_id, internal=True)
@@ -175,7 +187,7 @@ class FakeAsyncLLM(Utilities):
     async def add_request(
         self,
         request_id: str,
-        prompt: Prompt,
+        prompt: Prompt | AsyncGenerator[StreamingInput, None],
         params: SamplingParams | PoolingParams,
         arrival_time: float | None = None,
         lora_request: LoRARequest | None = None,
@@ -187,6 +199,9 @@ class FakeAsyncLLM(Utilities):
     ) -> RequestOutputCollector:
         """Admits a request and returns the slot where its outputs arrive."""
         self._check_alive()
+        if isinstance(prompt, AsyncGenerator):
+            self._core.start()
+            return await add_stream(self, request_id, prompt, params, lora_request, self._core.wake)
         request = self._make_request(request_id, prompt, params, lora_request)
         if request.behaviour.hang_in == "admission":
             await self.wait_forever()

@@ -125,6 +125,16 @@ class SamplingParams:
             )
 
 
+@dataclass
+class StreamingInput:
+    """One element of a prompt that is a stream."""
+
+    __bridge_record__: ClassVar[str] = "StreamingInput"
+
+    prompt: Prompt
+    sampling_params: SamplingParams | None = None
+
+
 @dataclass(frozen=True)
 class PoolingParams:
     """How to pool. The fake engine obeys ``task`` and ``dimensions``."""

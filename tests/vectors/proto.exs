@@ -427,7 +427,7 @@
     module: Vllm.Proto.ClientFrame,
     canonical: true,
     bytes:
-      "123d080112370a0265311a206162616261626162616261626162616261626162616261626162616261626162220867656e65726174652a0291013888271840120208021a04080110201a0508ac021001220205062a026f312a002a026f32",
+      "123d080112370a0265311a206162616261626162616261626162616261626162616261626162616261626162220867656e65726174652a0291013888271840120208021a04080110201a0508ac021001220205062a026f312a002a026f3232050801120101320408021a00320a080322061204626f6f6d",
     message: %Vllm.Proto.ClientFrame{
       calls: [
         %Vllm.Proto.StartCall{
@@ -445,8 +445,27 @@
       ],
       credits: [%Vllm.Proto.Credit{call: 1, items: 32}, %Vllm.Proto.Credit{call: 300, items: 1}],
       cancels: [5, 6],
-      releases: ["o1", "", "o2"]
+      releases: ["o1", "", "o2"],
+      inputs: [
+        %Vllm.Proto.Input{call: 1, step: {:element, <<1>>}},
+        %Vllm.Proto.Input{call: 2, step: {:end, %Vllm.Proto.End{}}},
+        %Vllm.Proto.Input{call: 3, step: {:failure, %Vllm.Proto.Failure{message: "boom"}}}
+      ]
     }
+  },
+  %{
+    name: "an input is wanted",
+    module: Vllm.Proto.CallReply,
+    canonical: true,
+    bytes: "08013a00",
+    message: %Vllm.Proto.CallReply{call: 1, outcome: {:input_wanted, %Vllm.Proto.InputWanted{}}}
+  },
+  %{
+    name: "inputs are closed",
+    module: Vllm.Proto.CallReply,
+    canonical: true,
+    bytes: "08014200",
+    message: %Vllm.Proto.CallReply{call: 1, outcome: {:inputs_closed, %Vllm.Proto.InputsClosed{}}}
   },
   %{
     name: "server hello",

@@ -2,18 +2,20 @@ defmodule Vllm.Application do
   @moduledoc false
   # Instances belong into the supervision tree of the application that uses them. This tree holds
   # only the default instance, which is started when a function that needs one is called without
-  # naming one: `Vllm.AsyncLLM.from_engine_args(model: "…")` in IEx.
+  # naming one: `Vllm.AsyncLLM.from_engine_args(model: "…")` in IEx. And the processes that
+  # enumerate arguments, because they run where the caller is, which may be another node than the
+  # instance's.
 
   use Application
 
-  alias Vllm.{Connection, Error, Instance}
+  alias Vllm.{Connection, Error, Instance, Producer}
 
   @default Vllm.Default
   @supervisor Vllm.DefaultSupervisor
 
   @impl true
   def start(_type, _args) do
-    children = [{DynamicSupervisor, name: @supervisor, strategy: :one_for_one}]
+    children = [{DynamicSupervisor, name: @supervisor, strategy: :one_for_one}, Producer]
     Supervisor.start_link(children, strategy: :one_for_one, name: Vllm.Supervisor)
   end
 

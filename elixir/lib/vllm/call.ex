@@ -37,7 +37,20 @@ defmodule Vllm.Call do
   `:__runtime__` is accepted in place of `:rpc`.
   """
 
-  alias Vllm.{Codec, Connection, Error, Options, Ref, Refs, Stream, Telemetry, Timeouts, Worker}
+  alias Vllm.{
+    Codec,
+    Connection,
+    Error,
+    Inputs,
+    Options,
+    Ref,
+    Refs,
+    Stream,
+    Telemetry,
+    Timeouts,
+    Worker
+  }
+
   alias Vllm.Proto.CallRequest
 
   @keys [:rpc, :__runtime__]
@@ -248,13 +261,14 @@ defmodule Vllm.Call do
   ## The call
 
   defp run(instance, class, request, args, kwargs, rpc) do
-    with {:ok, args} <- encode(args),
+    with {:ok, enumerable, args, kwargs} <- take_stream(request, args, kwargs),
+         {:ok, args} <- encode(args),
          {:ok, kwargs} <- encode_named(kwargs),
          :ok <- check_size(byte_size(args) + byte_size(kwargs)) do
       request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
       deadline = deadline(rpc.timeout)
 
-      case Connection.call(instance, request, rpc.timeout, rpc.window) do
+      case Connection.call(instance, request, rpc.timeout, rpc.window, enumerable) do
         {:value, payload} ->
           decode(payload, instance)
 
@@ -272,6 +286,10 @@ defmodule Vllm.Call do
       end
     end
   end
+
+  # Only methods of objects have a use for one.
+  defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: Inputs.take(args, kwargs)
+  defp take_stream(_request, args, kwargs), do: {:ok, nil, args, kwargs}
 
   defp open_stream(stream, instance, class, method, deadline, rpc) do
     stream = %Stream{

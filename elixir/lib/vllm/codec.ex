@@ -23,12 +23,16 @@ defmodule Vllm.Codec do
   | | an exception, as a value | `Vllm.Error` |
   | `Vllm.Ref` | the object | `Vllm.Ref`, for every object not listed here |
   | a struct that implements `Vllm.Encoder` | what that returns | |
+  | an argument that is a stream ⁵ | async generator | |
 
   1. Otherwise an error says where the binary is, and to wrap it in `Vllm.Bytes`.
   2. Half of a surrogate pair, which a Python string can hold, arrives as U+FFFD.
   3. Python cannot have a list, map or set as a key or in a set, and refuses one. To Python `true`,
      `1` and `1.0` are one key; in Elixir these are three, and each arrives as what it was.
   4. Only the fields that differ from the struct's defaults are sent.
+  5. A function of arity 2, as many of `Stream`'s functions return, a struct with `Enumerable` that
+     is not listed here, such as `Stream` and `File.Stream`, or a list of `Vllm.StreamingInput`. It is
+     enumerated by a process of its own, as vLLM asks for the elements.
 
   Processes, ports, references, functions, other structs, and terms more than 500 containers deep
   (all but lists and maps count as two) cannot be sent. What arrives never becomes a new atom.

@@ -20,8 +20,9 @@ defmodule Vllm.Connection do
 
   require Logger
 
-  alias Vllm.{Engines, Error, Handshake, Instance, Outbox, Refs, Routes, Session, Socket, Worker}
-  alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Notice, ServerFrame}
+  alias Vllm.{Engines, Error, Handshake, Instance, Outbox, Producer, Producers, Refs, Routes}
+  alias Vllm.{Session, Socket, Worker}
+  alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Input, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
 
   # The last part of this process's name.
@@ -60,6 +61,7 @@ defmodule Vllm.Connection do
     # what the worker said of itself
     :hello,
     routes: %Routes{},
+    producers: %Producers{},
     next_id: 1,
     outbox: %Outbox{},
     # who waits for the end of the calls in flight, then :done; new calls are refused
@@ -109,19 +111,28 @@ defmodule Vllm.Connection do
 
   @doc """
   Sends a request and waits for its first reply. `window` is how many items a stream may be ahead
-  of its consumer.
+  of its consumer, `enumerable` the argument that is a stream, if there is one.
   """
-  @spec call(instance(), CallRequest.t(), timeout(), pos_integer()) :: reply()
-  def call(instance, %CallRequest{} = request, timeout, window) do
+  @spec call(instance(), CallRequest.t(), timeout(), pos_integer(), Enumerable.t() | nil) ::
+          reply()
+  def call(instance, %CallRequest{} = request, timeout, window, enumerable \\ nil) do
     case Instance.server(instance, @part) do
-      {:ok, server} -> call(server, instance, request, timeout, window)
-      :error -> {:error, Instance.down(instance, :noconnection)}
+      {:ok, server} when enumerable == nil ->
+        exchange(server, instance, request, timeout, window, nil)
+
+      {:ok, server} ->
+        Producer.during(enumerable, server, fn producer ->
+          exchange(server, instance, request, timeout, window, producer)
+        end)
+
+      :error ->
+        {:error, Instance.down(instance, :noconnection)}
     end
   end
 
-  defp call(server, instance, request, timeout, window) do
+  defp exchange(server, instance, request, timeout, window, producer) do
     alias_ref = :erlang.monitor(:process, server, alias: :reply_demonitor)
-    send(server, {:call, alias_ref, self(), request, window})
+    send(server, {:call, alias_ref, self(), request, window, producer})
 
     receive do
       {^alias_ref, reply} -> reply
@@ -149,6 +160,13 @@ defmodule Vllm.Connection do
   @spec cancel(stream()) :: :ok
   def cancel({connection, id}) do
     send(connection, {:cancel, id})
+    :ok
+  end
+
+  @doc "Sends one step of an argument that is a stream; for `Vllm.Producer`."
+  @spec input(pid(), Routes.id(), {:element, binary()} | {:end | :failure, struct()}) :: :ok
+  def input(connection, id, step) do
+    send(connection, {:input, %Input{call: id, step: step}})
     :ok
   end
 
@@ -218,7 +236,7 @@ defmodule Vllm.Connection do
 
   defp refuse_calls(instance, until) do
     receive do
-      {:call, alias_ref, _caller, _request, _window} ->
+      {:call, alias_ref, _caller, _request, _window, _producer} ->
         send(alias_ref, {alias_ref, {:error, Instance.down(instance, :noproc)}})
         refuse_calls(instance, until)
     after
@@ -274,17 +292,21 @@ defmodule Vllm.Connection do
     lose(state, Socket.error(reason))
   end
 
-  def handle_info({:call, alias_ref, _caller, _request, _window}, %{drain: drain} = state)
+  def handle_info(
+        {:call, alias_ref, _caller, _request, _window, _producer},
+        %{drain: drain} = state
+      )
       when drain != nil do
     send(alias_ref, {alias_ref, {:error, stopping(state, "it takes no new calls")}})
     {:noreply, state}
   end
 
-  def handle_info({:call, alias_ref, caller, request, window}, state) do
+  def handle_info({:call, alias_ref, caller, request, window, producer}, state) do
     id = state.next_id
     routes = Routes.start(state.routes, id, alias_ref, caller)
     call = %StartCall{id: id, request: request, credit: window}
     bytes = byte_size(request.args) + byte_size(request.kwargs)
+    state = if producer, do: feed(state, id, producer), else: state
 
     # Within one frame releases come last. One that was asked for before this call goes first.
     flushed = if Outbox.releases?(state.outbox), do: flush(state), else: {:noreply, state}
@@ -304,12 +326,28 @@ defmodule Vllm.Connection do
     state |> put(:credits, [%Credit{call: id, items: items}]) |> noreply()
   end
 
+  def handle_info({:input, %Input{step: {_kind, payload}} = input}, state) do
+    size = if is_binary(payload), do: byte_size(payload), else: 0
+    state |> put(:inputs, [input], size) |> noreply()
+  end
+
+  def handle_info({:overdue, producer}, state) do
+    Producers.kill(producer)
+    noreply(state)
+  end
+
   def handle_info({:cancel, id_or_alias}, state) do
     state |> cancel_call(id_or_alias) |> noreply()
   end
 
-  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state) do
-    state |> cancel_call(monitor) |> noreply()
+  def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
+    case Producers.down(state.producers, monitor, reason) do
+      {:ok, inputs, producers} ->
+        %{state | producers: producers} |> put(:inputs, inputs) |> noreply()
+
+      :unknown ->
+        state |> cancel_call(monitor) |> noreply()
+    end
   end
 
   def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state) do
@@ -353,12 +391,16 @@ defmodule Vllm.Connection do
 
   defp cancel_call(state, id_or_reference) do
     {ids, routes} = Routes.cancel(state.routes, id_or_reference)
+    Producers.stop(state.producers, ids)
     put(%{state | routes: routes}, :cancels, ids)
   end
 
   defp stopping(%{instance: {name, _node}}, what) do
     Error.new(:draining, "#{inspect(name)} is stopping: #{what}")
   end
+
+  defp feed(state, id, producer),
+    do: %{state | producers: Producers.start(state.producers, id, producer)}
 
   defp consumed do
     Error.new(
@@ -388,6 +430,16 @@ defmodule Vllm.Connection do
   defp handle_frame(%ServerFrame{replies: replies, notices: notices}, state) do
     Enum.each(notices, &handle_notice(&1, state))
     %{state | routes: Enum.reduce(replies, state.routes, &handle_reply(&1, &2, state))}
+  end
+
+  defp handle_reply(%CallReply{call: id, outcome: {:input_wanted, _}}, routes, state) do
+    Producers.want(state.producers, id)
+    routes
+  end
+
+  defp handle_reply(%CallReply{call: id, outcome: {:inputs_closed, _}}, routes, state) do
+    Producers.stop(state.producers, [id])
+    routes
   end
 
   defp handle_reply(%CallReply{call: id, outcome: outcome}, routes, state) do

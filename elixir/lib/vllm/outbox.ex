@@ -18,7 +18,8 @@ defmodule Vllm.Outbox do
         }
 
   @doc "Adds entries to one of the frame's lists; `bytes` is the size of what they carry."
-  @spec put(t(), :calls | :credits | :cancels | :releases, [term()], non_neg_integer()) :: t()
+  @spec put(t(), :calls | :credits | :inputs | :cancels | :releases, [term()], non_neg_integer()) ::
+          t()
   def put(outbox, field, values, bytes \\ 0)
   def put(outbox, _field, [], _bytes), do: outbox
 
@@ -44,6 +45,7 @@ defmodule Vllm.Outbox do
     frame = %ClientFrame{
       calls: Enum.reverse(frame.calls),
       credits: Enum.reverse(frame.credits),
+      inputs: Enum.reverse(frame.inputs),
       cancels: Enum.reverse(frame.cancels),
       releases: Enum.reverse(frame.releases)
     }

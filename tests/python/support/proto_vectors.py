@@ -86,8 +86,15 @@ def _written() -> Iterator[tuple[str, Message]]:
             credits=[pb.Credit(call=1, items=32), pb.Credit(call=300, items=1)],
             cancels=[5, 6],
             releases=["o1", "", "o2"],
+            inputs=[
+                pb.Input(call=1, element=b"\x01"),
+                pb.Input(call=2, end=pb.End()),
+                pb.Input(call=3, failure=pb.Failure(message="boom")),
+            ],
         ),
     )
+    yield "an input is wanted", pb.CallReply(call=1, input_wanted=pb.InputWanted())
+    yield "inputs are closed", pb.CallReply(call=1, inputs_closed=pb.InputsClosed())
     yield (
         "server hello",
         pb.ServerFrame(

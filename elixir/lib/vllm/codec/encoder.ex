@@ -19,6 +19,7 @@ defmodule Vllm.Codec.Encoder do
   @ref 10
   @record 11
   @logprob 14
+  @stream 15
 
   # Python's decoder needs some of its stack for each container.
   @max_depth 500
@@ -157,6 +158,9 @@ defmodule Vllm.Codec.Encoder do
     items = for {name, item} <- fields, do: value(item, [{:field, name} | path], depth)
     extension(@logprob, [array_header(3) | items], path)
   end
+
+  # An argument itself, never a part of one: elsewhere nobody would enumerate it.
+  defp struct(%Vllm.Inputs{}, path, _depth), do: extension(@stream, [array_header(0)], path)
 
   defp struct(%DateTime{} = datetime, path, _depth) do
     check_calendar(datetime, path)

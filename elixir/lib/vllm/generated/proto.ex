@@ -84,7 +84,7 @@ defmodule Vllm.Proto.ClientFrame do
   @moduledoc """
   ClientFrame is what a client sends in a Session. The first frame holds
   `hello` and nothing else. In later frames the lists are carried out in the
-  order of their fields.
+  order of their fields, but inputs before cancels.
 
     * `hello` opens the session.
     * `calls` are started, each in a task of its own.
@@ -93,6 +93,8 @@ defmodule Vllm.Proto.ClientFrame do
       was never used, is ignored.
     * `releases` are the ids of references that the client lets go, once for each time the
       worker sent the reference. An unknown id is ignored.
+    * `inputs` are elements of arguments that are streams, each sent after the worker has
+      asked for it. They may hold references that are released after.
   """
 
   alias Vllm.Protobuf
@@ -102,9 +104,10 @@ defmodule Vllm.Proto.ClientFrame do
           calls: [Vllm.Proto.StartCall.t()],
           credits: [Vllm.Proto.Credit.t()],
           cancels: [non_neg_integer()],
-          releases: [String.t()]
+          releases: [String.t()],
+          inputs: [Vllm.Proto.Input.t()]
         }
-  defstruct hello: nil, calls: [], credits: [], cancels: [], releases: []
+  defstruct hello: nil, calls: [], credits: [], cancels: [], releases: [], inputs: []
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -114,19 +117,20 @@ defmodule Vllm.Proto.ClientFrame do
       Protobuf.put_messages(<<0x12>>, message.calls, &Vllm.Proto.StartCall.encode/1),
       Protobuf.put_messages(<<0x1A>>, message.credits, &Vllm.Proto.Credit.encode/1),
       Protobuf.put_packed(<<0x22>>, message.cancels),
-      Protobuf.put_all_bytes(<<0x2A>>, message.releases)
+      Protobuf.put_all_bytes(<<0x2A>>, message.releases),
+      Protobuf.put_messages(<<0x32>>, message.inputs, &Vllm.Proto.Input.encode/1)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [])
+  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [], [])
 
-  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases) do
+  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases, inputs) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.ClientHello.decode(value) do
-          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases)
+          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases, inputs)
           {:error, reason} -> Protobuf.error("ClientFrame.hello", reason)
         end
 
@@ -135,11 +139,11 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases) do
+  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.StartCall.decode(value) do
-          {:ok, value} -> decode(rest, hello, [value | calls], credits, cancels, releases)
+          {:ok, value} -> decode(rest, hello, [value | calls], credits, cancels, releases, inputs)
           {:error, reason} -> Protobuf.error("ClientFrame.calls", reason)
         end
 
@@ -148,11 +152,11 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases) do
+  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Credit.decode(value) do
-          {:ok, value} -> decode(rest, hello, calls, [value | credits], cancels, releases)
+          {:ok, value} -> decode(rest, hello, calls, [value | credits], cancels, releases, inputs)
           {:error, reason} -> Protobuf.error("ClientFrame.credits", reason)
         end
 
@@ -161,28 +165,47 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases) do
+  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
     case Protobuf.take_uint64(rest) do
-      {:ok, value, rest} -> decode(rest, hello, calls, credits, [value | cancels], releases)
-      {:error, reason} -> Protobuf.error("ClientFrame.cancels", reason)
+      {:ok, value, rest} ->
+        decode(rest, hello, calls, credits, [value | cancels], releases, inputs)
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases) do
+  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
     case Protobuf.take_packed(rest, cancels) do
-      {:ok, cancels, rest} -> decode(rest, hello, calls, credits, cancels, releases)
+      {:ok, cancels, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs)
       {:error, reason} -> Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases) do
+  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, hello, calls, credits, cancels, [value | releases])
-      {:error, reason} -> Protobuf.error("ClientFrame.releases", reason)
+      {:ok, value, rest} ->
+        decode(rest, hello, calls, credits, cancels, [value | releases], inputs)
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.releases", reason)
     end
   end
 
-  defp decode(<<>>, hello, calls, credits, cancels, releases),
+  defp decode(<<0x32, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Input.decode(value) do
+          {:ok, value} -> decode(rest, hello, calls, credits, cancels, releases, [value | inputs])
+          {:error, reason} -> Protobuf.error("ClientFrame.inputs", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.inputs", reason)
+    end
+  end
+
+  defp decode(<<>>, hello, calls, credits, cancels, releases, inputs),
     do:
       {:ok,
        %__MODULE__{
@@ -190,12 +213,13 @@ defmodule Vllm.Proto.ClientFrame do
          calls: :lists.reverse(calls),
          credits: :lists.reverse(credits),
          cancels: :lists.reverse(cancels),
-         releases: :lists.reverse(releases)
+         releases: :lists.reverse(releases),
+         inputs: :lists.reverse(inputs)
        }}
 
-  defp decode(binary, hello, calls, credits, cancels, releases) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
-      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases)
+  defp decode(binary, hello, calls, credits, cancels, releases, inputs) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6]) do
+      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs)
       {:error, reason} -> Protobuf.error("ClientFrame", reason)
     end
   end
@@ -700,7 +724,8 @@ defmodule Vllm.Proto.CallRequest do
       methods: "AsyncLLM" or "Worker".
     * `incarnation` is the one carried by the reference; empty for a class.
     * `method` is the Python name of a public method or property.
-    * `args` is a value: an array of the positional arguments. Empty means none.
+    * `args` is a value: an array of the positional arguments. Empty means none. In a Session
+      one argument of a call may be a stream: see Input.
     * `kwargs` is a value: a map from parameter names. Empty means none.
     * `timeout_ms` ends the call with FAILURE_KIND_TIMEOUT after so many milliseconds, counted
       from its arrival. 0 means no limit.
@@ -827,6 +852,11 @@ defmodule Vllm.Proto.CallReply do
       item before it: see the codec's table.
     * `{:end, _}` in `outcome` - the stream is complete.
     * `{:failure, _}` in `outcome` - the call has failed and is over.
+    * `{:input_wanted, _}` in `outcome` asks for the next Input of the call. There is one at
+      most on its way. This and inputs_closed may come before, between and after the other
+      replies: what a call returned may go on reading.
+    * `{:inputs_closed, _}` in `outcome` - no Input of the call is wanted any more. It comes
+      once, unless the client's `end` or `failure` came before.
   """
 
   alias Vllm.Protobuf
@@ -839,6 +869,8 @@ defmodule Vllm.Proto.CallReply do
             | {:item, iodata()}
             | {:end, Vllm.Proto.End.t()}
             | {:failure, Vllm.Proto.Failure.t()}
+            | {:input_wanted, Vllm.Proto.InputWanted.t()}
+            | {:inputs_closed, Vllm.Proto.InputsClosed.t()}
             | nil
         }
   defstruct call: 0, outcome: nil
@@ -849,12 +881,29 @@ defmodule Vllm.Proto.CallReply do
     [
       Protobuf.put_uint(<<0x08>>, message.call),
       case message.outcome do
-        nil -> []
-        {:value, value} -> Protobuf.set_bytes(<<0x12>>, value)
-        {:accepted, value} -> Protobuf.set_bytes(<<0x1A>>, Vllm.Proto.Accepted.encode(value))
-        {:item, value} -> Protobuf.set_bytes(<<0x22>>, value)
-        {:end, value} -> Protobuf.set_bytes(<<0x2A>>, Vllm.Proto.End.encode(value))
-        {:failure, value} -> Protobuf.set_bytes(<<0x32>>, Vllm.Proto.Failure.encode(value))
+        nil ->
+          []
+
+        {:value, value} ->
+          Protobuf.set_bytes(<<0x12>>, value)
+
+        {:accepted, value} ->
+          Protobuf.set_bytes(<<0x1A>>, Vllm.Proto.Accepted.encode(value))
+
+        {:item, value} ->
+          Protobuf.set_bytes(<<0x22>>, value)
+
+        {:end, value} ->
+          Protobuf.set_bytes(<<0x2A>>, Vllm.Proto.End.encode(value))
+
+        {:failure, value} ->
+          Protobuf.set_bytes(<<0x32>>, Vllm.Proto.Failure.encode(value))
+
+        {:input_wanted, value} ->
+          Protobuf.set_bytes(<<0x3A>>, Vllm.Proto.InputWanted.encode(value))
+
+        {:inputs_closed, value} ->
+          Protobuf.set_bytes(<<0x42>>, Vllm.Proto.InputsClosed.encode(value))
       end
     ]
   end
@@ -1012,10 +1061,72 @@ defmodule Vllm.Proto.CallReply do
     end
   end
 
+  defp decode(<<0x3A, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+    case Vllm.Proto.InputWanted.decode(value) do
+      {:ok, value} -> decode(rest, call, {:input_wanted, value})
+      {:error, reason} -> Protobuf.error("CallReply.input_wanted", reason)
+    end
+  end
+
+  defp decode(
+         <<0x3A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome
+       ) do
+    case Vllm.Proto.InputWanted.decode(value) do
+      {:ok, value} -> decode(rest, call, {:input_wanted, value})
+      {:error, reason} -> Protobuf.error("CallReply.input_wanted", reason)
+    end
+  end
+
+  defp decode(<<0x3A, rest::binary>>, call, _outcome) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.InputWanted.decode(value) do
+          {:ok, value} -> decode(rest, call, {:input_wanted, value})
+          {:error, reason} -> Protobuf.error("CallReply.input_wanted", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("CallReply.input_wanted", reason)
+    end
+  end
+
+  defp decode(<<0x42, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+    case Vllm.Proto.InputsClosed.decode(value) do
+      {:ok, value} -> decode(rest, call, {:inputs_closed, value})
+      {:error, reason} -> Protobuf.error("CallReply.inputs_closed", reason)
+    end
+  end
+
+  defp decode(
+         <<0x42, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome
+       ) do
+    case Vllm.Proto.InputsClosed.decode(value) do
+      {:ok, value} -> decode(rest, call, {:inputs_closed, value})
+      {:error, reason} -> Protobuf.error("CallReply.inputs_closed", reason)
+    end
+  end
+
+  defp decode(<<0x42, rest::binary>>, call, _outcome) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.InputsClosed.decode(value) do
+          {:ok, value} -> decode(rest, call, {:inputs_closed, value})
+          {:error, reason} -> Protobuf.error("CallReply.inputs_closed", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("CallReply.inputs_closed", reason)
+    end
+  end
+
   defp decode(<<>>, call, outcome), do: {:ok, %__MODULE__{call: call, outcome: outcome}}
 
   defp decode(binary, call, outcome) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6]) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8]) do
       {:ok, rest} -> decode(rest, call, outcome)
       {:error, reason} -> Protobuf.error("CallReply", reason)
     end
@@ -1066,6 +1177,146 @@ defmodule Vllm.Proto.End do
     case Vllm.Protobuf.skip(binary, []) do
       {:ok, rest} -> decode(rest)
       {:error, reason} -> Vllm.Protobuf.error("End", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.InputWanted do
+  @moduledoc """
+  InputWanted asks for the next element of an argument that is a stream.
+  """
+
+  @type t :: %__MODULE__{}
+  defstruct []
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{}), do: []
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(<<>>), do: {:ok, %__MODULE__{}}
+
+  def decode(binary) when is_binary(binary) do
+    case Vllm.Protobuf.skip(binary, []) do
+      {:ok, rest} -> decode(rest)
+      {:error, reason} -> Vllm.Protobuf.error("InputWanted", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.InputsClosed do
+  @moduledoc """
+  InputsClosed says that nobody reads an argument that is a stream any more.
+  """
+
+  @type t :: %__MODULE__{}
+  defstruct []
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{}), do: []
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(<<>>), do: {:ok, %__MODULE__{}}
+
+  def decode(binary) when is_binary(binary) do
+    case Vllm.Protobuf.skip(binary, []) do
+      {:ok, rest} -> decode(rest)
+      {:error, reason} -> Vllm.Protobuf.error("InputsClosed", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.Input do
+  @moduledoc """
+  Input is one step of an argument that is a stream. In the arguments of the
+  call the codec's mark of a stream stands in its place.
+
+    * `call` is the id of the call that has the argument.
+    * `{:element, _}` in `step` is a value.
+    * `{:end, _}` in `step` - there are no more elements.
+    * `{:failure, _}` in `step` - the client cannot give the next element. The call fails with
+      it.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          call: non_neg_integer(),
+          step:
+            {:element, iodata()}
+            | {:end, Vllm.Proto.End.t()}
+            | {:failure, Vllm.Proto.Failure.t()}
+            | nil
+        }
+  defstruct call: 0, step: nil
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_uint(<<0x08>>, message.call),
+      case message.step do
+        nil -> []
+        {:element, value} -> Protobuf.set_bytes(<<0x12>>, value)
+        {:end, value} -> Protobuf.set_bytes(<<0x1A>>, Vllm.Proto.End.encode(value))
+        {:failure, value} -> Protobuf.set_bytes(<<0x22>>, Vllm.Proto.Failure.encode(value))
+      end
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, nil)
+
+  defp decode(<<0x08, rest::binary>>, _call, step) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, value, step)
+      {:error, reason} -> Protobuf.error("Input.call", reason)
+    end
+  end
+
+  defp decode(<<0x12, rest::binary>>, call, _step) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, call, {:element, value})
+      {:error, reason} -> Protobuf.error("Input.element", reason)
+    end
+  end
+
+  defp decode(<<0x1A, rest::binary>>, call, _step) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.End.decode(value) do
+          {:ok, value} -> decode(rest, call, {:end, value})
+          {:error, reason} -> Protobuf.error("Input.end", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Input.end", reason)
+    end
+  end
+
+  defp decode(<<0x22, rest::binary>>, call, _step) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Failure.decode(value) do
+          {:ok, value} -> decode(rest, call, {:failure, value})
+          {:error, reason} -> Protobuf.error("Input.failure", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Input.failure", reason)
+    end
+  end
+
+  defp decode(<<>>, call, step), do: {:ok, %__MODULE__{call: call, step: step}}
+
+  defp decode(binary, call, step) do
+    case Protobuf.skip(binary, [1, 2, 3, 4]) do
+      {:ok, rest} -> decode(rest, call, step)
+      {:error, reason} -> Protobuf.error("Input", reason)
     end
   end
 end

@@ -42,18 +42,20 @@ FAILURE_KIND_PYTHON: FailureKind
 FAILURE_KIND_DRAINING: FailureKind
 
 class ClientFrame(_message.Message):
-    __slots__ = ("hello", "calls", "credits", "cancels", "releases")
+    __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     CANCELS_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     hello: ClientHello
     calls: _containers.RepeatedCompositeFieldContainer[StartCall]
     credits: _containers.RepeatedCompositeFieldContainer[Credit]
     cancels: _containers.RepeatedScalarFieldContainer[int]
     releases: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ...) -> None: ...
+    inputs: _containers.RepeatedCompositeFieldContainer[Input]
+    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
     __slots__ = ("hello", "replies", "notices", "failure")
@@ -120,20 +122,24 @@ class CallRequest(_message.Message):
     def __init__(self, ref: _Optional[str] = ..., class_name: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
 
 class CallReply(_message.Message):
-    __slots__ = ("call", "value", "accepted", "item", "end", "failure")
+    __slots__ = ("call", "value", "accepted", "item", "end", "failure", "input_wanted", "inputs_closed")
     CALL_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     ITEM_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_WANTED_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_CLOSED_FIELD_NUMBER: _ClassVar[int]
     call: int
     value: bytes
     accepted: Accepted
     item: bytes
     end: End
     failure: Failure
-    def __init__(self, call: _Optional[int] = ..., value: _Optional[bytes] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., item: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    input_wanted: InputWanted
+    inputs_closed: InputsClosed
+    def __init__(self, call: _Optional[int] = ..., value: _Optional[bytes] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., item: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., input_wanted: _Optional[_Union[InputWanted, _Mapping]] = ..., inputs_closed: _Optional[_Union[InputsClosed, _Mapping]] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ()
@@ -142,6 +148,26 @@ class Accepted(_message.Message):
 class End(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class InputWanted(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class InputsClosed(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Input(_message.Message):
+    __slots__ = ("call", "element", "end", "failure")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    element: bytes
+    end: End
+    failure: Failure
+    def __init__(self, call: _Optional[int] = ..., element: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__ = ("call", "items")
