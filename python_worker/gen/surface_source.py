@@ -66,12 +66,14 @@ def _methods(lineage: _Lineage) -> list[Method]:
     for _module, node in lineage:
         for function in node.body:
             if isinstance(function, _FUNCTIONS) and (kind := _kind(function)):
+                overridden = found.get(function.name)
                 found[function.name] = Method(
                     name=function.name,
                     kind=kind,
                     parameters=() if kind == "property" else tuple(_parameters(function)),
                     returns=ast.unparse(function.returns) if function.returns else "",
-                    doc=_doc(function),
+                    # One without words has those of what it overrides, as inspect.getdoc gives.
+                    doc=_doc(function) or (overridden.doc if overridden else ""),
                 )
     return sorted(found.values(), key=lambda method: method.name)
 

@@ -279,6 +279,18 @@ def test_what_the_bridge_does_not_serve_is_no_difference(
     assert differences(tmp_path, changed(path, old, new)) == []
 
 
+def test_a_method_without_words_has_those_of_its_parent(tmp_path: Path) -> None:
+    override = changed(ENGINE, "def _private(self)", "def inherited(self) -> int")
+    documented = 'def inherited(self) -> int:\n                """Inherited."""'
+    protocol = {"vllm/engine/protocol.py": BASE["vllm/engine/protocol.py"]}
+    protocol["vllm/engine/protocol.py"] = protocol["vllm/engine/protocol.py"].replace(
+        "def inherited(self) -> int: ...", documented
+    )
+
+    described = surface(written(tmp_path, {**override, **protocol})).classes["AsyncLLM"]
+    assert {m.name: m.doc for m in described.methods}["inherited"] == "Inherited."
+
+
 def test_a_class_is_found_where_it_has_moved(tmp_path: Path) -> None:
     moved = {path: text for path, text in BASE.items() if path != LORA}
     moved["vllm/adapters.py"] = BASE[LORA]
