@@ -9,7 +9,7 @@
 - ``fake_utilities``, ``fake_controls``: its methods beside ``generate``, vLLM's and the test's.
 - ``fake_core``, ``fake_requests``, ``fake_script``, ``fake_tokenizer``: how it makes tokens.
 - ``fake_plan``, ``fake_array``: how engines of a worker begin; arrays where there is no numpy.
-- ``fake_types``, ``fake_errors``, ``fake_values``: what goes in and comes out.
+- ``fake_types``, ``fake_fields``, ``fake_errors``, ``fake_values``: what goes in and comes out.
 
 Nothing here but ``logits_processor`` imports vLLM, and nothing outside of tests imports anything
 from here.

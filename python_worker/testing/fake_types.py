@@ -1,8 +1,8 @@
 """The parameters and outputs of the fake engine, with vLLM's names, fields and defaults.
 
 Parameters are checked by the worker against these annotations, and for ranges by themselves, as
-vLLM's are. Rare fields are left out. Outputs travel as vLLM's do: ``__bridge_record__`` names
-the class that each one stands for.
+vLLM's are; rare ones do nothing and come from ``fake_fields``. Outputs travel as vLLM's do:
+``__bridge_record__`` names the class that each one stands for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from python_worker.testing.fake_errors import VLLMValidationError
+from python_worker.testing.fake_fields import with_rare_fields
 
 # --- Parameters ----------------------------------------------------------------
 
@@ -45,6 +46,7 @@ class TokensPrompt(TypedDict):
 Prompt = str | list[int] | TextPrompt | TokensPrompt
 
 
+@with_rare_fields
 @dataclass(frozen=True)
 class StructuredOutputsParams:
     """Accepted and recorded; the fake engine does not obey it."""
@@ -77,6 +79,7 @@ class LoRARequest:
             raise ValueError(f"id must be > 0, got {self.lora_int_id}")
 
 
+@with_rare_fields
 @dataclass(frozen=True)
 class SamplingParams:
     """How to sample. The fake engine obeys ``n``, ``max_tokens``, ``logprobs``, ``output_kind``.
@@ -135,6 +138,7 @@ class StreamingInput:
     sampling_params: SamplingParams | None = None
 
 
+@with_rare_fields
 @dataclass(frozen=True)
 class PoolingParams:
     """How to pool. The fake engine obeys ``task`` and ``dimensions``."""
@@ -151,6 +155,7 @@ class PoolingParams:
     output_kind: RequestOutputKind = RequestOutputKind.FINAL_ONLY
 
 
+@with_rare_fields
 @dataclass(frozen=True)
 class AsyncEngineArgs:
     """What an engine is built from.

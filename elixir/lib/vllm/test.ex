@@ -387,7 +387,8 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Makes a method never return. Its caller gets `:timeout` when the call's deadline passes.
+  Makes a method never return. Its caller gets `:timeout` when the call's deadline passes. Of
+  `:generate` and `:encode` it is the call that hangs, before there is a stream; see `hang_after/3`.
 
       Vllm.Test.hang(engine, :sleep)
       assert {:error, %Vllm.Error{kind: :timeout}} = Vllm.AsyncLLM.sleep(engine, rpc: [timeout: 50])

@@ -202,6 +202,14 @@ defmodule Vllm.Bridge.TestKitTest do
       assert {:ok, nil} = Vllm.call(engine, :sleep)
     end
 
+    test "hang/3 of generate: the call does not return", %{engine: engine} do
+      Vllm.Test.hang(engine, :generate, times: 1)
+      options = [rpc: [timeout: 50]]
+      assert {:error, %Error{kind: :timeout}} = AsyncLLM.generate(engine, "a", [], "r", options)
+      assert [_hung] = Vllm.Test.requests(engine)
+      assert {:ok, _stream} = generate(engine, "a")
+    end
+
     test "hang/3 and delay/4", %{engine: engine} do
       Vllm.Test.hang(engine, :sleep, times: 1)
       assert {:error, %Error{kind: :timeout}} = Vllm.call(engine, :sleep, rpc: [timeout: 50])
@@ -225,6 +233,21 @@ defmodule Vllm.Bridge.TestKitTest do
     assert texts(engine, "a", max_tokens: 2) == [" 256", " 257"]
     assert Task.await(printing, 20_000) == :ok
     assert AsyncLLM.check_health(engine) == {:ok, nil}
+  end
+
+  test "takes whatever vLLM takes", %{worker: worker} do
+    engine = Vllm.Test.engine!(worker, kv_cache_dtype: "fp8", data_parallel_rank: 1)
+    assert texts(engine, "a", max_tokens: 1, thinking_token_budget: 7) == [" 256"]
+    assert [%Request{params: params}] = Vllm.Test.requests(engine)
+
+    assert params == %SamplingParams{
+             max_tokens: 1,
+             thinking_token_budget: 7,
+             output_kind: :DELTA
+           }
+
+    assert {:error, %Error{kind: :invalid}} =
+             AsyncLLM.from_engine_args(worker, model: "m", kv_cahce_dtype: "fp8")
   end
 
   describe "what reached the engine" do

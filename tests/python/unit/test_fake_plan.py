@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,7 +13,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from python_worker.testing import fake_array, fake_plan
+from python_worker.testing import fake_array, fake_fields, fake_plan
 from python_worker.testing.fake_engine import FakeAsyncLLM
 from python_worker.testing.fake_errors import EngineGenerateError, QueueOverflowError
 from python_worker.testing.fake_script import Behaviour, Script
@@ -21,6 +23,7 @@ from python_worker.testing.fake_types import (
     PoolingParams,
     RequestOutputKind,
     SamplingParams,
+    StructuredOutputsParams,
 )
 
 DELTA = RequestOutputKind.DELTA
@@ -28,7 +31,7 @@ DELTA = RequestOutputKind.DELTA
 
 @pytest.fixture
 async def engine() -> AsyncIterator[FakeAsyncLLM]:
-    engine = FakeAsyncLLM(AsyncEngineArgs())
+    engine = FakeAsyncLLM.from_engine_args(AsyncEngineArgs())
     yield engine
     engine.shutdown()
 
@@ -205,3 +208,20 @@ def test_the_fake_engine_loads_without_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "(8,)\n"
+
+
+@pytest.mark.parametrize(
+    "cls", [AsyncEngineArgs, PoolingParams, SamplingParams, StructuredOutputsParams]
+)
+def test_parameters_have_every_field_of_vllm(cls: type[Any]) -> None:
+    manifest = json.loads(fake_fields.MANIFEST.read_text(encoding="utf-8"))
+    wanted = {field["name"] for field in manifest["classes"][cls.__name__]["fields"]}
+    assert wanted <= {field.name for field in dataclasses.fields(cls)}
+    made = cls()
+    assert made == dataclasses.replace(made)
+    # What is made twice is not the same set or list.
+    assert all(
+        getattr(made, name) is not getattr(cls(), name)
+        for name in wanted
+        if isinstance(getattr(made, name), (set, list, dict))
+    )
