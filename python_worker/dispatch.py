@@ -11,6 +11,7 @@ those of an engine that are known to return at once.
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import gc
 import inspect
@@ -19,24 +20,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import nullcontext
 from typing import Any
 
-from python_worker import codec, engine, failures, gate
+from python_worker import codec, engine, failures, gate, spellings
 from python_worker.call import Call
+from python_worker.collector import collect
+from python_worker.configs import EngineArguments, construct
 from python_worker.engine import CONSTRUCTORS, Builder
 from python_worker.failures import Draining, NotServed, Refused, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
+from python_worker.results import documented
 from python_worker.stream import check_size, drain
 from python_worker.watch import Watch
 
 logger = logging.getLogger(__name__)
 
 ENGINE_TYPE = "AsyncLLM"
+ARGUMENTS_TYPE = "AsyncEngineArgs"
 SHUTDOWN = "shutdown"
+ADD_REQUEST = "add_request"
 
-# Plain methods of an engine that only read a field.
+# Plain methods of an engine that only read a field, or need the event loop.
 IMMEDIATE = frozenset(
     {
+        "_run_output_handler",
         "check_admission",
         "get_kv_event_sources",
         "get_num_queued_tokens",
@@ -44,6 +51,17 @@ IMMEDIATE = frozenset(
         "get_tokenizer",
     }
 )
+
+# Methods that vLLM keeps to itself, and earlier clients know by name: None where
+# they are served, otherwise why not.
+INTERNAL: Mapping[str, str | None] = {
+    "_run_output_handler": None,
+    "_add_request": "it takes a request past vLLM's validation; use add_request",
+}
+
+# Fields of an engine that are served: each as a copy, so that no call on it
+# reaches the engine.
+FIELDS: Mapping[str, Callable[[Any], object]] = {"vllm_config": copy.deepcopy}
 
 
 class Dispatcher:
@@ -71,6 +89,7 @@ class Dispatcher:
         self._announce = announce
         self._builder = builder
         self._classes = classes
+        self._arguments_class = EngineArguments(builder)
         self.draining: Draining | None = None
         self._shutdowns: set[asyncio.Future[object]] = set()
         # By identity of the engine, which the registry keeps meanwhile.
@@ -90,9 +109,18 @@ class Dispatcher:
         entry = self._registry.entry(target)
         on_engine = entry is not None and entry.type == ENGINE_TYPE
         member = find_member(target, request.method, on_engine=on_engine)
+        if request.method in FIELDS and on_engine:
+            refuse_arguments(request.method, args, kwargs)
+            self._reply(call, await asyncio.to_thread(FIELDS[request.method], member))
+            return
         if callable(member):
             # Strict where an engine could be harmed; see signature_of.
             signature = gate.signature_of(member, strict=on_engine)
+            if on_engine and request.method in spellings.TRANSLATIONS:
+                names = list(signature.signature.parameters)
+                given = spellings.Arguments(names, args, kwargs)
+                spellings.modernise(request.method, given)
+                args, kwargs = given.args, given.kwargs
             args, kwargs = signature.bind(args, kwargs)
         else:
             refuse_arguments(request.method, args, kwargs)
@@ -100,13 +128,21 @@ class Dispatcher:
         if on_engine and request.method == SHUTDOWN:
             self._reply(call, await self._shut_down(target, self._invoke(member, args, kwargs)))
             return
-        watch = self._watches.get(id(target))
+        watch = self._watches.get(id(getattr(target, "__engine__", target)))
         with watch.over(call) if watch else nullcontext():
+            if on_engine and request.method == ADD_REQUEST:
+                await self._collect(call, target, member(*args, **kwargs))
+                return
             result = await self._invoke(member, args, kwargs) if callable(member) else member
             if isinstance(result, AsyncIterator):
                 await self._stream(call, result, args, kwargs, target if on_engine else None)
             else:
-                self._reply(call, result)
+                self._reply(call, documented(request.method, result) if on_engine else result)
+
+    async def _collect(self, call: Call, target: object, adding: Awaitable[object]) -> None:
+        """Admit a request whose outputs are taken one by one."""
+        abort = functools.partial(engine.abort, target)
+        self._reply(call, await collect(target, adding, abort))
 
     def _reply(self, call: Call, value: object) -> None:
         call.outlet.send(pb.CallReply(value=self._encode(value, call.holder)))
@@ -151,14 +187,9 @@ class Dispatcher:
                 f"without a reference there are {', '.join(sorted(CONSTRUCTORS))}"
             )
 
-        def build(engine_class: Any) -> Any:
-            constructor = getattr(engine_class, method)
-            bound_args, bound_kwargs = gate.signature_of(constructor, strict=True).bind(
-                args, kwargs
-            )
-            return constructor(*bound_args, **bound_kwargs)
-
-        built: Any = await self._builder.run(build)
+        built: Any = await self._builder.run(
+            lambda engine_class: construct(engine_class, method, args, kwargs)
+        )
         ref = self._registry.hold(built, call.holder, type_name=ENGINE_TYPE, pin=True)
         on_death = functools.partial(self._died, ref.id)
         self._watches[id(built)] = Watch(built, on_death=on_death)
@@ -192,8 +223,10 @@ class Dispatcher:
             return self._registry.resolve(request.incarnation, request.ref)
         if which == "class_name":
             name = request.class_name
+            if name == ARGUMENTS_TYPE:
+                return self._arguments_class
             if name not in self._classes:
-                served = ", ".join(sorted([ENGINE_TYPE, *self._classes]))
+                served = ", ".join(sorted([ENGINE_TYPE, ARGUMENTS_TYPE, *self._classes]))
                 raise NotServed(f"no class {name!r} is served; there are {served}")
             return self._classes[name]
         raise failures.ProtocolError("the call names neither a reference nor a class")
@@ -235,17 +268,34 @@ class Dispatcher:
 def find_member(target: object, name: str, *, on_engine: bool) -> Any:
     """A public method, or the value of a public property or field.
 
-    An engine shows what its class declares and nothing else: its fields lead
-    to vLLM's internals, where a call can do anything.
+    An engine shows what its class declares and the fields in ``FIELDS``: others
+    lead to vLLM's internals, where a call can do anything. A class may say in
+    ``__served__`` what it shows.
 
     Raises:
         NotServed: There is none of that name, or it is private.
+        Unsupported: It is one of vLLM's own, which has a substitute.
     """
-    if name.startswith("_") or not name.isidentifier():
+    if on_engine and (reason := INTERNAL.get(name)):
+        raise Unsupported(f"{name} is not served: {reason}", method=name)
+    private = name.startswith("_") and not (on_engine and name in INTERNAL)
+    if private or not name.isidentifier():
         raise NotServed(f"{name!r} is not a public method", method=name)
+    kind = type(target).__name__
+    served = getattr(type(target), "__served__", None)
     declared = inspect.getattr_static(type(target), name, None)
-    if declared is None and (on_engine or not hasattr(target, name)):
-        raise NotServed(f"{type(target).__name__} has no method {name!r}", method=name)
+    if on_engine and declared is None and name not in FIELDS and name in vars(target):
+        raise NotServed(
+            f"{kind}.{name} is a field that leads into the engine, where a call on it could do "
+            "anything; it is not served",
+            method=name,
+        )
+    if (
+        (served is not None and name not in served)
+        or (declared is None and on_engine and name not in FIELDS)
+        or not hasattr(target, name)
+    ):
+        raise NotServed(f"{kind} has no method {name!r}", method=name)
     return getattr(target, name)
 
 

@@ -20,7 +20,10 @@ from python_worker.guard import admitting, guarded
 
 ASYNC_LLM_MODULE = "vllm.v1.engine.async_llm"
 
-CONSTRUCTORS = frozenset({"from_engine_args", "from_vllm_config"})
+# What ``AsyncLLM(...)`` is called by, as a method.
+NEW = "new"
+
+CONSTRUCTORS = frozenset({NEW, "from_engine_args", "from_vllm_config"})
 
 # Engines that load at the same time. Their threads live as long as the worker:
 # vLLM's children are killed when the *thread* that made them ends.
@@ -71,6 +74,11 @@ class Builder:
                 # runs on the loop where the engine is built already.
                 self._threads.submit(_discard, future)
             raise
+
+    async def load(self, make: Callable[[Any], object]) -> object:
+        """Call ``make`` with the engine class in a thread; it makes no engine."""
+        future = self._threads.submit(lambda: make(self.engine_class))
+        return await asyncio.wrap_future(future)
 
     def _build(self, build: Callable[[Any], object]) -> object:
         engine = build(self.engine_class)

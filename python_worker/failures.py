@@ -6,6 +6,7 @@ The worker's own exceptions::
     ├── Refused         an argument is wrong                      INVALID
     ├── NotServed       no such class, method or parameter         NOT_FOUND
     ├── Unsupported     known, but not to be had this way          UNSUPPORTED
+    ├── Conflict        not in the state that things are in        CONFLICT
     ├── StaleReference  released, of another worker, or forged     STALE_REF
     ├── Expired         the call's own deadline passed             TIMEOUT
     ├── Cancelled       the client cancelled the call              CANCELLED
@@ -63,6 +64,12 @@ class Unsupported(BridgeError):
     """The thing exists but cannot be had this way."""
 
     kind = pb.FAILURE_KIND_UNSUPPORTED
+
+
+class Conflict(BridgeError):
+    """The thing can be had, but not in the present state of its object."""
+
+    kind = pb.FAILURE_KIND_CONFLICT
 
 
 class StaleReference(BridgeError):
@@ -130,6 +137,9 @@ KINDS: Mapping[str, Kind] = {
 
 RETRYABLE = frozenset({pb.FAILURE_KIND_OVERLOADED, pb.FAILURE_KIND_DRAINING})
 
+# What is wrong with a request, rather than with the engine that has it.
+KINDS_OF_REQUESTS = frozenset({pb.FAILURE_KIND_INVALID, pb.FAILURE_KIND_CONFLICT})
+
 # What EngineCore raised comes back with one of these texts in a class that says
 # nothing: its own class is lost on the way between the processes.
 FROM_ENGINE_CORE: Mapping[type[BaseException], str] = {
@@ -157,7 +167,7 @@ def kind_of(error: BaseException) -> Kind:
         # vLLM wraps whatever preprocessing raises in EngineGenerateError,
         # which has no message: a ValueError in there is still the client's.
         cause = kind_of(error.__cause__)
-        return cause if cause == pb.FAILURE_KIND_INVALID else kind
+        return cause if cause in KINDS_OF_REQUESTS else kind
     return kind
 
 

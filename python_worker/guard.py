@@ -11,41 +11,15 @@ import asyncio
 import functools
 from typing import Any
 
+from python_worker.extension import checked_path
 from python_worker.failures import Refused, Unsupported
+from python_worker.logits_processors import check_logits_processors
+from python_worker.lora import adapting
 from python_worker.prompts import check_prompt
 from python_worker.reasoning import check_reasoning, parser_class
 from python_worker.stream import ADMISSION
-
-# Methods of the worker processes that answer with something msgpack can carry.
-# The result of any other ends the thread in EngineCore that sends results.
-WORKER_METHODS = frozenset(
-    {
-        "add_lora",
-        "check_health",
-        "checkpoint_prepare",
-        "checkpoint_restore",
-        "compute_weight_checksums",
-        "determine_available_memory",
-        "execute_dummy_batch",
-        "get_compilation_match_table",
-        "get_encoder_timing_stats",
-        "get_model_inspection",
-        "get_supported_kv_cache_layouts",
-        "get_supported_tasks",
-        "list_loras",
-        "pin_lora",
-        "reload_weights",
-        "remove_lora",
-        "reset_encoder_cache",
-        "reset_mm_cache",
-        "reset_weights",
-        "save_sharded_state",
-        "supports_draft_weight_updates",
-        "synchronize_device",
-        "update_config",
-        "update_max_model_len",
-    }
-)
+from python_worker.weight_updates import FROM_WITHIN, updating
+from python_worker.worker_methods import BEHIND, WORKER_METHODS, extension_methods
 
 
 def admitting(base: Any) -> Any:
@@ -78,8 +52,10 @@ def guarded(base: Any) -> Any:
     """A subclass that lets nothing through that would end EngineCore."""
     from vllm.reasoning import ReasoningParserManager
     from vllm.v1.engine import EngineCoreRequest
+    from vllm.v1.sample.logits_processor import cached_load_custom_logitsprocs
     from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
+    base = updating(adapting(base))
     encoder = MsgpackEncoder()
     decoder = MsgpackDecoder(EngineCoreRequest)
 
@@ -98,7 +74,13 @@ def guarded(base: Any) -> Any:
             ) from error
 
     class Guarded(base):  # type: ignore[misc]
+        @functools.wraps(base.__init__)  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
+            config = kwargs["vllm_config"] if "vllm_config" in kwargs else args[0]
+            check_logits_processors(config, cached_load_custom_logitsprocs)
+            path = config.parallel_config.worker_extension_cls
+            config.parallel_config.worker_extension_cls = checked_path(path)
+            self._worker_methods = WORKER_METHODS | extension_methods(path)
             super().__init__(*args, **kwargs)
             parser = parser_class(
                 self.vllm_config.structured_outputs_config.reasoning_parser,
@@ -108,6 +90,8 @@ def guarded(base: Any) -> Any:
 
             async def send_verified(request: Any) -> None:
                 try:
+                    # An update may have begun while the prompt was tokenized.
+                    self._weights.check("add_request")
                     verify(request)
                     check_reasoning(request, parser, self.tokenizer)
                 except Exception:
@@ -131,10 +115,6 @@ def guarded(base: Any) -> Any:
             **kwargs: Any,
         ) -> Any:
             check_prompt(prompt, tokenization_kwargs, self.model_config)
-            if lora_request is not None:
-                # A request with an adapter that does not load ends the engine;
-                # add_lora with the same adapter only raises.
-                await self.add_lora(lora_request)
             given = (request_id, prompt, params, arrival_time, lora_request, tokenization_kwargs)
             return await base.add_request(self, *given, *args, **kwargs)
 
@@ -146,16 +126,36 @@ def guarded(base: Any) -> Any:
             args: tuple[Any, ...] = (),
             kwargs: dict[str, Any] | None = None,
         ) -> Any:
-            if method not in WORKER_METHODS:
-                raise Refused(
-                    f"collective_rpc: {method!r} is not among the methods whose result can be "
-                    f"sent; those are {', '.join(sorted(WORKER_METHODS))}",
-                    parameter="method",
-                )
+            if not FROM_WITHIN.get():
+                self._check_worker_method(method)
             # vLLM's own timeout leaves the answer in the pipe, where the next
             # step of the engine takes it for its own. Ours leaves vLLM alone.
-            call = base.collective_rpc(self, method, None, args, kwargs)
-            return await asyncio.wait_for(call, timeout)
+            call = functools.partial(base.collective_rpc, self, method, None, args, kwargs)
+            followed = self._weights.followed.get(method)
+            running = call() if followed is None else followed(self, call)
+            return await asyncio.wait_for(running, timeout)
+
+        def _check_worker_method(self, method: str) -> None:
+            if method in BEHIND:
+                raise Refused(
+                    f"collective_rpc: {method!r} is called by AsyncLLM.{BEHIND[method]}; call that",
+                    parameter="method",
+                )
+            if method not in self._worker_methods:
+                raise Refused(
+                    f"collective_rpc: {method!r} is not among the methods whose result can be "
+                    f"sent; those are {', '.join(sorted(self._worker_methods))}",
+                    parameter="method",
+                )
+            if method not in self._weights.followed and method != "check_health":
+                self._weights.check("collective_rpc")
+
+        @functools.wraps(base._run_output_handler)
+        def _run_output_handler(self) -> None:
+            # A dead engine would be listened to for ever.
+            if self.output_handler is None and self.engine_core.resources.engine_dead:
+                raise self.dead_error
+            base._run_output_handler(self)
 
         @functools.wraps(base.handle_fault)
         async def handle_fault(self, *args: Any, **kwargs: Any) -> Any:

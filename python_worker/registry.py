@@ -7,7 +7,8 @@ finds nothing. The same object gets the same reference as long as it is held.
 
 Each holder (a session, or the worker itself for clients without one) counts
 how often it was sent a reference; the object goes when no holder is left.
-Engines are pinned: they live until they are shut down, whoever built them.
+Engines are pinned: they live until they are shut down, whoever built them. A
+class may have a method ``__let_go__``, which is called when no holder is left.
 """
 
 from __future__ import annotations
@@ -125,3 +126,6 @@ class Registry:
         if not entry.pinned and not entry.holders:
             del self._entries[entry.id]
             del self._ids[id(entry.target)]
+            let_go = getattr(type(entry.target), "__let_go__", None)
+            if let_go is not None:
+                let_go(entry.target)

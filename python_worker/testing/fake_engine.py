@@ -23,6 +23,12 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
 from python_worker.testing import fake_plan
+from python_worker.testing.fake_configs import (
+    Executor,
+    StatLoggerFactory,
+    VllmConfig,
+    create_engine_config,
+)
 from python_worker.testing.fake_errors import (
     EngineDeadError,
     EngineGenerateError,
@@ -31,6 +37,7 @@ from python_worker.testing.fake_errors import (
     VLLMValidationError,
     make_error,
 )
+from python_worker.testing.fake_members import Members
 from python_worker.testing.fake_requests import (
     EngineCoreRequest,
     Parent,
@@ -52,11 +59,60 @@ from python_worker.testing.fake_types import (
     SamplingParams,
     StreamingInput,
 )
-from python_worker.testing.fake_utilities import Utilities
 
 
-class FakeAsyncLLM(Utilities):
+class FakeAsyncLLM(Members):
     """See the module's documentation."""
+
+    def __init__(
+        self,
+        vllm_config: VllmConfig,
+        executor_class: type[Executor],
+        log_stats: bool,
+        usage_context: Any = None,
+        mm_registry: Any = None,
+        log_requests: bool = True,
+        start_engine_loop: bool = True,
+        stat_loggers: list[StatLoggerFactory] | None = None,
+        aggregate_engine_logging: bool = False,
+        client_addresses: dict[str, Any] | None = None,
+        client_count: int = 1,
+        client_index: int = 0,
+        profiler: Any = None,
+    ) -> None:
+        super().__init__(vllm_config.engine_args)
+        self.vllm_config = vllm_config
+        self.executor_class = executor_class
+
+    @classmethod
+    def from_vllm_config(
+        cls,
+        vllm_config: VllmConfig,
+        start_engine_loop: bool = True,
+        usage_context: Any = None,
+        stat_loggers: list[StatLoggerFactory] | None = None,
+        enable_log_requests: bool = False,
+        aggregate_engine_logging: bool = False,
+        disable_log_stats: bool = False,
+        client_addresses: dict[str, Any] | None = None,
+        client_count: int = 1,
+        client_index: int = 0,
+    ) -> FakeAsyncLLM:
+        """Builds an engine.
+
+        ``engine_args.additional_config["fake"]`` may hold how it begins: the keys of
+        ``fake_plan``, such as ``build_seconds``, ``build_error`` and ``script``.
+        """
+        own = vllm_config.engine_args.additional_config.get("fake", {})
+        config = fake_plan.PLAN.start(own)
+        # An event nobody sets: time.sleep that a debugger can tell from the others.
+        threading.Event().wait(config.get("build_seconds", 0))
+        if "build_error" in config:
+            raise make_error(config["build_error"])
+        engine = cls(vllm_config, Executor.get_class(vllm_config), not disable_log_stats)
+        fake_plan.PLAN.begin(engine, own)
+        engine._shutdown_seconds = config.get("shutdown_seconds", 0)
+        return engine
 
     @classmethod
     def from_engine_args(
@@ -64,23 +120,10 @@ class FakeAsyncLLM(Utilities):
         engine_args: AsyncEngineArgs,
         start_engine_loop: bool = True,
         usage_context: Any = None,
-        stat_loggers: None = None,
+        stat_loggers: list[StatLoggerFactory] | None = None,
     ) -> FakeAsyncLLM:
-        """Builds an engine.
-
-        ``engine_args.additional_config["fake"]`` may hold how it begins: the keys of
-        ``fake_plan``, such as ``build_seconds``, ``build_error`` and ``script``.
-        """
-        own = engine_args.additional_config.get("fake", {})
-        config = fake_plan.PLAN.start(own)
-        # An event nobody sets: time.sleep that a debugger can tell from the others.
-        threading.Event().wait(config.get("build_seconds", 0))
-        if "build_error" in config:
-            raise make_error(config["build_error"])
-        engine = cls(engine_args)
-        fake_plan.PLAN.begin(engine, own)
-        engine._shutdown_seconds = config.get("shutdown_seconds", 0)
-        return engine
+        """Builds an engine, as ``from_vllm_config`` does, of their configuration."""
+        return cls.from_vllm_config(create_engine_config(engine_args), stat_loggers=stat_loggers)
 
     # --- Generation ---
 

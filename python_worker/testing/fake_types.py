@@ -182,6 +182,7 @@ class AsyncEngineArgs:
     max_logprobs: int = 20
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
+    max_num_queued_reqs: int | None = None
     enforce_eager: bool = False
     enable_prefix_caching: bool | None = None
     enable_prompt_embeds: bool = False
@@ -201,6 +202,12 @@ class AsyncEngineArgs:
     disable_log_stats: bool = False
     enable_log_requests: bool = False
     additional_config: dict[str, Any] = field(default_factory=dict)
+
+    def create_engine_config(self, usage_context: Any = None, headless: bool = False) -> Any:
+        """Returns the ``fake_configs.VllmConfig`` of an engine with these arguments."""
+        from python_worker.testing.fake_configs import create_engine_config
+
+        return create_engine_config(self)
 
 
 def _check(

@@ -157,7 +157,7 @@ class Utilities(Controls):
         return self._loras.pop(lora_id, None) is not None
 
     async def list_loras(self) -> list[int]:
-        """Returns the ids of adapters; a list, whatever vLLM's annotation says."""
+        """Returns the ids of adapters; a list, as vLLM does against its annotation."""
         await self._utility("list_loras")
         self._check_lora("list_loras")
         return sorted(self._loras)

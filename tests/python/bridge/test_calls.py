@@ -61,7 +61,7 @@ async def test_parameters_may_be_a_map_or_a_record(client: Client, engine: Ref) 
     fields = {"lora_name": "a", "lora_int_id": 7, "lora_path": "/adapters/a"}
     assert await client.call(engine, "add_lora", fields) is True
     assert await client.call(engine, "add_lora", Record("LoRARequest", fields)) is True
-    assert await client.call(engine, "list_loras") == [7]
+    assert await client.call(engine, "list_loras") == {7}
 
 
 async def test_all_calls_see_one_event_loop(client: Client, engine: Ref, worker: Worker) -> None:

@@ -27,7 +27,7 @@ TOP_LEVEL = {
 PYTHON_IMPORTERS = {
     # At run time engine.py imports it, guard.py and lora.py stand before it; introspection and the
     # tests' tools look at vLLM offline, and child.py runs inside vLLM's own processes.
-    "vllm": {"engine.py", "guard.py", "lora.py", "introspect.py", "testing/"},
+    "vllm": {"engine.py", "extension.py", "guard.py", "lora.py", "introspect.py", "testing/"},
     "torch": {"child.py", "engine.py", "tensors.py", "testing/"},
     "numpy": {"tensors.py", "testing/"},
     "msgpack": {"codec.py", "outputs.py", "reducers.py", "testing/"},
