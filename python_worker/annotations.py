@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 import typing_extensions
 
 from python_worker.classes import check_enum, check_record, check_typed_dict, fields_of
+from python_worker.codec import Record
 from python_worker.failures import Refused
 from python_worker.hints import evaluate
 from python_worker.inputs import InputStream, check_element, check_stream
@@ -89,6 +90,11 @@ def _union(annotation: Any) -> Check:
         deeper = [r for r in refusals if len(str(r.details.get("parameter", ""))) > len(path)]
         if deeper:
             raise max(deeper, key=lambda r: "wanted" in r.details)
+        # A struct has a name: what its own class says is the reason.
+        if isinstance(value, Record):
+            for refusal in refusals:
+                if "wanted" not in refusal.details:
+                    raise refusal
         return refuse(value, path, wanted)
 
     return check_union

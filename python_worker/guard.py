@@ -157,6 +157,17 @@ def guarded(base: Any) -> Any:
                 raise self.dead_error
             base._run_output_handler(self)
 
+        @functools.wraps(base.scale_elastic_ep)
+        async def scale_elastic_ep(
+            self, new_data_parallel_size: int, drain_timeout: int = 300
+        ) -> Any:
+            try:
+                return await base.scale_elastic_ep(self, new_data_parallel_size, drain_timeout)
+            except NotImplementedError as error:  # it says nothing
+                raise Unsupported(
+                    "scale_elastic_ep needs an engine with data parallelism over Ray"
+                ) from error
+
         @functools.wraps(base.handle_fault)
         async def handle_fault(self, *args: Any, **kwargs: Any) -> Any:
             raise Unsupported(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import types
 import typing
 from typing import Annotated, Any, Literal, NoReturn, Union
@@ -11,6 +12,14 @@ from python_worker.failures import Refused
 
 MAX_SHOWN_CHARS = 80
 
+# A union refuses a prompt several times before it finds the member that takes
+# it: writing out a thousand token ids each time cost more than all checks.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = MAX_SHOWN_CHARS
+SHORT.maxlong = 40
+SHORT.maxlist = SHORT.maxtuple = SHORT.maxset = SHORT.maxdict = 8
+SHORT.maxlevel = 3
+
 
 def refuse(value: object, path: str, wanted: str) -> NoReturn:
     """Refuse a value, saying where it was, what it is and what it should be."""
@@ -19,7 +28,7 @@ def refuse(value: object, path: str, wanted: str) -> NoReturn:
     elif value is None:
         got = "None"
     else:
-        shown = repr(value)
+        shown = SHORT.repr(value)
         if len(shown) > MAX_SHOWN_CHARS:
             shown = shown[:MAX_SHOWN_CHARS] + "…"
         got = f"{type(value).__name__} {shown}"

@@ -223,6 +223,10 @@ def test_of_several_maps_the_one_that_knows_the_field_explains() -> None:
     assert str(error) == "it.prompt_token_ids[1]: wants int, got str 'x'"
 
 
+def test_of_several_structs_the_one_of_its_name_explains() -> None:
+    assert str(refusal(Prompt, Record("Tokens", {}))) == "it: Tokens needs prompt_token_ids"
+
+
 def test_a_type_that_only_type_checkers_import_is_checked_all_the_same() -> None:
     class Embeds(TypedDict):
         embeds: "fractions.Fraction"  # type: ignore[name-defined]  # noqa: F821, UP037

@@ -255,7 +255,7 @@ async def test_what_is_no_sampling_params(
         ("collective_rpc", ["no_such_method"]),
         ("handle_fault", [{}]),
         ("update_weight_version", [5]),
-        ("_run_output_handler", []),
+        ("_add_request", []),
         ("engine_core", []),
         ("output_processor", []),
         ("model_config", []),
