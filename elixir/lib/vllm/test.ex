@@ -245,7 +245,11 @@ defmodule Vllm.Test do
     plan(worker, %{"build_error" => Script.error(error), "build_error_times" => times})
   end
 
-  @doc "Makes engines of a worker take so many milliseconds to start, from now on."
+  @doc """
+  Makes engines of a worker take so many milliseconds to start, from now on.
+
+      Vllm.Test.delay_start(worker, 200)
+  """
   @spec delay_start(worker(), non_neg_integer()) :: :ok
   def delay_start(worker, milliseconds) when is_atom(worker) do
     plan(worker, %{"build_seconds" => milliseconds / 1000})
@@ -406,7 +410,11 @@ defmodule Vllm.Test do
   def delay(target, method, milliseconds, options \\ []),
     do: inject(target, Script.injection(method, %{"delay" => milliseconds / 1000}, options))
 
-  @doc "Lets a method work again."
+  @doc """
+  Lets a method work again.
+
+      Vllm.Test.mend(engine, :sleep)
+  """
   @spec mend(target(), atom() | String.t()) :: :ok
   def mend(target, method),
     do: inject(target, %{"method" => to_string(method), "injection" => nil})
@@ -416,6 +424,9 @@ defmodule Vllm.Test do
   @doc """
   Lets the engine die now, as when EngineCore crashes: requests in flight fail as `:engine_dead`, and
   so does every later call. The worker lives on.
+
+      Vllm.Test.die(engine)
+      assert {:error, %Vllm.Error{kind: :engine_dead}} = Vllm.AsyncLLM.check_health(engine)
   """
   @spec die(engine()) :: :ok
   def die(%Ref{} = engine), do: run(engine, "die")
@@ -431,7 +442,12 @@ defmodule Vllm.Test do
     run(engine, "print_megabytes", [count], rpc: [timeout: :infinity])
   end
 
-  @doc "Forgets what an engine was told, and its record. Requests in flight go on."
+  @doc """
+  Forgets what an engine was told, and its record. Requests in flight go on.
+
+      Vllm.Test.reset(engine)
+      assert Vllm.Test.requests(engine) == []
+  """
   @spec reset(engine()) :: :ok
   def reset(%Ref{} = engine), do: run(engine, "reset")
 
@@ -456,11 +472,19 @@ defmodule Vllm.Test do
     for [_method, args, named] <- call(engine, "calls", [to_string(method)]), do: {args, named}
   end
 
-  @doc "The ids of the requests that were aborted, oldest first; once for each completion."
+  @doc """
+  The ids of the requests that were aborted, oldest first; once for each completion.
+
+      assert Vllm.Test.aborted(engine) == []
+  """
   @spec aborted(engine()) :: [String.t()]
   def aborted(%Ref{} = engine), do: call(engine, "aborted")
 
-  @doc "How many requests an engine has in flight; `n` completions count `n` times."
+  @doc """
+  How many requests an engine has in flight; `n` completions count `n` times.
+
+      assert Vllm.Test.live(engine) == 0
+  """
   @spec live(engine()) :: non_neg_integer()
   def live(%Ref{} = engine), do: call(engine, "live")["requests"]
 
