@@ -76,6 +76,12 @@ def continuing(base: Any) -> Any:
             self, request: Any, prompt: Any, parent_req: Any, index: int, queue: Any
         ) -> Any:
             continued = requests.get(queue)
+            if request.resumable:
+                # The call's, whatever the element says: its collector puts items
+                # together, or replaces them, by that one.
+                kinds = type(request.sampling_params.output_kind)
+                kind = kinds["DELTA" if queue.aggregate else "CUMULATIVE"]
+                request.sampling_params.output_kind = kind
             if continued is not None:
                 state = self.output_processor.request_states.get(request.request_id)
                 if state is None:

@@ -1,0 +1,239 @@
+defmodule Vllm.Bridge.StreamingInputTest do
+  # A prompt that is an enumerable, through the real worker to the scripted engine, which asks for the
+  # next element when the one before is answered.
+  use Vllm.BridgeCase, async: true
+
+  import Vllm.Elements, only: [gated: 1, tracked: 1]
+
+  alias Vllm.{SamplingParams, StreamingInput}
+
+  @params [max_tokens: 2, output_kind: :DELTA]
+
+  test "every element continues the request, with parameters of its own or the call's", context do
+    elements = [
+      "one",
+      %{"prompt_token_ids" => [5, 6, 7]},
+      [8, 9],
+      %StreamingInput{prompt: "four", sampling_params: %SamplingParams{max_tokens: 1}},
+      [prompt: "five", sampling_params: [max_tokens: 3, output_kind: :DELTA]],
+      %StreamingInput{prompt: %{"prompt" => "six"}}
+    ]
+
+    outputs = context.engine |> generate(tracked(elements)) |> Enum.to_list()
+    answers = Enum.chunk_by(outputs, & &1.prompt_token_ids)
+
+    assert Enum.map(answers, &(&1 |> Enum.flat_map(fn o -> ids(o) end) |> length())) ==
+             [2, 2, 2, 1, 3, 2]
+
+    assert [~c"one", [5, 6, 7], [8, 9], ~c"four", ~c"five", ~c"six"] ==
+             Enum.map(answers, &hd(&1).prompt_token_ids)
+
+    assert_received {:closed, _}
+  end
+
+  test "an element is made when the engine wants it, not earlier", %{engine: engine} do
+    stream = generate(engine, gated(["a", "b"]))
+    assert_receive {:at_gate, producer, "a"}
+    send(producer, :go)
+    # The engine has answered "a" and wants "b".
+    assert_receive {:at_gate, ^producer, "b"}
+    send(producer, :go)
+    assert stream |> Enum.flat_map(&ids/1) |> length() == 4
+  end
+
+  # vLLM: tests/v1/e2e/general/test_streaming_input.py::test_streaming_input_cancel_output_stream
+  test "halting the outputs halts the enumeration", %{engine: engine} do
+    stream = generate(engine, tracked(["a", "b", "c"]) |> Elixir.Stream.cycle(), endless_answer())
+    assert [%RequestOutput{}] = Enum.take(stream, 1)
+    assert_receive {:closed, _}
+    assert control(engine, "wait_requests", [0]) == nil
+  end
+
+  test "so does cancelling it while the engine waits for an element", %{engine: engine} do
+    stream = generate(engine, tracked(["a"]) |> Elixir.Stream.concat(gated(["b"])))
+    assert_receive {:at_gate, producer, "b"}
+    monitor = Process.monitor(producer)
+    Stream.cancel(stream)
+    # It is in the middle of an element. Then it hears that nobody wants it.
+    send(producer, :go)
+    assert_receive {:DOWN, ^monitor, :process, _, :normal}
+    assert control(engine, "wait_requests", [0]) == nil
+  end
+
+  # vLLM: tests/v1/e2e/general/test_streaming_input.py::test_streaming_input_error_propagation
+  test "an exception in the enumerable is the stream's error, and the engine lives", context do
+    elements =
+      tracked(["a"]) |> Elixir.Stream.concat(Elixir.Stream.map([1], fn _ -> raise "boom" end))
+
+    stream = generate(context.engine, elements)
+    assert {:error, %Error{kind: :invalid} = error} = Vllm.Stream.collect(stream)
+    assert error.message == "the prompt's enumerable raised ** (RuntimeError) boom"
+    assert error.traceback =~ "streaming_input_test.exs"
+    assert error.cause == nil
+    assert_well(context.engine)
+  end
+
+  test "the items before an error come first", %{engine: engine} do
+    elements =
+      Elixir.Stream.map(["a", :bad], fn element ->
+        if element == :bad, do: throw(:it), else: element
+      end)
+
+    test = self()
+
+    assert_raise Error, ~r/threw \*\* \(throw\) :it/, fn ->
+      engine |> generate(elements) |> Enum.each(&send(test, {:ids, ids(&1)}))
+    end
+
+    assert_received {:ids, [256]}
+    assert_received {:ids, [257]}
+  end
+
+  for {what, element, message} <- [
+        {"a wrong type", %{"prompt_token_ids" => ["a"]},
+         "prompt[1].prompt_token_ids[0]: wants int, got str 'a'"},
+        {"another thing", 1.5, "prompt[1]: wants"},
+        {"wrong parameters", %StreamingInput{prompt: "x", sampling_params: %{max_tokens: 1.5}},
+         "prompt[1].sampling_params.max_tokens: wants"},
+        {"an unknown field", [prompt: "x", sampling_params: nil, seed: 1],
+         "prompt[1]: StreamingInput has no field 'seed'"},
+        {"no prompt", %StreamingInput{}, "prompt[1].prompt: wants"},
+        {"another struct", %SamplingParams{}, "prompt[1]: wants"},
+        {"what the engine refuses", "", "The decoder prompt cannot be empty"}
+      ] do
+    @element element
+    @message message
+
+    test "an element that is #{what} is refused by its number", %{engine: engine} do
+      stream = generate(engine, tracked(["a", @element, "c"]))
+      assert {:error, %Error{kind: :invalid} = error} = Vllm.Stream.collect(stream)
+      assert String.starts_with?(error.message, @message)
+      assert_receive {:closed, _}
+      refute_received {:made, "c"}
+      assert_well(engine)
+    end
+  end
+
+  for {what, params} <- [n: [n: 2], stop: [stop: ["x"]], kind: [output_kind: :FINAL_ONLY]] do
+    test "what vLLM does not allow with it is refused by the call: #{what}", %{engine: engine} do
+      assert {:error, %Error{kind: :invalid, message: message}} =
+               AsyncLLM.generate(engine, tracked(["a"]), unquote(params), request_id())
+
+      assert message =~ "Input streaming not currently supported"
+      refute_received {:opened, _}
+    end
+  end
+
+  test "an empty enumerable is an empty stream", %{engine: engine} do
+    assert engine |> generate(tracked([])) |> Enum.to_list() == []
+    assert_received {:closed, _}
+  end
+
+  test "a parameter that takes no stream says what it takes", %{engine: engine} do
+    assert {:error, %Error{kind: :invalid, message: message}} =
+             AsyncLLM.generate(engine, "a", tracked([]), request_id())
+
+    assert message =~ "sampling_params: wants SamplingParams"
+    assert {:error, %Error{kind: :invalid}} = Vllm.call(engine, "encode", [1..2, [], "r"])
+    # One that takes anything as well.
+    assert {:error, %Error{kind: :invalid}} = Vllm.call(engine, "echo", [1..2])
+  end
+
+  test "the items as messages", %{engine: engine} do
+    {:ok, stream} =
+      AsyncLLM.generate(engine, tracked(["a", "b"]), @params, request_id(),
+        rpc: [stream_to: self()]
+      )
+
+    for _ <- 1..4, do: assert_receive({:vllm, ^stream, {:item, %RequestOutput{}}})
+    assert_receive {:vllm, ^stream, :done}
+  end
+
+  test "a deadline ends both", %{engine: engine} do
+    {:ok, stream} =
+      AsyncLLM.generate(engine, gated(["a"]), @params, request_id(), rpc: [timeout: 50])
+
+    assert {:error, %Error{kind: :timeout}} = Vllm.Stream.collect(stream)
+    assert_receive {:at_gate, producer, "a"}
+    monitor = Process.monitor(producer)
+    send(producer, :go)
+    assert_receive {:DOWN, ^monitor, :process, _, :normal}
+  end
+
+  test "the consumer's death ends the enumeration and the request", %{engine: engine} do
+    test = self()
+
+    consumer =
+      spawn(fn ->
+        elements = Vllm.Elements.tracked(["a"], test) |> Elixir.Stream.cycle()
+        engine |> generate(elements) |> Enum.each(fn _ -> send(test, :item) end)
+      end)
+
+    assert_receive :item
+    Process.exit(consumer, :kill)
+    assert_receive {:closed, _}
+    assert control(engine, "wait_requests", [0]) == nil
+  end
+
+  test "sixteen at a time do not mix", %{engine: engine} do
+    answers =
+      1..16
+      |> Enum.map(fn n ->
+        Task.async(fn ->
+          elements = Elixir.Stream.map(1..5, &[n, &1])
+          engine |> generate(elements) |> Enum.map(& &1.prompt_token_ids) |> Enum.dedup()
+        end)
+      end)
+      |> Task.await_many(30_000)
+
+    assert answers == for(n <- 1..16, do: for(i <- 1..5, do: [n, i]))
+  end
+
+  test "large elements are never more than one on their way", %{engine: engine} do
+    # 64 of them would be 64 MB.
+    text = String.duplicate("x", 1_000_000)
+    elements = Elixir.Stream.map(1..64, fn _ -> text end)
+    params = [max_tokens: 1, output_kind: :DELTA]
+    assert engine |> generate(elements, params) |> Enum.count() == 64
+  end
+
+  defmodule WorkerKilled do
+    use Vllm.BridgeCase, async: true
+
+    test "the worker's death ends the enumeration too", %{engine: engine, instance: instance} do
+      {:ok, stream} =
+        AsyncLLM.generate(
+          engine,
+          tracked(["a"]) |> Elixir.Stream.concat(gated(["b"])),
+          [max_tokens: 1],
+          request_id()
+        )
+
+      assert_receive {:at_gate, producer, "b"}
+      monitor = Process.monitor(producer)
+      {:ok, %{"pid" => pid}} = Vllm.status(instance)
+
+      ExUnit.CaptureLog.capture_log(fn ->
+        kill(pid)
+        assert {:error, %Error{kind: :worker_down}} = Vllm.Stream.collect(stream)
+        send(producer, :go)
+        assert_receive {:DOWN, ^monitor, :process, _, :normal}, 5_000
+      end)
+    end
+  end
+
+  defp generate(engine, elements, params \\ @params) do
+    {:ok, stream} = AsyncLLM.generate(engine, elements, params, request_id())
+    stream
+  end
+
+  defp endless_answer, do: [max_tokens: 1_000_000, output_kind: :DELTA]
+
+  defp assert_well(engine) do
+    assert control(engine, "wait_requests", [0]) == nil
+    {:ok, stream} = AsyncLLM.generate(engine, "well?", @params, request_id())
+    assert {:ok, %RequestOutput{finished: true}} = Vllm.Stream.collect(stream)
+  end
+
+  defp ids(output), do: Enum.flat_map(output.outputs, & &1.token_ids)
+end
