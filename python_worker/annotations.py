@@ -92,9 +92,9 @@ def _union(annotation: Any) -> Check:
             raise max(deeper, key=lambda r: "wanted" in r.details)
         # A struct has a name: what its own class says is the reason.
         if isinstance(value, Record):
-            for refusal in refusals:
-                if "wanted" not in refusal.details:
-                    raise refusal
+            for own in refusals:
+                if "wanted" not in own.details:
+                    raise own
         return refuse(value, path, wanted)
 
     return check_union
