@@ -457,6 +457,7 @@ defmodule Vllm.AsyncLLM do
 
     * `:invalid` - an argument has the wrong type or is out of range; the engine never saw it
     * `:overloaded` - the engine's queue is full
+    * `:conflict` - the engine's weights are being changed
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -550,6 +551,7 @@ defmodule Vllm.AsyncLLM do
 
     * `:invalid` - an argument has the wrong type, or the model does not support pooling
     * `:overloaded` - the engine's queue is full
+    * `:conflict` - the engine's weights are being changed
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -650,6 +652,7 @@ defmodule Vllm.AsyncLLM do
 
     * `:invalid` - an argument has the wrong type or is out of range; the engine never saw it
     * `:overloaded` - the engine's queue is full
+    * `:conflict` - the engine's weights are being changed
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1003,8 +1006,9 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:invalid` - the adapter does not exist, does not fit the engine, or the engine has no
+    * `:invalid` - the adapter does not fit the engine, or the engine was built without
       `enable_lora`
+    * `:not_found` - there is no adapter at that path
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1033,8 +1037,7 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:invalid` - an argument has the wrong type, or is unknown
-    * `:python` - the engine was built without `enable_lora`
+    * `:invalid` - the engine was built without `enable_lora`
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1060,7 +1063,7 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:python` - the engine was built without `enable_lora`
+    * `:invalid` - the engine was built without `enable_lora`
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1087,8 +1090,9 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:invalid` - an argument has the wrong type, or is unknown
-    * `:python` - there is no adapter of that id, or the engine was built without `enable_lora`
+    * `:invalid` - the engine was built without `enable_lora`
+    * `:not_found` - there is no adapter of that id
+    * `:overloaded` - it would leave too few slots to the requests that are running
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1199,8 +1203,8 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:python` - the engine is not paused, or its platform cannot: there is no such memory on
-      CPU
+    * `:engine_error` - the engine is not paused, or its platform cannot: there is no such
+      memory on CPU
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1630,7 +1634,7 @@ defmodule Vllm.AsyncLLM do
 
     * `:invalid` - an argument has the wrong type, or is unknown
     * `:conflict` - a profile is already being taken
-    * `:python` - the engine was built without a profiler
+    * `:engine_error` - the engine was built without a profiler
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1662,7 +1666,7 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:python` - the engine was built without a profiler
+    * `:engine_error` - the engine was built without a profiler
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1780,8 +1784,8 @@ defmodule Vllm.AsyncLLM do
   ## Errors
 
     * `:invalid` - an argument has the wrong type, or is unknown
-    * `:python` - the engine was built without a `weight_transfer_config`, or its backend cannot
-      start
+    * `:engine_error` - the engine was built without a `weight_transfer_config`, or its backend
+      cannot start
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1801,8 +1805,9 @@ defmodule Vllm.AsyncLLM do
   @doc """
   Start a new weight update.
 
-  Until `finish_weight_update/1` the engine has no weights to compute with: pause it first,
-  and send it no request meanwhile.
+  Until `finish_weight_update/1` the engine has no weights to compute with: requests are
+  refused as `:conflict`, and none may be running. `pause_generation/2` with mode `"keep"`
+  holds those that are.
 
   ## Arguments
 
@@ -1818,7 +1823,8 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:python` - the engine was built without a `weight_transfer_config`
+    * `:conflict` - requests are running, or an update is open
+    * `:engine_error` - the engine was built without a `weight_transfer_config`
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1848,7 +1854,8 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:python` - the engine was built without a `weight_transfer_config`
+    * `:conflict` - requests are running, or an update is open
+    * `:engine_error` - the engine was built without a `weight_transfer_config`
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
@@ -1880,7 +1887,7 @@ defmodule Vllm.AsyncLLM do
   ## Errors
 
     * `:invalid` - an argument has the wrong type, or is unknown
-    * `:python` - no update was started, or the engine was built without a
+    * `:engine_error` - no update was started, or the engine was built without a
       `weight_transfer_config`
     * those of every call, see `Vllm.AsyncLLM`
 
@@ -1917,7 +1924,7 @@ defmodule Vllm.AsyncLLM do
   ## Errors
 
     * `:invalid` - an argument has the wrong type, or is unknown
-    * `:python` - no update was started, or the engine was built without a
+    * `:engine_error` - no update was started, or the engine was built without a
       `weight_transfer_config`
     * those of every call, see `Vllm.AsyncLLM`
 
@@ -2021,7 +2028,8 @@ defmodule Vllm.AsyncLLM do
   Perform a collective RPC call to the given path.
 
   Runs a method in every worker of the engine. The bridge passes on methods whose result can
-  be sent and that leave the engine usable; others are refused.
+  be sent and that leave the engine usable, and the public methods of the class that the
+  engine was given as `worker_extension_cls`; others are refused.
 
   ## Arguments
 
@@ -2030,8 +2038,8 @@ defmodule Vllm.AsyncLLM do
 
   ## Options
 
-    * `timeout` - default `nil` (`float or None`). Seconds; prefer `rpc: [timeout: ms]`, because
-      an expired one ends the engine
+    * `timeout` - default `nil` (`float or None`). Seconds; then the call fails with `:timeout`,
+      and the workers go on
     * `args` - default `[]` (`tuple`). Positional arguments of the method, as a list or a tuple
     * `kwargs` - default `nil` (`dict or None`). Named arguments of the method, as a map
     * `rpc: [timeout: ms]` - by default 600 s: methods such as `reload_weights` read all weights
@@ -2042,9 +2050,11 @@ defmodule Vllm.AsyncLLM do
 
   ## Errors
 
-    * `:invalid` - an argument has the wrong type, or is unknown
-    * `:unsupported` - the method is not one that the bridge passes on
-    * `:python` - the method raised; the message is the worker's
+    * `:invalid` - the method is not one that the bridge passes on, or an argument has the wrong
+      type
+    * `:engine_error` - the method raised; the message is the worker's
+    * `:conflict` - the weights are being changed, or the method would change them under
+      requests
     * those of every call, see `Vllm.AsyncLLM`
 
   ## Example
