@@ -113,7 +113,8 @@ class Dispatcher:
             refuse_arguments(request.method, args, kwargs)
             self._reply(call, await asyncio.to_thread(FIELDS[request.method], member))
             return
-        if callable(member):
+        method = is_method(target, request.method, member)
+        if method:
             # Strict where an engine could be harmed; see signature_of.
             signature = gate.signature_of(member, strict=on_engine)
             if on_engine and request.method in spellings.TRANSLATIONS:
@@ -133,7 +134,7 @@ class Dispatcher:
             if on_engine and request.method == ADD_REQUEST:
                 await self._collect(call, target, member(*args, **kwargs))
                 return
-            result = await self._invoke(member, args, kwargs) if callable(member) else member
+            result = await self._invoke(member, args, kwargs) if method else member
             if isinstance(result, AsyncIterator):
                 await self._stream(call, result, args, kwargs, target if on_engine else None)
             else:
@@ -297,6 +298,15 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
     ):
         raise NotServed(f"{kind} has no method {name!r}", method=name)
     return getattr(target, name)
+
+
+def is_method(target: object, name: str, member: object) -> bool:
+    """Whether a member is to be called: not the value of a property, such as a tokenizer.
+
+    Tokenizers can be called too, and so would be.
+    """
+    declared = inspect.getattr_static(type(target), name, None)
+    return callable(member) and not isinstance(declared, property)
 
 
 def returns_at_once(member: Callable[..., Any]) -> bool:
