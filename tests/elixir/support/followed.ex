@@ -49,7 +49,10 @@ defmodule Vllm.Followed do
     assert AsyncLLM.resume_generation(engine) == {:ok, nil}
     pause = [mode: "keep", clear_cache: false]
     assert AsyncLLM.pause_generation(engine, pause) == {:ok, nil}
-    begun = for tag <- tags, into: %{}, do: {tag, Map.get(begun, tag, []) ++ present(tag)}
+    present = Enum.group_by(present(Map.from_keys(tags, true)), &elem(&1, 0), &elem(&1, 1))
+
+    begun =
+      for tag <- tags, into: %{}, do: {tag, Map.get(begun, tag, []) ++ Map.get(present, tag, [])}
 
     if Enum.any?(begun, fn {_tag, items} -> items == [] end),
       do: halfway(engine, tags, begun),
@@ -75,10 +78,10 @@ defmodule Vllm.Followed do
     for tag <- tags, do: rest(tag)
   end
 
-  # The items until there have been no more for a while: those that were on their way.
-  def present(tag) do
+  # The items of these requests until there have been no more for a while: what was on its way.
+  defp present(tags) do
     receive do
-      {^tag, {:item, item}} -> [item | present(tag)]
+      {tag, {:item, item}} when is_map_key(tags, tag) -> [{tag, item} | present(tags)]
     after
       200 -> []
     end
