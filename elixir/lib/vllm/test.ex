@@ -78,6 +78,8 @@ defmodule Vllm.Test do
 
   @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
   @timeout 5_000
+  # Of what waits for a worker to start, or to be cleared away.
+  @start_timeout 30_000
 
   @typedoc "The name of a worker."
   @type worker :: atom()
@@ -179,7 +181,7 @@ defmodule Vllm.Test do
     receive do
       {:DOWN, ^connection, :process, _pid, _reason} -> :ok
     after
-      @timeout -> flunk("the worker of #{inspect(worker)} was killed, and nobody noticed")
+      @start_timeout -> flunk("the worker of #{inspect(worker)} was killed, and nobody noticed")
     end
   end
 
@@ -215,11 +217,11 @@ defmodule Vllm.Test do
 
       engine = Vllm.Test.await_engine!(MyTest.Vllm)
 
-  `:timeout` is the only option.
+  `:timeout`, by default #{30_000} ms, is the only option.
   """
   @spec await_engine!(worker(), keyword()) :: engine()
   def await_engine!(worker, options \\ []) when is_atom(worker) do
-    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+    [timeout: timeout] = Keyword.validate!(options, timeout: @start_timeout)
 
     # While its worker restarts there is nobody to ask.
     newest = fn ->

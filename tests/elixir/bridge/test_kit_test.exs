@@ -91,7 +91,7 @@ defmodule Vllm.Bridge.TestKitTest do
       assert message =~ "out of memory"
 
       Vllm.Test.reply(engine, "hang", ["x"], then: :hang)
-      {:ok, stream} = AsyncLLM.generate(engine, "hang", [], "r", rpc: [timeout: 100])
+      {:ok, stream} = AsyncLLM.generate(engine, "hang", [], "r", rpc: [timeout: 2_000])
       assert {:error, %Error{kind: :timeout}} = Stream.collect(stream)
       :ok = Vllm.Test.assert_aborted(engine, "r")
 
@@ -204,7 +204,7 @@ defmodule Vllm.Bridge.TestKitTest do
 
     test "hang/3 of generate: the call does not return", %{engine: engine} do
       Vllm.Test.hang(engine, :generate, times: 1)
-      options = [rpc: [timeout: 50]]
+      options = [rpc: [timeout: 1_000]]
       assert {:error, %Error{kind: :timeout}} = AsyncLLM.generate(engine, "a", [], "r", options)
       assert [_hung] = Vllm.Test.requests(engine)
       assert {:ok, _stream} = generate(engine, "a")
@@ -357,6 +357,7 @@ defmodule Vllm.Bridge.TestKitTest do
     end
 
     @tag :capture_log
+    @tag timeout: 120_000
     @tag options: [replies: [{"a", ["x"]}], engines: [main: [model: "m"]]]
     test "is crashed, and comes back with what it was started with", %{own: own} do
       engine = Vllm.Test.await_engine!(own)

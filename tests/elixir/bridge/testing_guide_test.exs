@@ -23,8 +23,8 @@ blocks = for [_, block] <- Regex.scan(~r/^```elixir\n(.*?)^```/ms, File.read!(gu
 {:docs_v1, _, _, _, %{"en" => moduledoc}, _, functions} = Code.fetch_docs(Vllm.Test)
 [opening] = Regex.run(~r/^    defmodule.*?^    end$/ms, moduledoc)
 
-# Where there is no Python, the lane is left out.
-bridge = "use ExUnit.Case, async: true\n  @moduletag :bridge"
+# Where there is no Python, the lane is left out. Starting a worker can take long on a busy machine.
+bridge = "use ExUnit.Case, async: true\n  @moduletag bridge: true, timeout: 120_000"
 
 [complete, opening] =
   for code <- [complete, opening],
