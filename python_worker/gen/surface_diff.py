@@ -35,7 +35,9 @@ def _class(mine: Class, theirs: Class) -> Iterator[str]:
     if mine.qualname != theirs.qualname:
         yield f"~ moved: {mine.qualname} -> {theirs.qualname}"
     yield from _named(mine.methods, theirs.methods, "")
-    yield from _named(mine.fields, theirs.fields, "field ")
+    # An enum's members have no types.
+    is_enum = not any(field.annotation for field in (*mine.fields, *theirs.fields))
+    yield from _named(mine.fields, theirs.fields, "member " if is_enum else "field ")
     yield from (f"+ attribute {a}" for a in theirs.attributes if a not in mine.attributes)
     yield from (f"- attribute {a}" for a in mine.attributes if a not in theirs.attributes)
 

@@ -253,7 +253,7 @@ def test_a_version_does_not_differ_from_itself(tmp_path: Path) -> None:
             KIND,
             "DELTA = 1",
             "FINAL = 1",
-            ["RequestOutputKind", "  + field FINAL", "  - field DELTA"],
+            ["RequestOutputKind", "  + member FINAL", "  - member DELTA"],
         ),
         (KIND, "RequestOutputKind", "Kind", ["- RequestOutputKind"]),
     ],
