@@ -104,8 +104,16 @@ def construct(
     return constructor(*bound, **named)
 
 
-def _own_config(arguments: Arguments, _engine_class: Any) -> Any:
-    return copy.deepcopy(arguments.get("vllm_config"))
+def _own_config(arguments: Arguments, engine_class: Any) -> Any:
+    given = arguments.get("vllm_config")
+    # The gate would make one of a map, and an engine needs what only vLLM fills in.
+    if not isinstance(given, hints_of(engine_class.__init__)["vllm_config"]):
+        raise Refused(
+            "vllm_config: wants a VllmConfig, as AsyncEngineArgs.create_engine_config makes it, "
+            f"got {type(given).__name__}",
+            parameter="vllm_config",
+        )
+    return copy.deepcopy(given)
 
 
 def _executor_class(arguments: Arguments, engine_class: Any) -> Any:
