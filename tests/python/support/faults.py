@@ -1,0 +1,52 @@
+"""Faults inside vLLM's own processes, which no request of a client can bring about.
+
+vLLM takes both classes by import path, so nothing of it is patched from outside:
+``scheduler_cls`` is imported in EngineCore, ``worker_extension_cls`` in its worker.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.engine.core import EngineCore
+
+from python_worker.testing.worker_extension import WorkerExtension
+
+#: A request with this salt fails before it is scheduled.
+UNLUCKY = "unlucky"
+
+_preprocess = EngineCore.preprocess_add_request
+
+
+def _preprocess_or_fail(self: EngineCore, request: Any) -> Any:
+    if request.cache_salt == UNLUCKY:
+        raise ValueError("this request is unlucky")
+    return _preprocess(self, request)
+
+
+class FaultyScheduler(AsyncScheduler):  # type: ignore[misc]
+    """vLLM's scheduler, in an EngineCore whose preprocessing can fail."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        EngineCore.preprocess_add_request = _preprocess_or_fail
+        super().__init__(*args, **kwargs)
+
+
+class FaultyWorker(WorkerExtension):
+    """The worker extension of the tests, and a forward pass that can fail."""
+
+    model_runner: Any
+
+    def linger(self, seconds: float) -> None:
+        """Holds up the worker for a while."""
+        time.sleep(seconds)
+
+    def fail_forward(self) -> None:
+        """From now on every step of the model raises."""
+
+        def execute_model(*args: Any, **kwargs: Any) -> Any:
+            raise RuntimeError("the forward pass failed")
+
+        self.model_runner.execute_model = execute_model
