@@ -15,7 +15,7 @@ from python_worker.extension import checked_path
 from python_worker.failures import Refused, Unsupported
 from python_worker.logits_processors import check_logits_processors
 from python_worker.lora import adapting
-from python_worker.prompts import check_prompt
+from python_worker.prompts import check_prompt, check_token_types
 from python_worker.reasoning import check_reasoning, parser_class
 from python_worker.stream import ADMISSION
 from python_worker.weight_updates import FROM_WITHIN, updating
@@ -115,6 +115,7 @@ def guarded(base: Any) -> Any:
             **kwargs: Any,
         ) -> Any:
             check_prompt(prompt, tokenization_kwargs, self.model_config)
+            check_token_types(params, self.model_config)
             given = (request_id, prompt, params, arrival_time, lora_request, tokenization_kwargs)
             return await base.add_request(self, *given, *args, **kwargs)
 
@@ -133,7 +134,11 @@ def guarded(base: Any) -> Any:
             call = functools.partial(base.collective_rpc, self, method, None, args, kwargs)
             followed = self._weights.followed.get(method)
             running = call() if followed is None else followed(self, call)
-            return await asyncio.wait_for(running, timeout)
+            try:
+                return await asyncio.wait_for(running, timeout)
+            except TimeoutError as error:  # Python's says nothing
+                said = str(error) or f"collective_rpc: {method!r} did not end within {timeout} s"
+                raise TimeoutError(said) from error
 
         def _check_worker_method(self, method: str) -> None:
             if method in BEHIND:

@@ -1,4 +1,4 @@
-"""What the model decides about a prompt: widths, lengths and vocabulary.
+"""What the model decides about a request: widths, lengths, vocabulary, token types.
 
 The gate knows types; here is what only the engine's own configuration can
 tell. Each of these ends the engine, or the worker, if it passes.
@@ -6,6 +6,7 @@ tell. Each of these ends the engine, or the worker, if it passes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,3 +81,28 @@ def check_padding(tokenization: Mapping[str, Any], max_model_len: int) -> None:
             f"of this model, got {wanted}",
             parameter=f"tokenization_kwargs[{name!r}]",
         )
+
+
+def check_token_types(params: Any, model_config: Any) -> None:
+    """Refuse token types where the model has none: its ``forward`` would raise.
+
+    Args:
+        params: Of any kind; only pooling has ``extra_kwargs``.
+        model_config: The engine's.
+    """
+    extra = getattr(params, "extra_kwargs", None) or {}
+    if extra.get("compressed_token_type_ids") is not None and not has_token_types(model_config):
+        raise Refused(
+            "pooling_params.extra_kwargs['compressed_token_type_ids']: this model has no token "
+            "types",
+            parameter="pooling_params.extra_kwargs",
+        )
+
+
+def has_token_types(model_config: Any) -> bool:
+    """Whether the model tells a first text from a second one, as BERT's classifiers do."""
+    if getattr(model_config.hf_config, "type_vocab_size", 0) < 2:
+        return False
+    architectures = model_config.architectures
+    model, _ = model_config.registry.resolve_model_cls(architectures, model_config)
+    return "token_type_ids" in inspect.signature(model.forward).parameters

@@ -197,6 +197,15 @@ MAPS: dict[str, tuple[str, dict[str, Any], Callable[[Any], dict[str, Any]]]] = {
         | {"no_such_key": 1},
         lambda it: _generate(sampling_params={**GREEDY, "extra_args": it}),
     ),
+    "extra_kwargs": (
+        "encode",
+        {"compressed_token_type_ids": 1, "no_such_key": 1},
+        lambda it: {
+            "prompt": "Hello",
+            "pooling_params": {"extra_kwargs": it},
+            "request_id": "odd",
+        },
+    ),
     "multi_modal_data": (
         "generate",
         {"image": None, "video": None, "audio": None, "no_such_modality": None},

@@ -17,7 +17,7 @@ from python_worker.codec import Record
 from python_worker.failures import Refused
 from python_worker.gate import signature_of
 from python_worker.parameters import check_of
-from python_worker.prompts import check_prompt
+from python_worker.prompts import check_prompt, check_token_types
 from python_worker.reasoning import check_reasoning, parser_class
 
 BIG = 2**64
@@ -194,6 +194,32 @@ def test_a_prompt_that_the_model_cannot_take(
 ) -> None:
     with pytest.raises(Refused, match=named):
         check_prompt(prompt, tokenization, config)
+
+
+class Bert:
+    def forward(self, input_ids: object, token_type_ids: object = None) -> None:
+        """As vLLM's classifiers."""
+
+
+class Llama:
+    def forward(self, input_ids: object) -> None:
+        """As vLLM's."""
+
+
+def of_class(cls: type, token_types: int) -> Any:
+    registry = SimpleNamespace(resolve_model_cls=lambda *_: (cls, cls.__name__))
+    hf_config = SimpleNamespace(type_vocab_size=token_types)
+    return SimpleNamespace(registry=registry, hf_config=hf_config, architectures=[])
+
+
+def test_token_types_are_for_models_that_have_them() -> None:
+    params = SimpleNamespace(extra_kwargs={"compressed_token_type_ids": 3})
+    check_token_types(params, of_class(Bert, 2))
+    check_token_types(SimpleNamespace(extra_kwargs=None), of_class(Llama, 0))
+    check_token_types(SimpleNamespace(), of_class(Llama, 0))
+    for config in (of_class(Bert, 1), of_class(Llama, 2)):
+        with pytest.raises(Refused, match="no token types"):
+            check_token_types(params, config)
 
 
 class Parser:

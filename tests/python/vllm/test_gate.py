@@ -270,6 +270,21 @@ async def test_other_methods(
     assert caught.value.kind not in ("TIMEOUT", "ENGINE_DEAD", "PYTHON"), caught.value
 
 
+@pytest.mark.parametrize("size", [2**20, 2**62])
+async def test_padding_beyond_the_context_takes_no_memory(
+    size: int, vllm_client: Client, vllm_engine: Ref
+) -> None:
+    """VLLM pads first and looks at the length afterwards: 2**31 tokens take 16 GB."""
+    params = sampling(temperature=0.0)
+    for padding in ({"pad_prompt_tokens": size}, {"padding": "max_length", "max_length": size}):
+        failed = await refusal(
+            *(vllm_client, vllm_engine, "generate", "Hello", params, "r"),
+            tokenization_kwargs=padding,
+        )
+        assert failed.kind == "INVALID"
+        assert "at most 1024" in failed.failure.message
+
+
 async def test_a_long_generation_is_not_disturbed(
     vllm_client: Client, vllm_engine: Ref, model: ScriptedModel
 ) -> None:

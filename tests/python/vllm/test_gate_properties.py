@@ -245,3 +245,13 @@ async def test_embeddings_of_the_right_width_and_wrong_in_all_else(
                 ):
                     name = f"{dtype} {shape} {sorted(prompt)}"
                     assert await throws.throw(place, prompt, name) is None
+
+
+async def test_an_expired_worker_call_says_so_and_leaves_the_engine_alone(
+    vllm_client: Client, vllm_engine: Ref, model: ScriptedModel
+) -> None:
+    with pytest.raises(Failed, match="'check_health' did not end within 1e-06 s") as caught:
+        await vllm_client.call(vllm_engine, "collective_rpc", "check_health", 1e-6)
+    assert caught.value.kind == "TIMEOUT"
+    async with thrower(vllm_client, vllm_engine, model):
+        pass  # A good request is answered at its end.
