@@ -42,7 +42,7 @@ WAY_OUT = {
     State.BROKEN: (
         "the weights are gone since an update or a reload failed, or they were reset: make an "
         "update from start_weight_update to finish_weight_update, or load them by "
-        'collective_rpc("reload_weights")'
+        'collective_rpc("reload_weights", kwargs={"weights_path": ...})'
     ),
 }
 

@@ -140,6 +140,7 @@ class FakeAsyncLLM(Members):
         priority: int = 0,
         data_parallel_rank: int | None = None,
         session_id: str | None = None,
+        kv_hints: Any = None,
         reasoning_ended: bool | None = None,
         reasoning_parser_kwargs: dict[str, Any] | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
@@ -238,7 +239,11 @@ class FakeAsyncLLM(Members):
         trace_headers: Mapping[str, str] | None = None,
         priority: int = 0,
         data_parallel_rank: int | None = None,
+        session_id: str | None = None,
         prompt_text: str | None = None,
+        reasoning_ended: bool | None = None,
+        reasoning_parser_kwargs: dict[str, Any] | None = None,
+        kv_hints: Any = None,
     ) -> RequestOutputCollector:
         """Admits a request and returns the slot where its outputs arrive."""
         self._check_alive()
@@ -250,6 +255,7 @@ class FakeAsyncLLM(Members):
             await self.wait_forever()
         if request.behaviour.refuse is not None:
             raise make_error(request.behaviour.refuse)
+        self._admit(1 if isinstance(params, PoolingParams) else params.n)
         self._core.start()
         queue = RequestOutputCollector(
             params.output_kind, request.request_id, on_taken=self._core.wake

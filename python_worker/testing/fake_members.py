@@ -51,6 +51,9 @@ class Members(Utilities):
     def check_admission(self, n: int = 1, request_id: str | None = None) -> None:
         """Raises if ``max_num_queued_reqs`` would be exceeded."""
         self._note("check_admission", n, request_id)
+        self._admit(n)
+
+    def _admit(self, n: int) -> None:
         limit = self.engine_args.max_num_queued_reqs
         if limit is not None and self._count_requests() + n > limit:
             raise QueueOverflowError

@@ -111,3 +111,22 @@ def test_an_object_at_the_address_of_a_freed_one_is_another(registry: Registry) 
         seen.add(ref.id)
         registry.release(ref.id, "client")
     assert len(seen) == 100
+
+
+def test_an_object_is_told_when_nobody_holds_it_any_more() -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.times = 0
+
+        def __let_go__(self) -> None:
+            self.times += 1
+
+    registry, told = Registry(), Told()
+    first = registry.hold(told, "a")
+    registry.hold(told, "b")
+    registry.release(first.id, "a")
+    assert told.times == 0
+    registry.release_all("b")
+    assert told.times == 1
+    registry.release(first.id, "a")
+    assert told.times == 1

@@ -191,7 +191,7 @@ async def test_the_state_of_a_running_engine(
     tokenizer = await vllm_client.call(vllm_engine, "get_tokenizer")
     assert await vllm_client.call(tokenizer, "encode", "say Hello") == model.encode("say Hello")
     assert await vllm_client.call(tokenizer, "decode", model.encode("Hello")) == "Hello"
-    assert await vllm_client.call(vllm_engine, "get_supported_tasks") == ["generate"]
+    assert await vllm_client.call(vllm_engine, "get_supported_tasks") == ("generate",)
 
 
 async def test_no_coroutine_is_left_unawaited(vllm_worker: object) -> None:
