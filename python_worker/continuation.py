@@ -124,6 +124,8 @@ async def _check(continued: Continued, request: Any, state: Any, engine: Any) ->
         state.input_chunk_queue is not None and states.get(request.request_id) is state
     ):
         await asyncio.sleep(LOOK_SECONDS)
+    if states.get(request.request_id) is not state:
+        raise Cancelled("the request was aborted")
     # The last token of each answer is not kept.
     kept = state.detokenizer.num_output_tokens() - continued.elements
     continued.tokens = state.prompt_len + kept

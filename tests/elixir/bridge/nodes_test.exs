@@ -43,6 +43,11 @@ defmodule Vllm.Bridge.NodesTest do
     assert {:ok, nil} = :peer.call(guest, Vllm, :call, [engine, "wait_requests", [0]])
   end
 
+  test "an enumerable as prompt runs where the caller is", %{guest: guest, engine: engine} do
+    name = guest |> :peer.call(:erlang, :node, []) |> Atom.to_string()
+    assert :peer.call(guest, OtherNode, :generate_streamed, [engine]) == [name, name]
+  end
+
   test "an instance is named with its node", %{guest: guest, home_node: node} do
     assert {:ok, engine} =
              :peer.call(guest, AsyncLLM, :from_engine_args, [{Home.Vllm, node}, [model: "y"]])

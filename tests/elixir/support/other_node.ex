@@ -16,6 +16,14 @@ defmodule Vllm.OtherNode do
     end
   end
 
+  # Of a prompt whose elements know where they were made; the application runs what makes them.
+  def generate_streamed(engine) do
+    {:ok, _started} = Application.ensure_all_started(:vllm_bridge)
+    elements = Elixir.Stream.map([1, 2], fn _ -> Atom.to_string(node()) end)
+    {:ok, stream} = AsyncLLM.generate(engine, elements, [max_tokens: 1], "streamed-afar")
+    Enum.map(stream, & &1.prompt)
+  end
+
   def take_two(engine, prompt, params) do
     {:ok, %Stream{} = stream} = AsyncLLM.generate(engine, prompt, params, "halted-afar")
     stream |> Enum.take(2) |> length()
