@@ -3,6 +3,10 @@ defmodule Vllm.Vllm.LoadTest do
   # tests/v1/engine/test_async_llm.py and of its neighbours, named at each test.
   use Vllm.VllmEngine, engine: :scripted
 
+  setup_all do
+    %{random: engine(:random)}
+  end
+
   setup %{engine: engine} do
     on_exit(fn -> assert_well(engine) end)
   end
@@ -154,9 +158,9 @@ defmodule Vllm.Vllm.LoadTest do
     for kind <- [:CUMULATIVE, :DELTA] do
       @kind kind
 
-      test "end once each, and are not told again, #{kind}" do
+      test "end once each, and are not told again, #{kind}", %{random: engine} do
         params = [n: 4, seed: 5, max_tokens: 300, output_kind: @kind]
-        items = engine(:random) |> generate("abc", params) |> Enum.to_list()
+        items = engine |> generate("abc", params) |> Enum.to_list()
         told = for item <- items, completion <- item.outputs, do: completion
 
         lengths =

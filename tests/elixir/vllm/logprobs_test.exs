@@ -6,6 +6,10 @@ defmodule Vllm.Vllm.LogprobsTest do
 
   alias Vllm.Logprob
 
+  setup_all do
+    %{limited: engine(:limited), scripted: engine(:scripted)}
+  end
+
   # Seven tokens, since each of its characters is one.
   @prompt "A story"
 
@@ -112,10 +116,8 @@ defmodule Vllm.Vllm.LogprobsTest do
   end
 
   describe "an engine with arguments about logprobs" do
-    setup do
-      engine = engine(:limited)
+    setup %{limited: engine} do
       on_exit(fn -> assert_well(engine) end)
-      %{limited: engine}
     end
 
     # tests/v1/sample/test_logprobs.py::test_max_logprobs
@@ -134,7 +136,8 @@ defmodule Vllm.Vllm.LogprobsTest do
     end
 
     # tests/v1/sample/test_logprobs.py::test_logprobs_mode
-    test "tells logits instead, which may be positive", %{limited: engine} do
+    test "tells logits instead, which may be positive", context do
+      %{limited: engine, scripted: scripted} = context
       params = [temperature: 0.0, max_tokens: 8, logprobs: 1]
 
       assert [%{logprobs: [_ | _] = positions} = logits] =
@@ -144,7 +147,7 @@ defmodule Vllm.Vllm.LogprobsTest do
       for position <- positions, {_, entry} <- position, do: assert(entry.logprob > 10.0)
       assert logits.cumulative_logprob > 80.0
 
-      [logprobs] = complete(engine(:scripted), "count", params).outputs
+      [logprobs] = complete(scripted, "count", params).outputs
       assert logprobs.token_ids == logits.token_ids
       for position <- logprobs.logprobs, {_, entry} <- position, do: assert(entry.logprob <= 0.0)
       assert logprobs.cumulative_logprob <= 0.0

@@ -13,6 +13,11 @@ defmodule Vllm.Vllm.SamplingTest do
     %{encode: fn text -> tokenizer |> Vllm.call(:encode, [text]) |> elem(1) end, eos: eos}
   end
 
+  # Here, because building an engine may take as long as a test may.
+  setup_all do
+    %{random: engine(:random), limited: engine(:limited)}
+  end
+
   describe "penalties" do
     # tests/v1/sample/test_sampling_params_e2e.py::test_penalties
     test "may all be given at once", %{engine: engine} do
@@ -65,8 +70,7 @@ defmodule Vllm.Vllm.SamplingTest do
 
   describe "a seed" do
     # tests/v1/sample/test_sampling_params_e2e.py::test_seed
-    test "decides what is sampled, alone and among others" do
-      engine = engine(:random)
+    test "decides what is sampled, alone and among others", %{random: engine} do
       say = fn seed -> ids(complete(engine, "Hello", seed: seed, max_tokens: 40)) end
       first = say.(42)
       assert say.(42) == first
@@ -79,24 +83,23 @@ defmodule Vllm.Vllm.SamplingTest do
     end
 
     # tests/v1/engine/test_llm_engine.py::test_parallel_sampling
-    test "gives several completions of their own" do
+    test "gives several completions of their own", %{random: engine} do
       params = [n: 4, seed: 42, max_tokens: 30, output_kind: :FINAL_ONLY]
-      output = complete(engine(:random), "Hello", params)
+      output = complete(engine, "Hello", params)
       assert Enum.map(output.outputs, & &1.index) == [0, 1, 2, 3]
       texts = Enum.map(output.outputs, & &1.text)
       assert Enum.uniq(texts) == texts
-      assert complete(engine(:random), "Hello", params).outputs == output.outputs
+      assert complete(engine, "Hello", params).outputs == output.outputs
     end
 
-    test "is not needed for several completions" do
-      output = complete(engine(:random), "Hello", n: 5, max_tokens: 30)
+    test "is not needed for several completions", %{random: engine} do
+      output = complete(engine, "Hello", n: 5, max_tokens: 30)
       assert Enum.map(output.outputs, & &1.index) == [0, 1, 2, 3, 4]
       assert output.outputs |> Enum.map(& &1.token_ids) |> Enum.uniq() |> length() == 5
     end
   end
 
-  test "top_k, top_p and min_p may leave the best token alone" do
-    engine = engine(:random)
+  test "top_k, top_p and min_p may leave the best token alone", %{random: engine} do
     greedy = ids(complete(engine, "Hello", temperature: 0.0, max_tokens: 30))
     sampled = [temperature: 1.0, seed: 1, max_tokens: 30]
     assert ids(complete(engine, "Hello", sampled)) != greedy
@@ -191,8 +194,7 @@ defmodule Vllm.Vllm.SamplingTest do
       end
     end
 
-    test "a lower priority is served first, where the engine looks at it" do
-      engine = engine(:limited)
+    test "a lower priority is served first, where the engine looks at it", %{limited: engine} do
       params = [temperature: 0.0, max_tokens: 4]
       # While it is paused they all wait, and after that it takes one at a time.
       {:ok, nil} = Vllm.call(engine, :pause_generation, mode: "keep")
