@@ -48,8 +48,11 @@ WORKER_METHODS = frozenset(
 BEHIND = {
     name: name
     for name in (
+        "add_lora",
         "finish_weight_update",
         "init_weight_transfer_engine",
+        "pin_lora",
+        "remove_lora",
         "shutdown_weight_transfer_engine",
         "start_draft_weight_update",
         "start_weight_update",

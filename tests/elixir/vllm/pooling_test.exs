@@ -10,7 +10,7 @@ defmodule Vllm.Vllm.PoolingTest do
   @prompt "The chef prepared a delicious meal."
 
   setup_all do
-    %{classifier: engine(:classify)}
+    %{classifier: engine(:classify), generating: engine(:scripted)}
   end
 
   describe "embeddings" do
@@ -191,12 +191,12 @@ defmodule Vllm.Vllm.PoolingTest do
 
     for task <- ["embed", "token_embed", "classify", "token_classify"] do
       assert {:error, %Error{kind: :invalid} = error} =
-               AsyncLLM.encode(engine(:scripted), "Hello", [task: task], request_id())
+               AsyncLLM.encode(context.generating, "Hello", [task: task], request_id())
 
       assert error.message =~ "does not support pooling"
     end
 
-    assert_well(engine(:scripted))
+    assert_well(context.generating)
   end
 
   # tests/v1/logits_processors/test_correctness.py and its neighbours: test_rejects_custom_logitsprocs
