@@ -11,7 +11,7 @@ import resource
 import time
 from collections.abc import Callable
 
-from python_worker import __version__
+from python_worker import __version__, metrics
 from python_worker.registry import Holder, Registry
 from python_worker.versions import vllm_version
 
@@ -72,6 +72,26 @@ class Worker:
             ],
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
+
+    async def metrics(self) -> list[dict[str, object]]:
+        """What vLLM counts of each engine.
+
+        Returns:
+            A list of maps with ``ref``, ``incarnation``, ``model`` (the name it
+            is served under, or None), ``unfinished_requests`` and ``metrics``: a
+            map with the names in ``metrics.NAMES``, or None for an engine that
+            counts nothing.
+        """
+        return [
+            {
+                "ref": entry.id,
+                "incarnation": self._registry.incarnation,
+                "model": metrics.model_name(entry.target),
+                "unfinished_requests": unfinished_requests(entry.target),
+                "metrics": metrics.of_engine(entry.target),
+            }
+            for entry in self._registry.pinned()
+        ]
 
     async def release(self, ref: str) -> bool:
         """Let go of a reference that ``Call`` or ``Stream`` returned.

@@ -17,6 +17,7 @@ from typing import Any
 from python_worker.continuation import continuing
 from python_worker.failures import NotServed
 from python_worker.guard import admitting, guarded
+from python_worker.metrics import counting
 
 ASYNC_LLM_MODULE = "vllm.v1.engine.async_llm"
 
@@ -53,11 +54,11 @@ class Builder:
     def engine_class(self) -> Any:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
         if self._path is None:
-            return guarded(continuing(admitting(import_async_llm())))
+            return served(import_async_llm())
         base = import_class(self._path)
         # A subclass of vLLM's is in the same danger as vLLM's own.
         is_vllm = any(cls.__module__ == ASYNC_LLM_MODULE for cls in base.__mro__)
-        return guarded(continuing(admitting(base))) if is_vllm else admitting(base)
+        return served(base) if is_vllm else admitting(base)
 
     async def run(self, build: Callable[[Any], object]) -> object:
         """Call ``build`` with the engine class in a thread that stays.
@@ -87,6 +88,11 @@ class Builder:
         # streams. vLLM's own servers do the same after they have started.
         gc.freeze()
         return engine
+
+
+def served(base: Any) -> Any:
+    """What clients reach in place of vLLM's class, or a subclass of it."""
+    return guarded(continuing(counting(admitting(base))))
 
 
 def _discard(future: Future[Any]) -> None:
