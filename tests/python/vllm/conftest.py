@@ -1,0 +1,76 @@
+"""Engines of the lane beside the shared one; each takes 20 s to start."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from python_worker.testing.scripted_model import ScriptedModel
+from tests.python.support.client import Client
+from tests.python.support.values import Record, Ref
+from tests.python.support.worker import Worker
+
+EXTENSION = "python_worker.testing.worker_extension.WorkerExtension"
+STAT_LOGGER = "tests.python.support.stat_logger:CountingStatLogger"
+
+#: How many requests the equipped engine admits.
+ADMITTED = 4
+
+
+@dataclass(frozen=True)
+class Equipped:
+    """An engine with everything that is off by default, made by ``new``.
+
+    Attributes:
+        engine: The engine.
+        config: The configuration it was made from.
+        traces: Where its profiler writes.
+    """
+
+    engine: Ref
+    config: Ref
+    traces: Path
+
+
+@pytest.fixture(scope="session")
+def equipped(
+    vllm_worker: Worker, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Equipped:
+    """One real engine with a weight transfer, a profiler, an extension and a limit."""
+    traces = tmp_path_factory.mktemp("traces")
+    arguments: dict[str, Any] = {
+        "model": str(model.path),
+        "dtype": "float32",
+        "enforce_eager": True,
+        "max_model_len": 1024,
+        "max_num_queued_reqs": ADMITTED,
+        "weight_transfer_config": {"backend": "ipc"},
+        "profiler_config": {"profiler": "torch", "torch_profiler_dir": str(traces)},
+        "worker_extension_cls": EXTENSION,
+    }
+
+    async def build() -> Equipped:
+        async with Client(vllm_worker.address) as client:
+            config: Ref = await client.call(
+                "AsyncEngineArgs",
+                "create_engine_config",
+                Record("AsyncEngineArgs", arguments),
+                usage_context="ENGINE_CONTEXT",
+            )
+            engine: Ref = await client.call(
+                "AsyncLLM",
+                "new",
+                config,
+                "auto",
+                True,
+                stat_loggers=[STAT_LOGGER],
+                log_requests=False,
+                use_cached_outputs=True,
+            )
+            return Equipped(engine, config, traces)
+
+    return asyncio.run(build())
