@@ -1,24 +1,7 @@
 defmodule Vllm.Vllm.LoraTest do
-  # Adapters on a real engine with four slots. An adapter answers everything with its own word, so
-  # which adapter a text was made with can be read in it. Names of upstream tests are vLLM's.
-  use Vllm.VllmEngine, engine: :lora
-
-  alias Vllm.LoRARequest
-
-  @words ~w(meow woof one two three four five six seven eight)
-  @broken ~w(broken-rank broken-dora broken-modules broken-json broken-fields broken-no-weights
-             broken-weights broken-target broken-width broken-empty)
-
-  setup_all do
-    %{paths: adapters(@words ++ @broken), plain: engine(:scripted)}
-  end
-
-  setup %{engine: engine} do
-    on_exit(fn ->
-      assert_well(engine)
-      unload(engine)
-    end)
-  end
+  # Adapters on a real engine with four slots: what is loaded, who uses it, and load on both.
+  # Names of upstream tests are vLLM's.
+  use Vllm.LoraCase
 
   describe "what is loaded" do
     # tests/lora/test_lora_functions.py::test_lora_functions_async
@@ -152,7 +135,7 @@ defmodule Vllm.Vllm.LoraTest do
     # tests/entrypoints/serve/lora/test_lora_adapters.py::test_multiple_lora_adapters
     test "may be one of ten with slots for four", %{engine: engine} = context do
       answers =
-        @words
+        words()
         |> List.duplicate(2)
         |> List.flatten()
         |> Enum.map(&Task.async(fn -> {&1, said(engine, "Hello", named(context, &1), 32)} end))
@@ -209,109 +192,10 @@ defmodule Vllm.Vllm.LoraTest do
       meow = adapter(context, 1, "meow")
       {:ok, true} = AsyncLLM.add_lora(engine, meow)
 
-      for name <- @broken -- ["broken-width"] do
+      for name <- broken() -- ["broken-width"] do
         broken = %{meow | lora_path: context.paths[name], load_inplace: true}
         assert {:error, %Error{}} = AsyncLLM.add_lora(engine, broken)
         assert said(engine, "Hello", meow) == repeated("meow")
-      end
-    end
-  end
-
-  describe "a bad adapter" do
-    @causes %{
-      "broken-rank" => {:invalid, "rank 1024 is greater than max_lora_rank 16"},
-      "broken-dora" => {:invalid, "DoRA"},
-      "broken-modules" => {:invalid, "modules_to_save"},
-      "broken-json" => {:invalid, "Expecting property name"},
-      "broken-fields" => {:invalid, "Missing required configuration fields"},
-      "broken-no-weights" => {:invalid, "doesn't contain tensors"},
-      "broken-weights" => {:invalid, "header"},
-      "broken-target" => {:invalid, "conv_proj"},
-      "broken-width" => {:invalid, "must match"},
-      "broken-empty" => {:not_found, "No adapter found"}
-    }
-
-    for {name, {kind, cause}} <- @causes do
-      test "is an error by every way, and again: #{name}", %{engine: engine} = context do
-        lora = adapter(context, 1, unquote(name))
-
-        for _ <- 1..2,
-            failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
-          assert {:error, %Error{kind: unquote(kind)} = error} = failed.()
-          assert error.message =~ unquote(cause)
-          assert error.message =~ lora.lora_path
-          assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new()}
-        end
-
-        # Nothing of it is left: the id is free for a good one.
-        assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
-        for id <- 2..5, do: {:ok, true} = AsyncLLM.add_lora(engine, adapter(context, id, "woof"))
-        assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
-      end
-    end
-
-    test "is not found where no folder is", %{engine: engine} do
-      for path <- ["/no/such/adapter", "no/such/adapter", "nothing", "~/no/such/adapter", "."],
-          lora = %LoRARequest{lora_name: "lost", lora_int_id: 7, lora_path: path},
-          failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
-        assert {:error, %Error{kind: :not_found} = error} = failed.()
-        assert {path, error.message =~ "lost"} == {path, true}
-      end
-    end
-
-    test "is refused where it is none", %{engine: engine} = context do
-      good = adapter(context, 1, "meow")
-
-      for lora <- [
-            %{good | lora_path: ""},
-            %{good | lora_path: nil},
-            %{good | lora_name: nil},
-            %{good | lora_name: 7},
-            %{good | lora_int_id: 0},
-            %{good | load_inplace: "yes"},
-            [lora_name: "a", lora_int_id: 1],
-            [lora_name: "a", lora_int_id: 1, lora_paht: "/a"],
-            %SamplingParams{},
-            "meow",
-            7
-          ],
-          failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
-        assert {:error, %Error{kind: :invalid} = error} = failed.()
-        assert error.message =~ ~r/lora/
-      end
-
-      assert {:error, %Error{kind: :invalid}} = AsyncLLM.add_lora(engine, nil)
-      # A name may be empty, and is one nevertheless.
-      assert said(engine, "Hello", %{good | lora_name: ""}) == repeated("meow")
-    end
-
-    # tests/entrypoints/serve/lora/test_lora_adapters.py::
-    # test_loading_invalid_adapters_does_not_break_others
-    test "does not break others: 25 of them beside good requests", context do
-      %{engine: engine} = context
-
-      good =
-        for n <- 1..16 do
-          word = Enum.at(["meow", "woof", nil], rem(n, 3))
-          lora = word && named(context, word)
-          {word, Task.async(fn -> said(engine, "count", lora, 200) end)}
-        end
-
-      bad =
-        for n <- 1..25 do
-          lora = adapter(context, 100 + n, Enum.at(@broken, rem(n, length(@broken))))
-          failed = if rem(n, 2) == 0, do: asking(engine, lora), else: fn -> add(engine, lora) end
-          Task.async(failed)
-        end
-
-      for result <- Task.await_many(bad, 60_000) do
-        assert {:error, %Error{kind: kind}} = result
-        assert kind in [:invalid, :not_found]
-      end
-
-      for {word, task} <- good do
-        wanted = if word, do: repeated(word, 200), else: counting(200)
-        assert Task.await(task, 60_000) == wanted
       end
     end
   end
@@ -351,25 +235,6 @@ defmodule Vllm.Vllm.LoraTest do
     refute 50 in loaded
   end
 
-  describe "an engine without adapters" do
-    test "refuses all of it, and lives", %{plain: engine} do
-      lora = %LoRARequest{lora_name: "a", lora_int_id: 1, lora_path: "/a"}
-
-      for failed <- [
-            asking(engine, lora),
-            fn -> AsyncLLM.add_lora(engine, lora) end,
-            fn -> AsyncLLM.remove_lora(engine, 1) end,
-            fn -> AsyncLLM.pin_lora(engine, 1) end,
-            fn -> AsyncLLM.list_loras(engine) end
-          ] do
-        assert {:error, %Error{kind: :invalid} = error} = failed.()
-        assert error.message =~ "LoRA is not enabled"
-      end
-
-      assert_well(engine)
-    end
-  end
-
   describe "a logits processor by its name" do
     test "obeys extra_args, for its request alone", %{engine: engine} = context do
       {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
@@ -404,35 +269,9 @@ defmodule Vllm.Vllm.LoraTest do
     end
   end
 
-  defp adapter(context, id, name),
-    do: %LoRARequest{lora_name: "#{name} #{id}", lora_int_id: id, lora_path: context.paths[name]}
-
-  # An adapter of its own id and name for each word.
-  defp named(context, word),
-    do: adapter(context, 20 + Enum.find_index(@words, &(&1 == word)), word)
-
   defp change(context, {:add, id}), do: add(context.engine, adapter(context, id, "meow"))
   defp change(context, {:pin, id}), do: AsyncLLM.pin_lora(context.engine, id)
   defp change(context, {:remove, id}), do: remove(context.engine, id)
 
-  defp add(engine, lora), do: AsyncLLM.add_lora(engine, lora)
-  defp remove(engine, id), do: AsyncLLM.remove_lora(engine, id)
-
-  defp asking(engine, lora) do
-    fn -> AsyncLLM.generate(engine, "Hello", [n: 1], request_id(), lora_request: lora) end
-  end
-
-  defp said(engine, prompt, lora, tokens \\ 8) do
-    params = [temperature: 0.0, max_tokens: tokens, output_kind: :FINAL_ONLY]
-    opts = if lora, do: [lora_request: lora], else: []
-    text(complete(engine, prompt, params, opts))
-  end
-
-  defp repeated(word, tokens \\ 8), do: String.duplicate(" #{word}", tokens)
   defp deltas(stream), do: Enum.map_join(stream, &text/1)
-
-  defp unload(engine) do
-    {:ok, loaded} = AsyncLLM.list_loras(engine)
-    for id <- loaded, do: {:ok, true} = AsyncLLM.remove_lora(engine, id)
-  end
 end

@@ -1,0 +1,130 @@
+defmodule Vllm.Vllm.LoraErrorsTest do
+  # Adapters that do not load: an error each time and by every way, and nothing of them is left.
+  use Vllm.LoraCase
+
+  setup_all do
+    %{plain: engine(:scripted)}
+  end
+
+  describe "a bad adapter" do
+    @causes %{
+      "broken-rank" => {:invalid, "rank 1024 is greater than max_lora_rank 16"},
+      "broken-dora" => {:invalid, "DoRA"},
+      "broken-modules" => {:invalid, "modules_to_save"},
+      "broken-json" => {:invalid, "Expecting property name"},
+      "broken-fields" => {:invalid, "Missing required configuration fields"},
+      "broken-no-weights" => {:invalid, "doesn't contain tensors"},
+      "broken-weights" => {:invalid, "header"},
+      "broken-target" => {:invalid, "conv_proj"},
+      "broken-width" => {:invalid, "must match"},
+      "broken-empty" => {:not_found, "No adapter found"}
+    }
+
+    for {name, {kind, cause}} <- @causes do
+      test "is an error by every way, and again: #{name}", %{engine: engine} = context do
+        lora = adapter(context, 1, unquote(name))
+
+        for _ <- 1..2,
+            failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
+          assert {:error, %Error{kind: unquote(kind)} = error} = failed.()
+          assert error.message =~ unquote(cause)
+          assert error.message =~ lora.lora_path
+          assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new()}
+        end
+
+        # Nothing of it is left: the id is free for a good one.
+        assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
+        for id <- 2..5, do: {:ok, true} = AsyncLLM.add_lora(engine, adapter(context, id, "woof"))
+        assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
+      end
+    end
+
+    test "is not found where no folder is", %{engine: engine} do
+      for path <- ["/no/such/adapter", "no/such/adapter", "nothing", "~/no/such/adapter", "."],
+          lora = %LoRARequest{lora_name: "lost", lora_int_id: 7, lora_path: path},
+          failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
+        assert {:error, %Error{kind: :not_found} = error} = failed.()
+        assert {path, error.message =~ "lost"} == {path, true}
+      end
+    end
+
+    test "is refused where it is none", %{engine: engine} = context do
+      good = adapter(context, 1, "meow")
+
+      for lora <- [
+            %{good | lora_path: ""},
+            %{good | lora_path: nil},
+            %{good | lora_name: nil},
+            %{good | lora_name: 7},
+            %{good | lora_int_id: 0},
+            %{good | load_inplace: "yes"},
+            [lora_name: "a", lora_int_id: 1],
+            [lora_name: "a", lora_int_id: 1, lora_paht: "/a"],
+            %SamplingParams{},
+            "meow",
+            7
+          ],
+          failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
+        assert {:error, %Error{kind: :invalid} = error} = failed.()
+        assert error.message =~ ~r/lora/
+      end
+
+      assert {:error, %Error{kind: :invalid}} = AsyncLLM.add_lora(engine, nil)
+      # A name may be empty, and is one nevertheless.
+      assert said(engine, "Hello", %{good | lora_name: ""}) == repeated("meow")
+    end
+
+    # tests/entrypoints/serve/lora/test_lora_adapters.py::
+    # test_loading_invalid_adapters_does_not_break_others
+    test "does not break others: 25 of them beside good requests", context do
+      %{engine: engine} = context
+
+      good =
+        for n <- 1..16 do
+          word = Enum.at(["meow", "woof", nil], rem(n, 3))
+          lora = word && named(context, word)
+          {word, Task.async(fn -> said(engine, "count", lora, 200) end)}
+        end
+
+      bad =
+        for n <- 1..25 do
+          lora = adapter(context, 100 + n, Enum.at(broken(), rem(n, length(broken()))))
+          failed = if rem(n, 2) == 0, do: asking(engine, lora), else: fn -> add(engine, lora) end
+          Task.async(failed)
+        end
+
+      for result <- Task.await_many(bad, 60_000) do
+        assert {:error, %Error{kind: kind}} = result
+        assert kind in [:invalid, :not_found]
+      end
+
+      for {word, task} <- good do
+        wanted = if word, do: repeated(word, 200), else: counting(200)
+        assert Task.await(task, 60_000) == wanted
+      end
+    end
+  end
+
+  describe "an engine without adapters" do
+    test "refuses all of it, and lives", %{plain: engine} do
+      lora = %LoRARequest{lora_name: "a", lora_int_id: 1, lora_path: "/a"}
+
+      for failed <- [
+            asking(engine, lora),
+            fn -> AsyncLLM.add_lora(engine, lora) end,
+            fn -> AsyncLLM.remove_lora(engine, 1) end,
+            fn -> AsyncLLM.pin_lora(engine, 1) end,
+            fn -> AsyncLLM.list_loras(engine) end
+          ] do
+        assert {:error, %Error{kind: :invalid} = error} = failed.()
+        assert error.message =~ "LoRA is not enabled"
+      end
+
+      assert_well(engine)
+    end
+  end
+
+  defp asking(engine, lora) do
+    fn -> AsyncLLM.generate(engine, "Hello", [n: 1], request_id(), lora_request: lora) end
+  end
+end
