@@ -24,8 +24,10 @@ GUIDED: list[tuple[dict[str, Any], Any]] = [
 async def test_pause_with_wait_for_inflight_requests(
     wait: bool, vllm_client: Client, vllm_engine: Ref
 ) -> None:
-    params = sampling(temperature=0.0, max_tokens=200)
+    params = sampling(temperature=0.0, max_tokens=500)
     collector = await vllm_client.call(vllm_engine, "add_request", "r", "count", params)
+    # It has to run: one that still waits is kept until the pause ends, in every mode but abort.
+    assert not (await vllm_client.call(collector, "get")).finished
     await vllm_client.call(vllm_engine, "pause_generation", wait_for_inflight_requests=wait)
     try:
         assert await vllm_client.call(vllm_engine, "is_paused") is True
