@@ -31,7 +31,7 @@ from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
 from python_worker.results import documented
 from python_worker.stream import check_size, drain
-from python_worker.watch import Watch
+from python_worker.watch import Watches
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Dispatcher:
         registry: Where references are kept.
         builder: Builds engines.
         classes: Served objects by class name, for calls without a reference.
-        announce: Sends a notice to every session.
+        watches: Those of the engines that are built.
 
     Attributes:
         draining: Set when the worker stops; new calls are refused with it.
@@ -83,17 +83,15 @@ class Dispatcher:
         builder: Builder,
         classes: Mapping[str, object],
         *,
-        announce: Callable[[pb.Notice], None],
+        watches: Watches,
     ) -> None:
         self._registry = registry
-        self._announce = announce
+        self._watches = watches
         self._builder = builder
         self._classes = classes
         self._arguments_class = EngineArguments(builder)
         self.draining: Draining | None = None
         self._shutdowns: set[asyncio.Future[object]] = set()
-        # By identity of the engine, which the registry keeps meanwhile.
-        self._watches: dict[int, Watch] = {}
 
     async def perform(self, call: Call) -> None:
         """Carry out one call and send its replies."""
@@ -129,12 +127,18 @@ class Dispatcher:
         if on_engine and request.method == SHUTDOWN:
             self._reply(call, await self._shut_down(target, self._invoke(member, args, kwargs)))
             return
-        watch = self._watches.get(id(getattr(target, "__engine__", target)))
+        watch = self._watches.of(target)
         with watch.over(call) if watch else nullcontext():
             if on_engine and request.method == ADD_REQUEST:
                 await self._collect(call, target, member(*args, **kwargs))
                 return
-            result = await self._invoke(member, args, kwargs) if method else member
+            try:
+                result = await self._invoke(member, args, kwargs) if method else member
+            except RuntimeError as error:
+                # The thread pools of an engine that was shut down speak for themselves.
+                if on_engine and getattr(target, "errored", False):
+                    raise getattr(target, "dead_error", error) from error
+                raise
             if isinstance(result, AsyncIterator):
                 await self._stream(call, result, args, kwargs, target if on_engine else None)
             else:
@@ -151,7 +155,7 @@ class Dispatcher:
             call.inputs.outlives_call = True  # A collector goes on reading it.
 
     async def _invoke(self, member: Callable[..., Any], args: Any, kwargs: Any) -> object:
-        on_engine = id(getattr(member, "__self__", None)) in self._watches
+        on_engine = self._watches.of(getattr(member, "__self__", None)) is not None
         if returns_at_once(member) or (on_engine and member.__name__ in IMMEDIATE):
             result = member(*args, **kwargs)
         else:
@@ -160,15 +164,13 @@ class Dispatcher:
 
     async def _shut_down(self, target: object, shutdown: Awaitable[object]) -> object:
         """Shut an engine down, to the end even when its caller leaves."""
-        watch = self._watches.get(id(target))
+        watch = self._watches.of(target)
         if watch is not None:
             watch.expect_end()
 
         async def finish() -> object:
             result = await shutdown
-            if watch is not None:
-                watch.stop()
-                self._watches.pop(id(target), None)
+            self._watches.end(target)
             self._registry.unpin(target)
             if not any(self._registry.pinned()):
                 gc.unfreeze()  # What the engines were may now be collected.
@@ -192,14 +194,8 @@ class Dispatcher:
             lambda engine_class: construct(engine_class, method, args, kwargs)
         )
         ref = self._registry.hold(built, call.holder, type_name=ENGINE_TYPE, pin=True)
-        on_death = functools.partial(self._died, ref.id)
-        self._watches[id(built)] = Watch(built, on_death=on_death)
+        self._watches.begin(built, ref.id)
         call.outlet.send(pb.CallReply(value=codec.encode(built, register=lambda _: ref)))
-
-    def _died(self, ref_id: str, reason: BaseException) -> None:
-        logger.error("the engine %s is dead: %s", ref_id, reason)
-        died = pb.EngineDied(ref=ref_id, failure=failures.to_proto(reason))
-        self._announce(pb.Notice(engine_died=died))
 
     async def _stream(
         self,
