@@ -8,8 +8,8 @@ defmodule Vllm.Connection do
   # nobody else time. Both directions are gathered: every request that is in the mailbox leaves in
   # one frame, and one frame brings every reply of one turn of the worker's event loop.
   #
-  # All messages to this process are sent by the functions of this module and, for the consumer of a
-  # stream, of Vllm.Subscription. They work from any connected node: an instance is `{name, node}`,
+  # All messages to this process are sent by the functions of this module, of Vllm.Exchange for callers
+  # and of Vllm.Subscription for consumers of streams. They work from any connected node: an instance is `{name, node}`,
   # a stream is known by this process's pid.
   #
   # When the session ends, for whatever reason, every call that waits is answered with the reason
@@ -20,17 +20,13 @@ defmodule Vllm.Connection do
 
   require Logger
 
-  alias Vllm.{Engines, Error, Handshake, Instance, Outbox, Producer, Producers, Refs, Routes}
-  alias Vllm.{Session, Socket, Worker}
+  alias Vllm.{Engines, Error, Exchange, Handshake, Instance, Outbox, Producer, Producers, Refs}
+  alias Vllm.{Routes, Session, Socket, Worker}
   alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Input, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
 
   # The last part of this process's name.
   @part "Connection"
-
-  # The worker ends a call at its deadline. Only if it does not, the caller stops waiting by
-  # itself, this much later.
-  @patience 500
 
   # How often a worker of somebody else is tried that is not there (yet, or for the moment).
   @retry_interval 200
@@ -118,41 +114,17 @@ defmodule Vllm.Connection do
   def call(instance, %CallRequest{} = request, timeout, window, enumerable \\ nil) do
     case Instance.server(instance, @part) do
       {:ok, server} when enumerable == nil ->
-        exchange(server, instance, request, timeout, window, nil)
+        Exchange.run(server, instance, request, timeout, window, nil)
 
       {:ok, server} ->
-        Producer.during(enumerable, server, fn producer ->
-          exchange(server, instance, request, timeout, window, producer)
-        end)
+        Producer.during(
+          enumerable,
+          server,
+          &Exchange.run(server, instance, request, timeout, window, &1)
+        )
 
       :error ->
         {:error, Instance.down(instance, :noconnection)}
-    end
-  end
-
-  defp exchange(server, instance, request, timeout, window, producer) do
-    alias_ref = :erlang.monitor(:process, server, alias: :reply_demonitor)
-    send(server, {:call, alias_ref, self(), request, window, producer})
-
-    receive do
-      {^alias_ref, reply} -> reply
-      {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, Instance.down(instance, reason)}
-    after
-      patience(timeout) -> give_up(server, alias_ref, timeout)
-    end
-  end
-
-  defp give_up(server, alias_ref, timeout) do
-    Process.demonitor(alias_ref, [:flush])
-
-    # A reply that came at the last moment counts; a stream that it opened is not to be cancelled.
-    receive do
-      {^alias_ref, reply} ->
-        reply
-    after
-      0 ->
-        send(server, {:cancel, alias_ref})
-        {:error, overdue(timeout)}
     end
   end
 
@@ -179,13 +151,6 @@ defmodule Vllm.Connection do
 
     :ok
   end
-
-  defp overdue(timeout) do
-    Error.new(:timeout, "no answer within #{timeout} ms; the worker did not even say so itself")
-  end
-
-  defp patience(:infinity), do: :infinity
-  defp patience(timeout), do: timeout + @patience
 
   defp now, do: System.monotonic_time(:millisecond)
 
