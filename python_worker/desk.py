@@ -14,6 +14,7 @@ from collections.abc import Callable
 from python_worker import __version__, metrics
 from python_worker.registry import Holder, Registry
 from python_worker.versions import vllm_version
+from python_worker.watch import Watches
 
 
 class Worker:
@@ -21,6 +22,7 @@ class Worker:
 
     Args:
         registry: Where references are kept.
+        watches: Those of the engines.
         calls: How many calls are running.
         sessions: How many clients hold a session.
         anyone: The holder of references that went to clients without a session.
@@ -30,11 +32,13 @@ class Worker:
         self,
         *,
         registry: Registry,
+        watches: Watches,
         calls: Callable[[], int],
         sessions: Callable[[], int],
         anyone: Holder,
     ) -> None:
         self._registry = registry
+        self._watches = watches
         self._calls = calls
         self._sessions = sessions
         self._anyone = anyone
@@ -49,8 +53,9 @@ class Worker:
             ``python_version``, ``uptime_s`` (float), ``calls`` and
             ``sessions`` (running now, this call included), ``references``
             (objects held) and ``engines``: a list of maps with ``ref``,
-            ``errored`` and ``unfinished_requests``; and ``max_rss_bytes``, the
-            most memory the worker itself has had.
+            ``errored``, ``unfinished_requests`` and ``stalled_s`` (for how
+            long its requests have got nothing, None while it does not hang);
+            and ``max_rss_bytes``, the most memory the worker itself has had.
         """
         return {
             "pid": os.getpid(),
@@ -67,6 +72,7 @@ class Worker:
                     "ref": entry.id,
                     "errored": getattr(entry.target, "errored", False),
                     "unfinished_requests": unfinished_requests(entry.target),
+                    "stalled_s": self._stalled_s(entry.target),
                 }
                 for entry in self._registry.pinned()
             ],
@@ -92,6 +98,10 @@ class Worker:
             }
             for entry in self._registry.pinned()
         ]
+
+    def _stalled_s(self, engine: object) -> float | None:
+        watch = self._watches.of(engine)
+        return None if watch is None else watch.stalled_s
 
     async def release(self, ref: str) -> bool:
         """Let go of a reference that ``Call`` or ``Stream`` returned.

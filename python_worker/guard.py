@@ -11,6 +11,7 @@ import asyncio
 import functools
 from typing import Any
 
+from python_worker.demise import mortal
 from python_worker.extension import checked_path
 from python_worker.failures import Refused, Unsupported
 from python_worker.logits_processors import check_logits_processors
@@ -55,7 +56,7 @@ def guarded(base: Any) -> Any:
     from vllm.v1.sample.logits_processor import cached_load_custom_logitsprocs
     from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
-    base = updating(adapting(base))
+    base = updating(adapting(mortal(base)))
     encoder = MsgpackEncoder()
     decoder = MsgpackDecoder(EngineCoreRequest)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from python_worker import lifeline
@@ -23,9 +22,11 @@ from python_worker.dispatch import Dispatcher
 from python_worker.engine import Builder
 from python_worker.failures import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.health import Health
 from python_worker.registry import Registry
 from python_worker.service import ANYONE, SERVICE, Bridge
 from python_worker.settings import MAX_MESSAGE_BYTES, Settings, SettingsError
+from python_worker.watch import Watches
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,17 @@ class Server:
         self._stop_asked = asyncio.Event()
         self._registry = Registry()
         self._classes: dict[str, object] = {}
+        self._health = Health()
+        self._watches = Watches(
+            announce=lambda notice: self._bridge.announce(notice),
+            set_health=self._health.set_engine,
+            stall_after=settings.stall_after,
+        )
         self._dispatcher = Dispatcher(
             self._registry,
             Builder(settings.engine_class),
             self._classes,
-            announce=lambda notice: self._bridge.announce(notice),
+            watches=self._watches,
         )
         self._bridge = Bridge(
             perform=self._dispatcher.perform,
@@ -70,11 +77,11 @@ class Server:
         )
         self._classes["Worker"] = Worker(
             registry=self._registry,
+            watches=self._watches,
             calls=lambda: len(self._bridge.tasks),
             sessions=lambda: self._bridge.sessions,
             anyone=ANYONE,
         )
-        self._health = HealthServicer()
         self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
 
     async def run(self, ready: int) -> None:
@@ -98,8 +105,7 @@ class Server:
         await self._grpc.start()
         for address in addresses:
             restrict(address)
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._health.serve(SERVICE)
         # 4. Tell the parent, and never write to its stdout again.
         announce(ready, addresses, self._registry.incarnation)
         logger.info("serving at %s", ", ".join(addresses))
@@ -122,7 +128,7 @@ class Server:
         logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
         draining = Draining("the worker is stopping and takes no new calls")
         self._dispatcher.draining = draining
-        await self._health.enter_graceful_shutdown()
+        await self._health.servicer.enter_graceful_shutdown()
         self._bridge.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
         # 2. Finish what can finish.
         await self._bridge.wait_idle(grace)
@@ -144,7 +150,7 @@ class Server:
 
     def _add_services(self) -> None:
         self._grpc.add_generic_rpc_handlers((self._bridge.handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._grpc)
         health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (SERVICE, health, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)

@@ -35,6 +35,8 @@ class Settings:
         lifeline: Whether the end of stdin ends the worker.
         engine_class: ``module:Class`` served in place of vLLM's ``AsyncLLM``.
         grace: Seconds that calls in flight are given when the worker stops.
+        stall_after: Seconds that requests may get nothing from their engine before
+            it counts as hanging; 0 for as long as it likes.
         log_level: Name of the level of the worker's own log.
     """
 
@@ -43,6 +45,7 @@ class Settings:
     lifeline: bool = False
     engine_class: str | None = None
     grace: float = 5.0
+    stall_after: float = 120.0
     log_level: str = "INFO"
 
 
@@ -62,6 +65,9 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
     parser.add_argument("--lifeline", choices=["stdin", "none"], default="none")
     parser.add_argument("--engine-class", metavar="MODULE:CLASS")
     parser.add_argument("--grace", type=float, default=Settings.grace, metavar="SECONDS")
+    parser.add_argument(
+        "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
+    )
     parser.add_argument("--log-level", default=Settings.log_level)
     known = parser.parse_args(argv)
     token = environ.get(TOKEN_VARIABLE, "")
@@ -73,6 +79,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         lifeline=known.lifeline == "stdin",
         engine_class=known.engine_class,
         grace=known.grace,
+        stall_after=known.stall_after,
         log_level=known.log_level.upper(),
     )
 

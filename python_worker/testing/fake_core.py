@@ -33,12 +33,14 @@ class FakeCore:
         tokenizer: Knows the text of tokens.
         dead: Whether it died.
         paused: While true no tokens are made.
+        outputs_handled: How many tokens were made in all.
     """
 
     def __init__(self, *, on_change: Callable[[], None], on_abort: Callable[[str], None]) -> None:
         self.tokenizer = FakeTokenizer()
         self.dead = False
         self.paused = False
+        self.outputs_handled = 0
         self._on_change = on_change
         self._on_abort = on_abort
         self._states: dict[str, State] = {}
@@ -162,6 +164,7 @@ class FakeCore:
             return math.inf
         if behaviour.paced and not state.queue.taken:
             return math.inf
+        self.outputs_handled += 1
         if state.step():
             self._remove(state)
             return math.inf

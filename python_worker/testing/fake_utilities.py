@@ -211,6 +211,13 @@ class Utilities(Controls):
                 "Use --enable-lora to enable LoRA."
             )
 
+    @property
+    def _outputs_handled(self) -> int:
+        return self._core.outputs_handled
+
+    def _awaits_outputs(self) -> bool:
+        return bool(len(self._core))
+
     def _count_requests(self) -> int:
         return len(self._core)
 

@@ -519,7 +519,7 @@
     module: Vllm.Proto.ServerFrame,
     canonical: true,
     bytes:
-      "1a060a0408b0ea011a5b12590a02653112530808121274686520656e67696e6520697320676f6e651a29766c6c6d2e76312e656e67696e652e657863657074696f6e732e456e67696e65446561644572726f722a0b080d2a071205666972737432018038011a00",
+      "1a060a0408b0ea011a5b12590a02653112530808121274686520656e67696e6520697320676f6e651a29766c6c6d2e76312e656e67696e652e657863657074696f6e732e456e67696e65446561644572726f722a0b080d2a071205666972737432018038011a0c1a0a0a02653110c0a90718031a0a22080a02653110d0f7071a00",
     message: %Vllm.Proto.ServerFrame{
       notices: [
         %Vllm.Proto.Notice{event: {:draining, %Vllm.Proto.Draining{grace_ms: 30000}}},
@@ -540,6 +540,14 @@
                  retryable: true
                }
              }}
+        },
+        %Vllm.Proto.Notice{
+          event:
+            {:engine_stalled,
+             %Vllm.Proto.EngineStalled{ref: "e1", stalled_ms: 120_000, unfinished_requests: 3}}
+        },
+        %Vllm.Proto.Notice{
+          event: {:engine_recovered, %Vllm.Proto.EngineRecovered{ref: "e1", stalled_ms: 130_000}}
         },
         %Vllm.Proto.Notice{}
       ]

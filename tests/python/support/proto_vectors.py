@@ -119,6 +119,12 @@ def _written() -> Iterator[tuple[str, Message]]:
             notices=[
                 pb.Notice(draining=pb.Draining(grace_ms=30_000)),
                 pb.Notice(engine_died=pb.EngineDied(ref="e1", failure=failure)),
+                pb.Notice(
+                    engine_stalled=pb.EngineStalled(
+                        ref="e1", stalled_ms=120_000, unfinished_requests=3
+                    )
+                ),
+                pb.Notice(engine_recovered=pb.EngineRecovered(ref="e1", stalled_ms=130_000)),
                 pb.Notice(),
             ]
         ),

@@ -1377,13 +1377,19 @@ defmodule Vllm.Proto.Notice do
 
     * `{:draining, _}` in `event` - the worker is stopping and refuses new calls.
     * `{:engine_died, _}` in `event` - an engine of this worker is dead.
+    * `{:engine_stalled, _}` in `event` - an engine of this worker lives and does not move.
+    * `{:engine_recovered, _}` in `event` - a stalled engine moves again.
   """
 
   alias Vllm.Protobuf
 
   @type t :: %__MODULE__{
           event:
-            {:draining, Vllm.Proto.Draining.t()} | {:engine_died, Vllm.Proto.EngineDied.t()} | nil
+            {:draining, Vllm.Proto.Draining.t()}
+            | {:engine_died, Vllm.Proto.EngineDied.t()}
+            | {:engine_stalled, Vllm.Proto.EngineStalled.t()}
+            | {:engine_recovered, Vllm.Proto.EngineRecovered.t()}
+            | nil
         }
   defstruct event: nil
 
@@ -1392,9 +1398,20 @@ defmodule Vllm.Proto.Notice do
   def encode(%__MODULE__{} = message) do
     [
       case message.event do
-        nil -> []
-        {:draining, value} -> Protobuf.set_bytes(<<0x0A>>, Vllm.Proto.Draining.encode(value))
-        {:engine_died, value} -> Protobuf.set_bytes(<<0x12>>, Vllm.Proto.EngineDied.encode(value))
+        nil ->
+          []
+
+        {:draining, value} ->
+          Protobuf.set_bytes(<<0x0A>>, Vllm.Proto.Draining.encode(value))
+
+        {:engine_died, value} ->
+          Protobuf.set_bytes(<<0x12>>, Vllm.Proto.EngineDied.encode(value))
+
+        {:engine_stalled, value} ->
+          Protobuf.set_bytes(<<0x1A>>, Vllm.Proto.EngineStalled.encode(value))
+
+        {:engine_recovered, value} ->
+          Protobuf.set_bytes(<<0x22>>, Vllm.Proto.EngineRecovered.encode(value))
       end
     ]
   end
@@ -1429,10 +1446,36 @@ defmodule Vllm.Proto.Notice do
     end
   end
 
+  defp decode(<<0x1A, rest::binary>>, _event) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.EngineStalled.decode(value) do
+          {:ok, value} -> decode(rest, {:engine_stalled, value})
+          {:error, reason} -> Protobuf.error("Notice.engine_stalled", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Notice.engine_stalled", reason)
+    end
+  end
+
+  defp decode(<<0x22, rest::binary>>, _event) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.EngineRecovered.decode(value) do
+          {:ok, value} -> decode(rest, {:engine_recovered, value})
+          {:error, reason} -> Protobuf.error("Notice.engine_recovered", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Notice.engine_recovered", reason)
+    end
+  end
+
   defp decode(<<>>, event), do: {:ok, %__MODULE__{event: event}}
 
   defp decode(binary, event) do
-    case Protobuf.skip(binary, [1, 2]) do
+    case Protobuf.skip(binary, [1, 2, 3, 4]) do
       {:ok, rest} -> decode(rest, event)
       {:error, reason} -> Protobuf.error("Notice", reason)
     end
@@ -1531,6 +1574,125 @@ defmodule Vllm.Proto.EngineDied do
     case Protobuf.skip(binary, [1, 2]) do
       {:ok, rest} -> decode(rest, ref, failure)
       {:error, reason} -> Protobuf.error("EngineDied", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.EngineStalled do
+  @moduledoc """
+  EngineStalled says that requests wait for an engine that makes no outputs,
+  for longer than the worker was told to wait (--stall-after). It is not dead,
+  and its calls go on waiting.
+
+    * `ref` is the id of the engine's reference.
+    * `stalled_ms` is for how long there have been none, in milliseconds.
+    * `unfinished_requests` is how many requests the engine has.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{
+          ref: String.t(),
+          stalled_ms: non_neg_integer(),
+          unfinished_requests: non_neg_integer()
+        }
+  defstruct ref: "", stalled_ms: 0, unfinished_requests: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_bytes(<<0x0A>>, message.ref),
+      Protobuf.put_uint(<<0x10>>, message.stalled_ms),
+      Protobuf.put_uint(<<0x18>>, message.unfinished_requests)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, "", 0, 0)
+
+  defp decode(<<0x0A, rest::binary>>, _ref, stalled_ms, unfinished_requests) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, value, stalled_ms, unfinished_requests)
+      {:error, reason} -> Protobuf.error("EngineStalled.ref", reason)
+    end
+  end
+
+  defp decode(<<0x10, rest::binary>>, ref, _stalled_ms, unfinished_requests) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, ref, value, unfinished_requests)
+      {:error, reason} -> Protobuf.error("EngineStalled.stalled_ms", reason)
+    end
+  end
+
+  defp decode(<<0x18, rest::binary>>, ref, stalled_ms, _unfinished_requests) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, ref, stalled_ms, value)
+      {:error, reason} -> Protobuf.error("EngineStalled.unfinished_requests", reason)
+    end
+  end
+
+  defp decode(<<>>, ref, stalled_ms, unfinished_requests),
+    do:
+      {:ok,
+       %__MODULE__{ref: ref, stalled_ms: stalled_ms, unfinished_requests: unfinished_requests}}
+
+  defp decode(binary, ref, stalled_ms, unfinished_requests) do
+    case Protobuf.skip(binary, [1, 2, 3]) do
+      {:ok, rest} -> decode(rest, ref, stalled_ms, unfinished_requests)
+      {:error, reason} -> Protobuf.error("EngineStalled", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.EngineRecovered do
+  @moduledoc """
+  EngineRecovered says that a stalled engine has made outputs again, or is no
+  longer waited for and answers.
+
+    * `ref` is the id of the engine's reference.
+    * `stalled_ms` is for how long it stood still, in milliseconds.
+  """
+
+  alias Vllm.Protobuf
+
+  @type t :: %__MODULE__{ref: String.t(), stalled_ms: non_neg_integer()}
+  defstruct ref: "", stalled_ms: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_bytes(<<0x0A>>, message.ref),
+      Protobuf.put_uint(<<0x10>>, message.stalled_ms)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, "", 0)
+
+  defp decode(<<0x0A, rest::binary>>, _ref, stalled_ms) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, value, stalled_ms)
+      {:error, reason} -> Protobuf.error("EngineRecovered.ref", reason)
+    end
+  end
+
+  defp decode(<<0x10, rest::binary>>, ref, _stalled_ms) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, ref, value)
+      {:error, reason} -> Protobuf.error("EngineRecovered.stalled_ms", reason)
+    end
+  end
+
+  defp decode(<<>>, ref, stalled_ms), do: {:ok, %__MODULE__{ref: ref, stalled_ms: stalled_ms}}
+
+  defp decode(binary, ref, stalled_ms) do
+    case Protobuf.skip(binary, [1, 2]) do
+      {:ok, rest} -> decode(rest, ref, stalled_ms)
+      {:error, reason} -> Protobuf.error("EngineRecovered", reason)
     end
   end
 end

@@ -178,12 +178,16 @@ class Credit(_message.Message):
     def __init__(self, call: _Optional[int] = ..., items: _Optional[int] = ...) -> None: ...
 
 class Notice(_message.Message):
-    __slots__ = ("draining", "engine_died")
+    __slots__ = ("draining", "engine_died", "engine_stalled", "engine_recovered")
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     ENGINE_DIED_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_STALLED_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_RECOVERED_FIELD_NUMBER: _ClassVar[int]
     draining: Draining
     engine_died: EngineDied
-    def __init__(self, draining: _Optional[_Union[Draining, _Mapping]] = ..., engine_died: _Optional[_Union[EngineDied, _Mapping]] = ...) -> None: ...
+    engine_stalled: EngineStalled
+    engine_recovered: EngineRecovered
+    def __init__(self, draining: _Optional[_Union[Draining, _Mapping]] = ..., engine_died: _Optional[_Union[EngineDied, _Mapping]] = ..., engine_stalled: _Optional[_Union[EngineStalled, _Mapping]] = ..., engine_recovered: _Optional[_Union[EngineRecovered, _Mapping]] = ...) -> None: ...
 
 class Draining(_message.Message):
     __slots__ = ("grace_ms",)
@@ -198,6 +202,24 @@ class EngineDied(_message.Message):
     ref: str
     failure: Failure
     def __init__(self, ref: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class EngineStalled(_message.Message):
+    __slots__ = ("ref", "stalled_ms", "unfinished_requests")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    STALLED_MS_FIELD_NUMBER: _ClassVar[int]
+    UNFINISHED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    stalled_ms: int
+    unfinished_requests: int
+    def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ..., unfinished_requests: _Optional[int] = ...) -> None: ...
+
+class EngineRecovered(_message.Message):
+    __slots__ = ("ref", "stalled_ms")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    STALLED_MS_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    stalled_ms: int
+    def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("kind", "message", "type", "traceback", "cause", "details", "retryable")
