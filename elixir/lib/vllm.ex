@@ -18,9 +18,28 @@ defmodule Vllm do
   ## Options of an instance
 
   #{Vllm.Instance.options_docs()}
+
+  ### Engines that hang
+
+  An engine whose processes live may still make nothing: in a kernel that does not return, or waiting
+  for another machine. vLLM's `check_health` says that it is well. Therefore the worker takes the time
+  in which requests of an engine are without any output; while it is paused or asleep, while its
+  weights are replaced, and while a streamed prompt waits for its next part, that time does not run.
+  The option `:watchdog` holds
+
+  #{Vllm.Watchdog.options_docs()}
+
+  An engine that hangs is logged, is told by the event `[:vllm, :engine, :stalled]` and, when it moves
+  again, `[:vllm, :engine, :recovered]` (see `Vllm.Telemetry`), has a number in `"stalled_s"` of
+  `status/1`, and is `NOT_SERVING` in the worker's `grpc.health.v1` under the id of its reference and
+  under `""`. Its calls go on waiting, each to its own timeout. With `action: :replace` they get
+  `:worker_down` with the reason at once, as do the calls of all other engines of the worker.
+
+      {Vllm, name: MyApp.Vllm, engines: [llama: [model: "meta-llama/Llama-3.2-1B"]],
+             watchdog: [stall_after: 60_000, action: :replace]}
   """
 
-  alias Vllm.{Call, Connection, Engines, Error, Instance, Ref, Refs}
+  alias Vllm.{Call, Connection, Engines, Error, Instance, Metrics, Ref, Refs}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -108,6 +127,25 @@ defmodule Vllm do
       {:ok, Map.put(status, "client", Map.put(client, :engines, engines))}
     end
   end
+
+  @doc """
+  What vLLM counts of each engine of an instance: requests that run and wait, use of the KV cache,
+  tokens, times.
+
+      {:ok, [%{engine: :llama, model: "llama", metrics: metrics}]} = Vllm.metrics(MyApp.Vllm)
+      metrics.requests_running
+      metrics.generation_tokens
+
+  Each engine is a map with `:engine`, the name it is declared under or `nil`, `:ref`, `:model`,
+  the name that its model is served under, and `:metrics`, the numbers that
+  `[:vllm, :engine, :metrics]` has in `Vllm.Telemetry`. They are `nil` for an engine that was built
+  with `disable_log_stats: true`. What is counted "in all" begins with the engine at 0.
+
+  Without an argument, of the default instance. The option `metrics_interval:` emits the same as
+  telemetry events.
+  """
+  @spec metrics(instance()) :: {:ok, [map()]} | {:error, Error.t()}
+  def metrics(instance \\ Vllm.Default), do: instance |> located() |> Metrics.read()
 
   @doc """
   Lets a reference go, for the calling process. The object is freed in the worker when no other

@@ -11,7 +11,10 @@ defmodule Vllm.Call do
      "a process to send the items to, see `Vllm.Stream`. The call then returns " <>
        "`{:ok, stream}` with a stream that only tags the messages and can be cancelled."},
     {:link, :boolean, false,
-     "for functions that build an engine: shut it down when the calling process ends."}
+     "for functions that build an engine: shut it down when the calling process ends."},
+    {:trace, :boolean, true,
+     "for functions that take `trace_headers`, where none are given: send the calling process's " <>
+       "OpenTelemetry context in them, if there is one."}
   ]
 
   @moduledoc """
@@ -52,6 +55,7 @@ defmodule Vllm.Call do
   }
 
   alias Vllm.Proto.CallRequest
+  alias Vllm.Telemetry.Trace
 
   @keys [:rpc, :__runtime__]
 
@@ -62,6 +66,10 @@ defmodule Vllm.Call do
   # Classes whose references are arguments when they come first: elsewhere the first reference is
   # the place. The place is theirs then.
   @argument_classes ["AsyncEngineArgs", "VllmConfig"]
+
+  # Methods of an engine that make a request: where among their arguments is its id, and where are
+  # its trace headers, nil if those go by name alone.
+  @requests %{"generate" => {2, nil}, "encode" => {2, 4}, "add_request" => {0, 6}}
 
   {:ok, defaults} = Options.validate(@rpc, [], "rpc")
   @defaults defaults
@@ -88,6 +96,7 @@ defmodule Vllm.Call do
         }
 
         rpc = with_timeout(rpc, ref.type, method, args, kwargs)
+        {rpc, kwargs} = with_request(rpc, ref.type, method, args, kwargs)
         run(ref.instance, ref.type, request, args, kwargs, rpc)
       end
     end)
@@ -239,6 +248,22 @@ defmodule Vllm.Call do
 
   defp with_timeout(rpc, _class, _method, _args, _kwargs), do: rpc
 
+  # The request's id, for who watches its stream, and the trace that it belongs to, for vLLM.
+  defp with_request(rpc, "AsyncLLM", method, args, kwargs) when is_map_key(@requests, method) do
+    {id, headers} = Map.fetch!(@requests, method)
+    rpc = Map.put(rpc, :request_id, kwargs[:request_id] || Enum.at(args, id))
+    positional? = headers != nil and length(args) > headers
+
+    with true <- rpc.trace and not positional? and not Keyword.has_key?(kwargs, :trace_headers),
+         %{} = headers <- Trace.headers() do
+      {rpc, [{:trace_headers, headers} | kwargs]}
+    else
+      _none -> {rpc, kwargs}
+    end
+  end
+
+  defp with_request(rpc, _class, _method, _args, kwargs), do: {rpc, kwargs}
+
   @doc false
   # By class and method, so that `Vllm.call/4` has the deadlines of the documented functions.
   @spec default_timeout(String.t(), String.t(), [term()], keyword()) :: timeout()
@@ -267,13 +292,14 @@ defmodule Vllm.Call do
          :ok <- check_size(byte_size(args) + byte_size(kwargs)) do
       request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
       deadline = deadline(rpc.timeout)
+      sent = System.monotonic_time()
 
       case Connection.call(instance, request, rpc.timeout, rpc.window, enumerable) do
         {:value, payload} ->
           decode(payload, instance)
 
         {:stream, stream} ->
-          open_stream(stream, instance, class, request.method, deadline, rpc)
+          open_stream(stream, instance, class, request.method, deadline, sent, rpc)
 
         {:failure, failure} ->
           {:error, Error.from_proto(failure)}
@@ -291,14 +317,16 @@ defmodule Vllm.Call do
   defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: Inputs.take(args, kwargs)
   defp take_stream(_request, args, kwargs), do: {:ok, nil, args, kwargs}
 
-  defp open_stream(stream, instance, class, method, deadline, rpc) do
+  defp open_stream(stream, instance, class, method, deadline, sent, rpc) do
     stream = %Stream{
       source: stream,
       instance: instance,
       class: class,
       method: method,
       window: rpc.window,
-      deadline: deadline
+      deadline: deadline,
+      sent: {node(), sent},
+      request_id: rpc[:request_id]
     }
 
     if rpc.stream_to, do: Stream.forward_to(stream, rpc.stream_to), else: {:ok, stream}

@@ -21,7 +21,7 @@ defmodule Vllm.Connection do
   require Logger
 
   alias Vllm.{Engines, Error, Exchange, Handshake, Instance, Outbox, Producer, Producers, Refs}
-  alias Vllm.{Routes, Session, Socket, Worker}
+  alias Vllm.{Ref, Routes, Session, Socket, Telemetry, Worker}
   alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Input, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
 
@@ -60,6 +60,8 @@ defmodule Vllm.Connection do
     producers: %Producers{},
     next_id: 1,
     outbox: %Outbox{},
+    # when the session was opened
+    since: nil,
     # who waits for the end of the calls in flight, then :done; new calls are refused
     drain: nil
   ]
@@ -159,6 +161,7 @@ defmodule Vllm.Connection do
   @impl true
   def init(options) do
     instance = {Keyword.fetch!(options, :instance), node()}
+    started = System.monotonic_time()
 
     with {:ok, address, token} <- locate(options),
          {:ok, socket, session, hello, frames} <-
@@ -167,8 +170,11 @@ defmodule Vllm.Connection do
         instance: instance,
         socket: socket,
         session: session,
-        hello: hello
+        hello: hello,
+        since: System.monotonic_time()
       }
+
+      event(:up, state, %{duration: state.since - started})
 
       # For terminate/2: who waits is told why. Not earlier, or a stop would wait for a worker that
       # does not answer.
@@ -336,6 +342,26 @@ defmodule Vllm.Connection do
         else: Instance.down(state.instance, reason)
 
     Routes.fail_all(state.routes, error)
+
+    lasted = System.monotonic_time() - state.since
+    measurements = %{duration: lasted, calls: Routes.size(state.routes)}
+    event(:down, state, measurements, %{error: ended_by(reason)})
+  end
+
+  defp ended_by({:shutdown, %Error{} = error}), do: error
+  defp ended_by(reason) when reason in [:normal, :shutdown], do: nil
+  defp ended_by({:shutdown, _reason}), do: nil
+  defp ended_by(_crash), do: Error.new(:protocol, "the connection's process has crashed")
+
+  defp event(what, %{instance: {name, _node}, hello: hello}, measurements, more \\ %{}) do
+    metadata = %{
+      instance: name,
+      incarnation: hello.incarnation,
+      worker_version: hello.worker_version,
+      vllm_version: if(hello.vllm_version != "", do: hello.vllm_version)
+    }
+
+    Telemetry.event([:vllm, :connection, what], measurements, Map.merge(metadata, more))
   end
 
   defp activate(state) do
@@ -440,11 +466,14 @@ defmodule Vllm.Connection do
   defp handle_notice(%Notice{event: {:engine_died, %{ref: ref, failure: failure}}}, state) do
     why = if failure, do: failure.message, else: "no reason given"
     Logger.error("the engine #{ref} died: #{why}", metadata(state))
-    Engines.died(state.instance, ref, why)
+    Engines.died(state.instance, engine(ref, state), why)
   end
 
   # A newer worker's notice.
   defp handle_notice(%Notice{}, _state), do: :ok
+
+  defp engine(id, %{instance: instance, hello: %{incarnation: incarnation}}),
+    do: %Ref{instance: instance, incarnation: incarnation, id: id, type: "AsyncLLM"}
 
   defp metadata(%{instance: {name, _node}}), do: [vllm_instance: name]
 

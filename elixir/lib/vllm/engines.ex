@@ -62,9 +62,15 @@ defmodule Vllm.Engines do
   def statuses(location), do: call(location, :statuses, 5_000)
 
   @doc "Tells that an engine is dead; for `Vllm.Connection`."
-  @spec died(Connection.instance(), String.t(), String.t()) :: :ok
-  def died({instance, _node}, ref_id, reason) do
-    GenServer.cast(Instance.process_name(instance, @part), {:died, ref_id, reason})
+  @spec died(Connection.instance(), Ref.t(), String.t()) :: :ok
+  def died({instance, _node}, ref, reason) do
+    GenServer.cast(Instance.process_name(instance, @part), {:died, ref, reason})
+  end
+
+  @doc "Emits an event of an engine, with its name if it has one; for `Vllm.Watchdog`."
+  @spec tell(Connection.instance(), atom(), Ref.t(), map()) :: :ok
+  def tell({instance, _node}, what, ref, measurements) do
+    GenServer.cast(Instance.process_name(instance, @part), {:tell, what, ref, measurements})
   end
 
   defp look(instance, name) do
@@ -134,16 +140,25 @@ defmodule Vllm.Engines do
   end
 
   @impl true
-  def handle_cast({:died, ref_id, reason}, state) do
-    case Enum.find(state.statuses, &match?({_, {:ready, %Ref{id: ^ref_id}}}, &1)) do
+  def handle_cast({:died, %Ref{id: id} = ref, reason}, state) do
+    case Enum.find(state.statuses, &match?({_, {:ready, %Ref{id: ^id}}}, &1)) do
       {name, {:ready, dead}} ->
-        event(:down, state, name, %{reason: reason})
+        event(:down, state, name, %{ref: dead, reason: reason})
         clear_away(state, dead)
         {:noreply, state |> put_status(name, :building) |> enqueue(name)}
 
       nil ->
+        event(:down, state, nil, %{ref: ref, reason: reason})
         {:noreply, state}
     end
+  end
+
+  def handle_cast({:tell, what, %Ref{id: id} = ref, measurements}, state) do
+    {name, _status} =
+      Enum.find(state.statuses, {nil, nil}, &match?({_, {:ready, %Ref{id: ^id}}}, &1))
+
+    event(what, state, name, %{ref: ref}, measurements)
+    {:noreply, state}
   end
 
   @impl true

@@ -8,7 +8,8 @@ defmodule Vllm.Instance do
   #     ├── Vllm.Connection    the session with it                permanent
   #     ├── Vllm.Refs          which processes own which objects  permanent
   #     ├── Vllm.Drain         time for calls when it stops       permanent
-  #     └── Vllm.Engines       the engines that were declared     permanent
+  #     ├── Vllm.Engines       the engines that were declared     permanent
+  #     └── Vllm.Metrics       events by `metrics_interval:`      permanent
   #
   # one_for_all, because none of them means anything without the others: a session belongs to one
   # run of the worker, and the objects that references name live in that run. The order is that of
@@ -23,7 +24,7 @@ defmodule Vllm.Instance do
 
   use Supervisor
 
-  alias Vllm.{Connection, Drain, Engines, Error, Options, Refs, Worker}
+  alias Vllm.{Connection, Drain, Engines, Error, Metrics, Options, Refs, Watchdog, Worker}
 
   @table [
     {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
@@ -60,6 +61,11 @@ defmodule Vllm.Instance do
        "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
        "one after the other when the worker serves, and again when one dies or the worker was " <>
        "replaced."},
+    {:watchdog, :keyword_list, [],
+     "what counts as an engine that hangs, and what is done then: see *Engines that hang*."},
+    {:metrics_interval, {:or, [:pos_integer, {:in, [:infinity]}]}, :infinity,
+     "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
+       "see `Vllm.Telemetry`. `:infinity` for never."},
     {:connect, :string, nil,
      "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
        "`\"tcp:HOST:PORT\"`. None is started then."},
@@ -77,6 +83,9 @@ defmodule Vllm.Instance do
   @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
   def start_link(options) do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
+         {:ok, watchdog} <- Watchdog.validate(options.watchdog),
+         options = %{options | watchdog: watchdog},
+         :ok <- check_watchdog(options),
          :ok <- check_engines(options) do
       case Supervisor.start_link(__MODULE__, options, name: options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
@@ -100,6 +109,19 @@ defmodule Vllm.Instance do
   end
 
   defp check_engines(_options), do: :ok
+
+  defp check_watchdog(%{connect: address, watchdog: %{action: :replace}})
+       when is_binary(address) do
+    {:error,
+     Error.new(
+       :invalid,
+       "the option :watchdog cannot replace the worker at #{address}, which belongs to somebody " <>
+         "else; use action: :report",
+       details: %{"option" => "watchdog"}
+     )}
+  end
+
+  defp check_watchdog(_options), do: :ok
 
   @doc "The name under which a part of an instance is registered."
   @spec process_name(atom(), part()) :: atom()
@@ -158,7 +180,8 @@ defmodule Vllm.Instance do
       instance: name,
       address: address,
       token: options.token || "",
-      start_timeout: options.start_timeout
+      start_timeout: options.start_timeout,
+      watchdog: options.watchdog.action
     ]
 
     children =
@@ -169,7 +192,7 @@ defmodule Vllm.Instance do
           {Refs, name},
           {Drain, {name, options.grace}},
           {Engines, {name, options.engines}}
-        ]
+        ] ++ metrics(options)
 
     Supervisor.init(children,
       strategy: :one_for_all,
@@ -177,4 +200,7 @@ defmodule Vllm.Instance do
       max_seconds: options.max_seconds
     )
   end
+
+  defp metrics(%{metrics_interval: :infinity}), do: []
+  defp metrics(%{name: name, metrics_interval: interval}), do: [{Metrics, {name, interval}}]
 end

@@ -35,9 +35,12 @@ defmodule Vllm.Stream do
   """
 
   alias Vllm.{Connection, Error, Instance, OutputPatch, Refs, RequestOutput, Subscription}
+  alias Vllm.Telemetry.Meter
+
+  require Logger
 
   @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
-  defstruct [:source, :instance, :class, :method, :window, :deadline]
+  defstruct [:source, :instance, :class, :method, :window, :deadline, :sent, :request_id]
 
   @type t :: %__MODULE__{
           source: Connection.stream(),
@@ -45,7 +48,9 @@ defmodule Vllm.Stream do
           class: String.t(),
           method: String.t(),
           window: pos_integer(),
-          deadline: :infinity | {node(), integer()}
+          deadline: :infinity | {node(), integer()},
+          sent: {node(), integer()} | nil,
+          request_id: term()
         }
 
   # A receiver that is this far behind gets nothing more until it has caught up. It is looked at
@@ -120,6 +125,8 @@ defmodule Vllm.Stream do
     # When the instance stops, the connection goes first, and its end is the last message: we are
     # told to stop before we have sent it.
     Process.flag(:trap_exit, true)
+    # This process is ours. Those of a caller have metadata of their own.
+    Logger.metadata(vllm_request_id: stream.request_id)
 
     # The connection watches the receiver beside us, so its death reaches us as a cancellation.
     deliver = fn item, pace ->
@@ -184,46 +191,65 @@ defmodule Vllm.Stream do
         watch
       )
 
-    next(subscription, OutputPatch.new(), {:cont, acc}, fun)
+    meter = Meter.start(local(stream.sent), metadata(stream))
+    next(subscription, OutputPatch.new(), meter, {:cont, acc}, fun)
   end
 
-  defp next(subscription, _patch, {:halt, acc}, _fun) do
+  defp next(subscription, _patch, meter, {:halt, acc}, _fun) do
     Subscription.close(subscription)
+    Meter.stop(meter, :halted)
     {:halted, acc}
   end
 
-  defp next(subscription, patch, {:suspend, acc}, fun) do
-    {:suspended, acc, &next(subscription, patch, &1, fun)}
+  defp next(subscription, patch, meter, {:suspend, acc}, fun) do
+    {:suspended, acc, &next(subscription, patch, meter, &1, fun)}
   end
 
-  defp next(%{instance: instance} = subscription, patch, {:cont, acc}, fun) do
+  defp next(%{instance: instance} = subscription, patch, meter, {:cont, acc}, fun) do
     case Subscription.next(subscription) do
       {:item, payload, subscription} ->
         case OutputPatch.apply(payload, patch, instance) do
           {:ok, item, patch} ->
             Refs.track(instance, item, self())
-            next(subscription, patch, reduced(item, acc, fun, subscription), fun)
+            meter = Meter.item(meter)
+            next(subscription, patch, meter, reduced(item, acc, fun, subscription, meter), fun)
 
           {:error, error} ->
             Subscription.close(subscription)
+            Meter.stop(meter, error)
             {:error, error}
         end
 
       :done ->
+        Meter.stop(meter, :ok)
         {:done, acc}
 
       {:error, error} ->
+        Meter.stop(meter, error)
         {:error, error}
     end
   end
 
-  defp reduced(item, acc, fun, subscription) do
+  defp reduced(item, acc, fun, subscription, meter) do
     fun.(item, acc)
   catch
     kind, reason ->
       Subscription.close(subscription)
+      Meter.exception(meter, kind, reason, __STACKTRACE__)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
+
+  defp metadata(%{instance: {name, _node}} = stream) do
+    %{
+      instance: name,
+      class: stream.class,
+      method: stream.method,
+      request_id: stream.request_id
+    }
+  end
+
+  defp local({node, time}) when node == node(), do: time
+  defp local(_unknown), do: nil
 
   defp local_deadline({node, deadline}) when node == node(), do: deadline
   defp local_deadline(_none), do: :infinity

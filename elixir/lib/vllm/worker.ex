@@ -17,7 +17,7 @@ defmodule Vllm.Worker do
 
   require Logger
 
-  alias Vllm.{Environment, Error, Instance, Socket}
+  alias Vllm.{Environment, Error, Instance, Socket, Telemetry, Watchdog}
 
   @ready "VLLM_BRIDGE READY "
   # Of a start that failed vLLM prints some eighty lines, the cause among the first.
@@ -52,7 +52,10 @@ defmodule Vllm.Worker do
     lines: :queue.new(),
     # how many lines there were, with those that are no longer kept
     seen: 0,
-    running?: true
+    running?: true,
+    # when its process was started, and what it ended with
+    started: nil,
+    status: nil
   ]
 
   @typedoc "A place in the worker's log."
@@ -87,6 +90,10 @@ defmodule Vllm.Worker do
           seen: non_neg_integer()
         }
   def info(worker), do: GenServer.call(worker, :info)
+
+  @doc "It is beyond help: when it is stopped next, it is killed at once."
+  @spec give_up({atom(), node()}) :: :ok
+  def give_up({name, _node}), do: GenServer.call(Instance.process_name(name, "Worker"), :give_up)
 
   @doc "Where the worker's log ends now, for `explain/3`. `nil` if the log is not ours to read."
   @spec mark({atom(), node()}) :: mark()
@@ -212,7 +219,9 @@ defmodule Vllm.Worker do
         env: environment(state.token, sources, options.env)
       ])
 
-    %{state | port: port, os_pid: os_pid(port)}
+    state = %{state | port: port, os_pid: os_pid(port), started: System.monotonic_time()}
+    event(:start, state, %{system_time: System.system_time()})
+    state
   rescue
     # The interpreter is a file that can be executed, and cannot be: a wrong architecture, say.
     exception in ErlangError ->
@@ -228,6 +237,7 @@ defmodule Vllm.Worker do
   defp arguments(listen, options) do
     ["-m", "python_worker", "--listen", listen, "--lifeline", "stdin"] ++
       ["--grace", "#{options.grace / 1000}"] ++
+      Watchdog.arguments(options.watchdog) ++
       if(options.engine_class, do: ["--engine-class", options.engine_class], else: []) ++
       options.worker_args
   end
@@ -278,7 +288,10 @@ defmodule Vllm.Worker do
         end
 
       {^port, {:exit_status, status}} ->
-        fail_start(%{state | running?: false}, "the worker ended with #{status(status)}")
+        fail_start(
+          %{state | running?: false, status: status},
+          "the worker ended with #{status(status)}"
+        )
 
       :start_timeout ->
         fail_start(state, "the worker was not ready in time (option :start_timeout)")
@@ -293,7 +306,9 @@ defmodule Vllm.Worker do
   defp ready(state, json) do
     with [_, address] <- Regex.run(~r/"address": ?"([^"]+)"/, json),
          [_, pid] <- Regex.run(~r/"pid": ?(\d+)/, json) do
-      {:ok, %{state | address: address, os_pid: String.to_integer(pid)}}
+      state = %{state | address: address, os_pid: String.to_integer(pid)}
+      event(:ready, state, lasted(state), %{address: address})
+      {:ok, state}
     else
       nil -> fail_start(state, "the worker's READY line cannot be read: #{json}")
     end
@@ -314,6 +329,8 @@ defmodule Vllm.Worker do
     {:reply, info, state}
   end
 
+  def handle_call(:give_up, _from, state), do: {:reply, :ok, %{state | running?: false}}
+
   @impl true
   def handle_info({port, {:data, data}}, %{port: port} = state) do
     {line, state} = take_data(state, data)
@@ -321,7 +338,7 @@ defmodule Vllm.Worker do
   end
 
   def handle_info({port, {:exit_status, status}}, %{port: port} = state) do
-    state = %{state | running?: false}
+    state = %{state | running?: false, status: status}
     {:stop, {:shutdown, exited(state, status)}, state}
   end
 
@@ -392,7 +409,8 @@ defmodule Vllm.Worker do
   ## End
 
   defp cleanup(state) do
-    if state.os_pid, do: stop_process(state)
+    status = if state.os_pid, do: stop_process(state)
+    if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
     if state.folder, do: File.rm_rf(state.folder)
     :ok
   end
@@ -432,6 +450,8 @@ defmodule Vllm.Worker do
         Logger.warning(
           "killed the worker: it did not stop in #{state.grace + @shutdown_timeout} ms"
         )
+
+        nil
     end
   end
 
@@ -445,8 +465,18 @@ defmodule Vllm.Worker do
       # the connection noticed it before us: this is the only place that can still say why.
       {^port, {:exit_status, status}} ->
         unless status in [0, 143], do: exited(state, status)
+        status
     after
-      @kill_timeout -> :ok
+      @kill_timeout -> nil
     end
   end
+
+  ## Events
+
+  defp event(what, state, measurements, more \\ %{}) do
+    metadata = Map.merge(%{instance: state.name, os_pid: state.os_pid}, more)
+    Telemetry.event([:vllm, :worker, what], measurements, metadata)
+  end
+
+  defp lasted(state), do: %{duration: System.monotonic_time() - state.started}
 end
