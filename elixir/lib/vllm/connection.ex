@@ -21,7 +21,7 @@ defmodule Vllm.Connection do
   require Logger
 
   alias Vllm.{Engines, Error, Exchange, Handshake, Instance, Outbox, Producer, Producers, Refs}
-  alias Vllm.{Ref, Routes, Session, Socket, Telemetry, Worker}
+  alias Vllm.{Ref, Routes, Session, Socket, Telemetry, Watchdog, Worker}
   alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Input, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
 
@@ -60,6 +60,8 @@ defmodule Vllm.Connection do
     producers: %Producers{},
     next_id: 1,
     outbox: %Outbox{},
+    # what is done about an engine that hangs
+    watchdog: :report,
     # when the session was opened
     since: nil,
     # who waits for the end of the calls in flight, then :done; new calls are refused
@@ -71,7 +73,7 @@ defmodule Vllm.Connection do
   @doc """
   Options: `:instance`, the name; `:address`, `"unix:PATH"` or `"tcp:HOST:PORT"`, or
   `{:worker, server}` to ask a `Vllm.Worker`; `:token`; `:start_timeout`, how long an address that
-  was given is tried.
+  was given is tried; `:watchdog`, the action of `Vllm.Watchdog`.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(options) do
@@ -171,6 +173,7 @@ defmodule Vllm.Connection do
         socket: socket,
         session: session,
         hello: hello,
+        watchdog: Keyword.get(options, :watchdog, :report),
         since: System.monotonic_time()
       }
 
@@ -467,6 +470,17 @@ defmodule Vllm.Connection do
     why = if failure, do: failure.message, else: "no reason given"
     Logger.error("the engine #{ref} died: #{why}", metadata(state))
     Engines.died(state.instance, engine(ref, state), why)
+  end
+
+  defp handle_notice(%Notice{event: {:engine_stalled, stalled}}, state) do
+    ref = engine(stalled.ref, state)
+
+    with {:replace, error} <- Watchdog.stalled(state.instance, ref, stalled, state.watchdog),
+         do: throw({:session_failed, state, error})
+  end
+
+  defp handle_notice(%Notice{event: {:engine_recovered, recovered}}, state) do
+    Watchdog.recovered(state.instance, engine(recovered.ref, state), recovered)
   end
 
   # A newer worker's notice.

@@ -6,6 +6,7 @@ defmodule Vllm.Options do
   # Types are atoms and tuples, so that a table can be a module attribute:
   #
   #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
+  #     :keyword_list (for what has a table of its own)
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
 
   alias Vllm.Error
@@ -98,6 +99,7 @@ defmodule Vllm.Options do
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
   defp valid?(:timeout, value), do: value == :infinity or (is_integer(value) and value >= 0)
+  defp valid?(:keyword_list, value), do: Keyword.keyword?(value)
   defp valid?({:list, type}, value), do: is_list(value) and Enum.all?(value, &valid?(type, &1))
   defp valid?({:in, values}, value), do: value in values
   defp valid?({:or, types}, value), do: Enum.any?(types, &valid?(&1, value))
@@ -124,6 +126,7 @@ defmodule Vllm.Options do
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:timeout), do: "milliseconds or :infinity"
+  defp describe(:keyword_list), do: "a keyword list"
   defp describe(:engines), do: "a keyword list of engine arguments, each name once"
   defp describe(:env), do: "a map from variable name to string or false"
   defp describe({:list, type}), do: "a list, each element #{describe(type)}"

@@ -115,6 +115,25 @@ defmodule Vllm.Telemetry do
        {:ref, "its reference"},
        {:reason, "a string"}
      ]},
+    {[:vllm, :engine, :stalled],
+     "An engine hangs: its requests have been without any output for the `stall_after:` of the " <>
+       "option `watchdog:`.",
+     [
+       {:duration, "for how long, in the native time unit"},
+       {:requests, "how many requests it has"}
+     ],
+     [
+       @instance,
+       {:engine, "the name it is declared under with `engines:`, or `nil`"},
+       {:ref, "its reference"}
+     ]},
+    {[:vllm, :engine, :recovered], "It moves again.",
+     [{:duration, "for how long it did not, in the native time unit"}],
+     [
+       @instance,
+       {:engine, "the name it is declared under with `engines:`, or `nil`"},
+       {:ref, "its reference"}
+     ]},
     {[:vllm, :instance, :metrics], "Each `metrics_interval:`, of each instance.",
      [
        {:calls, "how many calls are in flight: those that wait, and streams"},

@@ -236,7 +236,7 @@ defmodule Vllm.Worker do
 
   defp arguments(listen, options) do
     ["-m", "python_worker", "--listen", listen, "--lifeline", "stdin"] ++
-      ["--grace", "#{options.grace / 1000}"] ++
+      ["--grace", "#{options.grace / 1000}", "--max-calls", "#{options.max_calls}"] ++
       Watchdog.arguments(options.watchdog) ++
       if(options.engine_class, do: ["--engine-class", options.engine_class], else: []) ++
       options.worker_args
@@ -447,10 +447,8 @@ defmodule Vllm.Worker do
         if state.running?, do: await_exit(state)
 
       {_late, _status} ->
-        Logger.warning(
-          "killed the worker: it did not stop in #{state.grace + @shutdown_timeout} ms"
-        )
-
+        waited = if state.running?, do: "it did not stop in #{state.grace + @shutdown_timeout} ms"
+        Logger.warning("killed the worker: #{waited || "it was given up"}")
         nil
     end
   end

@@ -50,7 +50,10 @@ defmodule Vllm.WorkerTest do
     {:ok, worker} = start(context, script, options)
     assert %{log: [arguments, environment]} = Worker.info(worker)
     assert arguments =~ ~r"^-m python_worker --listen unix:#{context.sockets}/vllm-\w+/s "
-    assert arguments =~ "--lifeline stdin --grace 1.5 --engine-class a:B --extra"
+
+    assert arguments =~
+             "--lifeline stdin --grace 1.5 --stall-after 120.0 --engine-class a:B --extra"
+
     {:ok, _address, token} = Worker.address(worker)
     assert environment =~ "token #{token}"
     assert environment =~ "mine 1"
@@ -231,6 +234,7 @@ defmodule Vllm.WorkerTest do
       socket_dir: context.sockets,
       start_timeout: 5_000,
       grace: 2_000,
+      watchdog: %{stall_after: 120_000},
       log: :debug
     }
 
