@@ -5,7 +5,7 @@ the parent's main module in the child under the name ``__mp_main__``. For a
 package run with ``-m`` it would import nothing at all, so ``__main__`` names
 this module instead. It must stay light: every child pays for it.
 
-Three things happen here because nothing later is early enough:
+Four things happen here because nothing later is early enough:
 
 * The child asks the kernel to be killed when its parent dies. Without it a
   ``kill -9`` of the worker leaves EngineCore and its workers, with all their
@@ -13,6 +13,7 @@ Three things happen here because nothing later is early enough:
 * On a CPU with AMX the first prompt of fewer than five tokens would end a
   bfloat16 engine with an illegal instruction unless torch has set up AMX.
 * What vLLM gets wrong in these processes is mended: see ``mend``.
+* What they leave behind has to be known as theirs: see ``belongings``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import multiprocessing
 import os
 import signal
 
-from python_worker import mend
+from python_worker import belongings, mend
 
 PR_SET_PDEATHSIG = 1
 
@@ -49,3 +50,4 @@ if __name__ == "__mp_main__":
     die_with_parent()
     prepare_amx()
     mend.install()
+    belongings.adopt()

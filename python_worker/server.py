@@ -16,13 +16,14 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from python_worker import lifeline
+from python_worker import belongings, lifeline
 from python_worker.desk import Worker
 from python_worker.dispatch import Dispatcher
 from python_worker.engine import Builder
 from python_worker.failures import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.health import Health
+from python_worker.limits import Limit
 from python_worker.registry import Registry
 from python_worker.service import ANYONE, SERVICE, Bridge
 from python_worker.settings import MAX_MESSAGE_BYTES, Settings, SettingsError
@@ -55,6 +56,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop_asked = asyncio.Event()
+        self._folder = belongings.settle()
         self._registry = Registry()
         self._classes: dict[str, object] = {}
         self._health = Health()
@@ -70,7 +72,7 @@ class Server:
             watches=self._watches,
         )
         self._bridge = Bridge(
-            perform=self._dispatcher.perform,
+            perform=Limit(self._dispatcher.perform, settings.max_calls).perform,
             registry=self._registry,
             token=settings.token,
             pid=os.getpid(),
@@ -101,7 +103,11 @@ class Server:
         # 3. Serve. vLLM has not been imported, and health says so: SERVING
         #    means that calls are answered, not that an engine is there.
         self._add_services()
-        addresses = [self._listen(address) for address in self._settings.listen]
+        try:
+            addresses = [self._listen(address) for address in self._settings.listen]
+        except SettingsError:
+            belongings.remove(self._folder)
+            raise
         await self._grpc.start()
         for address in addresses:
             restrict(address)
@@ -119,6 +125,7 @@ class Server:
         for address in self._settings.listen:
             remove_socket(address)
             remove_folder(address)
+        belongings.remove(self._folder)
         os._exit(0)
 
     async def _stop(self) -> None:
@@ -147,6 +154,7 @@ class Server:
         for address in self._settings.listen:
             remove_socket(address)
         lifeline.kill_group()
+        belongings.remove(self._folder)
 
     def _add_services(self) -> None:
         self._grpc.add_generic_rpc_handlers((self._bridge.handlers(),))

@@ -1,0 +1,126 @@
+"""The files of a worker: under names of their own, and removed whoever was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from multiprocessing import shared_memory
+from pathlib import Path
+
+import pytest
+
+from python_worker import belongings
+from python_worker.settings import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leaves the environment and the names of shared memory as they were."""
+    names = ("_SHM_NAME_PREFIX", "_SHM_SAFE_NAME_LENGTH")
+    before = {name: vars(shared_memory)[name] for name in names}
+    monkeypatch.delenv(belongings.FOLDER_VARIABLE, raising=False)
+    monkeypatch.delenv(belongings.SOCKETS_VARIABLE, raising=False)
+    yield
+    vars(shared_memory).update(before)
+    for name in (belongings.FOLDER_VARIABLE, belongings.SOCKETS_VARIABLE):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files that is the test's own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_files_and_shared_memory_carry_the_name_of_the_run(temporary: Path) -> None:
+    folder = belongings.settle()
+    assert folder.parent == temporary
+    assert os.environ[belongings.FOLDER_VARIABLE] == str(folder)
+    piece = shared_memory.SharedMemory(create=True, size=8)
+    try:
+        assert piece.name.startswith(f"{folder.name}_")
+    finally:
+        piece.close()
+        piece.unlink()
+
+
+def test_the_folder_that_a_client_names_is_taken(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(belongings.FOLDER_VARIABLE, str(temporary / "named"))
+    assert belongings.settle() == temporary / "named"
+
+
+@pytest.mark.parametrize(("length", "taken"), [(70, True), (71, False)])
+def test_sockets_lie_in_the_folder_if_their_paths_are_short_enough(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, length: int, taken: bool
+) -> None:
+    monkeypatch.setattr(belongings, "hold", lambda folder: None)
+    monkeypatch.setattr(Path, "mkdir", lambda self, **_: None)
+    monkeypatch.setenv(belongings.FOLDER_VARIABLE, "/" + "x" * (length - 1))
+    belongings.settle()
+    assert (belongings.SOCKETS_VARIABLE in os.environ) == taken
+
+
+def test_without_a_place_for_files_the_worker_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(belongings.FOLDER_VARIABLE, str(tmp_path / "no" / "such"))
+    with pytest.raises(SettingsError, match="set TMPDIR"):
+        belongings.settle()
+
+
+def test_processes_of_one_engine_meet_in_the_folder(temporary: Path) -> None:
+    folder = belongings.settle()
+    module = types.SimpleNamespace(get_file_store_init_method=None)
+    belongings.meet_in_folder(module)
+    assert module.get_file_store_init_method().startswith(f"file://{folder}/vllm_dist_")
+    belongings.meet_in_folder(types.SimpleNamespace())  # a vLLM that has no such function
+
+
+def test_what_killed_workers_left_is_removed_and_what_others_hold_is_not(temporary: Path) -> None:
+    held = temporary / "vllm-held"
+    dead = temporary / "vllm-dead"
+    young = temporary / "vllm-young"
+    foreign = temporary / "vllm-foreign"
+    for folder in (held, dead, young, foreign):
+        folder.mkdir()
+    (dead / "socket").touch()
+    for folder in (dead, young):
+        (folder / belongings.LOCK).touch()
+    code = "import pathlib, sys; from python_worker import belongings as b\n"
+    code += "b.hold(pathlib.Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(held)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        for folder in (held, dead):
+            os.utime(folder / belongings.LOCK, (0, 0))
+        belongings.remove_dead(temporary)
+        assert sorted(it.name for it in temporary.iterdir()) == [
+            "vllm-foreign",
+            "vllm-held",
+            "vllm-young",
+        ]
+    finally:
+        holder.kill()
+        holder.communicate()
+    belongings.remove_dead(temporary)
+    assert not held.exists()
+
+
+def test_removing_takes_the_shared_memory_along(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = temporary / "memory"
+    memory.mkdir()
+    for name in ("vllm-1_abc", "vllm-12_abc", "psm_1"):
+        (memory / name).touch()
+    monkeypatch.setattr(belongings, "SHARED_MEMORY", memory)
+    belongings.remove(temporary / "vllm-1")
+    assert sorted(it.name for it in memory.iterdir()) == ["psm_1", "vllm-12_abc"]
