@@ -7,21 +7,37 @@ package in the order in which a call travels through it:
 ``__main__``          the entry: reads the settings, runs the server
 ``settings``          the command line, as one frozen dataclass
 ``server``            start and stop of the process, one numbered sequence each
+``health``            what grpc.health says of the worker and of its engines
 ``lifeline``          stdin, signals and process group: nothing outlives us
-``child``             what vLLM's child processes run first
+``child``             what vLLM's child processes run first; ``mend``: what
+                      vLLM gets wrong in them on a CPU
 ``service``           the gRPC methods: Session, Call, Stream
 ``session``           one client: its calls, their replies, gathered per turn
 ``call``              one call from its start to its last reply, with deadline
 ``dispatch``          from a request to a method, from its result to replies
-``desk``              the class Worker: status, release
+``desk``              the class Worker: status, metrics, release
+``spellings``         names of earlier vLLM versions, translated
 ``gate``              arguments checked before an engine sees them
-``annotations``       an annotation as a check: the rules of the gate; with
-                      ``hints`` to read them and ``refusals`` to say no
-``watch``             whether engines live: calls of dead ones end
+``annotations``       an annotation as a check: the rules of the gate; its parts
+                      are ``classes``, ``scalars`` and ``parameters`` (what
+                      annotations do not say), ``hints`` reads them, ``refusals``
+                      says no
+``inputs``            an argument that is a stream: elements asked for one by one
+``watch``             whether engines live, ``progress`` whether they move,
+                      ``demise`` how one ended
 ``registry``          references: which object, which holder, which incarnation
 ``frames``            replies as bytes, and a frame as their join
 ``stream``            an async generator becomes items; cancelled means aborted
-``engine``            vLLM itself: the only module that imports it
+``collector``         the outputs of ``add_request``, as a reference
+``results``           what methods return, as documented
+``engine``            builds engines; imports vLLM at the first
+``configs``           engine configurations, and classes by import path
+``guard``             vLLM's AsyncLLM, kept from what would end it. Its parts:
+                      ``prompts`` and ``reasoning`` (what the model decides of a
+                      request), ``continuation`` (streamed prompts), ``lora``,
+                      ``weights`` and ``weight_updates``, ``worker_methods``
+                      (collective_rpc), ``extension``, ``logits_processors``
+``metrics``           what vLLM counts of each engine
 ``outputs``           stream items as patches of the item before
 ``codec``             values to MessagePack and back: the table of values; its
                       parts are ``records``, ``reducers``, ``tensors`` and
@@ -31,7 +47,8 @@ package in the order in which a call travels through it:
 ``testing``           tiny models and a fake engine, for tests and for users
 ``versions``          which vLLM is installed, without importing it
 ``introspect``        the installed vLLM as the manifest
-``gen``               the manifest and ``proto/`` as code of both languages
+``gen``               the manifest, ``gen/overlay`` and ``proto/`` as code of both
+                      languages; ``gen.drift`` compares vLLM versions
 ``install``           sets up the machine; needs nothing but Python
 ====================  =========================================================
 
