@@ -8,6 +8,7 @@ The worker's own exceptions::
     ├── Unsupported     known, but not to be had this way          UNSUPPORTED
     ├── Conflict        not in the state that things are in        CONFLICT
     ├── StaleReference  released, of another worker, or forged     STALE_REF
+    ├── Overloaded      too many calls at once                     OVERLOADED
     ├── Expired         the call's own deadline passed             TIMEOUT
     ├── Cancelled       the client cancelled the call              CANCELLED
     ├── Draining        the worker is stopping                     DRAINING
@@ -76,6 +77,12 @@ class StaleReference(BridgeError):
     """The reference was released, is of another worker, or never existed."""
 
     kind = pb.FAILURE_KIND_STALE_REF
+
+
+class Overloaded(BridgeError):
+    """There are as many calls as the worker takes; the engine has not seen this one."""
+
+    kind = pb.FAILURE_KIND_OVERLOADED
 
 
 class Expired(BridgeError):

@@ -37,6 +37,7 @@ class Settings:
         grace: Seconds that calls in flight are given when the worker stops.
         stall_after: Seconds that requests may get nothing from their engine before
             it counts as hanging; 0 for as long as it likes.
+        max_calls: How many calls may run at once; more are refused.
         log_level: Name of the level of the worker's own log.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     engine_class: str | None = None
     grace: float = 5.0
     stall_after: float = 120.0
+    max_calls: int = 10_000
     log_level: str = "INFO"
 
 
@@ -58,7 +60,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
 
     Raises:
         SettingsError: An address has no known form, its path is too long for a
-            socket, or TCP is asked for without a token.
+            socket, TCP is asked for without a token, or no call may run.
     """
     parser = argparse.ArgumentParser(prog="python_worker", description=__doc__)
     parser.add_argument("--listen", action="append", required=True, metavar="ADDRESS")
@@ -68,11 +70,14 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
     parser.add_argument(
         "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
     )
+    parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
     parser.add_argument("--log-level", default=Settings.log_level)
     known = parser.parse_args(argv)
     token = environ.get(TOKEN_VARIABLE, "")
     for address in known.listen:
         check_address(address, token=token)
+    if known.max_calls < 1:
+        raise SettingsError(f"--max-calls is at least 1, got {known.max_calls}")
     return Settings(
         listen=tuple(known.listen),
         token=token,
@@ -80,6 +85,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         engine_class=known.engine_class,
         grace=known.grace,
         stall_after=known.stall_after,
+        max_calls=known.max_calls,
         log_level=known.log_level.upper(),
     )
 

@@ -14,14 +14,21 @@ def test_the_defaults() -> None:
 def test_everything_set() -> None:
     argv = ["--listen", "unix:/x.sock", "--listen", "tcp:127.0.0.1:0", "--lifeline", "stdin"]
     argv += ["--engine-class", "m:C", "--grace", "1.5", "--log-level", "debug"]
+    argv += ["--max-calls", "7"]
     assert parse(argv, {"VLLM_BRIDGE_TOKEN": "secret"}) == Settings(
         listen=("unix:/x.sock", "tcp:127.0.0.1:0"),
         token="secret",
         lifeline=True,
         engine_class="m:C",
         grace=1.5,
+        max_calls=7,
         log_level="DEBUG",
     )
+
+
+def test_a_worker_that_may_do_nothing_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--max-calls is at least 1, got 0"):
+        parse(["--listen", "unix:/x.sock", "--max-calls", "0"], {})
 
 
 def test_a_socket_path_that_is_too_long_is_named_with_its_length() -> None:
