@@ -49,6 +49,9 @@ defmodule Vllm.Instance do
      "how many milliseconds calls in flight are given when the instance stops, or its worker is " <>
        "told to. New ones are refused with `:draining`, and those that are not over by then end " <>
        "with it. Shutting engines down takes up to 10 s more; then the worker is killed."},
+    {:max_calls, :pos_integer, 10_000,
+     "how many calls the worker carries out at once, streams included; more are refused with " <>
+       "`:overloaded`. What tells of requests or ends them, such as `abort`, is not counted."},
     {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
      "the level at which the worker's output is logged: each line's own with `:auto`, one for " <>
        "all, or `false` for not at all."},

@@ -235,8 +235,9 @@ defmodule Vllm.Worker do
   end
 
   defp arguments(listen, options) do
-    ["-m", "python_worker", "--listen", listen, "--lifeline", "stdin"] ++
-      ["--grace", "#{options.grace / 1000}", "--max-calls", "#{options.max_calls}"] ++
+    ["-m", "python_worker", "--listen", listen, "--max-calls", "#{options.max_calls}"] ++
+      ["--lifeline", "stdin"] ++
+      ["--grace", "#{options.grace / 1000}"] ++
       Watchdog.arguments(options.watchdog) ++
       if(options.engine_class, do: ["--engine-class", options.engine_class], else: []) ++
       options.worker_args

@@ -234,6 +234,7 @@ defmodule Vllm.WorkerTest do
       socket_dir: context.sockets,
       start_timeout: 5_000,
       grace: 2_000,
+      max_calls: 10_000,
       watchdog: %{stall_after: 120_000},
       log: :debug
     }
