@@ -8,13 +8,14 @@ defmodule Vllm.Application do
 
   use Application
 
-  alias Vllm.{Connection, Error, Instance, Producer}
+  alias Vllm.{Connection, Error, Instance, Obituary, Producer}
 
   @default Vllm.Default
   @supervisor Vllm.DefaultSupervisor
 
   @impl true
   def start(_type, _args) do
+    Obituary.init()
     children = [{DynamicSupervisor, name: @supervisor, strategy: :one_for_one}, Producer]
     Supervisor.start_link(children, strategy: :one_for_one, name: Vllm.Supervisor)
   end

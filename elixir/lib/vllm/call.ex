@@ -44,6 +44,7 @@ defmodule Vllm.Call do
     Codec,
     Connection,
     Error,
+    Exchange,
     Inputs,
     Options,
     Ref,
@@ -144,10 +145,7 @@ defmodule Vllm.Call do
         request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, class, method, args, kwargs)
         mark = Worker.mark(instance)
-        result = instance |> run(class, request, args, kwargs, rpc) |> explain(instance, mark)
-
-        with {:ok, %Ref{} = ref} when rpc.link <- result, do: Refs.link(ref, self())
-        result
+        instance |> run(class, request, args, kwargs, rpc) |> explain(instance, mark)
       end
     end)
   end
@@ -298,6 +296,9 @@ defmodule Vllm.Call do
         {:value, payload} ->
           decode(payload, instance)
 
+        {:handed, payload, receipt} ->
+          receive_built(payload, receipt, instance, rpc)
+
         {:stream, stream} ->
           open_stream(stream, instance, class, request.method, deadline, sent, rpc)
 
@@ -355,6 +356,14 @@ defmodule Vllm.Call do
   defp decode(payload, instance) do
     with {:ok, value} <- Codec.decode(payload, instance) do
       Refs.track(instance, value, self())
+      {:ok, value}
+    end
+  end
+
+  defp receive_built(payload, receipt, instance, rpc) do
+    with {:ok, value} <- decode(payload, instance) do
+      with %Ref{} = engine when rpc.link <- value, do: Refs.link(engine, self())
+      Exchange.received(receipt)
       {:ok, value}
     end
   end

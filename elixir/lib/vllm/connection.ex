@@ -14,22 +14,23 @@ defmodule Vllm.Connection do
   #
   # When the session ends, for whatever reason, every call that waits is answered with the reason
   # and the process stops. The supervisor then replaces worker, connection and reference tracker
-  # together; there is no reconnecting, because what the old worker knew is gone.
+  # together; there is no reconnecting, because what the old worker knew is gone. With `connect:` the
+  # next process waits for the worker that somebody else starts (Vllm.Attach).
 
   use GenServer
 
   require Logger
 
-  alias Vllm.{Engines, Error, Exchange, Handshake, Instance, Outbox, Producer, Producers, Refs}
-  alias Vllm.{Ref, Routes, Session, Socket, Telemetry, Watchdog, Worker}
+  alias Vllm.{Attach, Engines, Error, Exchange, Instance, Obituary, Outbox, Producer, Producers}
+  alias Vllm.{Ref, Refs, Routes, Session, Socket, Telemetry, Watchdog, Worker}
   alias Vllm.Proto.{CallReply, CallRequest, Credit, Failure, Input, Notice, ServerFrame}
   alias Vllm.Proto.StartCall
 
   # The last part of this process's name.
   @part "Connection"
 
-  # How often a worker of somebody else is tried that is not there (yet, or for the moment).
-  @retry_interval 200
+  # How long is waited for the reason why the worker has ended, before every call is answered.
+  @reason_timeout 400
 
   # Socket messages until the socket has to be asked for more. Bounds what lies in the mailbox
   # unread, at a system call less per message than active: :once.
@@ -43,6 +44,7 @@ defmodule Vllm.Connection do
 
   @type reply ::
           {:value, binary()}
+          | {:handed, binary(), Exchange.receipt()}
           | {:stream, stream()}
           | {:failure, Failure.t()}
           | {:error, Error.t()}
@@ -85,7 +87,7 @@ defmodule Vllm.Connection do
   @spec info(instance()) :: {:ok, map()} | {:error, Error.t()}
   def info(instance) do
     case Instance.server(instance, @part) do
-      {:ok, server} -> {:ok, GenServer.call(server, :info)}
+      {:ok, server} -> GenServer.call(server, :info)
       :error -> {:error, Instance.down(instance, :noconnection)}
     end
   catch
@@ -162,12 +164,33 @@ defmodule Vllm.Connection do
 
   @impl true
   def init(options) do
+    # A worker of somebody else is waited for by whoever starts the instance, but not by the
+    # supervisor each time that it was lost: a supervisor that waits cannot be stopped.
+    if again?(options[:starts]) do
+      instance = {Keyword.fetch!(options, :instance), node()}
+      {:ok, %__MODULE__{instance: instance}, {:continue, {:open, options}}}
+    else
+      case open(options, deadline(options)) do
+        {:ok, state} -> {:ok, state, {:continue, :activate}}
+        {:error, error} -> {:stop, {:shutdown, error}}
+      end
+    end
+  end
+
+  defp again?(nil), do: false
+
+  defp again?(starts) do
+    :counters.add(starts, 1, 1)
+    :counters.get(starts, 1) > 1
+  end
+
+  defp open(options, deadline) do
     instance = {Keyword.fetch!(options, :instance), node()}
     started = System.monotonic_time()
 
     with {:ok, address, token} <- locate(options),
          {:ok, socket, session, hello, frames} <-
-           shake_hands(instance, address, token, deadline(options)) do
+           Attach.run(instance, address, token, deadline) do
       state = %__MODULE__{
         instance: instance,
         socket: socket,
@@ -182,9 +205,7 @@ defmodule Vllm.Connection do
       # For terminate/2: who waits is told why. Not earlier, or a stop would wait for a worker that
       # does not answer.
       Process.flag(:trap_exit, true)
-      {:ok, Enum.reduce(frames, state, &handle_frame/2), {:continue, :activate}}
-    else
-      {:error, error} -> {:stop, {:shutdown, error}}
+      {:ok, Enum.reduce(frames, state, &handle_frame/2)}
     end
   end
 
@@ -195,29 +216,7 @@ defmodule Vllm.Connection do
     end
   end
 
-  # Our own worker is there once it has told its address. One of somebody else may be about to start
-  # or to be restarted, which must not use up the restarts of this instance.
-  defp shake_hands(instance, address, token, deadline) do
-    with {:error, %Error{kind: :worker_down}} = failed <- Handshake.run(address, token) do
-      if deadline == :infinity or now() < deadline do
-        refuse_calls(instance, now() + @retry_interval)
-        shake_hands(instance, address, token, deadline)
-      else
-        failed
-      end
-    end
-  end
-
-  defp refuse_calls(instance, until) do
-    receive do
-      {:call, alias_ref, _caller, _request, _window, _producer} ->
-        send(alias_ref, {alias_ref, {:error, Instance.down(instance, :noproc)}})
-        refuse_calls(instance, until)
-    after
-      max(until - now(), 0) -> :ok
-    end
-  end
-
+  # Our own worker is there once it has told its address. One of somebody else may be about to start.
   defp deadline(options) do
     case {Keyword.fetch!(options, :address), Keyword.get(options, :start_timeout, 0)} do
       {{:worker, _worker}, _timeout} -> now()
@@ -228,6 +227,13 @@ defmodule Vllm.Connection do
 
   @impl true
   def handle_continue(:activate, state), do: activate(state)
+
+  def handle_continue({:open, options}, %{instance: instance}) do
+    {:ok, address, _token} = locate(options)
+    Attach.wait(instance, address, Obituary.find(instance), Attach.pause(0))
+    {:ok, state} = open(options, :infinity)
+    activate(state)
+  end
 
   ## Messages
 
@@ -241,7 +247,7 @@ defmodule Vllm.Connection do
       calls: Routes.size(state.routes)
     }
 
-    {:reply, info, state}
+    {:reply, {:ok, info}, state}
   end
 
   def handle_call(:drain, from, state), do: noreply(%{state | drain: from})
@@ -277,7 +283,8 @@ defmodule Vllm.Connection do
 
   def handle_info({:call, alias_ref, caller, request, window, producer}, state) do
     id = state.next_id
-    routes = Routes.start(state.routes, id, alias_ref, caller)
+    builds? = match?({:class_name, _class}, request.target)
+    routes = Routes.start(state.routes, id, alias_ref, caller, builds?)
     call = %StartCall{id: id, request: request, credit: window}
     bytes = byte_size(request.args) + byte_size(request.kwargs)
     state = if producer, do: feed(state, id, producer), else: state
@@ -287,6 +294,13 @@ defmodule Vllm.Connection do
 
     with {:noreply, state} <- flushed do
       %{state | routes: routes, next_id: id + 1} |> put(:calls, [call], bytes) |> noreply()
+    end
+  end
+
+  def handle_info({:received, alias_ref}, state) do
+    case Routes.take_handed(state.routes, alias_ref) do
+      {_value, routes} -> noreply(%{state | routes: routes})
+      nil -> noreply(state)
     end
   end
 
@@ -337,7 +351,12 @@ defmodule Vllm.Connection do
     if Outbox.empty?(state.outbox), do: {:noreply, state}, else: flush(state)
   end
 
+  # A stray message is no reason to end every call.
+  def handle_info(_other, state), do: {:noreply, state}
+
   @impl true
+  def terminate(_reason, %{session: nil}), do: :ok
+
   def terminate(reason, state) do
     error =
       if state.drain,
@@ -384,6 +403,17 @@ defmodule Vllm.Connection do
   end
 
   defp cancel_call(state, id_or_reference) do
+    case Routes.take_handed(state.routes, id_or_reference) do
+      {value, routes} ->
+        Refs.discard_engines(state.instance, value)
+        %{state | routes: routes}
+
+      nil ->
+        cancel_wanted(state, id_or_reference)
+    end
+  end
+
+  defp cancel_wanted(state, id_or_reference) do
     {ids, routes} = Routes.cancel(state.routes, id_or_reference)
     Producers.stop(state.producers, ids)
     put(%{state | routes: routes}, :cancels, ids)
@@ -527,7 +557,11 @@ defmodule Vllm.Connection do
 
   ## The end
 
-  defp lose(state, error) do
+  # The session ends a moment before the reason of it is known.
+  defp lose(%{instance: {name, _node} = instance} = state, error) do
+    known = if error.kind == :worker_down, do: Worker.reason(instance, @reason_timeout)
+    unless known, do: Obituary.put_new(name, error)
+    error = known || error
     Logger.error("lost the session with the worker: #{error.message}", metadata(state))
     {:stop, {:shutdown, error}, state}
   end

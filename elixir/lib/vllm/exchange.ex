@@ -10,9 +10,13 @@ defmodule Vllm.Exchange do
   # itself, this much later.
   @patience 500
 
+  @typedoc "Where a value that is handed over is waited for."
+  @type receipt :: {{atom(), node()}, reference()}
+
   @doc """
   Sends a request and waits for its first reply. `producer` enumerates the argument that is a
-  stream, if there is one.
+  stream, if there is one. What a class has built comes as `{:handed, payload, receipt}`: it is shut
+  down with the caller until `received/1`.
   """
   @spec run(
           {atom(), node()},
@@ -27,20 +31,32 @@ defmodule Vllm.Exchange do
     send(server, {:call, alias_ref, self(), request, window, producer})
 
     receive do
-      {^alias_ref, reply} -> reply
+      {^alias_ref, reply} -> with_receipt(reply, request, {server, alias_ref})
       {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, Instance.down(instance, reason)}
     after
-      patience(timeout) -> give_up(server, alias_ref, timeout)
+      patience(timeout) -> give_up(server, alias_ref, request, timeout)
     end
   end
 
-  defp give_up(server, alias_ref, timeout) do
+  defp with_receipt({:value, payload}, %{target: {:class_name, _class}}, receipt),
+    do: {:handed, payload, receipt}
+
+  defp with_receipt(reply, _request, _receipt), do: reply
+
+  @doc "The caller has what was built for it, and has seen to its owner."
+  @spec received(receipt()) :: :ok
+  def received({server, alias_ref}) do
+    send(server, {:received, alias_ref})
+    :ok
+  end
+
+  defp give_up(server, alias_ref, request, timeout) do
     Process.demonitor(alias_ref, [:flush])
 
     # A reply that came at the last moment counts; a stream that it opened is not to be cancelled.
     receive do
       {^alias_ref, reply} ->
-        reply
+        with_receipt(reply, request, {server, alias_ref})
     after
       0 ->
         send(server, {:cancel, alias_ref})

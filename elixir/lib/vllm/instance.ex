@@ -24,7 +24,18 @@ defmodule Vllm.Instance do
 
   use Supervisor
 
-  alias Vllm.{Connection, Drain, Engines, Error, Metrics, Options, Refs, Watchdog, Worker}
+  alias Vllm.{
+    Connection,
+    Drain,
+    Engines,
+    Error,
+    Metrics,
+    Obituary,
+    Options,
+    Refs,
+    Watchdog,
+    Worker
+  }
 
   @table [
     {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
@@ -44,7 +55,8 @@ defmodule Vllm.Instance do
      "where the folder of the socket is made; the system's folder for temporary files if unset."},
     {:start_timeout, :timeout, 30_000,
      "how long the worker may take until it serves; one that is given by `:connect` is tried " <>
-       "this long, at the start and after it was lost."},
+       "this long at the start, and after it was lost for as long as it takes, with pauses of up " <>
+       "to 5 s. Calls are refused with `:worker_down` meanwhile."},
     {:grace, :pos_integer, 5_000,
      "how many milliseconds calls in flight are given when the instance stops, or its worker is " <>
        "told to. New ones are refused with `:draining`, and those that are not over by then end " <>
@@ -57,7 +69,7 @@ defmodule Vllm.Instance do
        "all, or `false` for not at all."},
     {:max_restarts, :pos_integer, 5,
      "how many times the worker may be restarted within `:max_seconds` before the instance " <>
-       "gives up and its supervisor decides."},
+       "gives up and its supervisor decides. Not for `:connect`."},
     {:max_seconds, :pos_integer, 60, "see `:max_restarts`."},
     {:engines, :engines, [],
      "engines to have as long as the instance lives, such as " <>
@@ -147,7 +159,8 @@ defmodule Vllm.Instance do
   @doc "The error for a part of an instance that is not there."
   @spec down(Connection.instance(), term()) :: Error.t()
   def down(instance, {:shutdown, %Error{} = error}) do
-    Error.new(:worker_down, "the worker of #{show(instance)} is gone", cause: error)
+    message = "the worker of #{show(instance)} is gone: " <> first_line(error)
+    Error.new(:worker_down, message, cause: error)
   end
 
   def down(instance, :noconnection) do
@@ -155,16 +168,34 @@ defmodule Vllm.Instance do
   end
 
   def down({name, _node} = instance, :noproc) do
-    Error.new(
-      :worker_down,
-      "#{show(instance)} is not running: it is restarting, or was not started; put " <>
-        "{Vllm, name: #{inspect(name)}} into a supervision tree"
-    )
+    case Obituary.find(instance) do
+      nil ->
+        Error.new(
+          :worker_down,
+          "#{show(instance)} is not running: it is restarting, or was not started; put " <>
+            "{Vllm, name: #{inspect(name)}} into a supervision tree"
+        )
+
+      error ->
+        state =
+          if Process.whereis(name),
+            do: "is restarting",
+            else: "has given up (options :max_restarts and :max_seconds) or was stopped"
+
+        message = "#{show(instance)} #{state}: " <> first_line(error)
+        Error.new(:worker_down, message, cause: error)
+    end
   end
 
   def down(instance, _reason) do
-    Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
+    case Obituary.find(instance) do
+      nil -> Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
+      error -> down(instance, {:shutdown, error})
+    end
   end
+
+  # What follows are the last lines of a log; they are in the cause.
+  defp first_line(%Error{message: message}), do: message |> String.split(["; ", "\n"]) |> hd()
 
   defp show({name, node}) when node == node(), do: inspect(name)
   defp show({name, node}), do: "#{inspect(name)} on #{node}"
@@ -184,6 +215,7 @@ defmodule Vllm.Instance do
       address: address,
       token: options.token || "",
       start_timeout: options.start_timeout,
+      starts: if(options.connect, do: :counters.new(1, [])),
       watchdog: options.watchdog.action
     ]
 
@@ -197,12 +229,18 @@ defmodule Vllm.Instance do
           {Engines, {name, options.engines}}
         ] ++ metrics(options)
 
-    Supervisor.init(children,
-      strategy: :one_for_all,
-      max_restarts: options.max_restarts,
-      max_seconds: options.max_seconds
+    Supervisor.init(
+      children,
+      [strategy: :one_for_all] ++ intensity(options)
     )
   end
+
+  # A worker of somebody else may be lost as often as it likes: it is waited for, with pauses, by the
+  # connection.
+  defp intensity(%{connect: nil} = options),
+    do: [max_restarts: options.max_restarts, max_seconds: options.max_seconds]
+
+  defp intensity(_attached), do: [max_restarts: 1_000, max_seconds: 1]
 
   defp metrics(%{metrics_interval: :infinity}), do: []
   defp metrics(%{name: name, metrics_interval: interval}), do: [{Metrics, {name, interval}}]

@@ -14,7 +14,8 @@ defmodule Vllm.Refs do
   # The messages come from the processes that received the references. A process that dies between
   # receiving and `track/3` sends none, and leaves its object with the worker until that ends: after
   # a kill at the wrong microsecond, for one message less on every call. For most objects that is a
-  # few bytes; for an engine whose builder is killed just then, it is the engine.
+  # few bytes. An engine is more, so what builds one says that it has it (`Exchange.received/1`),
+  # and one whose builder ended before is shut down.
 
   use GenServer
 
@@ -47,6 +48,10 @@ defmodule Vllm.Refs do
   @doc "Lets go what is in a value that nobody received, and shuts an engine down."
   @spec discard(Connection.instance(), binary()) :: :ok
   def discard(instance, payload), do: cast(instance, {:discard, payload})
+
+  @doc "Shuts down the engines in a value whose receiver ended before it had them."
+  @spec discard_engines(Connection.instance(), binary()) :: :ok
+  def discard_engines(instance, payload), do: cast(instance, {:discard_engines, payload})
 
   @doc "Adds an owner."
   @spec share(Ref.t(), pid()) :: :ok
@@ -103,6 +108,15 @@ defmodule Vllm.Refs do
   def handle_cast({:discard, payload}, state) do
     with {:ok, value} <- Codec.decode(payload, state.instance) do
       for ref <- find(value, []), do: discard_one(state, ref)
+    end
+
+    {:noreply, state}
+  end
+
+  # Whether what else is in it was tracked is not known: it stays until the worker ends.
+  def handle_cast({:discard_engines, payload}, state) do
+    with {:ok, value} <- Codec.decode(payload, state.instance) do
+      for %Ref{type: @engine} = ref <- find(value, []), do: discard_one(state, ref)
     end
 
     {:noreply, state}

@@ -11,6 +11,9 @@ defmodule Vllm.Routes do
   #       items are kept, at most     items go to the consumer
   #       the credit of the stream
   #
+  # The value of a call that builds something goes through one more: it is `:handed` over until its
+  # caller says that it has it.
+  #
   # In every phase some processes are watched, and the death of any of them ends the call: the
   # caller while it waits and owns the stream, the consumer once it has attached. From then on the
   # caller's life no longer matters, so a stream can be handed to another process.
@@ -27,9 +30,10 @@ defmodule Vllm.Routes do
     @moduledoc false
     # reply_to: the alias of the caller, then of the consumer. found_by: the alias of the caller,
     # until a consumer attaches: who gave up waiting knows the call by nothing else. kept: items
-    # before attach, newest first. last: how the stream ended before attach.
+    # before attach, newest first. last: how the stream ended before attach, or the value that is
+    # handed over. builds?: whether its value is.
     @enforce_keys [:phase, :watched]
-    defstruct [:phase, :watched, :reply_to, :found_by, :last, kept: []]
+    defstruct [:phase, :watched, :reply_to, :found_by, :last, kept: [], builds?: false]
   end
 
   @type id :: pos_integer()
@@ -39,10 +43,17 @@ defmodule Vllm.Routes do
         }
 
   @doc "A call was sent; `reply_to` waits for its first reply, on behalf of `caller`."
-  @spec start(t(), id(), reference(), pid()) :: t()
-  def start(routes, id, reply_to, caller) do
+  @spec start(t(), id(), reference(), pid(), boolean()) :: t()
+  def start(routes, id, reply_to, caller, builds? \\ false) do
     monitor = Process.monitor(caller)
-    call = %Call{phase: :waiting, watched: [monitor], reply_to: reply_to, found_by: reply_to}
+
+    call = %Call{
+      phase: :waiting,
+      watched: [monitor],
+      reply_to: reply_to,
+      found_by: reply_to,
+      builds?: builds?
+    }
 
     %{
       routes
@@ -75,6 +86,11 @@ defmodule Vllm.Routes do
   defp handle(%Call{phase: :waiting} = call, {:accepted, _}, id, routes) do
     tell(call.reply_to, {:stream, {self(), id}})
     put(routes, id, %{call | phase: :open, reply_to: nil})
+  end
+
+  defp handle(%Call{phase: :waiting, builds?: true} = call, {:value, payload}, id, routes) do
+    tell(call.reply_to, {:value, payload})
+    put(routes, id, %{call | phase: :handed, reply_to: nil, last: payload})
   end
 
   # The stream is over before anybody enumerates it: it is kept for its owner.
@@ -110,6 +126,20 @@ defmodule Vllm.Routes do
       last ->
         tell(reply_to, last)
         routes
+    end
+  end
+
+  @doc """
+  The caller has the value that was handed over, or never will: returns it, and forgets the call. It
+  is found by the alias of the caller or the monitor of its death.
+  """
+  @spec take_handed(t(), reference()) :: {binary(), t()} | nil
+  def take_handed(routes, reference) do
+    with %{^reference => id} <- routes.ids,
+         %{^id => %Call{phase: :handed} = call} <- routes.calls do
+      {call.last, delete(routes, id, call)}
+    else
+      _not_handed -> nil
     end
   end
 

@@ -17,7 +17,7 @@ defmodule Vllm.Worker do
 
   require Logger
 
-  alias Vllm.{Environment, Error, Instance, Socket, Telemetry, Watchdog}
+  alias Vllm.{Environment, Error, Instance, Obituary, Socket, Telemetry, Watchdog}
 
   @ready "VLLM_BRIDGE READY "
   # Of a start that failed vLLM prints some eighty lines, the cause among the first.
@@ -43,7 +43,7 @@ defmodule Vllm.Worker do
     :os_pid,
     :address,
     :token,
-    # the folder made for the socket, to be removed
+    # the folder made for the socket and the files of vLLM's processes, to be removed
     :folder,
     :log,
     :grace,
@@ -53,6 +53,8 @@ defmodule Vllm.Worker do
     # how many lines there were, with those that are no longer kept
     seen: 0,
     running?: true,
+    # who wants to know why it ended
+    asked: [],
     # when its process was started, and what it ended with
     started: nil,
     status: nil
@@ -90,6 +92,17 @@ defmodule Vllm.Worker do
           seen: non_neg_integer()
         }
   def info(worker), do: GenServer.call(worker, :info)
+
+  @doc """
+  Why the worker of an instance has ended, if that is known within `timeout` milliseconds: who had a
+  session with it notices its end first.
+  """
+  @spec reason({atom(), node()}, timeout()) :: Error.t() | nil
+  def reason({name, _node}, timeout) do
+    GenServer.call(Instance.process_name(name, "Worker"), :end, timeout)
+  catch
+    :exit, _reason -> nil
+  end
 
   @doc "It is beyond help: when it is stopped next, it is killed at once."
   @spec give_up({atom(), node()}) :: :ok
@@ -182,15 +195,15 @@ defmodule Vllm.Worker do
     end
   end
 
-  # A folder that only we may enter; a short name, because a socket's path is short.
-  defp listen(%{listen: :unix, socket_dir: dir}) do
+  # A folder that only we may enter; a short name, because a socket's path is short. With TCP it is
+  # for the files of vLLM's processes alone.
+  defp listen(%{listen: listen, socket_dir: dir}) do
     folder = Path.join(dir || System.tmp_dir() || "/tmp", "vllm-" <> random(4))
-    path = Path.join(folder, "s")
 
-    with :ok <- Socket.check_path(path),
+    with {:ok, address} <- address_in(folder, listen),
          :ok <- File.mkdir(folder),
          :ok <- File.chmod(folder, 0o700) do
-      {:ok, folder, "unix:" <> path}
+      {:ok, folder, address}
     else
       {:error, %Error{} = error} ->
         {:error, error}
@@ -199,13 +212,19 @@ defmodule Vllm.Worker do
         {:error,
          Error.new(
            :worker_down,
-           "cannot make the folder #{folder} for the worker's socket: " <>
-             "#{:file.format_error(reason)}; set the option :socket_dir"
+           "cannot make the folder #{folder} for the worker's socket and files: " <>
+             "#{:file.format_error(reason)}; set the option :socket_dir, or TMPDIR, to a folder " <>
+             "that can be written"
          )}
     end
   end
 
-  defp listen(%{listen: {:tcp, port}}), do: {:ok, nil, "tcp:127.0.0.1:#{port}"}
+  defp address_in(_folder, {:tcp, port}), do: {:ok, "tcp:127.0.0.1:#{port}"}
+
+  defp address_in(folder, :unix) do
+    path = Path.join(folder, "s")
+    with :ok <- Socket.check_path(path), do: {:ok, "unix:" <> path}
+  end
 
   defp open_port(state, python, sources, listen, options) do
     port =
@@ -216,7 +235,7 @@ defmodule Vllm.Worker do
         :hide,
         line: @line_bytes,
         args: arguments(listen, options),
-        env: environment(state.token, sources, options.env)
+        env: environment(state, sources, options.env)
       ])
 
     state = %{state | port: port, os_pid: os_pid(port), started: System.monotonic_time()}
@@ -245,13 +264,14 @@ defmodule Vllm.Worker do
 
   # PYTHONSAFEPATH: a folder called vllm or torch in the current directory, which is that of the
   # user's project, must not be taken for the Python package.
-  defp environment(token, sources, extra) do
+  defp environment(%{token: token, folder: folder}, sources, extra) do
     extra = Map.new(extra, fn {key, value} -> {to_string(key), value} end)
     path = Enum.join([sources | List.wrap(extra["PYTHONPATH"] || inherited_path())], ":")
 
     %{"PYTHONSAFEPATH" => "1", "PYTHONUNBUFFERED" => "1"}
     |> Map.merge(extra)
     |> Map.merge(%{"PYTHONPATH" => path, "VLLM_BRIDGE_TOKEN" => token})
+    |> Map.put("VLLM_BRIDGE_FOLDER", folder)
     |> Enum.map(fn {key, value} ->
       {String.to_charlist(key), value && String.to_charlist(value)}
     end)
@@ -309,6 +329,7 @@ defmodule Vllm.Worker do
          [_, pid] <- Regex.run(~r/"pid": ?(\d+)/, json) do
       state = %{state | address: address, os_pid: String.to_integer(pid)}
       event(:ready, state, lasted(state), %{address: address})
+      Obituary.clear(state.name)
       {:ok, state}
     else
       nil -> fail_start(state, "the worker's READY line cannot be read: #{json}")
@@ -317,7 +338,9 @@ defmodule Vllm.Worker do
 
   defp fail_start(state, message) do
     cleanup(state)
-    {:stop, {:shutdown, Error.new(:worker_down, message <> last_lines(state))}}
+    error = Error.new(:worker_down, message <> last_lines(state), details: log_details(state))
+    Obituary.put(state.name, error)
+    {:stop, {:shutdown, error}}
   end
 
   ## Messages
@@ -329,6 +352,9 @@ defmodule Vllm.Worker do
     info = %{os_pid: state.os_pid, log: :queue.to_list(state.lines), seen: state.seen}
     {:reply, info, state}
   end
+
+  # Answered when the worker has ended.
+  def handle_call(:end, from, state), do: {:noreply, %{state | asked: [from | state.asked]}}
 
   def handle_call(:give_up, _from, state), do: {:reply, :ok, %{state | running?: false}}
 
@@ -356,10 +382,16 @@ defmodule Vllm.Worker do
   end
 
   defp exited(state, status) do
-    message = "the worker ended with #{status(status)}"
-    Logger.error([message, last_lines(state)])
-    Error.new(:worker_down, message)
+    message = "the worker ended with #{status(status)}" <> last_lines(state)
+    Logger.error(message)
+    error = Error.new(:worker_down, message, details: log_details(state))
+    Obituary.put(state.name, error)
+    for from <- state.asked, do: GenServer.reply(from, error)
+    error
   end
+
+  defp log_details(state),
+    do: %{"log" => state.lines |> :queue.to_list() |> Enum.take(-@shown_lines)}
 
   ## Its log
 
@@ -412,8 +444,14 @@ defmodule Vllm.Worker do
   defp cleanup(state) do
     status = if state.os_pid, do: stop_process(state)
     if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
-    if state.folder, do: File.rm_rf(state.folder)
+    if state.folder, do: remove_files(state.folder)
     :ok
+  end
+
+  # Its shared memory is named after the folder (python_worker/belongings.py).
+  defp remove_files(folder) do
+    for path <- Path.wildcard("/dev/shm/#{Path.basename(folder)}_*"), do: File.rm(path)
+    File.rm_rf(folder)
   end
 
   # Asks, waits while the process is there, then sweeps its group. One script, by the shell, whose

@@ -98,6 +98,38 @@ defmodule Vllm.RefsTest do
     end
   end
 
+  describe "an engine whose builder is killed before it has the reference" do
+    test "is shut down", context do
+      builder = spawn(fn -> build(context) end)
+      assert_call(1)
+      :erlang.suspend_process(builder)
+      FakeWorker.reply(context.fake, 1, engine_value("e1"))
+      wait_until(fn -> mailbox(builder) == 1 end)
+      Process.exit(builder, :kill)
+      assert %{request: %{method: "shutdown", target: {:ref, "e1"}}} = assert_call(2)
+    end
+
+    test "is left alone once the builder had it", context do
+      FakeWorker.answer(context.fake, 1, engine_value("e1"))
+      test = self()
+
+      builder =
+        spawn(fn ->
+          {:ok, _engine} = build(context)
+          send(test, :built)
+          receive do: (:end -> :ok)
+        end)
+
+      assert_receive :built
+      assert_call(1)
+      wait_until(fn -> match?({:ok, %{calls: 0}}, Vllm.Connection.info(context.instance)) end)
+      Process.exit(builder, :kill)
+      # Only now would it be shut down.
+      _other = own(context, 2, "t2")
+      refute_received {:client, %ClientFrame{calls: [_ | _]}}
+    end
+  end
+
   describe "find/1" do
     test "finds references at any depth, in keys too" do
       [a, b, c, d] = for id <- ~w(a b c d), do: ref({:x, node()}, id, "T")
