@@ -16,6 +16,9 @@ from typing import Any
 
 ABORT = "abort"
 
+# What EngineCore answers to a call when it has been told to stop.
+REFUSAL = "Server shutting down"
+
 
 class Outputs:
     """What EngineCore sends, looked at on its way to the requests.
@@ -107,19 +110,39 @@ def mortal(base: Any) -> Any:
             self._processes = tuple(getattr(manager, "processes", ()))
             self._outputs = Outputs(self.engine_core)
             self.engine_core.get_output_async = self._outputs.get
+            call = self.engine_core._call_utility_async
+
+            async def call_living(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    return await call(*args, **kwargs)
+                except Exception as error:
+                    if str(error) != REFUSAL:
+                        raise
+                    raise self._dead("It was told to stop, and takes no more calls.") from error
+
+            self.engine_core._call_utility_async = call_living
 
         @functools.wraps(base.shutdown)
         def shutdown(self, timeout: float | None = None) -> None:
-            self._was_shut_down = not self.errored
+            # vLLM also calls it where building has failed, and there is nothing yet.
+            outputs = getattr(self, "_outputs", None)
+            if outputs is not None and not self.errored:
+                self._was_shut_down = True
+                outputs.aborting += 1
             base.shutdown(self, timeout)
 
         @property
         def dead_error(self) -> BaseException:
             """vLLM's, with what ended EngineCore."""
+            if not self.errored:
+                return self._dead()
+            return self._dead(
+                "It was shut down." if self._was_shut_down else end_of(self._processes)
+            )
+
+        def _dead(self, *why: str) -> BaseException:
             error: BaseException = base.dead_error.fget(self)
-            if self.errored:
-                why = "It was shut down." if self._was_shut_down else end_of(self._processes)
-                error.args = (f"{error} {why}",)
+            error.args = (" ".join((str(error), *why)),)
             return error
 
         @functools.wraps(base.pause_generation)

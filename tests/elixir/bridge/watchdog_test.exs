@@ -1,0 +1,174 @@
+defmodule Vllm.Bridge.WatchdogTest do
+  # Engines that hang: told, and replaced.
+  use ExUnit.Case, async: true
+
+  import Vllm.BridgeCase, only: [start: 2, control: 2, control: 3, engine: 1, request_id: 0]
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
+  import ExUnit.CaptureLog
+
+  alias Vllm.{AsyncLLM, Error, Stream}
+
+  @moduletag :bridge
+
+  # A fake engine only hangs where it is told to, so that the machine may be as busy as it likes.
+  @soon 300
+
+  @fake [model: "fake", additional_config: %{"fake" => %{}}]
+
+  defp hang(engine) do
+    {:ok, stream} =
+      AsyncLLM.generate(engine, "hi", [extra_args: %{"fake" => %{"hold" => true}}], request_id())
+
+    stream
+  end
+
+  defp stalled(instance) do
+    {:ok, %{"engines" => engines}} = Vllm.status(instance)
+    Map.new(engines, &{&1["ref"], &1["stalled_s"]})
+  end
+
+  test "one that hangs is told, and so is that it moves again", %{test: name} do
+    {:ok, _} = start(name, watchdog: [stall_after: @soon])
+    {hangs, well} = {engine(name), engine(name)}
+
+    log =
+      capture_log(fn ->
+        stream = hang(hangs)
+        wait_until(fn -> stalled(name)[hangs.id] != nil end)
+        assert stalled(name)[hangs.id] * 1000 >= @soon
+        assert stalled(name)[well.id] == nil
+        assert AsyncLLM.check_health(hangs) == {:ok, nil}
+        assert {:ok, 1} = Vllm.call(hangs, :release)
+        assert {:ok, _output} = Stream.collect(stream)
+        wait_until(fn -> stalled(name)[hangs.id] == nil end)
+      end)
+
+    assert log =~ ~r"the engine #{hangs.id} hangs: 1 requests have got nothing for \d+ ms"
+    assert log =~ "the engine #{hangs.id} moves again"
+    refute log =~ "the engine #{well.id}"
+  end
+
+  test "one that is paused does not hang", %{test: name} do
+    {:ok, _} = start(name, watchdog: [stall_after: @soon])
+    {paused, hangs} = {engine(name), engine(name)}
+    assert AsyncLLM.pause_generation(paused) == {:ok, nil}
+    waits = hang(paused)
+    _stream = hang(hangs)
+
+    # The other one shows that the time is over, three times.
+    capture_log(fn ->
+      wait_until(fn -> (stalled(name)[hangs.id] || 0) * 1000 >= 3 * @soon end)
+    end)
+
+    assert stalled(name)[paused.id] == nil
+    assert Vllm.call(paused, :is_paused) == {:ok, true}
+    Stream.cancel(waits)
+  end
+
+  test "with action: :replace its worker is killed, and declared engines come back", context do
+    options = [engines: [llama: @fake], watchdog: [stall_after: @soon, action: :replace]]
+    {:ok, _} = start(context.test, options)
+    {:ok, first} = Vllm.engine(context.test, :llama)
+    {:ok, %{"pid" => pid, "incarnation" => incarnation}} = Vllm.status(context.test)
+    child = control(first, "start_child")
+
+    log =
+      capture_log(fn ->
+        stream = hang(first)
+        waiting = Task.async(fn -> control_result(first, "wait_forever") end)
+
+        assert {:error, %Error{kind: :worker_down, cause: cause}} = Stream.collect(stream)
+        assert cause.message =~ "hangs"
+        assert {:error, %Error{kind: :worker_down}} = Task.await(waiting)
+
+        wait_until(fn ->
+          match?({:ok, engine} when engine != first, Vllm.engine(context.test, :llama))
+        end)
+      end)
+
+    assert log =~ "killed the worker: it was given up"
+    {:ok, second} = Vllm.engine(context.test, :llama)
+    assert AsyncLLM.check_health(second) == {:ok, nil}
+    assert {:ok, %{"incarnation" => new}} = Vllm.status(context.test)
+    assert new != incarnation
+    for os_pid <- [pid, child], do: wait_until(fn -> not Vllm.BridgeCase.alive?(os_pid) end)
+  end
+
+  test "the worker is told the time, in seconds" do
+    for {time, seconds} <- [{1_500, "1.5"}, {120_000, "120.0"}, {0, "0.0"}, {:infinity, "0"}] do
+      {:ok, options} = Vllm.Watchdog.validate(stall_after: time)
+      assert Vllm.Watchdog.arguments(options) == ["--stall-after", seconds]
+    end
+  end
+
+  test "a worker of somebody else is not replaced", %{test: name} do
+    options = [name: name, connect: "unix:/nowhere", watchdog: [action: :replace]]
+    assert {:error, %Error{kind: :invalid} = error} = Vllm.start_link(options)
+    assert error.details == %{"option" => "watchdog"}
+    assert error.message =~ "unix:/nowhere"
+  end
+
+  test "what is no time and no action is named", %{test: name} do
+    for {wrong, says} <- [
+          {[stall_after: -1], ":stall_after"},
+          {[stall_after: 1.5], ":stall_after"},
+          {[action: :kill], ":action"},
+          {[stall: 5], "unknown option :stall"},
+          {:report, ":watchdog"},
+          {5_000, ":watchdog"}
+        ] do
+      assert {:error, %Error{kind: :invalid} = error} =
+               Vllm.start_link(name: name, watchdog: wrong)
+
+      assert error.message =~ says
+    end
+  end
+
+  defp control_result(engine, method),
+    do: Vllm.call(engine, method, [], rpc: [timeout: :infinity])
+end
+
+defmodule Vllm.Bridge.WatchdogEventsTest do
+  # Defines the module :telemetry for as long as it runs.
+  use ExUnit.Case, async: false
+
+  import Vllm.BridgeCase, only: [start: 2, request_id: 0]
+  import Vllm.StandIns
+
+  alias Vllm.{AsyncLLM, Stream}
+
+  @moduletag :bridge
+
+  test "an engine that hangs is an event, and that it moves again", %{test: name} do
+    telemetry()
+    engines = [llama: [model: "fake"]]
+    {:ok, _} = start(name, engines: engines, watchdog: [stall_after: 300])
+    {:ok, declared} = Vllm.engine(name, :llama)
+    {:ok, other} = AsyncLLM.from_engine_args(name, model: "fake")
+
+    ExUnit.CaptureLog.capture_log(fn ->
+      for {engine, its_name} <- [{declared, :llama}, {other, nil}] do
+        {:ok, stream} =
+          AsyncLLM.generate(
+            engine,
+            "hi",
+            [extra_args: %{"fake" => %{"hold" => true}}],
+            request_id()
+          )
+
+        assert_receive {:event, [:vllm, :engine, :stalled] = event, measured, metadata, _}, 10_000
+        assert_documented(event, measured, metadata)
+        assert %{instance: ^name, engine: ^its_name, ref: ^engine} = metadata
+        assert measured.requests == 1
+        assert System.convert_time_unit(measured.duration, :native, :millisecond) >= 300
+
+        assert {:ok, 1} = Vllm.call(engine, :release)
+        assert {:ok, _output} = Stream.collect(stream)
+        assert_receive {:event, [:vllm, :engine, :recovered] = event, again, metadata, _}, 10_000
+        assert_documented(event, again, metadata)
+        assert %{instance: ^name, engine: ^its_name, ref: ^engine} = metadata
+        assert again.duration >= measured.duration
+      end
+    end)
+  end
+end
