@@ -120,5 +120,6 @@ class Call:
     def _fail(self, error: BaseException) -> None:
         failure = failures.to_proto(error)
         if failure.kind == pb.FAILURE_KIND_PYTHON:
-            logger.warning("%s failed: %s", self.request.method, failure.message)
+            # The message is the client's: it may quote a prompt.
+            logger.warning("%s failed with %s", self.request.method, failure.type)
         self.outlet.send(pb.CallReply(failure=failure))

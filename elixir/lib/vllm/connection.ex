@@ -18,6 +18,7 @@ defmodule Vllm.Connection do
   # next process waits for the worker that somebody else starts (Vllm.Attach).
 
   use GenServer
+  use Vllm.Discreet
 
   require Logger
 

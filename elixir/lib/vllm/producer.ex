@@ -46,7 +46,9 @@ defmodule Vllm.Producer do
   defp returned?({kind, _}), do: kind in [:stream, :value]
 
   defp start(enumerable, server) do
-    Task.Supervisor.start_child(@supervisor, __MODULE__, :run, [enumerable, self(), server])
+    caller = self()
+    # A function, because arguments are shown when a task fails, and the enumerable holds prompts.
+    Task.Supervisor.start_child(@supervisor, fn -> run(enumerable, caller, server) end)
   catch
     :exit, _reason ->
       {:error,
@@ -71,8 +73,7 @@ defmodule Vllm.Producer do
 
   ## The process
 
-  @doc false
-  def run(enumerable, caller, server) do
+  defp run(enumerable, caller, server) do
     loop(%__MODULE__{
       caller: Process.monitor(caller),
       server: Process.monitor(server),

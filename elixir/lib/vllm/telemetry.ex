@@ -34,6 +34,11 @@ defmodule Vllm.Telemetry do
     {:vllm_version, "vLLM's version, or `nil`"}
   ]
   @process [@instance, {:os_pid, "the worker's process id"}]
+  @any_engine [
+    @instance,
+    {:engine, "the name it is declared under with `engines:`, or `nil`"},
+    {:ref, "its reference"}
+  ]
   @declared [@instance, {:engine, "the name it is declared under with `engines:`"}]
 
   # As in python_worker/metrics.py; the first is the engine's own count.
@@ -109,12 +114,7 @@ defmodule Vllm.Telemetry do
     {[:vllm, :engine, :failed], "A declared engine did not start.", [@duration],
      @declared ++ [{:error, "the `Vllm.Error`"}]},
     {[:vllm, :engine, :down], "An engine has died, declared or not.", [],
-     [
-       @instance,
-       {:engine, "the name it is declared under with `engines:`, or `nil`"},
-       {:ref, "its reference"},
-       {:reason, "a string"}
-     ]},
+     @any_engine ++ [{:reason, "a string"}]},
     {[:vllm, :engine, :stalled],
      "An engine hangs: its requests have been without any output for the `stall_after:` of the " <>
        "option `watchdog:`.",
@@ -134,6 +134,14 @@ defmodule Vllm.Telemetry do
        {:engine, "the name it is declared under with `engines:`, or `nil`"},
        {:ref, "its reference"}
      ]},
+    {[:vllm, :engine, :stalled],
+     "An engine with requests has put nothing out for too long; see *Engines that hang* in `Vllm`.",
+     [
+       {:duration, "for how long, in the native time unit"},
+       {:requests, "how many requests it has"}
+     ], @any_engine},
+    {[:vllm, :engine, :recovered], "It moves again.",
+     [{:duration, "for how long it did not, in the native time unit"}], @any_engine},
     {[:vllm, :instance, :metrics], "Each `metrics_interval:`, of each instance.",
      [
        {:calls, "how many calls are in flight: those that wait, and streams"},
@@ -141,13 +149,7 @@ defmodule Vllm.Telemetry do
      ], [@instance]},
     {[:vllm, :engine, :metrics],
      "Each `metrics_interval:`, of each engine that counts: what `Vllm.metrics/1` returns.",
-     @numbers,
-     [
-       @instance,
-       {:engine, "the name it is declared under with `engines:`, or `nil`"},
-       {:ref, "its reference"},
-       {:model, "the name that its model is served under"}
-     ]}
+     @numbers, @any_engine ++ [{:model, "the name that its model is served under"}]}
   ]
 
   fields = fn

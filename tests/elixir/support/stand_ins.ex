@@ -1,0 +1,65 @@
+defmodule Vllm.StandIns do
+  @moduledoc false
+  # Modules of libraries that are not installed here, for as long as a test runs. The library looks
+  # for them by name, so a test module that uses them is not async.
+
+  import ExUnit.Assertions
+
+  # Events arrive at the test as `{:event, name, measurements, metadata, emitter}`.
+  def telemetry do
+    define(:telemetry, """
+    def execute(event, measurements, metadata) do
+      send(#{test()}, {:event, event, measurements, metadata, self()})
+      :ok
+    end
+    """)
+  end
+
+  # A trace of the test's choosing: the headers are in the process dictionary, as a real context is.
+  def open_telemetry do
+    define(:otel_propagator_text_map, """
+    def inject(carrier), do: Process.get(:headers, []) ++ carrier
+    """)
+  end
+
+  # What an event carries is what its documentation says.
+  def assert_documented(event, measurements, metadata) do
+    row = List.keyfind(Vllm.Telemetry.table(), event, 0)
+    assert row, "#{inspect(event)} is not documented"
+    {_event, _text, documented_measurements, documented_metadata} = row
+
+    # The one that may be absent.
+    expected = Keyword.keys(documented_measurements) -- [:time_to_first_item]
+    assert Enum.sort(Map.keys(measurements) -- [:time_to_first_item]) == Enum.sort(expected)
+    assert Enum.sort(Map.keys(metadata)) == Enum.sort(Keyword.keys(documented_metadata))
+    assert Enum.all?(Map.values(measurements), &is_number/1)
+  end
+
+  # What has been emitted until now, in the order of its arrival.
+  def events(prefix \\ []) do
+    receive do
+      {:event, event, measurements, metadata, emitter} ->
+        assert_documented(event, measurements, metadata)
+        rest = events(prefix)
+
+        if List.starts_with?(event, prefix),
+          do: [{event, measurements, metadata, emitter} | rest],
+          else: rest
+    after
+      0 -> []
+    end
+  end
+
+  defp define(module, body) do
+    Code.compile_string("defmodule #{inspect(module)} do\n#{body}end")
+
+    ExUnit.Callbacks.on_exit(fn ->
+      :code.purge(module)
+      :code.delete(module)
+    end)
+
+    :ok
+  end
+
+  defp test, do: ":erlang.list_to_pid('#{:erlang.pid_to_list(self())}')"
+end
