@@ -4,6 +4,7 @@ defmodule Vllm.Bridge.TelemetryTest do
 
   import Vllm.BridgeCase
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
+  import Vllm.Heard
   import Vllm.StandIns
 
   alias Vllm.{AsyncLLM, Error, Stream}
@@ -40,6 +41,7 @@ defmodule Vllm.Bridge.TelemetryTest do
     assert_receive {:event, ^exit, %{duration: lived}, %{os_pid: ^pid, status: 137}, _}, 10_000
     assert lived > 0
     assert_receive {:event, [:vllm, :worker, :ready], _, %{instance: ^name}, _}, 20_000
+    assert_receive {:event, ^up, _, %{instance: ^name}, _}
 
     stop_supervised!(name)
     assert_receive {:event, ^down, _, %{instance: ^name, error: nil}, _}
@@ -92,7 +94,7 @@ defmodule Vllm.Bridge.TelemetryTest do
       {:ok, stream} = generate(engine, endless(), rpc: [timeout: 50])
       assert {:error, %Error{kind: :timeout}} = Stream.collect(stream)
       wait_until(fn -> heard() =~ "generate failed with builtins.RuntimeError" end)
-      refute_secret()
+      refute_heard(@secret)
     end
 
     test "when the engine dies", %{engine: engine} do
@@ -100,7 +102,7 @@ defmodule Vllm.Bridge.TelemetryTest do
       control(engine, "die")
       assert {:error, %Error{}} = Stream.collect(stream)
       wait_until(fn -> heard() =~ "died: " end)
-      refute_secret()
+      refute_heard(@secret)
     end
 
     test "when the connection fails with it in its hands, and in its mailbox", context do
@@ -125,7 +127,7 @@ defmodule Vllm.Bridge.TelemetryTest do
 
       wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)
       assert heard() =~ "Vllm.Connection has failed with FunctionClauseError"
-      refute_secret()
+      refute_heard(@secret)
     end
 
     test "when an enumerable fails at its end", %{engine: engine} do
@@ -139,49 +141,10 @@ defmodule Vllm.Bridge.TelemetryTest do
       {:ok, stream} = AsyncLLM.generate(engine, elements, endless(), request_id())
       assert [_output] = Enum.take(stream, 1)
       wait_until(fn -> heard() =~ "not at the end" end)
-      refute_secret()
+      refute_heard(@secret)
     end
   end
 
   defp generate(engine, params, opts \\ []),
     do: AsyncLLM.generate(engine, @secret, params, request_id(), opts)
-
-  ## Hearing everything: each log event as it is, with the reports that Logger leaves out.
-
-  defp hear do
-    id = :"#{__MODULE__}.hear"
-    %{level: level, filters: filters} = :logger.get_primary_config()
-    :ok = :logger.update_primary_config(%{level: :all, filters: []})
-    :ok = :logger.add_handler(id, __MODULE__, %{level: :all, config: self()})
-
-    ExUnit.Callbacks.on_exit(fn ->
-      :logger.remove_handler(id)
-      :logger.update_primary_config(%{level: level, filters: filters})
-    end)
-  end
-
-  @doc false
-  def log(event, %{config: test}) do
-    send(test, {:heard, inspect(event, limit: :infinity, printable_limit: :infinity)})
-  end
-
-  # All until now.
-  defp heard do
-    receive do
-      {:heard, text} ->
-        Process.put(:heard, [text | Process.get(:heard, [])])
-        heard()
-    after
-      0 -> Enum.join(Process.get(:heard, []), "\n")
-    end
-  end
-
-  # As text, as the bytes of a message, as a charlist.
-  defp refute_secret do
-    bytes = @secret |> String.to_charlist() |> Enum.join(", ")
-
-    for form <- [@secret, bytes], line <- String.split(heard(), "\n") do
-      refute String.contains?(line, form), String.slice(line, 0, 20_000)
-    end
-  end
 end

@@ -328,6 +328,23 @@ defmodule Vllm.TelemetryTest do
       end
     end
 
+    test "has the metrics and tags of the guide's example" do
+      guide = File.read!("elixir/guides/telemetry.md")
+      examples = Regex.scan(~r/^ +(\w+)\("(vllm\.[\w.]+)",.* tags: \[([:\w, ]+)\]\)/m, guide)
+      assert length(examples) > 10
+
+      for [_, kind, metric, tags] <- examples do
+        {event, [measurement]} = metric |> String.split(".") |> Enum.split(-1)
+        event = Enum.map(event, &String.to_existing_atom/1)
+        assert {_, _, measurements, metadata} = List.keyfind(Telemetry.table(), event, 0)
+        {tags, []} = Code.eval_string("[#{tags}]")
+        assert tags -- Keyword.keys(metadata) == []
+        # What a counter counts is events.
+        assert kind == "counter" or
+                 String.to_existing_atom(measurement) in Keyword.keys(measurements)
+      end
+    end
+
     test "has every event that the sources spell out" do
       for path <- Path.wildcard("elixir/lib/**/*.ex"),
           [_, name] <- Regex.scan(~r/event\(\s*(\[:vllm(?:, :\w+)+\])/, File.read!(path)) do
