@@ -1,0 +1,112 @@
+# How soon callers hear of an engine's death, and when the declared engine serves again (case 33); how
+# soon one that hangs is told (case 37). With a real engine:
+#
+#     mix run tests/bench/death.exs
+#
+# It does not show how soon vLLM itself notices, which is a part of the first figure (20 to 30 ms).
+
+alias Vllm.{AsyncLLM, Stream, TinyModel}
+
+streams = 64
+stall_after = 3_000
+name = Bench.Death
+
+for {variable, value} <- [
+      {"HF_HUB_OFFLINE", "1"},
+      {"VLLM_NO_USAGE_STATS", "1"},
+      {"VLLM_CPU_KVCACHE_SPACE", "1"},
+      {"OMP_NUM_THREADS", "1"},
+      {"TORCHDYNAMO_DISABLE", "1"}
+    ],
+    System.get_env(variable) == nil,
+    do: System.put_env(variable, value)
+
+{:ok, model} = TinyModel.make(:scripted, [])
+arguments = [model: model, dtype: "float32", enforce_eager: true, max_model_len: 2048]
+
+{:ok, instance} =
+  Vllm.start_link(
+    name: name,
+    log: false,
+    engines: [it: arguments ++ [num_gpu_blocks_override: 1024]],
+    watchdog: [stall_after: stall_after]
+  )
+
+{:ok, engine} = Vllm.engine(name, :it, 300_000)
+{:ok, %{"pid" => worker}} = Vllm.status(name)
+
+core = fn ->
+  {table, 0} = System.cmd("ps", ["-eo", "pid,pgid,args"])
+
+  [pid] =
+    for line <- String.split(table, "\n"),
+        [pid, group | words] <- [String.split(line)],
+        group == "#{worker}" and Enum.join(words, " ") =~ "VLLM::EngineCore",
+        do: pid
+
+  pid
+end
+
+signal = fn pid, name -> {_, 0} = System.cmd("/bin/sh", ["-c", "kill -#{name} #{pid}"]) end
+since = fn start -> System.monotonic_time(:millisecond) - start end
+
+endless = [max_tokens: 2000, temperature: 0.0, ignore_eos: true, output_kind: :DELTA]
+
+generate = fn n ->
+  {:ok, stream} = AsyncLLM.generate(engine, "#{n}: count", endless, "death-#{n}")
+  stream
+end
+
+until = fn until, condition ->
+  unless condition.() do
+    Process.sleep(5)
+    until.(until, condition)
+  end
+end
+
+stalled? = fn ->
+  {:ok, %{"engines" => [%{"stalled_s" => seconds}]}} = Vllm.status(name)
+  seconds != nil
+end
+
+stream = generate.(0)
+start = System.monotonic_time(:millisecond)
+signal.(core.(), "STOP")
+until.(until, stalled?)
+hung = since.(start)
+signal.(core.(), "CONT")
+start = System.monotonic_time(:millisecond)
+until.(until, fn -> not stalled?.() end)
+recovered = since.(start)
+Stream.cancel(stream)
+
+tasks =
+  for n <- 1..streams,
+      do:
+        Task.async(fn -> {Stream.collect(generate.(n)), System.monotonic_time(:millisecond)} end)
+
+until.(until, fn -> Vllm.call(engine, :get_num_unfinished_requests) == {:ok, streams} end)
+start = System.monotonic_time(:millisecond)
+signal.(core.(), "KILL")
+ends = Task.await_many(tasks, 60_000)
+dead = Enum.count(ends, &match?({{:error, %{kind: :engine_dead}}, _at}, &1))
+times = ends |> Enum.map(fn {_result, at} -> at - start end) |> Enum.sort()
+
+until.(until, fn -> match?({:ok, new} when new != engine, Vllm.engine(name, :it, 300_000)) end)
+{:ok, new} = Vllm.engine(name, :it)
+{:ok, stream} = AsyncLLM.generate(new, "Hello", [max_tokens: 4], "again")
+{:ok, _output} = Stream.collect(stream)
+again = since.(start)
+
+IO.puts("""
+
+an engine that is stopped, with `stall_after: #{stall_after}`
+  told as hanging after      #{hung} ms
+  told as moving again after #{recovered} ms
+kill -9 of EngineCore with #{streams} requests in flight
+  :engine_dead               #{dead} of #{streams}
+  first / median / last      #{hd(times)} / #{Enum.at(times, div(streams, 2))} / #{List.last(times)} ms
+  first answer of the new    #{again} ms
+""")
+
+Supervisor.stop(instance, :shutdown, 60_000)
