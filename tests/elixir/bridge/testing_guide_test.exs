@@ -1,5 +1,16 @@
 # The guide "Testing" is executed: its GenServer and its test module as they stand, its other examples
-# as tests of that same setting. So is the example that opens the documentation of Vllm.Test.
+# as tests of that same setting. So are the examples that open the documentation of Vllm.Test and
+# stand in the README.
+
+defmodule MyApp do
+  @moduledoc false
+  # What the README's example tests.
+
+  def greet(engine) do
+    {:ok, output} = Vllm.AsyncLLM.generate_collect(engine, "Hello", [max_tokens: 8], "greeting")
+    "Hello" <> hd(output.outputs).text
+  end
+end
 
 defmodule MyApp.Summary do
   @moduledoc false
@@ -37,6 +48,14 @@ head = String.replace(head, "MyApp.ChatTest", "Vllm.Bridge.TestingGuideTest")
 for code <- [server, complete, opening, Enum.join([head | tests], "\n") <> "\nend\n"] do
   Code.compile_string(code, guide)
 end
+
+[example] =
+  Regex.run(~r/(?<=^```elixir\n)setup_all context.*?(?=^```)/ms, File.read!("README.md"))
+
+Code.compile_string(
+  "defmodule Vllm.Bridge.ReadmeTest do\n  #{bridge}\n#{example}\nend",
+  "README.md"
+)
 
 # Examples that were not found would not be missed.
 if length(tests) < 14, do: raise("of the guide's examples only #{length(tests)} were found")
