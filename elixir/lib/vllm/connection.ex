@@ -560,10 +560,9 @@ defmodule Vllm.Connection do
 
   # The session ends a moment before the reason of it is known.
   defp lose(%{instance: {name, _node} = instance} = state, error) do
+    Logger.error("lost the session with the worker: #{error.message}", metadata(state))
     known = if error.kind == :worker_down, do: Worker.reason(instance, @reason_timeout)
     unless known, do: Obituary.put_new(name, error)
-    error = known || error
-    Logger.error("lost the session with the worker: #{error.message}", metadata(state))
-    {:stop, {:shutdown, error}, state}
+    {:stop, {:shutdown, known || error}, state}
   end
 end

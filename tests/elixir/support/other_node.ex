@@ -16,6 +16,19 @@ defmodule Vllm.OtherNode do
     end
   end
 
+  # A request that is still running when the call of this returns.
+  def start_endless(engine, params) do
+    test = self()
+
+    spawn(fn ->
+      {:ok, stream} = AsyncLLM.generate(engine, "count", params, "endless-afar")
+      send(test, :accepted)
+      Enum.each(stream, & &1)
+    end)
+
+    receive do: (:accepted -> :ok)
+  end
+
   # Of a prompt whose elements know where they were made; the application runs what makes them.
   def generate_streamed(engine) do
     {:ok, _started} = Application.ensure_all_started(:vllm_bridge)

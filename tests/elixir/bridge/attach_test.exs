@@ -1,0 +1,93 @@
+defmodule Vllm.Bridge.AttachTest do
+  # A worker that somebody else starts, ends and starts again: `connect:`.
+  use ExUnit.Case, async: true
+
+  import Vllm.BridgeCase
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
+
+  alias Vllm.{AsyncLLM, Connection, Error, Stream}
+
+  @moduletag :bridge
+
+  setup %{test: name} do
+    folder = Path.join(System.tmp_dir!(), "attach-#{System.unique_integer([:positive])}")
+    File.mkdir!(folder)
+    on_exit(fn -> File.rm_rf!(folder) end)
+    address = "unix:" <> Path.join(folder, "s")
+    worker = by_hand(address)
+    options = [name: name, connect: address, max_restarts: 1, max_seconds: 300]
+    supervisor = start_supervised!({Vllm, options})
+    %{address: address, worker: worker, supervisor: supervisor}
+  end
+
+  test "its death is told, and it is found again as often as it comes back", context do
+    %{test: name, supervisor: supervisor} = context
+
+    # More often than an instance may restart a worker of its own.
+    Enum.reduce(1..3, context.worker, fn _, worker ->
+      engine = engine(name)
+      call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
+      {:ok, stream} = AsyncLLM.generate(engine, "x", endless(), request_id())
+      collecting = Task.async(fn -> Stream.collect(stream) end)
+      wait_until(fn -> match?({:ok, %{calls: 2}}, Connection.info({name, node()})) end)
+      kill(worker)
+
+      for task <- [call, collecting] do
+        assert {:error, %Error{kind: :worker_down}} = Task.await(task)
+      end
+
+      wait_until(fn -> match?({:error, _}, AsyncLLM.check_health(engine)) end)
+      again = by_hand(context.address)
+      wait_until(fn -> match?({:ok, %{"pid" => ^again}}, Vllm.status(name)) end)
+      assert {:error, %Error{kind: :stale_ref}} = AsyncLLM.check_health(engine)
+      assert AsyncLLM.check_health(engine(name)) == {:ok, nil}
+      again
+    end)
+
+    assert Process.alive?(supervisor)
+  end
+
+  test "while it is away, calls say so at once", %{test: name} = context do
+    kill(context.worker)
+
+    wait_until(fn ->
+      match?({:error, %Error{message: message}} when is_binary(message), Vllm.status(name)) and
+        elem(Vllm.status(name), 1).message =~ "which is tried again"
+    end)
+
+    assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)
+    assert error.message =~ context.address
+    assert {:error, ^error} = Connection.info({name, node()})
+  end
+
+  test "an instance that waits for it can be stopped", %{test: name} = context do
+    kill(context.worker)
+    wait_until(fn -> match?({:error, _}, Vllm.status(name)) end)
+    assert :ok = stop_supervised(name)
+    refute Process.alive?(context.supervisor)
+  end
+
+  # As an operator would, but that it ends with the test: its stdin is the test's.
+  defp by_hand(address) do
+    {:ok, python} = Vllm.Environment.python()
+
+    port =
+      Port.open({:spawn_executable, python}, [
+        :binary,
+        :stderr_to_stdout,
+        line: 4096,
+        args:
+          ["-m", "python_worker", "--listen", address, "--lifeline", "stdin"] ++
+            ["--engine-class", engine_class()]
+      ])
+
+    {:os_pid, os_pid} = Port.info(port, :os_pid)
+    await_ready(port)
+    os_pid
+  end
+
+  defp await_ready(port) do
+    assert_receive {^port, {:data, {:eol, line}}}, 20_000
+    unless line =~ "VLLM_BRIDGE READY", do: await_ready(port)
+  end
+end

@@ -1,0 +1,128 @@
+defmodule Vllm.Bridge.RestartsTest do
+  # What callers get while the worker restarts and after the instance has given up, and that
+  # instances leave each other alone.
+  use ExUnit.Case, async: true
+
+  import Vllm.BridgeCase
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
+
+  alias Vllm.{AsyncLLM, Connection, Error, Instance, ProcessTree, Worker}
+
+  @moduletag :bridge
+  @moduletag :tmp_dir
+
+  # The interpreter, held up or ended by files that a test makes.
+  setup %{tmp_dir: dir} do
+    {:ok, python} = Vllm.Environment.python()
+    wrapper = Path.join(dir, "python")
+
+    File.write!(wrapper, """
+    #!/bin/sh
+    while [ -e "#{dir}/wait" ]; do sleep 0.02; done
+    if [ -e "#{dir}/fail" ]; then echo "ModuleNotFoundError: No module named 'grpc'"; exit 3; fi
+    exec "#{python}" "$@"
+    """)
+
+    File.chmod!(wrapper, 0o755)
+    %{options: [engine_class: engine_class(), log: :debug, python: wrapper]}
+  end
+
+  test "while the worker restarts, callers are told so and why", context do
+    %{test: name, tmp_dir: dir} = context
+    {:ok, _} = start(name, context.options)
+    File.touch!(Path.join(dir, "wait"))
+    kill(os_pid(name))
+    wait_until(fn -> Process.whereis(Instance.process_name(name, "Connection")) == nil end)
+
+    assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)
+    assert error.message =~ "is restarting"
+    assert error.message =~ "exit status 137 (signal 9)"
+    assert [_ | _] = error.cause.details["log"]
+
+    File.rm!(Path.join(dir, "wait"))
+    wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)
+  end
+
+  @tag timeout: 120_000
+  test "one that dies ten times is given up as configured, with its last lines", context do
+    Process.flag(:trap_exit, true)
+    name = context.test
+    limits = [max_restarts: 9, max_seconds: 300]
+    {:ok, supervisor} = Vllm.start_link([name: name] ++ limits ++ context.options)
+
+    Enum.reduce(1..10, 0, fn _, before ->
+      wait_until(fn -> match?({:ok, %{pid: pid}} when pid != before, info(name)) end)
+      refute_received {:EXIT, ^supervisor, _reason}
+      {:ok, %{pid: pid}} = info(name)
+      kill(pid)
+      pid
+    end)
+
+    assert_receive {:EXIT, ^supervisor, :shutdown}, 20_000
+
+    for call <- [
+          fn -> Vllm.status(name) end,
+          fn -> AsyncLLM.from_engine_args(name, model: "x") end
+        ] do
+      assert {:error, %Error{kind: :worker_down} = error} = call.()
+      assert error.message =~ "has given up"
+      assert error.message =~ "exit status 137 (signal 9)"
+      assert Exception.message(error) =~ "its last lines were"
+    end
+  end
+
+  test "one that cannot start again is given up at once, with what it said", context do
+    Process.flag(:trap_exit, true)
+    %{test: name, tmp_dir: dir} = context
+    {:ok, supervisor} = Vllm.start_link([name: name] ++ context.options)
+    File.touch!(Path.join(dir, "fail"))
+    kill(os_pid(name))
+    assert_receive {:EXIT, ^supervisor, :shutdown}, 20_000
+    assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)
+    assert error.message =~ "exit status 3"
+    assert error.cause.message =~ "No module named 'grpc'"
+  end
+
+  test "calls that a killed worker leaves are told what ended it", context do
+    {:ok, _} = start(context.test, context.options)
+    engine = engine(context.test)
+    call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
+    wait_until(fn -> match?({:ok, %{calls: 1}}, info(context.test)) end)
+    kill(os_pid(context.test))
+    assert {:error, %Error{kind: :worker_down} = error} = Task.await(call)
+    assert error.message =~ "is gone: "
+    assert %Error{} = error.cause
+  end
+
+  test "the end of one BEAM leaves the workers of another alone", context do
+    {:ok, _} = start(context.test, Keyword.delete(context.options, :python))
+    engine = engine(context.test)
+    child = control(engine, "start_child")
+    mine = ProcessTree.of(context.test)
+
+    {:ok, peer, _node} =
+      :peer.start(%{
+        connection: :standard_io,
+        args: Enum.flat_map(:code.get_path(), &['-pa', &1])
+      })
+
+    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:logger])
+    # Under the same name: names are for one BEAM.
+    options = [name: context.test, engine_class: engine_class(), log: false]
+    {:ok, _} = :peer.call(peer, Vllm.OtherNode, :start_instance, [options])
+    theirs = :peer.call(peer, ProcessTree, :of, [context.test])
+    assert theirs.worker != mine.worker and theirs.folder != mine.folder
+
+    kill(:peer.call(peer, System, :pid, []))
+    ProcessTree.await_gone(theirs)
+    assert alive?(child)
+    assert ProcessTree.of(context.test) == mine
+    assert AsyncLLM.check_health(engine) == {:ok, nil}
+
+    :ok = stop_supervised(context.test)
+    ProcessTree.await_gone(mine)
+  end
+
+  defp os_pid(name), do: Worker.info(Instance.process_name(name, "Worker")).os_pid
+  defp info(name), do: Connection.info({name, node()})
+end
