@@ -47,6 +47,9 @@ CHANNEL_OPTIONS = [
     ("grpc.http2.max_frame_size", 1024 * 1024),
 ]
 
+# How often gRPC is asked whether it still takes calls; it tells nobody.
+LOOK_SECONDS = 0.2
+
 READY = "VLLM_BRIDGE READY"
 
 
@@ -85,6 +88,8 @@ class Server:
             anyone=ANYONE,
         )
         self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
+        # Those that take no more calls, and may have sessions.
+        self._retired: dict[grpc.aio.Server, asyncio.Future[None]] = {}
 
     async def run(self, ready: int) -> None:
         """Serve until told to stop.
@@ -115,7 +120,9 @@ class Server:
         # 4. Tell the parent, and never write to its stdout again.
         announce(ready, addresses, self._registry.incarnation)
         logger.info("serving at %s", ", ".join(addresses))
+        guard = asyncio.ensure_future(self._serve_again(addresses))
         await self._stop_asked.wait()
+        guard.cancel()
         await self._stop()
 
     def _abandoned(self) -> None:
@@ -149,7 +156,8 @@ class Server:
             *(asyncio.to_thread(shutdown, entry.target) for entry in self._registry.pinned())
         )
         # 5. Let the last frames leave, then the connections.
-        await self._grpc.stop(grace=0.5)
+        servers = [self._grpc, *self._retired]
+        await asyncio.gather(*(server.stop(grace=0.5) for server in servers))
         # 6. Leave nothing behind.
         for address in self._settings.listen:
             remove_socket(address)
@@ -162,6 +170,35 @@ class Server:
         health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (SERVICE, health, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
+
+    async def _serve_again(self, addresses: list[str]) -> None:
+        """Serve anew whenever gRPC takes no more calls by itself.
+
+        A request for a path that is no UTF-8 is enough, before anybody has asked for a token. Only
+        what takes calls is broken then: those that run, sessions too, go on where they are.
+        """
+        while True:
+            try:
+                await self._grpc.wait_for_termination(LOOK_SECONDS)
+                continue
+            except Exception as error:
+                logger.error("gRPC takes no more calls: %r", error)
+            self._retired[self._grpc] = asyncio.ensure_future(self._retire(self._grpc))
+            self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
+            self._add_services()
+            for address in addresses:
+                self._listen(address)
+            await self._grpc.start()
+            for address in addresses:
+                restrict(address)
+            logger.warning("serving again at %s", ", ".join(addresses))
+
+    async def _retire(self, server: grpc.aio.Server) -> None:
+        """Let a server go that takes no more calls, once those it has are over."""
+        with suppress(Exception):
+            await server.wait_for_termination()
+        await server.stop(None)
+        del self._retired[server]
 
     def _listen(self, address: str) -> str:
         """Bind one address; TCP port 0 becomes the port that was free."""

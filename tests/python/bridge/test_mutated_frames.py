@@ -1,0 +1,327 @@
+"""Bytes that are nearly right, at every level of the worker's side.
+
+Three levels: messages that protobuf reads or does not, in process; messages of a gRPC client
+without our code; and the bytes of a connection, HTTP/2 and the prefix of a gRPC message included.
+The lane runs as many as fit; ``MUTATED_FRAMES=100000`` in the environment makes it a run of
+minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import stat
+import struct
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from python_worker.dispatch import Dispatcher
+from python_worker.engine import Builder
+from python_worker.failures import ProtocolError
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.limits import Limit
+from python_worker.registry import Registry
+from python_worker.session import Session
+from python_worker.watch import Watches
+from tests.python.support.client import EOF, Client, request
+from tests.python.support.values import Ref
+from tests.python.support.worker import TOKEN, Worker
+
+pytestmark = pytest.mark.timeout(900)
+
+MUTATIONS = int(os.environ.get("MUTATED_FRAMES", "2000"))
+IN_PROCESS = max(MUTATIONS, 20_000)
+MEGABYTE = 1024 * 1024
+
+HELLO = pb.ClientFrame(hello=pb.ClientHello(protocol_version=1, token=TOKEN))
+
+#: MessagePack that is no value: a claim of 4 GB, an array in an array in an array, a cut ext.
+BOMBS = (
+    b"\xdd\xff\xff\xff\xff",
+    b"\xc6\xff\xff\xff\xff",
+    b"\x91" * 200_000 + b"\xc0",
+    b"\x81\xc0" * 100_000 + b"\xc0",
+    b"\xc7\xff\x0a",
+)
+
+
+def frames(target: Ref | str, method: str) -> list[bytes]:
+    """Frames of every kind."""
+    calls = [pb.StartCall(id=n, request=request(target, method, [n]), credit=3) for n in (1, 2)]
+    return [
+        frame.SerializeToString()
+        for frame in (
+            pb.ClientFrame(calls=calls),
+            pb.ClientFrame(credits=[pb.Credit(call=1, items=5)], cancels=[1, 2, 2**63]),
+            pb.ClientFrame(releases=["r1", "x" * 50]),
+            pb.ClientFrame(inputs=[pb.Input(call=1, element=b"\x93\x01\x02\x03")]),
+            HELLO,
+            *(
+                pb.ClientFrame(
+                    calls=[
+                        pb.StartCall(
+                            id=9,
+                            request=pb.CallRequest(class_name="Worker", method=method, args=bomb),
+                        )
+                    ]
+                )
+                for bomb in BOMBS
+            ),
+        )
+    ]
+
+
+def mutated(data: bytes, dice: random.Random) -> bytes:
+    """Some bytes are others, are missing, or are there twice."""
+    out = bytearray(data[:4096])
+    for _ in range(dice.randint(1, 4)):
+        place = dice.randrange(len(out)) if out else 0
+        match dice.randrange(4):
+            case 0 | 1 if out:
+                out[place] = dice.randrange(256)
+            case 2:
+                del out[place : place + dice.randrange(1, 8)]
+            case _:
+                out[place:place] = out[place : place + dice.randrange(1, 8)]
+    return bytes(out)
+
+
+class Thing:
+    """What the calls in process find."""
+
+    async def echo(self, value: object) -> object:
+        """Returns its argument."""
+        return value
+
+
+async def test_mutated_messages_end_calls_or_the_session() -> None:
+    registry = Registry()
+    dispatcher = Dispatcher(
+        registry,
+        Builder(None),
+        {"Worker": Thing()},
+        watches=Watches(announce=lambda notice: None),
+    )
+    limit = Limit(dispatcher.perform, 1000)
+    ended = sent = 0
+
+    async def write(frame: bytes) -> None:
+        nonlocal sent
+        sent += len(pb.ServerFrame.FromString(frame).replies)
+
+    dice = random.Random(45)
+    seeds = frames("Worker", "echo")
+    session = Session(perform=limit.perform, registry=registry)
+    sender = asyncio.create_task(session.send_frames(write))
+    tracemalloc.start()
+    try:
+        for number in range(IN_PROCESS):
+            data = mutated(dice.choice(seeds), dice)
+            try:
+                frame = pb.ClientFrame.FromString(data)
+                session.accept(frame)
+            except ProtocolError:
+                ended += 1
+                session.stop_calls(ProtocolError("ended"))
+                await session.close()
+                session = Session(perform=limit.perform, registry=registry)
+                sender.cancel()
+                sender = asyncio.create_task(session.send_frames(write))
+            except Exception as error:
+                # Protobuf's own: gRPC ends the rpc with it before we see a message.
+                assert type(error).__name__ == "DecodeError", error  # noqa: PT017
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        await session.close()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        sender.cancel()
+    assert ended > 100
+    assert sent > 100
+    assert len(registry) == 0
+    assert peak < 64 * MEGABYTE
+
+
+async def test_mutated_messages_of_any_client_end_with_a_status(
+    client: Client, engine: Ref, worker: Worker
+) -> None:
+    dice = random.Random(46)
+    seeds = [HELLO.SerializeToString(), *frames(engine, "echo")]
+    before = worker.rss_bytes()
+    codes = set()
+    channel: Any = client.channel
+    for number in range(MUTATIONS):
+        name = ("Session", "Session", "Call", "Stream")[number % 4]
+        seed = dice.choice(seeds)
+        if name != "Session":
+            seed = request(engine, "echo", [number]).SerializeToString()
+        rpc: Any = channel.stream_stream(f"/vllm_bridge.v1.Bridge/{name}")(
+            metadata=(("authorization", f"Bearer {TOKEN}"),)
+        )
+        try:
+            if name == "Session" and number % 8:
+                await rpc.write(HELLO.SerializeToString())
+            await rpc.write(mutated(seed, dice))
+            await rpc.done_writing()
+            async with asyncio.timeout(30):
+                while await rpc.read() is not EOF:
+                    pass
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # the worker has ended it
+        async with asyncio.timeout(30):
+            codes.add(await rpc.code())
+    assert grpc.StatusCode.OK in codes, "some are whole"
+    assert len(codes) > 1, "and some are not"
+    assert worker.rss_bytes() - before < 64 * MEGABYTE
+    await assert_idle(client, engine)
+
+
+async def assert_idle(client: Client, engine: Ref) -> None:
+    """The worker answers, and nothing of what was sent is left in it."""
+    assert await client.call(engine, "echo", 1) == 1
+    async with asyncio.timeout(30):
+        status = {"sessions": 1}
+        while status["sessions"] or status["calls"] > 1:
+            status = await client.call("Worker", "status")
+
+
+# --- The bytes of a connection ---------------------------------------------------
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, SETTINGS, WINDOW_UPDATE = 0, 1, 4, 8
+END_STREAM, END_HEADERS = 1, 4
+
+
+def http2_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def header(name: str, value: str) -> bytes:
+    """A header in HPACK's plainest form: literal, not indexed."""
+    return b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+
+
+def headers(method: str) -> bytes:
+    """What opens a gRPC call."""
+    fields = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": f"/vllm_bridge.v1.Bridge/{method}",
+        ":authority": "localhost",
+        "te": "trailers",
+        "content-type": "application/grpc",
+    }
+    block = b"".join(header(*field) for field in fields.items())
+    return http2_frame(HEADERS, END_HEADERS, 1, block)
+
+
+def message(data: bytes, *, claim: int | None = None, flag: int = 0) -> bytes:
+    """A gRPC message in a DATA frame, with a prefix that may lie."""
+    prefix = struct.pack(">BI", flag, len(data) if claim is None else claim)
+    return http2_frame(DATA, 0, 1, prefix + data)
+
+
+OPENING = PREFACE + http2_frame(SETTINGS, 0, 0, b"") + headers("Session")
+PATH_START, PATH_END = OPENING.index(b":path"), OPENING.index(b":authority")
+GREETING = OPENING + message(HELLO.SerializeToString())
+
+
+async def deliver(worker: Worker, data: bytes) -> bytes:
+    """Sends bytes over a connection of their own; returns what the worker said to them."""
+    reader, writer = await asyncio.open_unix_connection(worker.address.removeprefix("unix:"))
+    try:
+        writer.write(data)
+        writer.write_eof()
+        async with asyncio.timeout(30):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+LIES: dict[str, Callable[[], bytes]] = {
+    "2 GB": lambda: message(b"x" * 100, claim=2**31 - 1),
+    "4 GB": lambda: message(b"x" * 100, claim=2**32 - 1),
+    "just above": lambda: message(b"x" * 100, claim=256 * MEGABYTE + 1),
+    "compressed": lambda: message(b"x" * 100, flag=1),
+    "a flag of no meaning": lambda: message(b"x" * 100, flag=255),
+    "never completed": lambda: message(b"x" * 100, claim=200 * MEGABYTE),
+    "an empty message": lambda: message(b""),
+    "a frame that is too large": lambda: b"\xff\xff\xff" + bytes([DATA, 0, 0, 0, 0, 1]) + b"x" * 99,
+    "a stream that is not open": lambda: http2_frame(DATA, 0, 99, b"x" * 100),
+    "a window of no size": lambda: http2_frame(WINDOW_UPDATE, 0, 0, bytes(4)),
+    "headers that are none": lambda: http2_frame(HEADERS, END_HEADERS, 3, b"\xff" * 100),
+    "no HTTP/2": lambda: b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_lie_in_a_prefix_or_a_frame_costs_nothing(
+    lie: str, client: Client, engine: Ref, worker: Worker
+) -> None:
+    before = worker.rss_bytes()
+    for _ in range(20):
+        await deliver(worker, GREETING + LIES[lie]())
+        await deliver(worker, OPENING + LIES[lie]())
+        await deliver(worker, LIES[lie]())
+    assert worker.rss_bytes() - before < 64 * MEGABYTE
+    await assert_idle(client, engine)
+
+
+async def serving(worker: Worker) -> None:
+    """Returns when new clients are served."""
+    async with asyncio.timeout(30):
+        while True:
+            async with Client(worker.address) as client:
+                try:
+                    await client.call("Worker", "status")
+                except grpc.aio.AioRpcError as error:
+                    # Also of a call that came between the two servers.
+                    ended = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+                    assert error.code() in ended  # noqa: PT017
+                else:
+                    return
+
+
+async def test_a_path_that_is_no_utf_8_ends_nothing(
+    client: Client, engine: Ref, worker: Worker
+) -> None:
+    """It ends the part of gRPC that takes calls, so the worker starts another."""
+    async with client.session() as session:
+        thing = await client.call(engine, "make", "object")
+        for _ in range(3):
+            await deliver(worker, OPENING.replace(b"Bridge/Session", b"Bridge/\xffession"))
+            await serving(worker)
+            assert await session.call(engine, "echo", 1) == 1
+    assert await client.call(thing, "greet") == "thing greets you"
+    assert worker.socket_exists()
+    mode = os.stat(worker.address.removeprefix("unix:")).st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    await client.call("Worker", "release", thing.id)
+
+
+async def test_mutated_bytes_of_a_connection_end_that_connection_only(
+    client: Client, engine: Ref, worker: Worker
+) -> None:
+    dice = random.Random(47)
+    calls = [frame for frame in frames(engine, "echo") if len(frame) < 1000]
+    before = worker.rss_bytes()
+    async with client.session() as session:
+        for number in range(MUTATIONS):
+            whole = GREETING + b"".join(message(frame) for frame in calls)
+            # Mostly behind the path, whose own test is above, and seldom before it.
+            start, end = (PATH_END, len(whole)) if number % 20 else (0, PATH_START)
+            await deliver(worker, whole[:start] + mutated(whole[start:end], dice) + whole[end:])
+            if number % 100 == 0:
+                assert await session.call(engine, "echo", number) == number
+        assert await session.call(engine, "echo", None) is None
+    assert worker.rss_bytes() - before < 64 * MEGABYTE
+    await assert_idle(client, engine)
