@@ -77,8 +77,9 @@ class Watch:
             yield
         except Exception as error:
             if failures.kind_of(error) == pb.FAILURE_KIND_ENGINE_DEAD and self._engine.errored:
-                why = self._engine.dead_error
-                raise why.with_traceback(error.__traceback__) from error.__cause__
+                # Without vLLM's traceback: all requests get the same exception, to which each of
+                # them adds its frames, so that writing them down takes the square of their number.
+                raise self._engine.dead_error from None
             raise
         finally:
             self._calls.discard(call)

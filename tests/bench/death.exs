@@ -32,6 +32,8 @@ arguments = [model: model, dtype: "float32", enforce_eager: true, max_model_len:
     watchdog: [stall_after: stall_after]
   )
 
+# It is stopped at the end, which is not to end this script before.
+Process.unlink(instance)
 {:ok, engine} = Vllm.engine(name, :it, 300_000)
 {:ok, %{"pid" => worker}} = Vllm.status(name)
 
