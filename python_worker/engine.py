@@ -10,6 +10,7 @@ import functools
 import gc
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -114,10 +115,20 @@ def import_class(path: str) -> Any:
 
 
 def import_async_llm() -> Any:
-    """Import vLLM and return its ``AsyncLLM``; importing it takes 6 to 9 s."""
+    """Import vLLM and return its ``AsyncLLM``; importing it takes 6 to 9 s.
+
+    Raises:
+        NotServed: It is not there, or what it needs is not.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    return importlib.import_module(ASYNC_LLM_MODULE).AsyncLLM
+    try:
+        return importlib.import_module(ASYNC_LLM_MODULE).AsyncLLM
+    except ImportError as error:
+        raise NotServed(
+            f"vLLM cannot be imported by {sys.executable}: {error}; `mix vllm.setup` makes an "
+            "environment that has it, `mix vllm.doctor --deep` says what is wrong with this one"
+        ) from error
 
 
 async def abort(engine: Any, request_ids: Iterable[str]) -> None:

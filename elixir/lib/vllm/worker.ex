@@ -311,7 +311,8 @@ defmodule Vllm.Worker do
       {^port, {:exit_status, status}} ->
         fail_start(
           %{state | running?: false, status: status},
-          "the worker ended with #{status(status)}"
+          "the worker ended with #{status(status)} before it served; `mix vllm.doctor` looks for " <>
+            "the reason"
         )
 
       :start_timeout ->
