@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import signal
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,9 @@ ABORT = "abort"
 
 # What EngineCore answers to a call when it has been told to stop.
 REFUSAL = "Server shutting down"
+
+# Who says of every end that it is a failure, also of one that was asked for.
+LOGGER = "vllm.v1.engine.async_llm"
 
 
 class Outputs:
@@ -33,11 +37,13 @@ class Outputs:
     Attributes:
         handled: How many times something came.
         aborting: How many calls run that make EngineCore abort its requests.
+        end_expected: Whether EngineCore was told to end, by us.
     """
 
     def __init__(self, core: Any) -> None:
         self.handled = 0
         self.aborting = 0
+        self.end_expected = False
         self._core = core
         self._receive = core.get_output_async
         self._kept: list[Any] = []
@@ -48,8 +54,9 @@ class Outputs:
         """In place of the client's ``get_output_async``: once for each step."""
         try:
             outputs = await self._receive()
-        except BaseException:
+        except BaseException as error:
             self._stop_asking()
+            vars(error)["was_expected"] = self.end_expected
             raise
         self.handled += 1
         doubted = [it for it in outputs.outputs if it.finish_reason and self._doubts(it)]
@@ -99,6 +106,7 @@ class Outputs:
 
 def mortal(base: Any) -> Any:
     """A subclass that tells how EngineCore ended, and whether it moves."""
+    logging.getLogger(LOGGER).addFilter(is_unexpected)
 
     class Mortal(base):  # type: ignore[misc]
         @functools.wraps(base.__init__)  # type: ignore[misc]
@@ -129,6 +137,7 @@ def mortal(base: Any) -> Any:
             if outputs is not None and not self.errored:
                 self._was_shut_down = True
                 outputs.aborting += 1
+                outputs.end_expected = True
             base.shutdown(self, timeout)
 
         @property
@@ -176,6 +185,11 @@ def mortal(base: Any) -> Any:
             )
 
     return Mortal
+
+
+def is_unexpected(record: logging.LogRecord) -> bool:
+    """Keep the end of an engine that was shut down out of the log of failures."""
+    return not (record.exc_info and getattr(record.exc_info[1], "was_expected", False))
 
 
 def end_of(processes: Sequence[Any]) -> str:
