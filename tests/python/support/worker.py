@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,12 +179,22 @@ def members_of(group: int) -> dict[int, str]:
     return found
 
 
-def wait_group_gone(group: int, timeout: float = 5.0) -> dict[int, str]:
-    """Waits for a process group to be empty; returns what is left at the end of the time."""
+def wait_group_gone(
+    group: int, timeout: float = 5.0, *, but: Collection[int] = ()
+) -> dict[int, str]:
+    """Waits for a process group to be empty, but for some processes.
+
+    Returns:
+        What is left at the end of the time.
+    """
     deadline = time.monotonic() + timeout
-    while (members := members_of(group)) and time.monotonic() < deadline:
+    while (left := _members_but(group, but)) and time.monotonic() < deadline:
         time.sleep(0.02)  # there is nothing to wait on for somebody else's children
-    return members
+    return left
+
+
+def _members_but(group: int, but: Collection[int]) -> dict[int, str]:
+    return {pid: command for pid, command in members_of(group).items() if pid not in but}
 
 
 def assert_group_gone(group: int, timeout: float = 5.0) -> None:

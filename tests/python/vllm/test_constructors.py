@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from python_worker.testing.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
-from tests.python.support.worker import Worker, members_of
+from tests.python.support.worker import Worker, members_of, wait_group_gone
 from tests.python.vllm.conftest import Equipped
 
 pytestmark = pytest.mark.timeout(300)
@@ -63,12 +64,16 @@ async def test_from_vllm_config_and_shutdown(
     )
     assert await vllm_client.call(engine, "shutdown", timeout=5.0) is None
     assert await vllm_client.call(engine, "shutdown") is None
-    item = await vllm_client.call(held, "get", timeout_ms=20_000)
-    if not item.finished:
+    try:
         item = await vllm_client.call(held, "get", timeout_ms=20_000)
-    assert item.outputs[0].finish_reason == "abort"
-    assert await vllm_client.call(held, "get") is None
-    assert set(members_of(vllm_worker.pid)) <= set(before)
+        if not item.finished:
+            item = await vllm_client.call(held, "get", timeout_ms=20_000)
+        assert item.outputs[0].finish_reason == "abort"
+        assert await vllm_client.call(held, "get") is None
+    except Failed as failed:
+        # On a busy machine EngineCore may not come to say so within the timeout.
+        assert (failed.kind, failed.failure.message[-17:]) == ("ENGINE_DEAD", "It was shut down.")
+    assert await asyncio.to_thread(wait_group_gone, vllm_worker.pid, 20.0, but=before) == {}
     assert await vllm_client.call(engine, "errored") is True
     assert await vllm_client.call(engine, "is_running") is False
     assert await vllm_client.call(engine, "is_stopped") is True
