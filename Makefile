@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup lint format gen gen-check drift test-python test-elixir bench dialyzer \
+.PHONY: help demo test setup lint format gen gen-check drift test-python test-elixir bench soak dialyzer \
         doctor clean
 
 SHELL := /bin/bash
@@ -96,6 +96,9 @@ test-elixir: setup ## run the Elixir tests
 bench: setup ## measure the bridge beside vLLM alone (minutes)
 	@for script in tests/bench/*.exs; do \
 	  printf '\n== %s\n' "$$script"; $(LEAVING_NOTHING) mix run "$$script"; done
+
+soak: setup ## use a real engine for long and see whether anything grows: make soak [MINUTES=30]
+	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) mix run tests/soak/soak.exs
 
 # The first run takes 100 s, later ones 5 s. ERL_LIBS, because it reads Elixir's modules with
 # Elixir's own help.
