@@ -1,0 +1,130 @@
+defmodule Vllm.Vllm.OrphansTest do
+  # Whatever is killed, nothing of the tree below it stays: no process, no socket, no shared memory.
+  # A test kills what it has built, so there are few of them and each does much.
+  use Vllm.VllmEngine
+
+  import ExUnit.CaptureLog
+  import Vllm.ProcessTree, only: [await_gone: 1, shared_memory: 1, signal: 2]
+
+  alias Vllm.ProcessTree
+
+  @moduletag timeout: 600_000
+
+  # Building an engine, on a machine that has something else to do as well.
+  @built 200_000
+
+  setup_all do
+    put_environment()
+  end
+
+  test "kill -9 of the worker, five times, then SIGTERM under load" do
+    log =
+      capture_log(fn ->
+        options = [engines: [it: arguments(:scripted)], max_restarts: 6, grace: 2_000]
+        {:ok, _} = start_supervised({Vllm, [name: __MODULE__] ++ options})
+        {:ok, first} = Vllm.engine(__MODULE__, :it, @built)
+        tree = ProcessTree.of(__MODULE__)
+        assert_known_by_name(tree)
+
+        # Everything that waits is answered.
+        streams = for n <- 1..16, do: collecting(first, "#{n}: count")
+        wait_until(fn -> unfinished(first) == 16 end)
+        pausing = Task.async(fn -> AsyncLLM.pause_generation(first, mode: "wait") end)
+        signal(tree.worker, "KILL")
+
+        for result <- Task.await_many([pausing | streams], 10_000) do
+          assert {:error, %Error{kind: :worker_down} = error} = result
+          assert error.message =~ inspect(__MODULE__)
+        end
+
+        await_gone(tree)
+
+        # While it starts to build, and in the midst of it.
+        last = Enum.reduce(2..4, tree, fn _, before -> kill_next(before, 1) end)
+        kill_next(last, 3)
+
+        # It is back under its name.
+        wait_until(fn -> match?({:ok, _}, Vllm.engine(__MODULE__, :it, @built)) end)
+        {:ok, second} = Vllm.engine(__MODULE__, :it)
+        assert_well(second)
+        assert {:error, %Error{kind: :stale_ref}} = AsyncLLM.check_health(first)
+
+        # Nothing has to be forced.
+        stopping = capture_log(fn -> terminate_under_load(second) end)
+        refute stopping =~ "killed the worker"
+        refute stopping =~ "was left behind"
+        refute stopping =~ "output_handler failed"
+        :ok = stop_supervised(__MODULE__)
+      end)
+
+    assert log =~ "exit status 137 (signal 9)"
+  end
+
+  test "kill -9 of the BEAM" do
+    # Ends as an operating system process, so its controlling process must not be linked.
+    {:ok, peer, _node} =
+      :peer.start(%{
+        connection: :standard_io,
+        args: Enum.flat_map(:code.get_path(), &['-pa', &1])
+      })
+
+    call = &:peer.call(peer, &1, &2, &3, @built)
+    {:ok, _} = call.(:application, :ensure_all_started, [:logger])
+    options = [name: Killed.Vllm, log: false, engines: [it: arguments(:scripted)]]
+    {:ok, _} = call.(Vllm.OtherNode, :start_instance, [options])
+    {:ok, engine} = call.(Vllm, :engine, [Killed.Vllm, :it, @built])
+    tree = call.(ProcessTree, :of, [Killed.Vllm])
+    assert_known_by_name(tree)
+
+    # In flight: endless, and its consumer is a process of the BEAM that is killed.
+    call.(Vllm.OtherNode, :start_endless, [engine, endless()])
+    signal(call.(System, :pid, []), "KILL")
+    await_gone(tree)
+  end
+
+  # Worker, resource tracker, EngineCore and its worker; and what they share is known as theirs.
+  defp assert_known_by_name(tree) do
+    assert length(tree.pids) == 4
+    name = Path.basename(tree.folder)
+    assert [_ | _] = paths = shared_memory(tree)
+    for path <- paths, do: assert(String.starts_with?(path, "/dev/shm/#{name}_"))
+    # The sockets of vLLM's processes, named by UUIDs, and the file where they meet.
+    assert Enum.any?(File.ls!(tree.folder), &(&1 =~ ~r/^\w{8}-\w{4}-/))
+  end
+
+  # Kills the next worker as soon as its tree has so many processes; returns the tree.
+  defp kill_next(before, processes) do
+    wait_until(fn ->
+      tree = ProcessTree.find(__MODULE__)
+      tree != nil and tree.worker != before.worker and length(tree.pids) >= processes
+    end)
+
+    tree = ProcessTree.of(__MODULE__)
+    signal(tree.worker, "KILL")
+    await_gone(tree)
+    tree
+  end
+
+  # What fits into the grace period finishes, the rest is told, new calls are refused.
+  defp terminate_under_load(engine) do
+    tree = ProcessTree.of(__MODULE__)
+    long = for n <- 1..32, do: collecting(engine, "#{n}: count")
+    wait_until(fn -> unfinished(engine) == 32 end)
+    {:ok, short} = AsyncLLM.generate(engine, "Hello", [max_tokens: 16, temperature: 0.0], "short")
+    signal(tree.worker, "TERM")
+    assert {:ok, output} = Stream.collect(short)
+    assert text(output) == hello()
+
+    for result <- Task.await_many(long, 60_000) do
+      assert {:error, %Error{kind: kind} = error} = result
+      assert kind in [:worker_down, :draining]
+      assert error.message =~ ~r/stop/
+    end
+
+    await_gone(tree)
+  end
+
+  defp collecting(engine, prompt) do
+    Task.async(fn -> engine |> generate(prompt, endless()) |> Stream.collect() end)
+  end
+end
