@@ -24,7 +24,9 @@ defmodule Vllm.Worker do
   @kept_lines 200
   @shown_lines 50
 
-  # The log may be a little behind the reply that it explains.
+  # The log may be a little behind the reply that it explains: how often it is looked at again, and
+  # after how many milliseconds each time.
+  @log_looks 5
   @log_delay 100
 
   @line_bytes 16 * 1024
@@ -123,7 +125,10 @@ defmodule Vllm.Worker do
 
   def explain(instance, %Error{} = error, mark) do
     lines = lines_since(instance, mark)
-    {lines, cause} = with {_, nil} <- {lines, root_cause(lines)}, do: look_again(instance, mark)
+
+    {lines, cause} =
+      with {_, nil} <- {lines, root_cause(lines)}, do: look_again(instance, mark, @log_looks)
+
     details = Map.put(error.details, "log", Enum.take(lines, -@shown_lines))
 
     if cause,
@@ -131,14 +136,18 @@ defmodule Vllm.Worker do
       else: %{error | details: details}
   end
 
-  defp look_again(instance, mark) do
+  defp look_again(instance, mark, looks) do
     receive do
     after
       @log_delay -> :ok
     end
 
     lines = lines_since(instance, mark)
-    {lines, root_cause(lines)}
+
+    case root_cause(lines) do
+      nil when looks > 1 -> look_again(instance, mark, looks - 1)
+      cause -> {lines, cause}
+    end
   end
 
   defp lines_since(instance, mark) do

@@ -86,7 +86,7 @@ defmodule Vllm.WorkerTest do
 
   test "a worker that never gets ready is stopped", context do
     script = "echo hanging; exec sleep 60"
-    assert {:error, {:shutdown, error}} = start(context, script, start_timeout: 100)
+    assert {:error, {:shutdown, error}} = start(context, script, start_timeout: 1_500)
     assert error.message =~ ":start_timeout"
     assert error.message =~ "hanging"
   end
@@ -95,7 +95,7 @@ defmodule Vllm.WorkerTest do
     {:ok, worker} = start(context, "#{@ready}; exec sleep 60")
     %{os_pid: os_pid} = Worker.info(worker)
     kill(os_pid)
-    assert_receive {:EXIT, ^worker, {:shutdown, %Error{kind: :worker_down} = error}}, 2000
+    assert_receive {:EXIT, ^worker, {:shutdown, %Error{kind: :worker_down} = error}}, 20_000
     assert error.message =~ "signal 9"
   end
 
@@ -113,7 +113,7 @@ defmodule Vllm.WorkerTest do
     %{os_pid: leader, log: [line | _]} = Worker.info(worker)
     ["child", child] = String.split(line)
     kill(leader)
-    assert_receive {:EXIT, ^worker, {:shutdown, %Error{}}}, 2000
+    assert_receive {:EXIT, ^worker, {:shutdown, %Error{}}}, 20_000
     wait_until(fn -> not alive?(child) end)
   end
 
