@@ -25,6 +25,10 @@ class ReferenceAsyncLLM(AsyncLLM):  # type: ignore[misc]
         """Returns which event loop this runs on, and which task handles the outputs."""
         return [id(asyncio.get_running_loop()), id(self.output_handler)]
 
+    async def count_tasks(self) -> int:
+        """Returns how many tasks the event loop has, this one among them."""
+        return len(asyncio.all_tasks())
+
     async def get_tokenizer_later(self) -> Any:
         """Returns what ``get_tokenizer`` does, which was a coroutine once."""
         return self.get_tokenizer()
