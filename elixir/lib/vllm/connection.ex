@@ -30,8 +30,9 @@ defmodule Vllm.Connection do
   # The last part of this process's name.
   @part "Connection"
 
-  # How long is waited for the reason why the worker has ended, before every call is answered.
-  @reason_timeout 400
+  # How long is waited for the reason why the worker has ended, before every call is answered: with
+  # real engines it takes 450 ms until the last process that holds its log is gone.
+  @reason_timeout 600
 
   # Socket messages until the socket has to be asked for more. Bounds what lies in the mailbox
   # unread, at a system call less per message than active: :once.

@@ -24,7 +24,7 @@ defmodule Vllm.Bridge.InstanceTest do
       kill(worker_pid(instance))
 
       for task <- [enumeration | calls] do
-        assert {:error, %Error{kind: :worker_down}} = Task.await(task, 1000)
+        assert {:error, %Error{kind: :worker_down}} = Task.await(task)
       end
     end
 
