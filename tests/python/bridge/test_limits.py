@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -205,3 +207,13 @@ async def test_a_wrong_token_costs_the_same_a_thousand_times(
         status = await client.call("Worker", "status")
         assert (status["sessions"], status["calls"]) == (0, 1)
         assert worker.rss_bytes() - began < 16 * 1024 * 1024
+
+
+def test_the_folder_of_a_socket_is_for_its_owner_only(tmp_path: Path) -> None:
+    folder = tmp_path / "made by the worker"
+    worker = Worker.start(tmp_path / "w", listen=f"unix:{folder}/s")
+    try:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "s").stat().st_mode) == 0o600
+    finally:
+        worker.stop()
