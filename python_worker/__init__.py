@@ -8,12 +8,14 @@ package in the order in which a call travels through it:
 ``settings``          the command line, as one frozen dataclass
 ``server``            start and stop of the process, one numbered sequence each
 ``health``            what grpc.health says of the worker and of its engines
-``lifeline``          stdin, signals and process group: nothing outlives us
+``lifeline``          stdin, signals and process group: nothing outlives us;
+                      ``belongings``: nor do its files
 ``child``             what vLLM's child processes run first; ``mend``: what
                       vLLM gets wrong in them on a CPU
 ``service``           the gRPC methods: Session, Call, Stream
 ``session``           one client: its calls, their replies, gathered per turn
-``call``              one call from its start to its last reply, with deadline
+``call``              one call from its start to its last reply, with deadline;
+                      ``limits``: how many there may be at once
 ``dispatch``          from a request to a method, from its result to replies
 ``desk``              the class Worker: status, metrics, release
 ``spellings``         names of earlier vLLM versions, translated
