@@ -105,6 +105,8 @@ defmodule Vllm do
     * `:timeout` - the engine is still being built
     * `:not_found` - none of that name is declared
     * `:worker_down` - the instance is restarting, or does not run
+    * `:engine_dead` - it dies again and again; the next try comes after a pause
+    * `:draining` - the instance is stopping
     * what `Vllm.AsyncLLM.from_engine_args/2` returned, if the engine did not start
   """
   @spec engine(instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}

@@ -7,7 +7,7 @@ defmodule Vllm.Attach do
   # is found soon after a short absence and not beset during a long one; and none is quite as long as
   # the others, or the clients of one worker would all come at once. Calls are refused meanwhile.
 
-  alias Vllm.{Connection, Error, Handshake, Instance}
+  alias Vllm.{Connection, Error, Handshake, Instance, Obituary}
 
   @first_pause 200
   @longest_pause 5_000
@@ -18,7 +18,12 @@ defmodule Vllm.Attach do
   """
   @spec run(Connection.instance(), String.t(), String.t(), integer() | :infinity) ::
           {:ok, :gen_tcp.socket(), Vllm.Session.t(), struct(), [struct()]} | {:error, Error.t()}
-  def run(instance, address, token, deadline), do: run(instance, address, token, deadline, 0)
+  def run({name, _node} = instance, address, token, deadline) do
+    result = run(instance, address, token, deadline, 0)
+    # How the last one ended is told no more.
+    unless match?({:error, _}, result), do: Obituary.clear(name)
+    result
+  end
 
   defp run(instance, address, token, deadline, tries) do
     with {:error, %Error{} = error} <- Handshake.run(address, token) do

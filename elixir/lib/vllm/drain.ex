@@ -4,11 +4,11 @@ defmodule Vllm.Drain do
   #
   # It does nothing but stop before the connection does: the supervisor waits for its end, and it
   # ends when the connection has nothing in flight any more or the grace period is over. Meanwhile
-  # the connection refuses new calls.
+  # the connection refuses new calls, and engines that are being built are given up.
 
   use GenServer
 
-  alias Vllm.{Connection, Instance}
+  alias Vllm.{Connection, Engines, Instance}
 
   # For the answer, beyond the grace period.
   @patience 500
@@ -36,6 +36,7 @@ defmodule Vllm.Drain do
 
   @impl true
   def terminate(_reason, {instance, grace}) do
+    Engines.stop({instance, node()})
     Connection.drain({instance, node()}, grace)
   end
 end

@@ -3,9 +3,10 @@ defmodule Vllm.Engines do
   # The engines that an instance was told to have: `engines: [llama: [model: "…"]]`.
   #
   # They are built one after the other, in the order of the list: two that load at once would each
-  # take the other's memory for used. An engine that dies is built again, at once the first time
-  # and then after a pause that doubles. With a new worker everything starts again, because this
-  # process restarts with it.
+  # take the other's memory for used. An engine that dies is shut down, and built again when that has
+  # given its memory back: at once the first time, and if it dies again before it has lived a minute,
+  # after a pause that doubles. With a new worker everything starts again, because this process
+  # restarts with it.
   #
   # `fetch/3` is asked before every request, so the references stand in a table that every process
   # reads by itself; only who has to wait comes here.
@@ -22,12 +23,18 @@ defmodule Vllm.Engines do
   @first_pause 1_000
   @longest_pause 60_000
 
+  # Milliseconds after which the death of an engine has nothing to do with the one before.
+  @settled 60_000
+
+  # For a dead engine to be shut down. vLLM takes 3 to 4 s, and less where nothing lives.
+  @clearing [timeout: 60_000]
+
   # Another try gives the same.
   @permanent [:invalid, :not_found, :unsupported]
 
-  # statuses: name => :building | {:ready, ref} | {:failed, error}; queue: names to be built; task:
-  # {the task, name, started} of the one that is; waiting: name => callers; failures: name => how
-  # many in a row.
+  # statuses: name => :building | {:ready, ref} | {:failed, error}; queue: {:clear, ref} and
+  # {:build, name}; task: {the task, what of these, started}; waiting: name => callers; failures: name
+  # => how many in a row; born: name => when it was ready.
   defstruct [
     :instance,
     :declared,
@@ -36,7 +43,9 @@ defmodule Vllm.Engines do
     queue: [],
     statuses: %{},
     waiting: %{},
-    failures: %{}
+    failures: %{},
+    born: %{},
+    stopping?: false
   ]
 
   @type status :: :building | {:ready, Ref.t()} | {:failed, Error.t()}
@@ -60,6 +69,13 @@ defmodule Vllm.Engines do
   @doc "What is known of each declared engine, in their order."
   @spec statuses(Connection.instance()) :: {:ok, [{atom(), status()}]} | {:error, Error.t()}
   def statuses(location), do: call(location, :statuses, 5_000)
+
+  @doc "Ends the building: the instance stops; for `Vllm.Drain`."
+  @spec stop(Connection.instance()) :: :ok
+  def stop(location) do
+    {_ok, _answer} = call(location, :stop, 5_000)
+    :ok
+  end
 
   @doc "Tells that an engine is dead; for `Vllm.Connection`."
   @spec died(Connection.instance(), Ref.t(), String.t()) :: :ok
@@ -101,7 +117,7 @@ defmodule Vllm.Engines do
     Error.new(:timeout, "the engine #{inspect(name)} was not ready within #{timeout} ms")
   end
 
-  defp late(:statuses, timeout) do
+  defp late(_message, timeout) do
     Error.new(:timeout, "the declared engines did not answer within #{timeout} ms")
   end
 
@@ -109,17 +125,16 @@ defmodule Vllm.Engines do
 
   @impl true
   def init({instance, declared}) do
-    Process.flag(:trap_exit, true)
     table = Instance.process_name(instance, @part)
     :ets.new(table, [:named_table, :protected, read_concurrency: true])
     state = %__MODULE__{instance: instance, declared: declared, table: table}
     names = Keyword.keys(declared)
     state = Enum.reduce(names, state, &put_status(&2, &1, :building))
-    {:ok, %{state | queue: names}, {:continue, :build}}
+    {:ok, %{state | queue: Enum.map(names, &{:build, &1})}, {:continue, :next}}
   end
 
   @impl true
-  def handle_continue(:build, state), do: {:noreply, build_next(state)}
+  def handle_continue(:next, state), do: {:noreply, next(state)}
 
   @impl true
   def handle_call({:await, name}, from, state) do
@@ -139,13 +154,22 @@ defmodule Vllm.Engines do
     {:reply, Enum.map(state.declared, fn {name, _} -> {name, state.statuses[name]} end), state}
   end
 
+  # Nobody waits for an engine of an instance that stops, and its building would keep the instance
+  # for all of the grace period.
+  def handle_call(:stop, _from, state) do
+    with {task, _what, _started} <- state.task, do: Task.shutdown(task, :brutal_kill)
+    error = Error.new(:draining, "#{inspect(state.instance)} is stopping: it builds no engines")
+    building = for {name, :building} <- state.statuses, do: name
+    state = %{state | task: nil, queue: [], stopping?: true}
+    {:reply, :ok, Enum.reduce(building, state, &settle(&2, &1, {:failed, error}))}
+  end
+
   @impl true
   def handle_cast({:died, %Ref{id: id} = ref, reason}, state) do
     case Enum.find(state.statuses, &match?({_, {:ready, %Ref{id: ^id}}}, &1)) do
       {name, {:ready, dead}} ->
         event(:down, state, name, %{ref: dead, reason: reason})
-        clear_away(state, dead)
-        {:noreply, state |> put_status(name, :building) |> enqueue(name)}
+        {:noreply, if(state.stopping?, do: state, else: rebuild(state, name, dead, reason))}
 
       nil ->
         event(:down, state, nil, %{ref: ref, reason: reason})
@@ -162,78 +186,103 @@ defmodule Vllm.Engines do
   end
 
   @impl true
-  def handle_info({ref, result}, %{task: {%{ref: ref}, name, started}} = state) do
+  def handle_info({ref, result}, %{task: {%{ref: ref}, what, started}} = state) do
     Process.demonitor(ref, [:flush])
-    state = built(%{state | task: nil}, name, result, System.monotonic_time() - started)
-    {:noreply, build_next(state)}
+    {:noreply, %{state | task: nil} |> done(what, result, duration(started)) |> next()}
   end
 
-  def handle_info({:DOWN, ref, _, _, reason}, %{task: {%{ref: ref}, name, started}} = state) do
+  def handle_info({:DOWN, ref, _, _, reason}, %{task: {%{ref: ref}, what, started}} = state) do
     error = Error.new(:python, "building the engine ended with #{inspect(reason)}")
-    duration = System.monotonic_time() - started
-    {:noreply, %{state | task: nil} |> built(name, {:error, error}, duration) |> build_next()}
+    {:noreply, %{state | task: nil} |> done(what, {:error, error}, duration(started)) |> next()}
   end
 
-  def handle_info({:retry, name}, state) do
-    {:noreply, state |> put_status(name, :building) |> enqueue(name)}
+  def handle_info({:retry, name}, %{stopping?: false} = state) do
+    {:noreply, state |> put_status(name, :building) |> enqueue({:build, name})}
   end
 
-  # The result of clearing a dead engine away.
+  # Of a task that was ended, or of an instance that stops.
   def handle_info(_other, state), do: {:noreply, state}
-
-  # Nobody waits for an engine of an instance that stops, and its building would keep the instance
-  # for all of the grace period.
-  @impl true
-  def terminate(_reason, %{task: nil}), do: :ok
-  def terminate(_reason, %{task: {task, _name, _started}}), do: Task.shutdown(task, :brutal_kill)
 
   ## Building
 
-  defp enqueue(state, name), do: build_next(%{state | queue: state.queue ++ [name]})
+  defp enqueue(state, what), do: next(%{state | queue: state.queue ++ [what]})
 
-  defp build_next(%{task: nil, queue: [name | queue]} = state) do
-    arguments = Keyword.fetch!(state.declared, name)
-    task = run(state, fn -> AsyncLLM.from_engine_args(state.instance, arguments) end)
-    %{state | queue: queue, task: {task, name, System.monotonic_time()}}
+  defp next(%{task: nil, queue: [what | queue]} = state) do
+    tasks = Instance.process_name(state.instance, "Tasks")
+    task = Task.Supervisor.async_nolink(tasks, job(what, state))
+    %{state | queue: queue, task: {task, what, System.monotonic_time()}}
   end
 
-  defp build_next(state), do: state
+  defp next(state), do: state
 
-  defp built(state, name, {:ok, ref}, duration) do
+  defp job({:build, name}, %{instance: instance, declared: declared}) do
+    arguments = Keyword.fetch!(declared, name)
+    fn -> AsyncLLM.from_engine_args(instance, arguments) end
+  end
+
+  # A dead engine still has memory in the worker, and its reference says why it died until then.
+  defp job({:clear, dead}, _state), do: fn -> AsyncLLM.shutdown(dead, rpc: @clearing) end
+
+  # Whatever came of it: the new engine says it better, if there is no room for it.
+  defp done(state, {:clear, _dead}, _result, _duration), do: state
+
+  defp done(state, {:build, name}, {:ok, ref}, duration) do
     event(:up, state, name, %{ref: ref}, %{duration: duration})
-    state = put_status(state, name, {:ready, ref})
-    answer_waiting(%{state | failures: Map.delete(state.failures, name)}, name)
+    settle(%{state | born: Map.put(state.born, name, now())}, name, {:ready, ref})
   end
 
-  defp built(state, name, {:error, error}, duration) do
+  defp done(state, {:build, name}, {:error, error}, duration) do
     event(:failed, state, name, %{error: error}, %{duration: duration})
-    failures = Map.get(state.failures, name, 0) + 1
-    pause = min(@first_pause * Integer.pow(2, min(failures - 1, 16)), @longest_pause)
+    {failures, state} = count(state, name)
     again? = error.kind not in @permanent
-    if again?, do: Process.send_after(self(), {:retry, name}, pause)
+    if again?, do: retry(name, failures)
 
     Logger.error(
       "the engine #{inspect(name)} did not start: #{error.message}" <>
-        if(again?, do: "; next try in #{pause} ms", else: ""),
+        if(again?, do: "; next try in #{pause(failures)} ms", else: ""),
       vllm_instance: state.instance
     )
 
-    %{state | failures: Map.put(state.failures, name, failures)}
-    |> put_status(name, {:failed, error})
-    |> answer_waiting(name)
+    settle(state, name, {:failed, error})
   end
+
+  defp rebuild(state, name, dead, reason) do
+    state = enqueue(state, {:clear, dead})
+    lived = now() - Map.fetch!(state.born, name)
+
+    state =
+      if lived < @settled, do: state, else: %{state | failures: Map.delete(state.failures, name)}
+
+    case count(state, name) do
+      {1, state} ->
+        state |> put_status(name, :building) |> enqueue({:build, name})
+
+      {failures, state} ->
+        retry(name, failures - 1)
+        put_status(state, name, {:failed, Error.new(:engine_dead, reason)})
+    end
+  end
+
+  defp count(state, name) do
+    failures = Map.update(state.failures, name, 1, &(&1 + 1))
+    {failures[name], %{state | failures: failures}}
+  end
+
+  defp retry(name, failures), do: Process.send_after(self(), {:retry, name}, pause(failures))
+
+  defp pause(failures) do
+    min(@first_pause * Integer.pow(2, min(failures - 1, 16)), @longest_pause)
+  end
+
+  defp settle(state, name, status), do: state |> put_status(name, status) |> answer_waiting(name)
+
+  defp duration(started), do: System.monotonic_time() - started
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp answer_waiting(state, name) do
     {callers, waiting} = Map.pop(state.waiting, name, [])
     for from <- callers, do: GenServer.reply(from, answer(state.statuses[name]))
     %{state | waiting: waiting}
-  end
-
-  # A dead engine still has memory in the worker, and its reference says why it died until then.
-  defp clear_away(state, dead), do: run(state, fn -> AsyncLLM.shutdown(dead) end)
-
-  defp run(state, fun) do
-    state.instance |> Instance.process_name("Tasks") |> Task.Supervisor.async_nolink(fun)
   end
 
   defp answer({:ready, ref}), do: {:ok, ref}

@@ -18,15 +18,25 @@ defmodule Vllm.Handshake do
     deadline = now() + @timeout
 
     with {:ok, socket} <- Socket.connect(address, @timeout),
-         {out, session} = Session.open(token),
-         :ok <- :gen_tcp.send(socket, out),
+         {:error, reason} <- greet(socket, token, deadline) do
+      # Who tries again and again would otherwise keep a socket of every try.
+      :gen_tcp.close(socket)
+      {:error, reason}
+    end
+    |> named()
+  end
+
+  defp greet(socket, token, deadline) do
+    {out, session} = Session.open(token)
+
+    with :ok <- :gen_tcp.send(socket, out),
          {:ok, session, hello, frames} <- await_hello(socket, session, deadline) do
       {:ok, socket, session, hello, frames}
-    else
-      {:error, %Error{} = error} -> {:error, error}
-      {:error, reason} -> {:error, Socket.error(reason)}
     end
   end
+
+  defp named({:error, reason}) when not is_struct(reason), do: {:error, Socket.error(reason)}
+  defp named(result), do: result
 
   defp await_hello(socket, session, deadline) do
     case :gen_tcp.recv(socket, 0, max(deadline - now(), 0)) do

@@ -7,8 +7,8 @@ defmodule Vllm.Instance do
   #     ├── Task.Supervisor    forwarders of `stream_to:`         permanent
   #     ├── Vllm.Connection    the session with it                permanent
   #     ├── Vllm.Refs          which processes own which objects  permanent
-  #     ├── Vllm.Drain         time for calls when it stops       permanent
   #     ├── Vllm.Engines       the engines that were declared     permanent
+  #     ├── Vllm.Drain         time for calls when it stops       permanent
   #     └── Vllm.Metrics       events by `metrics_interval:`      permanent
   #
   # one_for_all, because none of them means anything without the others: a session belongs to one
@@ -225,8 +225,8 @@ defmodule Vllm.Instance do
           {Task.Supervisor, name: process_name(name, "Tasks")},
           {Connection, connection},
           {Refs, name},
-          {Drain, {name, options.grace}},
-          {Engines, {name, options.engines}}
+          {Engines, {name, options.engines}},
+          {Drain, {name, options.grace}}
         ] ++ metrics(options)
 
     Supervisor.init(

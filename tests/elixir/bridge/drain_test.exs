@@ -51,6 +51,25 @@ defmodule Vllm.Bridge.DrainTest do
     assert {:error, %Error{kind: :worker_down}} = AsyncLLM.is_running(engine)
   end
 
+  test "engines that are asked for by name are still told apart", %{test: name} do
+    config = %{"fake" => %{"build_seconds" => 2}}
+    slow = [model: "fake", additional_config: config]
+    options = [grace: 20_000, engines: [there: [model: "fake"], coming: slow]]
+    %{supervisor: supervisor, engine: engine} = start(name, options)
+    {:ok, there} = Vllm.engine(name, :there)
+    waiting = Task.async(fn -> Vllm.engine(name, :coming) end)
+    call = Task.async(fn -> Vllm.call(engine, "block", [1]) end)
+    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
+
+    stopping = stop(supervisor)
+    assert {:error, %Error{kind: :draining}} = Task.await(waiting)
+    assert {:error, %Error{kind: :draining}} = Vllm.engine(name, :coming)
+    assert Vllm.engine(name, :there) == {:ok, there}
+    wait_until(fn -> refused?(there) end)
+    assert Task.await(call) == {:ok, "unblocked"}
+    assert Task.await(stopping, 20_000) == :ok
+  end
+
   test "what cannot is told so after the grace period", %{test: name} do
     %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 300)
     stream = generate(engine, endless())

@@ -60,6 +60,17 @@ defmodule Vllm.Bridge.EnginesTest do
     wait_until(fn -> match?({:ok, %{"engines" => [_, _]}}, Vllm.status(name)) end)
   end
 
+  test "one that dies again at once is built again after a pause, and says why", %{test: name} do
+    {:ok, _} = start(name, engines: [llama: fake(%{})])
+    {:ok, first} = Vllm.engine(name, :llama)
+    control(first, "die")
+    wait_until(fn -> match?({:ok, engine} when engine != first, Vllm.engine(name, :llama)) end)
+    {:ok, second} = Vllm.engine(name, :llama)
+    control(second, "die")
+    wait_until(fn -> match?({:error, %Error{kind: :engine_dead}}, Vllm.engine(name, :llama)) end)
+    wait_until(fn -> match?({:ok, engine} when engine != second, Vllm.engine(name, :llama)) end)
+  end
+
   test "they come back with a new worker", %{test: name} do
     {:ok, _} = start(name, engines: [llama: fake(%{})])
     {:ok, first} = Vllm.engine(name, :llama)

@@ -40,6 +40,17 @@ defmodule Vllm.ConnectionTest do
       assert {:error, %Error{kind: :protocol, message: "the token is wrong"}} = start(name, fake)
     end
 
+    @tag fake: [hello: FakeWorker.hello(protocol_version: 7)]
+    test "leaves no socket behind where it fails", %{fake: fake} do
+      ports = fn ->
+        for port <- Port.list(), {:connected, self()} == Port.info(port, :connected), do: port
+      end
+
+      before = ports.()
+      for _ <- 1..3, do: {:error, %Error{}} = Vllm.Handshake.run(fake.address, "")
+      assert ports.() == before
+    end
+
     @tag fake: [hello: %ServerFrame{}]
     test "refuses a worker that says something else first", %{fake: fake, name: name} do
       Process.flag(:trap_exit, true)
