@@ -13,12 +13,14 @@ tells whose folder is nobody's any more.
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,8 @@ NETWORK_UTILS = "vllm.utils.network_utils"
 SHARED_MEMORY = Path("/dev/shm")
 
 PREFIX = "vllm-"
-LOCK = "lock"
+# A name that nobody else gives a file: what lies beside an old one is removed.
+LOCK = ".vllm_bridge.lock"
 # The lock of a younger folder may not have been taken yet.
 LOCKED_WITHIN_SECONDS = 10.0
 
@@ -79,27 +82,48 @@ def adopt() -> None:
 
 def hold(folder: Path) -> None:
     """Lock a folder until this process ends, in whatever way."""
+    lock = folder / LOCK
     # Never closed, and not inherited.
-    descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system without locks, as NFS can be
+        # Whoever could lock it later would take us for dead.
+        os.close(descriptor)
+        lock.unlink()
 
 
 def remove_dead(parent: Path) -> None:
     """Remove what workers have left that were killed together with who started them."""
-    for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
-        try:
-            if time.time() - lock.stat().st_mtime < LOCKED_WITHIN_SECONDS:
-                continue
-            descriptor = os.open(lock, os.O_RDWR)
-        except OSError:  # somebody else's, or gone meanwhile
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove(lock.parent)
-        except BlockingIOError:
-            pass  # its worker lives
-        finally:
-            os.close(descriptor)
+    with suppress(OSError):
+        for folder in parent.glob(f"{PREFIX}*"):
+            # Its worker lives, it is somebody else's, it is gone meanwhile, ...
+            with suppress(OSError):
+                remove_if_dead(folder)
+
+
+def remove_if_dead(folder: Path) -> None:
+    """Remove a folder of ours, and not one that a link leads to, that nobody holds.
+
+    Raises:
+        OSError: It is none, or somebody holds it.
+    """
+    with ExitStack() as opened:
+
+        def own(path: str | Path, flags: int, within: int | None = None) -> int:
+            descriptor = os.open(path, flags | os.O_NOFOLLOW, dir_fd=within)
+            opened.callback(os.close, descriptor)
+            if os.fstat(descriptor).st_uid != os.getuid():
+                raise PermissionError(f"{path} is somebody else's")
+            return descriptor
+
+        lock = own(LOCK, os.O_RDWR, own(folder, os.O_DIRECTORY))
+        if time.time() - os.fstat(lock).st_mtime < LOCKED_WITHIN_SECONDS:
+            return
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove(folder)
 
 
 def name_shared_memory(environ: Mapping[str, str] = os.environ) -> None:
@@ -127,5 +151,6 @@ def meet_in_folder(module: Any) -> None:
 def remove(folder: Path) -> None:
     """Remove everything that carries the name of the run."""
     shutil.rmtree(folder, ignore_errors=True)
-    for piece in SHARED_MEMORY.glob(f"{folder.name}_*"):
-        piece.unlink(missing_ok=True)
+    for piece in SHARED_MEMORY.glob(f"{glob.escape(folder.name)}_*"):
+        with suppress(OSError):  # somebody else can give theirs such a name
+            piece.unlink()

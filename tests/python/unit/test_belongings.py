@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -112,6 +114,77 @@ def test_what_killed_workers_left_is_removed_and_what_others_hold_is_not(tempora
         holder.communicate()
     belongings.remove_dead(temporary)
     assert not held.exists()
+
+
+@pytest.fixture
+def dead(temporary: Path) -> Path:
+    """What a killed worker has left."""
+    folder = temporary / "vllm-dead"
+    folder.mkdir()
+    (folder / belongings.LOCK).touch()
+    os.utime(folder / belongings.LOCK, (0, 0))
+    return folder
+
+
+def test_what_only_looks_like_a_workers_is_left(temporary: Path, dead: Path) -> None:
+    """Not another program's folder, nor one that a link leads to, nor one locked by a link."""
+    cache = temporary / "vllm-cache"
+    cache.mkdir()
+    (cache / "lock").touch()
+    os.utime(cache / "lock", (0, 0))
+    dead.rename(temporary / "else")
+    (temporary / "vllm-link").symlink_to(temporary / "else")
+    (temporary / "vllm-linked").mkdir()
+    (temporary / "vllm-linked" / belongings.LOCK).symlink_to(temporary / "else" / belongings.LOCK)
+    (temporary / "vllm-file").touch()
+    before = sorted(temporary.rglob("*"))
+    belongings.remove_dead(temporary)
+    assert sorted(temporary.rglob("*")) == before
+
+
+def test_what_another_users_worker_left_is_theirs(
+    temporary: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as somebody_else:
+        somebody_else.setattr(os, "getuid", lambda: dead.stat().st_uid + 1)
+        belongings.remove_dead(temporary)
+    assert dead.exists()
+    belongings.remove_dead(temporary)
+    assert not dead.exists()
+
+
+def test_without_locks_a_worker_starts_and_nobody_takes_its_folder(
+    temporary: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folder = belongings.settle()
+    assert dead.exists()
+    monkeypatch.undo()
+    for lock in folder.glob(belongings.LOCK):
+        os.utime(lock, (0, 0))
+    belongings.remove_dead(temporary)
+    assert folder.exists()
+
+
+def test_shared_memory_that_cannot_be_removed_is_left(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / "vllm-1_folder").mkdir()  # not even root can unlink it
+    (temporary / "vllm-1_mine").touch()
+    monkeypatch.setattr(belongings, "SHARED_MEMORY", temporary)
+    belongings.remove(temporary / "vllm-1")
+    assert [it.name for it in temporary.iterdir()] == ["vllm-1_folder"]
+
+
+def test_a_name_is_no_pattern(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("vllm-[1]_mine", "vllm-1_theirs"):
+        (temporary / name).touch()
+    monkeypatch.setattr(belongings, "SHARED_MEMORY", temporary)
+    belongings.remove(temporary / "vllm-[1]")
+    assert [it.name for it in temporary.iterdir()] == ["vllm-1_theirs"]
 
 
 def test_removing_takes_the_shared_memory_along(
