@@ -111,6 +111,8 @@ class RequestOutputCollector:
         except Exception as error:
             self._failure = error
             raise
+        if self._ended:
+            return None  # Closed meanwhile: it is the abort's, or came before it.
         if output is not None and output.finished:
             self._ended = True
             if not output.outputs:
