@@ -15,6 +15,9 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from python_worker.failures import kind_of
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+
 ABORT = "abort"
 
 # What EngineCore answers to a call when it has been told to stop.
@@ -86,17 +89,25 @@ class Outputs:
             self._asking = asyncio.get_running_loop().create_task(self._ask())
 
     async def _ask(self) -> None:
-        while self._kept:
-            asked = list(self._kept)
-            try:
-                await self._core.is_scheduler_paused_async()
-            except Exception:
-                return  # It is ending, and says so.
-            for outputs in asked:
-                self._kept.remove(outputs)
-                self._believed.update(it.request_id for it in outputs.outputs)
-                self._core.outputs_queue.put_nowait(outputs)
-        self._asking = None
+        try:
+            while self._kept:
+                asked = list(self._kept)
+                if not await self._lives():
+                    return
+                for outputs in asked:
+                    self._kept.remove(outputs)
+                    self._believed.update(it.request_id for it in outputs.outputs)
+                    self._core.outputs_queue.put_nowait(outputs)
+        finally:
+            self._asking = None
+
+    async def _lives(self) -> bool:
+        try:
+            await self._core.is_scheduler_paused_async()
+        except Exception as error:
+            # Any other is an answer too: of several, one may be paused and one not.
+            return str(error) != REFUSAL and kind_of(error) != pb.FAILURE_KIND_ENGINE_DEAD
+        return True
 
     def _stop_asking(self) -> None:
         # A dead EngineCore would be waited for for ever.

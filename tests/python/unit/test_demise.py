@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from python_worker.demise import Outputs, end_of, how
+from python_worker.demise import REFUSAL, Outputs, end_of, how
+from python_worker.testing.fake_errors import EngineDeadError
 
 
 @dataclass
@@ -111,6 +112,38 @@ async def test_a_dead_engine_is_not_waited_for(core: Core) -> None:
         await outputs.get()
     await asyncio.wait([asking])
     assert asking.cancelled()
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Engines returned different results"), Exception("Call to x failed")]
+)
+async def test_an_engine_that_answers_with_an_error_lives(core: Core, error: Exception) -> None:
+    """Of several engines one may be paused and another not."""
+    outputs = Outputs(core)
+    core.answers.set_exception(error)
+    for n in range(2):
+        core.outputs_queue.put_nowait(Step([Output(str(n), "abort")]))
+        assert (await outputs.get()).outputs == []
+        async with asyncio.timeout(30):
+            assert (await outputs.get()).outputs == [Output(str(n), "abort")]
+        core.answers = asyncio.get_running_loop().create_future()
+        core.answers.set_result(False)
+    assert core.asked == 2
+
+
+@pytest.mark.parametrize("error", [Exception(REFUSAL), EngineDeadError()])
+async def test_an_engine_that_is_ending_is_believed_nothing_and_asked_anew(
+    core: Core, error: Exception
+) -> None:
+    outputs = Outputs(core)
+    core.answers.set_exception(error)
+    for n in range(2):
+        before = asyncio.all_tasks()
+        core.outputs_queue.put_nowait(Step([Output(str(n), "abort")]))
+        assert (await outputs.get()).outputs == []
+        await asyncio.wait(asyncio.all_tasks() - before)
+        assert core.outputs_queue.empty()
+    assert core.asked == 2
 
 
 @dataclass
