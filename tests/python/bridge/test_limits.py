@@ -89,7 +89,12 @@ async def test_at_the_limit_requests_can_be_looked_at_and_ended(
 ) -> None:
     client, engine = small
     async with client.session() as session:
+        endless = sampling(max_tokens=None, extra_args={"fake": {"hang": True}})
+        collector = await session.call(engine, "add_request", "collected", "hi", endless)
         full = await fill(session, engine)
+        assert (await session.call(collector, "request_id")).startswith("collected-")
+        assert await session.call(collector, "get_nowait") is None
+        assert await session.call(collector, "close") is None
         status = await session.call("Worker", "status")
         assert status["calls"] == MAX_CALLS + 1
         assert await session.call(engine, "get_num_unfinished_requests") == MAX_CALLS
