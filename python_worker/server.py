@@ -186,12 +186,27 @@ class Server:
             self._retired[self._grpc] = asyncio.ensure_future(self._retire(self._grpc))
             self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
             self._add_services()
+            await self._start_again(list(addresses))
             for address in addresses:
-                self._listen(address)
-            await self._grpc.start()
-            for address in addresses:
-                restrict(address)
+                with suppress(FileNotFoundError):  # somebody else removed it
+                    restrict(address)
             logger.warning("serving again at %s", ", ".join(addresses))
+
+    async def _start_again(self, unbound: list[str]) -> None:
+        """Bind and start as soon as that can be done: somebody may have a port meanwhile."""
+        level = logging.ERROR
+        while True:
+            try:
+                while unbound:
+                    self._listen(unbound[0])
+                    del unbound[0]
+                await self._grpc.start()
+            except Exception as error:
+                logger.log(level, "cannot serve again yet: %s", error)
+                level = logging.DEBUG  # Told once.
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                return
 
     async def _retire(self, server: grpc.aio.Server) -> None:
         """Let a server go that takes no more calls, once those it has are over."""
