@@ -150,6 +150,7 @@ def counting(base: Any) -> Any:
         @functools.wraps(base.__init__)  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
             metrics = Metrics()
             if takes_loggers and bound.arguments["log_stats"]:
                 given = bound.arguments.get("stat_loggers")

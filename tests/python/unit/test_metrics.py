@@ -140,6 +140,20 @@ def test_an_engine_that_is_told_to_count_nothing_is_left_alone() -> None:
     assert of_engine(object()) is None
 
 
+@pytest.mark.parametrize(("default", "counts"), [(True, True), (False, False)])
+def test_a_class_may_give_log_stats_a_default(default: bool, counts: bool) -> None:
+    class Own(Engine):
+        def __init__(
+            self, log_stats: bool = default, stat_loggers: list[Any] | None = None, **more: Any
+        ) -> None:
+            super().__init__(None, None, log_stats, stat_loggers)
+            self.more = more
+
+    engine = counting(Own)(other=1)
+    assert engine.more == {"other": 1}
+    assert len(engine.given or ()) == counts
+
+
 def test_a_class_that_takes_its_arguments_some_other_way_is_left_alone() -> None:
     class Own(Engine):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
