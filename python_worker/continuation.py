@@ -45,9 +45,10 @@ MAY_CHANGE = frozenset(
 # vLLM's own mark, which says nothing about sampling.
 IRRELEVANT = frozenset({"skip_clone"})
 
-# How often a request is looked at whose last element has to be answered before
-# it is known whether there is room for one more.
+# How soon a request is looked at whose last element has to be answered before it
+# is known whether there is room for one more, and how seldom when that takes long.
 LOOK_SECONDS = 0.005
+MAX_LOOK_SECONDS = 0.05
 
 
 @dataclasses.dataclass
@@ -120,10 +121,11 @@ async def _check(continued: Continued, request: Any, state: Any, engine: Any) ->
     # There may be room all the same: what was generated can be less than what
     # was allowed. That is known when everything before is answered.
     states = engine.output_processor.request_states
-    while (  # noqa: ASYNC110 - vLLM tells nobody
-        state.input_chunk_queue is not None and states.get(request.request_id) is state
-    ):
-        await asyncio.sleep(LOOK_SECONDS)
+    pause = LOOK_SECONDS
+    # vLLM tells nobody.
+    while state.input_chunk_queue is not None and states.get(request.request_id) is state:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MAX_LOOK_SECONDS)
     if states.get(request.request_id) is not state:
         raise Cancelled("the request was aborted")
     # The last token of each answer is not kept.

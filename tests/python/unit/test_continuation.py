@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from python_worker import continuation
 from python_worker.continuation import continuing
 from python_worker.failures import Cancelled, Refused
 
@@ -134,6 +135,23 @@ async def test_an_element_waits_until_it_is_known_whether_there_is_room(request_
     assert not adding.done()
     request_.engine.answer(4)
     assert await adding == "added"
+
+
+async def test_a_long_wait_for_room_looks_ever_less_often(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            request_.engine.answer(4)
+
+    monkeypatch.setattr(continuation, "asyncio", SimpleNamespace(sleep=sleep))
+    await request_.add(10, max_tokens=85)
+    assert await request_.add(20) == "added"
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (continuation.LOOK_SECONDS, continuation.MAX_LOOK_SECONDS)
 
 
 @pytest.mark.parametrize(("length", "fits"), [(86, True), (87, False)])
