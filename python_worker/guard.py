@@ -20,6 +20,7 @@ from python_worker.prompts import check_prompt, check_token_types
 from python_worker.reasoning import check_reasoning, parser_class
 from python_worker.stream import ADMISSION
 from python_worker.weight_updates import FROM_WITHIN, updating
+from python_worker.weights import check_arguments
 from python_worker.worker_methods import BEHIND, WORKER_METHODS, extension_methods
 
 
@@ -134,6 +135,8 @@ def guarded(base: Any) -> Any:
             # step of the engine takes it for its own. Ours leaves vLLM alone.
             call = functools.partial(base.collective_rpc, self, method, None, args, kwargs)
             followed = self._weights.followed.get(method)
+            if followed is not None:
+                check_arguments(method, args, kwargs)
             running = call() if followed is None else followed(self, call)
             try:
                 return await asyncio.wait_for(running, timeout)

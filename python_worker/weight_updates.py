@@ -44,11 +44,12 @@ def updating(base: Any) -> Any:
 
         @functools.wraps(base.update_weights)
         async def update_weights(self, request: Any) -> None:
-            await self._weights.update(within(base.update_weights, self, request))
+            await self._weights.update(self, within(base.update_weights, self, request))
 
         @functools.wraps(base.finish_weight_update)
         async def finish_weight_update(self, weight_version: str | None = None) -> None:
-            await self._weights.finish(within(base.finish_weight_update, self, weight_version))
+            finish = within(base.finish_weight_update, self, weight_version)
+            await self._weights.finish(self, finish)
 
         # --- What would let requests run that a pause has kept ---
 

@@ -12,14 +12,15 @@ weights whole again ends the refusing.
 
 from __future__ import annotations
 
-import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from python_worker.failures import Conflict
+from python_worker.failures import Conflict, Refused
+from python_worker.kept import Kept
 
-Step = Callable[[], Awaitable[Any]]
+Step = Callable[[], Coroutine[Any, Any, Any]]
 """A call of vLLM's, not made yet."""
 
 
@@ -47,6 +48,50 @@ WAY_OUT = {
 }
 
 
+# What vLLM says when it refuses a reload before it has touched a weight.
+UNTOUCHED = ("Model reloading with",)
+
+
+def _reload_weights(
+    weights_iterator: Any = None, weights_path: Any = None, is_checkpoint_format: Any = True
+) -> None:
+    """As the workers' own, which cannot be imported without loading all of vLLM."""
+
+
+def _reset_weights() -> None:
+    """As the workers' own."""
+
+
+SIGNATURES = {
+    "reload_weights": inspect.signature(_reload_weights),
+    "reset_weights": inspect.signature(_reset_weights),
+}
+
+
+def check_arguments(
+    method: str, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+) -> None:
+    """Refuse what a worker would: after that failure, the weights count as gone.
+
+    Raises:
+        Refused: The method of the workers has no such parameter, or not of this type.
+    """
+    try:
+        bound = SIGNATURES[method].bind(*(args or ()), **(kwargs or {}))
+    except TypeError as error:
+        known = ", ".join(SIGNATURES[method].parameters) or "none"
+        raise Refused(
+            f"collective_rpc: {method}: {error}; its parameters are: {known}",
+            parameter="kwargs" if kwargs else "args",
+        ) from error
+    path = bound.arguments.get("weights_path")
+    if path is not None and not isinstance(path, str):
+        raise Refused(
+            f"collective_rpc: {method}: weights_path: wants a string or nothing, got {path!r}",
+            parameter="weights_path",
+        )
+
+
 class Weights:
     """The state of one engine's weights.
 
@@ -58,7 +103,7 @@ class Weights:
         self.state = State.WHOLE
         #: Methods of the workers that change the weights, by name.
         self.followed = {"reload_weights": self.reload, "reset_weights": self.reset}
-        self._running: set[asyncio.Future[Any]] = set()
+        self._kept = Kept()
 
     def check(self, what: str) -> None:
         """Refuse what would run the model while its weights are not whole.
@@ -78,15 +123,15 @@ class Weights:
         if self.state in (State.OPEN, State.LOADING):
             self.check(method)
         work = self._alone(engine, start, method, during=State.OPEN, done=State.OPEN)
-        await self._to_the_end(work)
+        await self._kept.to_the_end(engine, work)
 
-    async def update(self, update: Step) -> None:
+    async def update(self, engine: Any, update: Step) -> None:
         """Send a part of the weights; one that fails ends the update in vLLM."""
-        await self._to_the_end(self._follow(update, done=self.state))
+        await self._kept.to_the_end(engine, self._follow(update, done=self.state))
 
-    async def finish(self, finish: Step) -> None:
+    async def finish(self, engine: Any, finish: Step) -> None:
         """Close the update. vLLM is asked whatever we think the state is."""
-        await self._to_the_end(self._follow(finish, done=State.WHOLE))
+        await self._kept.to_the_end(engine, self._follow(finish, done=State.WHOLE))
 
     async def reload(self, engine: Any, reload: Step) -> Any:
         """Load all weights anew. It repairs them, and leaves an open update open.
@@ -101,7 +146,7 @@ class Weights:
             (State.OPEN, State.OPEN) if self.state is State.OPEN else (State.LOADING, State.WHOLE)
         )
         work = self._alone(engine, reload, "reload_weights", during=during, done=done)
-        return await self._to_the_end(work)
+        return await self._kept.to_the_end(engine, work)
 
     async def reset(self, engine: Any, reset: Step) -> Any:
         """Set all weights to zero, which makes sense before others are loaded.
@@ -112,13 +157,18 @@ class Weights:
         if self.state in (State.OPEN, State.LOADING):
             self.check("reset_weights")
         work = self._alone(engine, reset, "reset_weights", during=State.LOADING, done=State.BROKEN)
-        return await self._to_the_end(work)
+        return await self._kept.to_the_end(engine, work)
 
-    async def _alone(
+    def _alone(
         self, engine: Any, step: Step, method: str, *, during: State, done: State
-    ) -> Any:
-        """Take a step with no request running, and none coming in meanwhile."""
+    ) -> Coroutine[Any, Any, Any]:
+        """Take a step with no request running, and none coming in from now on."""
         before, self.state = self.state, during
+        return self._step_alone(engine, step, method, before=before, done=done)
+
+    async def _step_alone(
+        self, engine: Any, step: Step, method: str, *, before: State, done: State
+    ) -> Any:
         try:
             running = engine.get_num_unfinished_requests()
             if running and not await engine.is_paused():
@@ -132,9 +182,10 @@ class Weights:
             raise
         try:
             result = await step()
-        except BaseException:
+        except BaseException as error:
             # A start that fails opens nothing; a reload that fails leaves nothing.
-            self.state = before if done is State.OPEN else State.BROKEN
+            untouched = done is State.OPEN or any(said in str(error) for said in UNTOUCHED)
+            self.state = before if untouched else State.BROKEN
             raise
         self.state = done
         return result
@@ -148,14 +199,3 @@ class Weights:
             raise
         self.state = done
         return result
-
-    async def _to_the_end(self, work: Awaitable[Any]) -> Any:
-        running = asyncio.ensure_future(work)
-        self._running.add(running)
-        running.add_done_callback(self._ended)
-        return await asyncio.shield(running)
-
-    def _ended(self, running: asyncio.Future[Any]) -> None:
-        self._running.discard(running)
-        if not running.cancelled():
-            running.exception()  # Nobody is left to hear it where the caller has left.
