@@ -10,25 +10,16 @@ defmodule Vllm.Worker do
   #   * This process is stopped: SIGTERM, the grace period, then the sweep.
   #
   # The worker's stdout carries one line for us, the READY line, then moves to stderr; everything
-  # else that arrives is its log. The last lines are kept, because they are the only thing that
-  # explains why a worker or an engine did not start.
+  # else that arrives is its log (Vllm.Worker.Log).
 
   use GenServer
 
   require Logger
 
-  alias Vllm.{Environment, Error, Instance, Obituary, Socket, Telemetry, Watchdog}
+  alias Vllm.{Environment, Error, Instance, Obituary, Telemetry}
+  alias Vllm.Worker.{Explanation, Launch, Log, Stop}
 
   @ready "VLLM_BRIDGE READY "
-  # Of a start that failed vLLM prints some eighty lines, the cause among the first.
-  @kept_lines 200
-  @shown_lines 50
-
-  # The log may be a little behind the reply that it explains: how often it is looked at again, and
-  # after how many milliseconds each time.
-  @log_looks 5
-  @log_delay 100
-
   @line_bytes 16 * 1024
 
   # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
@@ -47,13 +38,9 @@ defmodule Vllm.Worker do
     :token,
     # the folder made for the socket and the files of vLLM's processes, to be removed
     :folder,
+    # Vllm.Worker.Log
     :log,
     :grace,
-    # the beginning of a line that is longer than a port message
-    partial: [],
-    lines: :queue.new(),
-    # how many lines there were, with those that are no longer kept
-    seen: 0,
     running?: true,
     # who wants to know why it ended
     asked: [],
@@ -61,9 +48,6 @@ defmodule Vllm.Worker do
     started: nil,
     status: nil
   ]
-
-  @typedoc "A place in the worker's log."
-  @type mark :: non_neg_integer() | nil
 
   @doc "Starts a worker and waits until it serves. `options` are those of `Vllm`, validated."
   @spec start_link(map()) :: GenServer.on_start()
@@ -110,75 +94,11 @@ defmodule Vllm.Worker do
   @spec give_up({atom(), node()}) :: :ok
   def give_up({name, _node}), do: GenServer.call(Instance.process_name(name, "Worker"), :give_up)
 
-  @doc "Where the worker's log ends now, for `explain/3`. `nil` if the log is not ours to read."
-  @spec mark({atom(), node()}) :: mark()
-  def mark(instance) do
-    with {:ok, %{seen: seen}} <- instance_info(instance), do: seen
-  end
+  @doc "See `Vllm.Worker.Explanation`."
+  defdelegate mark(instance), to: Explanation
 
-  @doc """
-  Adds what the worker's log says since `mark` about an engine that did not start: the exception
-  that ended vLLM's process to the message, the last lines to the details.
-  """
-  @spec explain({atom(), node()}, Error.t(), mark()) :: Error.t()
-  def explain(_instance, %Error{} = error, nil), do: error
-
-  def explain(instance, %Error{} = error, mark) do
-    lines = lines_since(instance, mark)
-
-    {lines, cause} =
-      with {_, nil} <- {lines, root_cause(lines)}, do: look_again(instance, mark, @log_looks)
-
-    details = Map.put(error.details, "log", Enum.take(lines, -@shown_lines))
-
-    if cause,
-      do: %{error | message: cause, details: Map.put(details, "reported", error.message)},
-      else: %{error | details: details}
-  end
-
-  defp look_again(instance, mark, looks) do
-    receive do
-    after
-      @log_delay -> :ok
-    end
-
-    lines = lines_since(instance, mark)
-
-    case root_cause(lines) do
-      nil when looks > 1 -> look_again(instance, mark, looks - 1)
-      cause -> {lines, cause}
-    end
-  end
-
-  defp lines_since(instance, mark) do
-    case instance_info(instance) do
-      {:ok, %{log: lines, seen: seen}} -> Enum.take(lines, -max(seen - mark, 0))
-      nil -> []
-    end
-  end
-
-  # A worker of somebody else has its log elsewhere.
-  defp instance_info(instance) do
-    case Instance.server(instance, "Worker") do
-      {:ok, server} -> {:ok, info(server)}
-      :error -> nil
-    end
-  catch
-    :exit, _reason -> nil
-  end
-
-  # Each process of vLLM's repeats that the one below it has failed. The cause is the last that
-  # does not only say so. The expressions stand here and not in attributes, from which they do not
-  # compile on OTP 28.
-  defp root_cause(lines) do
-    exception = ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
-    repeated = ~r/initialization failed|root cause|stack trace/i
-
-    lines
-    |> Enum.flat_map(&(Regex.run(exception, &1, capture: :all_but_first) || []))
-    |> Enum.reject(&Regex.match?(repeated, &1))
-    |> List.last()
-  end
+  @doc "See `Vllm.Worker.Explanation`."
+  defdelegate explain(instance, error, mark), to: Explanation
 
   ## Start
 
@@ -189,12 +109,12 @@ defmodule Vllm.Worker do
 
     with {:ok, python} <- Environment.python(options.python),
          {:ok, sources} <- Environment.worker_dir(),
-         {:ok, folder, listen} <- listen(options) do
+         {:ok, folder, listen} <- Launch.listen(options) do
       state = %__MODULE__{
         name: options.name,
-        token: token(),
+        token: Launch.token(),
         folder: folder,
-        log: options.log,
+        log: %Log{level: options.log},
         grace: options.grace
       }
 
@@ -202,37 +122,6 @@ defmodule Vllm.Worker do
     else
       {:error, error} -> {:stop, {:shutdown, error}}
     end
-  end
-
-  # A folder that only we may enter; a short name, because a socket's path is short. With TCP it is
-  # for the files of vLLM's processes alone.
-  defp listen(%{listen: listen, socket_dir: dir}) do
-    folder = Path.join(dir || System.tmp_dir() || "/tmp", "vllm-" <> random(4))
-
-    with {:ok, address} <- address_in(folder, listen),
-         :ok <- File.mkdir(folder),
-         :ok <- File.chmod(folder, 0o700) do
-      {:ok, folder, address}
-    else
-      {:error, %Error{} = error} ->
-        {:error, error}
-
-      {:error, reason} ->
-        {:error,
-         Error.new(
-           :worker_down,
-           "cannot make the folder #{folder} for the worker's socket and files: " <>
-             "#{:file.format_error(reason)}; set the option :socket_dir, or TMPDIR, to a folder " <>
-             "that can be written"
-         )}
-    end
-  end
-
-  defp address_in(_folder, {:tcp, port}), do: {:ok, "tcp:127.0.0.1:#{port}"}
-
-  defp address_in(folder, :unix) do
-    path = Path.join(folder, "s")
-    with :ok <- Socket.check_path(path), do: {:ok, "unix:" <> path}
   end
 
   defp open_port(state, python, sources, listen, options) do
@@ -243,8 +132,8 @@ defmodule Vllm.Worker do
         :stderr_to_stdout,
         :hide,
         line: @line_bytes,
-        args: arguments(listen, options),
-        env: environment(state, sources, options.env)
+        args: Launch.arguments(listen, options),
+        env: Launch.environment(sources, state.token, state.folder, options.env)
       ])
 
     state = %{state | port: port, os_pid: os_pid(port), started: System.monotonic_time()}
@@ -261,35 +150,6 @@ defmodule Vllm.Worker do
   defp os_pid(port) do
     with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
   end
-
-  defp arguments(listen, options) do
-    ["-m", "python_worker", "--listen", listen, "--max-calls", "#{options.max_calls}"] ++
-      ["--lifeline", "stdin"] ++
-      ["--grace", "#{options.grace / 1000}"] ++
-      Watchdog.arguments(options.watchdog) ++
-      if(options.engine_class, do: ["--engine-class", options.engine_class], else: []) ++
-      options.worker_args
-  end
-
-  # PYTHONSAFEPATH: a folder called vllm or torch in the current directory, which is that of the
-  # user's project, must not be taken for the Python package.
-  defp environment(%{token: token, folder: folder}, sources, extra) do
-    extra = Map.new(extra, fn {key, value} -> {to_string(key), value} end)
-    path = Enum.join([sources | List.wrap(extra["PYTHONPATH"] || inherited_path())], ":")
-
-    %{"PYTHONSAFEPATH" => "1", "PYTHONUNBUFFERED" => "1"}
-    |> Map.merge(extra)
-    |> Map.merge(%{"PYTHONPATH" => path, "VLLM_BRIDGE_TOKEN" => token})
-    |> Map.put("VLLM_BRIDGE_FOLDER", folder)
-    |> Enum.map(fn {key, value} ->
-      {String.to_charlist(key), value && String.to_charlist(value)}
-    end)
-  end
-
-  defp inherited_path, do: System.get_env("PYTHONPATH") || []
-
-  defp token, do: random(16)
-  defp random(bytes), do: bytes |> :crypto.strong_rand_bytes() |> Base.encode16(case: :lower)
 
   defp await_ready({:failed, state, message}, _timeout) do
     fail_start(%{state | running?: false}, message)
@@ -312,9 +172,9 @@ defmodule Vllm.Worker do
   defp receive_ready(%{port: port} = state) do
     receive do
       {^port, {:data, data}} ->
-        case take_data(state, data) do
-          {@ready <> json, state} -> ready(state, json)
-          {line, state} -> state |> log(line) |> receive_ready()
+        case Log.take(state.log, data) do
+          {@ready <> json, log} -> ready(%{state | log: log}, json)
+          {line, log} -> receive_ready(%{state | log: Log.add(log, line)})
         end
 
       {^port, {:exit_status, status}} ->
@@ -348,7 +208,12 @@ defmodule Vllm.Worker do
 
   defp fail_start(state, message) do
     cleanup(state)
-    error = Error.new(:worker_down, message <> last_lines(state), details: log_details(state))
+
+    error =
+      Error.new(:worker_down, message <> Log.last_lines(state.log),
+        details: Log.details(state.log)
+      )
+
     Obituary.put(state.name, error)
     {:stop, {:shutdown, error}}
   end
@@ -359,7 +224,7 @@ defmodule Vllm.Worker do
   def handle_call(:address, _from, state), do: {:reply, {:ok, state.address, state.token}, state}
 
   def handle_call(:info, _from, state) do
-    info = %{os_pid: state.os_pid, log: :queue.to_list(state.lines), seen: state.seen}
+    info = %{os_pid: state.os_pid, log: Log.lines(state.log), seen: state.log.seen}
     {:reply, info, state}
   end
 
@@ -370,8 +235,7 @@ defmodule Vllm.Worker do
 
   @impl true
   def handle_info({port, {:data, data}}, %{port: port} = state) do
-    {line, state} = take_data(state, data)
-    {:noreply, log(state, line)}
+    {:noreply, log(state, data)}
   end
 
   def handle_info({port, {:exit_status, status}}, %{port: port} = state) do
@@ -392,58 +256,17 @@ defmodule Vllm.Worker do
   end
 
   defp exited(state, status) do
-    message = "the worker ended with #{status(status)}" <> last_lines(state)
+    message = "the worker ended with #{status(status)}" <> Log.last_lines(state.log)
     Logger.error(message)
-    error = Error.new(:worker_down, message, details: log_details(state))
+    error = Error.new(:worker_down, message, details: Log.details(state.log))
     Obituary.put(state.name, error)
     for from <- state.asked, do: GenServer.reply(from, error)
     error
   end
 
-  defp log_details(state),
-    do: %{"log" => state.lines |> :queue.to_list() |> Enum.take(-@shown_lines)}
-
-  ## Its log
-
-  defp take_data(state, {:noeol, part}), do: {nil, %{state | partial: [state.partial, part]}}
-
-  defp take_data(state, {:eol, part}) do
-    {IO.iodata_to_binary([state.partial, part]), %{state | partial: []}}
-  end
-
-  defp log(state, nil), do: state
-
-  defp log(state, line) do
-    # Progress bars end in a carriage return, and Python writes bytes that are no UTF-8.
-    line = line |> String.trim_trailing("\r") |> printable()
-    if state.log, do: Logger.log(level(state.log, line), line)
-
-    lines = :queue.in(line, state.lines)
-    lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
-    %{state | lines: lines, seen: state.seen + 1}
-  end
-
-  # Python's levels, at the beginning of a line or after the name of one of vLLM's processes.
-  defp level(:auto, line) do
-    case Regex.run(~r/^(?:\([^)]*\) )?(DEBUG|WARNING|ERROR|CRITICAL)\b/, line) do
-      [_, "DEBUG"] -> :debug
-      [_, "WARNING"] -> :warning
-      [_, _error] -> :error
-      nil -> :info
-    end
-  end
-
-  defp level(level, _line), do: level
-
-  defp printable(line) do
-    if String.valid?(line), do: line, else: inspect(line, binaries: :as_strings)
-  end
-
-  defp last_lines(state) do
-    case state.lines |> :queue.to_list() |> Enum.take(-@shown_lines) do
-      [] -> "; it printed nothing"
-      lines -> "; its last lines were:\n\n" <> Enum.map_join(lines, "\n", &("    " <> &1))
-    end
+  defp log(state, data) do
+    {line, log} = Log.take(state.log, data)
+    %{state | log: Log.add(log, line)}
   end
 
   defp status(status) when status > 128, do: "exit status #{status} (signal #{status - 128})"
@@ -454,49 +277,19 @@ defmodule Vllm.Worker do
   defp cleanup(state) do
     status = if state.os_pid, do: stop_process(state)
     if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
-    if state.folder, do: remove_files(state.folder)
+    if state.folder, do: Stop.remove_files(state.folder)
     :ok
   end
 
-  # Its shared memory is named after the folder (python_worker/belongings.py).
-  defp remove_files(folder) do
-    for path <- Path.wildcard("/dev/shm/#{Path.basename(folder)}_*"), do: File.rm(path)
-    File.rm_rf(folder)
-  end
-
-  # Asks, waits while the process is there, then sweeps its group. One script, by the shell, whose
-  # kill is built in: not every container has the program. It asks the kernel and does not wait for
-  # the port's exit status, which comes only when the last process with the worker's stdout has
-  # gone: one of those may be what has to be swept. The group gets a second after the worker: its
-  # processes die with it by themselves, and Python's resource tracker unlinks the shared memory
-  # that they leave behind.
-  @stop """
-  kill -s TERM $1
-  while kill -s 0 $1 && [ $2 -gt 0 ]; do sleep 0.05; set -- $1 $(($2 - 1)); done
-  [ $2 -gt 0 ] || echo late >&3
-  kill -s KILL $1
-  n=20
-  while kill -s 0 -- -$1 && [ $n -gt 0 ]; do sleep 0.05; n=$(($n - 1)); done
-  kill -s KILL -- -$1
-  """
-
   defp stop_process(state) do
-    ticks = if state.running?, do: div(state.grace + @shutdown_timeout, 50) + 1, else: 1
+    timeout = if state.running?, do: state.grace + @shutdown_timeout, else: 0
 
-    arguments = [
-      "-c",
-      "exec 3>&1 >/dev/null 2>&1\n" <> @stop,
-      "sh",
-      "#{state.os_pid}",
-      "#{ticks}"
-    ]
-
-    case System.cmd("/bin/sh", arguments) do
-      {"", _status} ->
+    case Stop.run(state.os_pid, timeout) do
+      :ok ->
         if state.running?, do: await_exit(state)
 
-      {_late, _status} ->
-        waited = if state.running?, do: "it did not stop in #{state.grace + @shutdown_timeout} ms"
+      :late ->
+        waited = if state.running?, do: "it did not stop in #{timeout} ms"
         Logger.warning("killed the worker: #{waited || "it was given up"}")
         nil
     end
@@ -505,8 +298,7 @@ defmodule Vllm.Worker do
   defp await_exit(%{port: port} = state) do
     receive do
       {^port, {:data, data}} ->
-        {line, state} = take_data(state, data)
-        state |> log(line) |> await_exit()
+        state |> log(data) |> await_exit()
 
       # 0 and 143 are what SIGTERM asks for. With any other status the worker ended by itself, and
       # the connection noticed it before us: this is the only place that can still say why.

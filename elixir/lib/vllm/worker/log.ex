@@ -1,0 +1,98 @@
+defmodule Vllm.Worker.Log do
+  @moduledoc false
+  # What a worker prints: lines are put together from what the port brings, passed on to Logger, and
+  # the last are kept, because they are the only thing that explains why a worker or an engine did
+  # not start.
+
+  require Logger
+
+  # Of a start that failed vLLM prints some eighty lines, the cause among the first.
+  @kept_lines 200
+  @shown_lines 50
+
+  defstruct [
+    # the option :log: a level, :auto, or nothing
+    :level,
+    # the beginning of a line that is longer than a port message
+    partial: [],
+    lines: :queue.new(),
+    # how many lines there were, with those that are no longer kept
+    seen: 0
+  ]
+
+  @type t :: %__MODULE__{}
+
+  @doc "Takes what a port with the option `:line` brings: a line, or `nil` while it has not ended."
+  @spec take(t(), {:eol | :noeol, binary()}) :: {String.t() | nil, t()}
+  def take(log, {:noeol, part}), do: {nil, %{log | partial: [log.partial, part]}}
+
+  def take(log, {:eol, part}) do
+    {IO.iodata_to_binary([log.partial, part]), %{log | partial: []}}
+  end
+
+  @doc "Keeps a line and passes it on."
+  @spec add(t(), String.t() | nil) :: t()
+  def add(log, nil), do: log
+
+  def add(log, line) do
+    # Progress bars end in a carriage return, and Python writes bytes that are no UTF-8.
+    line = line |> String.trim_trailing("\r") |> printable()
+    if log.level, do: Logger.log(level(log.level, line), line)
+
+    lines = :queue.in(line, log.lines)
+    lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
+    %{log | lines: lines, seen: log.seen + 1}
+  end
+
+  @doc "The lines that are kept."
+  @spec lines(t()) :: [String.t()]
+  def lines(log), do: :queue.to_list(log.lines)
+
+  @doc "Those of the lines that an error shows."
+  @spec shown([String.t()]) :: [String.t()]
+  def shown(lines), do: Enum.take(lines, -@shown_lines)
+
+  @doc "The details of an error."
+  @spec details(t()) :: map()
+  def details(log), do: %{"log" => log |> lines() |> shown()}
+
+  @doc "The last lines as the end of an error's message."
+  @spec last_lines(t()) :: String.t()
+  def last_lines(log) do
+    case log |> lines() |> shown() do
+      [] -> "; it printed nothing"
+      lines -> "; its last lines were:\n\n" <> Enum.map_join(lines, "\n", &("    " <> &1))
+    end
+  end
+
+  # Each process of vLLM's repeats that the one below it has failed. The cause is the last that
+  # does not only say so. The expressions stand here and not in attributes, from which they do not
+  # compile on OTP 28.
+  @doc "The exception that ended a process of vLLM's, if these lines name one."
+  @spec root_cause([String.t()]) :: String.t() | nil
+  def root_cause(lines) do
+    exception = ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
+    repeated = ~r/initialization failed|root cause|stack trace/i
+
+    lines
+    |> Enum.flat_map(&(Regex.run(exception, &1, capture: :all_but_first) || []))
+    |> Enum.reject(&Regex.match?(repeated, &1))
+    |> List.last()
+  end
+
+  # Python's levels, at the beginning of a line or after the name of one of vLLM's processes.
+  defp level(:auto, line) do
+    case Regex.run(~r/^(?:\([^)]*\) )?(DEBUG|WARNING|ERROR|CRITICAL)\b/, line) do
+      [_, "DEBUG"] -> :debug
+      [_, "WARNING"] -> :warning
+      [_, _error] -> :error
+      nil -> :info
+    end
+  end
+
+  defp level(level, _line), do: level
+
+  defp printable(line) do
+    if String.valid?(line), do: line, else: inspect(line, binaries: :as_strings)
+  end
+end
