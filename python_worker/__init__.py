@@ -17,6 +17,7 @@ package in the order in which a call travels through it:
 ``call``              one call from its start to its last reply, with deadline;
                       ``limits``: how many there may be at once
 ``dispatch``          from a request to a method, from its result to replies
+``members``           which members of an object a call may name
 ``desk``              the class Worker: status, metrics, release
 ``spellings``         names of earlier vLLM versions, translated
 ``gate``              arguments checked before an engine sees them

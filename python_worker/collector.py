@@ -33,7 +33,7 @@ class RequestOutputCollector:
         abort: Aborts requests by the engine's own ids.
     """
 
-    # What a client may reach; see ``dispatch.find_member``.
+    # What a client may reach; see ``members.find_member``.
     __served__ = frozenset({"close", "get", "get_nowait", "request_id"})
 
     def __init__(self, engine: Any, inner: Any, abort: Abort) -> None:

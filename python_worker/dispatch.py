@@ -11,7 +11,6 @@ those of an engine that are known to return at once.
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import gc
 import inspect
@@ -25,8 +24,16 @@ from python_worker.call import Call
 from python_worker.collector import collect
 from python_worker.configs import EngineArguments, construct
 from python_worker.engine import CONSTRUCTORS, Builder
-from python_worker.failures import Draining, NotServed, Refused, Unsupported
+from python_worker.failures import Draining, NotServed, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.members import (
+    FIELDS,
+    IMMEDIATE,
+    find_member,
+    is_method,
+    refuse_arguments,
+    returns_at_once,
+)
 from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
 from python_worker.results import documented
@@ -39,29 +46,6 @@ ENGINE_TYPE = "AsyncLLM"
 ARGUMENTS_TYPE = "AsyncEngineArgs"
 SHUTDOWN = "shutdown"
 ADD_REQUEST = "add_request"
-
-# Plain methods of an engine that only read a field, or need the event loop.
-IMMEDIATE = frozenset(
-    {
-        "_run_output_handler",
-        "check_admission",
-        "get_kv_event_sources",
-        "get_num_queued_tokens",
-        "get_num_unfinished_requests",
-        "get_tokenizer",
-    }
-)
-
-# Methods that vLLM keeps to itself, and earlier clients know by name: None where
-# they are served, otherwise why not.
-INTERNAL: Mapping[str, str | None] = {
-    "_run_output_handler": None,
-    "_add_request": "it takes a request past vLLM's validation; use add_request",
-}
-
-# Fields of an engine that are served: each as a copy, so that no call on it
-# reaches the engine.
-FIELDS: Mapping[str, Callable[[Any], object]] = {"vllm_config": copy.deepcopy}
 
 
 class Dispatcher:
@@ -260,57 +244,3 @@ class Dispatcher:
 
     def _register(self, target: object, *, holder: Holder) -> codec.RefParts:
         return self._registry.hold(target, holder)
-
-
-def find_member(target: object, name: str, *, on_engine: bool) -> Any:
-    """A public method, or the value of a public property or field.
-
-    An engine shows what its class declares and the fields in ``FIELDS``: others
-    lead to vLLM's internals, where a call can do anything. A class may say in
-    ``__served__`` what it shows.
-
-    Raises:
-        NotServed: There is none of that name, or it is private.
-        Unsupported: It is one of vLLM's own, which has a substitute.
-    """
-    if on_engine and (reason := INTERNAL.get(name)):
-        raise Unsupported(f"{name} is not served: {reason}", method=name)
-    private = name.startswith("_") and not (on_engine and name in INTERNAL)
-    if private or not name.isidentifier():
-        raise NotServed(f"{name!r} is not a public method", method=name)
-    kind = type(target).__name__
-    served = getattr(type(target), "__served__", None)
-    declared = inspect.getattr_static(type(target), name, None)
-    if on_engine and declared is None and name not in FIELDS and name in vars(target):
-        raise NotServed(
-            f"{kind}.{name} is a field that leads into the engine, where a call on it could do "
-            "anything; it is not served",
-            method=name,
-        )
-    if (
-        (served is not None and name not in served)
-        or (declared is None and on_engine and name not in FIELDS)
-        or not hasattr(target, name)
-    ):
-        raise NotServed(f"{kind} has no method {name!r}", method=name)
-    return getattr(target, name)
-
-
-def is_method(target: object, name: str, member: object) -> bool:
-    """Whether a member is to be called: not the value of a property, such as a tokenizer.
-
-    Tokenizers can be called too, and so would be.
-    """
-    declared = inspect.getattr_static(type(target), name, None)
-    return callable(member) and not isinstance(declared, property)
-
-
-def returns_at_once(member: Callable[..., Any]) -> bool:
-    """Whether calling it only makes a coroutine or an async generator."""
-    return inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)
-
-
-def refuse_arguments(name: str, args: Sequence[Any], kwargs: Mapping[str, object]) -> None:
-    """A property takes no arguments."""
-    if args or kwargs:
-        raise Refused(f"{name} is a property and takes no arguments", method=name)

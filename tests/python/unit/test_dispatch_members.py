@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from python_worker.dispatch import find_member, is_method
+from python_worker.members import find_member, is_method
 
 
 class Callable:

@@ -1,4 +1,4 @@
-"""What dispatch lets through, without a worker around it."""
+"""What a call may name, without a worker around it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from python_worker import dispatch
+from python_worker import members
 from python_worker.failures import NotServed, Unsupported
 
 
 @pytest.mark.parametrize("name", ["_run", "__class__", "a.b", "", "no_such"])
 def test_private_and_unknown_members_are_not_found(name: str) -> None:
     with pytest.raises(NotServed):
-        dispatch.find_member(object(), name, on_engine=False)
+        members.find_member(object(), name, on_engine=False)
 
 
 def test_an_engine_shows_no_fields() -> None:
     holder = SimpleNamespace(engine_core="internal")
-    assert dispatch.find_member(holder, "engine_core", on_engine=False) == "internal"
+    assert members.find_member(holder, "engine_core", on_engine=False) == "internal"
     with pytest.raises(NotServed):
-        dispatch.find_member(holder, "engine_core", on_engine=True)
+        members.find_member(holder, "engine_core", on_engine=True)
 
 
 def test_of_vllms_private_methods_one_is_served_and_one_has_a_substitute() -> None:
@@ -30,7 +30,7 @@ def test_of_vllms_private_methods_one_is_served_and_one_has_a_substitute() -> No
 
         def _add_request(self) -> None: ...
 
-    find = dispatch.find_member
+    find = members.find_member
     assert find(Engine(), "_run_output_handler", on_engine=True)() == "runs"
     with pytest.raises(Unsupported, match="use add_request"):
         find(Engine(), "_add_request", on_engine=True)
@@ -49,7 +49,7 @@ def test_a_class_may_say_what_it_shows() -> None:
 
         def put(self) -> None: ...
 
-    assert dispatch.find_member(Shows(), "get", on_engine=False)() == 2
+    assert members.find_member(Shows(), "get", on_engine=False)() == 2
     for name in ("put", "field"):
         with pytest.raises(NotServed):
-            dispatch.find_member(Shows(), name, on_engine=False)
+            members.find_member(Shows(), name, on_engine=False)
