@@ -1,22 +1,4 @@
 defmodule Vllm.Call do
-  @rpc [
-    {:timeout, :timeout, nil,
-     "milliseconds from sending the request to its end; then the call is aborted in the worker " <>
-       "and returns `:timeout`. For a stream its end is the last item. Without it, a call has " <>
-       "60 s, but for functions that say otherwise: building an engine, streams and waiting for " <>
-       "requests have no limit."},
-    {:window, :pos_integer, 64,
-     "how many items of a stream the worker may be ahead of its consumer."},
-    {:stream_to, :pid, nil,
-     "a process to send the items to, see `Vllm.Stream`. The call then returns " <>
-       "`{:ok, stream}` with a stream that only tags the messages and can be cancelled."},
-    {:link, :boolean, false,
-     "for functions that build an engine: shut it down when the calling process ends."},
-    {:trace, :boolean, true,
-     "for functions that take `trace_headers`, where none are given: send the calling process's " <>
-       "OpenTelemetry context in them, if there is one."}
-  ]
-
   @moduledoc """
   The funnel: every function of every generated module is one call of this one.
 
@@ -36,7 +18,7 @@ defmodule Vllm.Call do
 
   They live under one key that no Python parameter has, `rpc: [timeout: 5_000]`:
 
-  #{Vllm.Options.docs(@rpc)}
+  #{Vllm.Call.Arguments.docs()}
   `:__runtime__` is accepted in place of `:rpc`.
   """
 
@@ -46,7 +28,6 @@ defmodule Vllm.Call do
     Error,
     Exchange,
     Inputs,
-    Options,
     Ref,
     Refs,
     Stream,
@@ -55,25 +36,17 @@ defmodule Vllm.Call do
     Worker
   }
 
+  alias Vllm.Call.Arguments
   alias Vllm.Proto.CallRequest
   alias Vllm.Telemetry.Trace
-
-  @keys [:rpc, :__runtime__]
 
   # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
   # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
   @max_argument_bytes 255 * 1024 * 1024
 
-  # Classes whose references are arguments when they come first: elsewhere the first reference is
-  # the place. The place is theirs then.
-  @argument_classes ["AsyncEngineArgs", "VllmConfig"]
-
   # Methods of an engine that make a request: where among their arguments is its id, and where are
   # its trace headers, nil if those go by name alone.
   @requests %{"generate" => {2, nil}, "encode" => {2, 4}, "add_request" => {0, 6}}
-
-  {:ok, defaults} = Options.validate(@rpc, [], "rpc")
-  @defaults defaults
 
   @type result(value) :: {:ok, value} | {:error, Error.t()}
   @type args_or_opts :: [term()] | keyword()
@@ -89,7 +62,7 @@ defmodule Vllm.Call do
 
   def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) when is_binary(method) do
     Telemetry.span(metadata(ref.instance, ref.type, method), fn ->
-      with {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, opts) do
+      with {:ok, args, kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts) do
         request = %CallRequest{
           target: {:ref, ref.id},
           incarnation: ref.incarnation,
@@ -112,7 +85,7 @@ defmodule Vllm.Call do
   """
   @spec collect(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
   def collect(ref, method, positional, args_or_opts, opts \\ []) do
-    with {:ok, _args, _kwargs, rpc} <- normalize(positional, args_or_opts, opts),
+    with {:ok, _args, _kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts),
          :ok <- check_own_stream(method, rpc),
          {:ok, stream} <- invoke(ref, method, positional, args_or_opts, opts),
          do: Stream.collect(stream)
@@ -138,10 +111,12 @@ defmodule Vllm.Call do
   @spec invoke_class(String.t(), String.t(), non_neg_integer(), [term()]) :: result(term())
   def invoke_class(class, method, required, arguments) do
     Telemetry.span(metadata(nil, class, method), fn ->
-      with {:ok, instance, arguments} <- place(arguments),
-           {:ok, positional, [args_or_opts, opts]} <- split_required(method, arguments, required),
-           {positional, hoisted} = hoist(positional),
-           {:ok, args, kwargs, rpc} <- normalize(positional, args_or_opts, hoisted ++ opts) do
+      with {:ok, instance, arguments} <- Arguments.place(arguments),
+           {:ok, positional, [args_or_opts, opts]} <-
+             Arguments.split_required(method, arguments, required),
+           {positional, hoisted} = Arguments.hoist(positional),
+           {:ok, args, kwargs, rpc} <-
+             Arguments.normalize(positional, args_or_opts, hoisted ++ opts) do
         request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, class, method, args, kwargs)
         mark = Worker.mark(instance)
@@ -156,90 +131,6 @@ defmodule Vllm.Call do
     do: {:error, Worker.explain(instance, error, mark)}
 
   defp explain(result, _instance, _mark), do: result
-
-  ## Arguments
-
-  @doc false
-  @spec place([term()]) :: {:ok, Vllm.instance(), [term()]} | {:error, Error.t()}
-  def place([%Ref{type: type, instance: instance} | _rest] = arguments)
-      when type in @argument_classes,
-      do: {:ok, instance, arguments}
-
-  def place([%Ref{instance: instance} | arguments]), do: {:ok, instance, arguments}
-
-  def place([name | arguments]) when is_atom(name) and name not in [nil, true, false],
-    do: {:ok, {name, node()}, arguments}
-
-  def place([{name, node} | arguments]) when is_atom(name) and is_atom(node),
-    do: {:ok, {name, node}, arguments}
-
-  def place(arguments) do
-    with {:ok, instance} <- Vllm.Application.default_instance(), do: {:ok, instance, arguments}
-  end
-
-  defp split_required(method, arguments, required) do
-    case Enum.split(arguments, required) do
-      {positional, []} when length(positional) == required -> {:ok, positional, [[], []]}
-      {positional, [args_or_opts]} -> {:ok, positional, [args_or_opts, []]}
-      {positional, [args, opts]} when is_list(opts) -> {:ok, positional, [args, opts]}
-      _otherwise -> invalid("#{method} was called with arguments that do not fit its signature")
-    end
-  end
-
-  # In `from_engine_args(model: "…", rpc: [timeout: 1000])` Elixir's syntax puts everything into
-  # one keyword list.
-  defp hoist([[{key, _} | _] = first | positional]) when is_atom(key) do
-    {rpc, first} = Enum.split_with(first, &match?({key, _} when key in @keys, &1))
-    {[first | positional], rpc}
-  end
-
-  defp hoist(positional), do: {positional, []}
-
-  @doc false
-  # `sleep(e)`, `sleep(e, [2])`, `sleep(e, level: 2)` and `sleep(e, [2], [])` become one form.
-  @spec normalize([term()], term(), term()) ::
-          {:ok, [term()], keyword(), map()} | {:error, Error.t()}
-  def normalize(positional, args_or_opts, opts) do
-    with {:ok, args, named} <- split(args_or_opts),
-         {:ok, more_args, more_named} <- split(opts),
-         {:ok, named, rpc} <- take_rpc(named ++ more_named),
-         :ok <- check_unique(named) do
-      {:ok, positional ++ args ++ more_args, named, rpc}
-    end
-  end
-
-  defp split([]), do: {:ok, [], []}
-
-  defp split(list) when is_list(list) do
-    if Keyword.keyword?(list), do: {:ok, [], list}, else: {:ok, list, []}
-  end
-
-  defp split(other) do
-    invalid(
-      "further positional arguments are given as a list and named ones as a keyword list, " <>
-        "got: #{inspect(other)}"
-    )
-  end
-
-  defp take_rpc(named) do
-    case Keyword.split(named, @keys) do
-      {[], named} ->
-        {:ok, named, @defaults}
-
-      {rpc, named} ->
-        options = rpc |> Keyword.values() |> Enum.flat_map(&List.wrap/1)
-        with {:ok, rpc} <- Options.validate(@rpc, options, "rpc"), do: {:ok, named, rpc}
-    end
-  end
-
-  defp check_unique(named) do
-    keys = Keyword.keys(named)
-
-    case keys -- Enum.uniq(keys) do
-      [] -> :ok
-      [key | _] -> invalid("the argument #{key} is given twice", %{"parameter" => "#{key}"})
-    end
-  end
 
   defp with_timeout(%{timeout: nil} = rpc, class, method, args, kwargs),
     do: %{rpc | timeout: default_timeout(class, method, args, kwargs)}
