@@ -74,6 +74,46 @@ defmodule Vllm.Vllm.LoraErrorsTest do
       assert said(engine, "Hello", %{good | lora_name: ""}) == repeated("meow")
     end
 
+    # EngineCore keeps it half loaded until it is removed. A request that came in between was let
+    # through, loaded it in a step, and was the end of the engine.
+    test "of one id is an error for all who ask for it at once", %{engine: engine} = context do
+      wide = adapter(context, 1, "broken-width")
+
+      for _ <- 1..5 do
+        good =
+          for word <- ["meow", nil, "woof", nil],
+              lora = if(word, do: named(context, word), else: nil) do
+            {word, Task.async(fn -> said(engine, "count", lora, 100) end)}
+          end
+
+        for result <- at_once(List.duplicate(asking(engine, wide), 20)) do
+          assert {:error, %Error{kind: :invalid} = error} = result
+          assert error.message =~ "must match"
+        end
+
+        for {word, task} <- good do
+          wanted = if word, do: repeated(word, 100), else: counting(100)
+          assert Task.await(task, 60_000) == wanted
+        end
+
+        refute 1 in elem(AsyncLLM.list_loras(engine), 1)
+      end
+
+      assert said(engine, "Hello", adapter(context, 1, "meow")) == repeated("meow")
+    end
+
+    # The id stands for what was loaded under it, and for that alone it is loaded again.
+    test "of an id that another one has is never read", %{engine: engine} = context do
+      meow = adapter(context, 1, "meow")
+      {:ok, true} = AsyncLLM.add_lora(engine, meow)
+      wide = %{meow | lora_path: context.paths["broken-width"]}
+      params = [temperature: 0.0, max_tokens: 500, output_kind: :FINAL_ONLY]
+      stream = generate(engine, "count", params, lora_request: wide)
+      assert AsyncLLM.remove_lora(engine, 1) == {:ok, true}
+      {:ok, output} = Stream.collect(stream)
+      assert text(output) == repeated("meow", 500)
+    end
+
     # tests/entrypoints/serve/lora/test_lora_adapters.py::
     # test_loading_invalid_adapters_does_not_break_others
     test "does not break others: 25 of them beside good requests", context do
@@ -123,6 +163,8 @@ defmodule Vllm.Vllm.LoraErrorsTest do
       assert_well(engine)
     end
   end
+
+  defp at_once(calls), do: calls |> Enum.map(&Task.async/1) |> Task.await_many(60_000)
 
   defp asking(engine, lora) do
     fn -> AsyncLLM.generate(engine, "Hello", [n: 1], request_id(), lora_request: lora) end
