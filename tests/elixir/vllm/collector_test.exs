@@ -58,6 +58,7 @@ defmodule Vllm.Vllm.CollectorTest do
       {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
       {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "count", endless())
       waiting = Task.async(fn -> Collector.get(collector) end)
+      wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({instance(), node()})) end)
       for _ <- 1..2, do: assert(Collector.close(collector) == {:ok, nil})
       assert Task.await(waiting, 30_000) == {:ok, nil}
       assert Collector.get(collector) == {:ok, nil}
