@@ -9,7 +9,6 @@ defmodule Vllm.Vllm.MembersTest do
   @no_lora "LoRA is not enabled"
   @no_profiler "Profiling is not enabled. Please set --profiler-config to enable profiling."
   @no_transfer "Weight transfer not configured. Please set weight_transfer_config"
-  @no_discard "Selective discard is not supported on CPU."
 
   # `{arguments, expected}`: a result; `{kind, part of the message}` of an error; or a check of ours.
   # Where there are several they are called in this order.
@@ -131,7 +130,7 @@ defmodule Vllm.Vllm.MembersTest do
         arguments = if(name == :shutdown, do: [], else: arguments),
         function_exported?(AsyncLLM, name, length(arguments) + 2) do
       result = apply(AsyncLLM, name, [engine | arguments] ++ [[no_such_option: 1]])
-      assert {name, {:error, %Error{kind: :invalid} = error}} = {name, result}
+      assert {^name, {:error, %Error{kind: :invalid} = error}} = {name, result}
       assert error.message =~ "no_such_option"
     end
 
