@@ -37,9 +37,11 @@ package in the order in which a call travels through it:
 ``configs``           engine configurations, and classes by import path
 ``guard``             vLLM's AsyncLLM, kept from what would end it. Its parts:
                       ``prompts`` and ``reasoning`` (what the model decides of a
-                      request), ``continuation`` (streamed prompts), ``lora``,
+                      request), ``continuation`` (streamed prompts), ``lora``
+                      and ``lora_use`` (adapters, and who uses them),
                       ``weights`` and ``weight_updates``, ``worker_methods``
                       (collective_rpc), ``extension``, ``logits_processors``
+``kept``              calls of EngineCore that outlive their callers
 ``metrics``           what vLLM counts of each engine
 ``outputs``           stream items as patches of the item before
 ``codec``             values to MessagePack and back: the table of values; its
@@ -52,7 +54,8 @@ package in the order in which a call travels through it:
 ``introspect``        the installed vLLM as the manifest
 ``gen``               the manifest, ``gen/overlay`` and ``proto/`` as code of both
                       languages; ``gen.drift`` compares vLLM versions
-``install``           sets up the machine; needs nothing but Python
+``install``           sets up the machine; needs nothing but Python; with
+                      ``install_environment`` and ``install_progress``
 ====================  =========================================================
 
 Imports point downwards in this table. vLLM is imported when the first engine

@@ -122,3 +122,9 @@ def test_both_sides_have_one_version() -> None:
     assert mix is not None
     assert worker is not None
     assert mix[1] == worker[1] == project["version"]
+
+
+def test_the_map_of_the_worker_names_every_module() -> None:
+    doc = ast.get_docstring(ast.parse((WORKER / "__init__.py").read_text(encoding="utf-8"))) or ""
+    modules = {path.stem for path in WORKER.glob("*.py")} - {"__init__"}
+    assert [name for name in sorted(modules) if f"``{name}``" not in doc] == []
