@@ -31,7 +31,9 @@ defmodule Vllm.Stream do
       def handle_info({:vllm, stream, {:error, %Vllm.Error{}}}, state)
 
   The last message is always one of `:done` and `{:error, _}`. When the receiver ends, the request
-  is aborted; while more than a hundred messages wait in its mailbox, no more are sent.
+  is aborted; while more than a hundred messages wait in its mailbox, no more are sent. A receiver of
+  several streams therefore takes messages as they come: one that waits for those of a single stream
+  holds back the others, and itself with them.
   """
 
   alias Vllm.{Connection, Error, Instance, OutputPatch, Refs, RequestOutput, Subscription}

@@ -1247,6 +1247,9 @@ defmodule Vllm.AsyncLLM do
   @doc """
   Whether the engine runs: it has not been shut down and has not died.
 
+  vLLM looks at the task that handles outputs: of an engine that was shut down before its
+  first request it stays `true`. `errored/1` is not mistaken.
+
   ## Arguments
 
     * `engine` - the engine
