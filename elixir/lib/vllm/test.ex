@@ -73,13 +73,8 @@ defmodule Vllm.Test do
 
   import Vllm.Test.Control, except: [engines: 1]
 
-  alias Vllm.{Error, Instance, Ref, Worker}
-  alias Vllm.Test.{Control, Request, Script}
-
-  @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
-  @timeout 5_000
-  # Of what waits for a worker to start, or to be cleared away.
-  @start_timeout 30_000
+  alias Vllm.{Error, Ref}
+  alias Vllm.Test.{Assertions, Control, Request, Script, Workers}
 
   @typedoc "The name of a worker."
   @type worker :: atom()
@@ -134,15 +129,7 @@ defmodule Vllm.Test do
   As `Vllm.start_link/1`: `:worker_down` if the worker does not start, with its last lines.
   """
   @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
-  def start_link(options) do
-    {plan, options} = Script.plan(options)
-    {env, options} = Keyword.pop(options, :env, %{})
-    env = Map.merge(Script.environment(plan), Map.new(env))
-
-    [engine_class: @engine_class, log: false, grace: 50, env: env]
-    |> Keyword.merge(options)
-    |> Vllm.start_link()
-  end
+  defdelegate start_link(options), to: Workers
 
   @doc """
   Starts a worker under ExUnit's supervisor, with a name made from the test or, in `setup_all`, from
@@ -153,13 +140,7 @@ defmodule Vllm.Test do
   The options are those of `start_link/1`. Raises if the worker does not start.
   """
   @spec start_worker!(map(), keyword()) :: worker()
-  def start_worker!(%{module: module} = context, options \\ []) do
-    default = Module.concat([module, "Vllm" | List.wrap(context[:test])])
-    options = Keyword.put_new(options, :name, default)
-    # Not called by name: this module is compiled where ExUnit need not be.
-    apply(ex_unit(:Callbacks), :start_supervised!, [{__MODULE__, options}])
-    options[:name]
-  end
+  def start_worker!(context, options \\ []), do: Workers.start_worker!(context, options)
 
   @doc """
   Ends a worker as the kernel does when memory runs out, and returns when this side knows.
@@ -173,17 +154,7 @@ defmodule Vllm.Test do
       engine = Vllm.Test.await_engine!(worker)
   """
   @spec crash_worker(worker()) :: :ok
-  def crash_worker(worker) when is_atom(worker) do
-    connection = Process.monitor(Instance.process_name(worker, "Connection"))
-    %{os_pid: os_pid} = Worker.info(Instance.process_name(worker, "Worker"))
-    {_said, 0} = System.cmd("/bin/sh", ["-c", "kill -s KILL #{os_pid}"])
-
-    receive do
-      {:DOWN, ^connection, :process, _pid, _reason} -> :ok
-    after
-      @start_timeout -> flunk("the worker of #{inspect(worker)} was killed, and nobody noticed")
-    end
-  end
+  defdelegate crash_worker(worker), to: Workers
 
   ## Engines
 
@@ -220,18 +191,7 @@ defmodule Vllm.Test do
   `:timeout`, by default #{30_000} ms, is the only option.
   """
   @spec await_engine!(worker(), keyword()) :: engine()
-  def await_engine!(worker, options \\ []) when is_atom(worker) do
-    [timeout: timeout] = Keyword.validate!(options, timeout: @start_timeout)
-
-    # While its worker restarts there is nobody to ask.
-    newest = fn ->
-      with {:ok, engines} <- Control.engines(worker),
-           do: List.last(for {engine, false} <- engines, do: engine),
-           else: (_error -> nil)
-    end
-
-    poll(newest, timeout) || flunk("#{inspect(worker)} had no engine within #{timeout} ms")
-  end
+  def await_engine!(worker, options \\ []), do: Workers.await_engine!(worker, options)
 
   @doc """
   Makes engines of a worker fail to start.
@@ -507,26 +467,7 @@ defmodule Vllm.Test do
     * `:timeout` - how many milliseconds to wait
   """
   @spec assert_generated(engine(), keyword()) :: Request.t()
-  def assert_generated(%Ref{} = engine, options \\ []) do
-    keys = [:prompt, :request_id, :params, method: :generate, timeout: @timeout]
-    {timeout, wanted} = options |> Keyword.validate!(keys) |> Keyword.pop!(:timeout)
-    await_request(engine, wanted, now() + timeout)
-  end
-
-  defp await_request(engine, wanted, deadline) do
-    calls = call(engine, "calls")
-    requests = Request.from_calls(calls)
-
-    case Enum.find(requests, &Request.fits?(&1, wanted)) do
-      nil ->
-        if await(engine, "wait_calls", [length(calls) + 1], deadline - now()),
-          do: await_request(engine, wanted, deadline),
-          else: flunk("no request came with #{inspect(wanted)}; there #{came(requests)}")
-
-      request ->
-        request
-    end
-  end
+  def assert_generated(engine, options \\ []), do: Assertions.generated(engine, options)
 
   @doc """
   Waits until a method was called, and returns the arguments of its last call, as `calls/2` does.
@@ -536,15 +477,8 @@ defmodule Vllm.Test do
   The options are `:count`, how many calls there must be at least (default 1), and `:timeout`.
   """
   @spec assert_called(engine(), atom() | String.t(), keyword()) :: {[term()], map()}
-  def assert_called(%Ref{} = engine, method, options \\ []) do
-    options = Keyword.validate!(options, count: 1, timeout: @timeout)
-    await(engine, "wait_called", [to_string(method), options[:count]], options[:timeout])
-    calls = calls(engine, method)
-
-    if length(calls) < options[:count],
-      do: flunk("#{method} was called #{length(calls)} times, not #{options[:count]}"),
-      else: List.last(calls)
-  end
+  def assert_called(engine, method, options \\ []),
+    do: Assertions.called(engine, method, options)
 
   @doc """
   Waits until a request was aborted: its stream halted or cancelled, its consumer or its caller dead,
@@ -555,15 +489,8 @@ defmodule Vllm.Test do
   `:timeout` is the only option.
   """
   @spec assert_aborted(engine(), String.t(), keyword()) :: :ok
-  def assert_aborted(%Ref{} = engine, request_id, options \\ []) do
-    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
-    await(engine, "wait_aborted", [request_id], timeout)
-    aborted = aborted(engine)
-
-    if request_id in aborted,
-      do: :ok,
-      else: flunk("#{inspect(request_id)} was not aborted; these were: #{inspect(aborted)}")
-  end
+  def assert_aborted(engine, request_id, options \\ []),
+    do: Assertions.aborted(engine, request_id, options)
 
   @doc """
   Waits until an engine has so many requests in flight.
@@ -573,20 +500,11 @@ defmodule Vllm.Test do
   `:timeout` is the only option.
   """
   @spec assert_live(engine(), non_neg_integer(), keyword()) :: :ok
-  def assert_live(%Ref{} = engine, count, options \\ []) do
-    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
-
-    if await(engine, "wait_requests", [count], timeout),
-      do: :ok,
-      else: flunk("#{live(engine)} requests are in flight, not #{count}")
-  end
+  def assert_live(engine, count, options \\ []), do: Assertions.live(engine, count, options)
 
   ## Inside
 
   defp interrupt(target, count, fault, options) do
     script(target, Script.script(Map.merge(fault, %{"after" => count, "paced" => true}), options))
   end
-
-  defp came([]), do: "was none at all"
-  defp came(requests), do: "were:" <> Enum.map_join(requests, &"\n\n    #{inspect(&1)}")
 end
