@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from python_worker.testing.scripted_model import ScriptedModel, scripted_model
-from tests.python.support.client import Client
+from tests.python.support.client import Client, build_engine
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import STARTED, Worker, members_of
 
@@ -84,22 +83,15 @@ def vllm_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 @pytest.fixture(scope="session")
 def vllm_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
     """One real engine of the scripted model; it takes about 20 s to start."""
-    arguments = {
-        "model": str(model.path),
-        "dtype": "float32",
-        "enforce_eager": True,
-        "max_model_len": 1024,
-        "enable_lora": True,
-        "max_lora_rank": 8,
-    }
-
-    async def build() -> Ref:
-        async with Client(vllm_worker.address) as client:
-            record = Record("AsyncEngineArgs", arguments)
-            ref: Ref = await client.call("AsyncLLM", "from_engine_args", record)
-            return ref
-
-    return asyncio.run(build())
+    return build_engine(
+        vllm_worker.address,
+        model=str(model.path),
+        dtype="float32",
+        enforce_eager=True,
+        max_model_len=1024,
+        enable_lora=True,
+        max_lora_rank=8,
+    )
 
 
 @pytest.fixture

@@ -309,3 +309,15 @@ class Running:
     async def grant(self, items: int) -> None:
         """Gives credit."""
         await self.session.write(pb.ClientFrame(credits=[pb.Credit(call=self.id, items=items)]))
+
+
+def build_engine(address: str, **arguments: object) -> Ref:
+    """Builds an engine, for fixtures that outlive the event loop of one test."""
+
+    async def build() -> Ref:
+        async with Client(address) as client:
+            record = Record("AsyncEngineArgs", arguments)
+            ref: Ref = await client.call("AsyncLLM", "from_engine_args", record)
+            return ref
+
+    return asyncio.run(build())

@@ -17,8 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from python_worker.testing.scripted_model import ScriptedModel
 from tests.python.conftest import ENGINE_ENVIRONMENT
-from tests.python.support.client import Client, Failed, Session, sampling
-from tests.python.support.values import Record, Ref
+from tests.python.support.client import Client, Failed, Session, build_engine, sampling
+from tests.python.support.values import Ref
 from tests.python.support.worker import Worker, members_of
 
 pytestmark = pytest.mark.timeout(180)
@@ -46,21 +46,14 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 @pytest.fixture(scope="module")
 def engine(impatient: Worker, model: ScriptedModel) -> Ref:
     """Its engine."""
-    arguments = {
-        "model": str(model.path),
-        "dtype": "float32",
-        "enforce_eager": True,
-        "max_model_len": 2048,
-        "num_gpu_blocks_override": 256,
-    }
-
-    async def build() -> Ref:
-        async with Client(impatient.address) as client:
-            record = Record("AsyncEngineArgs", arguments)
-            ref: Ref = await client.call("AsyncLLM", "from_engine_args", record)
-            return ref
-
-    return asyncio.run(build())
+    return build_engine(
+        impatient.address,
+        model=str(model.path),
+        dtype="float32",
+        enforce_eager=True,
+        max_model_len=2048,
+        num_gpu_blocks_override=256,
+    )
 
 
 @pytest.fixture
