@@ -11,15 +11,7 @@ streams = 64
 stall_after = 3_000
 name = Bench.Death
 
-for {variable, value} <- [
-      {"HF_HUB_OFFLINE", "1"},
-      {"VLLM_NO_USAGE_STATS", "1"},
-      {"VLLM_CPU_KVCACHE_SPACE", "1"},
-      {"OMP_NUM_THREADS", "1"},
-      {"TORCHDYNAMO_DISABLE", "1"}
-    ],
-    System.get_env(variable) == nil,
-    do: System.put_env(variable, value)
+Code.require_file("support/environment.exs", __DIR__)
 
 {:ok, model} = TinyModel.make(:scripted, [])
 arguments = [model: model, dtype: "float32", enforce_eager: true, max_model_len: 2048]

@@ -8,15 +8,7 @@ alias Vllm.{AsyncLLM, Stream, TinyModel}
 streams = 64
 name = Bench.Orphans
 
-for {variable, value} <- [
-      {"HF_HUB_OFFLINE", "1"},
-      {"VLLM_NO_USAGE_STATS", "1"},
-      {"VLLM_CPU_KVCACHE_SPACE", "1"},
-      {"OMP_NUM_THREADS", "1"},
-      {"TORCHDYNAMO_DISABLE", "1"}
-    ],
-    System.get_env(variable) == nil,
-    do: System.put_env(variable, value)
+Code.require_file("support/environment.exs", __DIR__)
 
 Logger.configure(level: :none)
 {:ok, model} = TinyModel.make(:scripted)
