@@ -21,3 +21,5 @@ ExUnit.start(
   # The machine may be busy. What comes at once does not wait for this.
   assert_receive_timeout: 2_000
 )
+
+Vllm.Recap.begin()
