@@ -1,4 +1,4 @@
-"""vLLM's AsyncLLM with a method that measures itself.
+"""vLLM's AsyncLLM with methods that measure itself.
 
 A worker that serves this class (``--engine-class
 tests.bench.measured_engine:MeasuredAsyncLLM``) can be asked for the speed of
@@ -9,20 +9,37 @@ process, measured in turn, so their ratio is the bridge's and nobody else's.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
+from typing import Any
 
 from vllm import SamplingParams
+from vllm.sampling_params import RequestOutputKind
 
 from python_worker.engine import import_async_llm
 
 AsyncLLM = import_async_llm()
 
 
+class _Plain(AsyncLLM):  # type: ignore[misc]
+    """vLLM's own methods on an engine that belongs to somebody else."""
+
+    def __del__(self) -> None:
+        """Does not shut the engine down, as vLLM's would."""
+
+
 class MeasuredAsyncLLM(AsyncLLM):  # type: ignore[misc]
     """The engine under test and its own reference."""
 
+    @functools.cached_property
+    def plain(self) -> Any:
+        """This engine without the worker's guard, which is a part of the bridge."""
+        plain = object.__new__(_Plain)
+        plain.__dict__ = self.__dict__
+        return plain
+
     async def generate_in_process(
-        self, prompt: str, sampling_params: SamplingParams, streams: int
+        self, prompt: Any, sampling_params: SamplingParams, streams: int
     ) -> tuple[int, float]:
         """Generate as a Python application would, ``streams`` at a time.
 
@@ -30,13 +47,33 @@ class MeasuredAsyncLLM(AsyncLLM):  # type: ignore[misc]
             The tokens that all streams yielded together, and the seconds from
             the first request to the last token.
         """
+        engine = self.plain
+        deltas = sampling_params.output_kind is RequestOutputKind.DELTA
 
         async def one(index: int) -> int:
             tokens = 0
-            async for output in self.generate(prompt, sampling_params, f"in-process-{index}"):
-                tokens += sum(len(completion.token_ids) for completion in output.outputs)
+            async for output in engine.generate(prompt, sampling_params, f"in-process-{index}"):
+                now = sum(len(completion.token_ids) for completion in output.outputs)
+                tokens = tokens + now if deltas else now
             return tokens
 
         began = time.perf_counter()
         tokens = sum(await asyncio.gather(*(one(index) for index in range(streams))))
         return tokens, time.perf_counter() - began
+
+    async def time_in_process(
+        self, prompt: Any, sampling_params: SamplingParams
+    ) -> tuple[float, float, int]:
+        """Generate once.
+
+        Returns:
+            The seconds from the call to the first output and to the last one,
+            and how many outputs there were.
+        """
+        first, outputs = 0.0, 0
+        began = time.perf_counter()
+        async for _output in self.plain.generate(prompt, sampling_params, "in-process"):
+            last = time.perf_counter()
+            first = first or last
+            outputs += 1
+        return first - began, last - began, outputs

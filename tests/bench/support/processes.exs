@@ -1,0 +1,52 @@
+# The CPU time of processes, from /proc.
+
+defmodule Bench.Processes do
+  # The kernel counts in hundredths of a second (USER_HZ).
+  @tick_us 10_000
+
+  @doc "The processes of a group: `[{name, pid}]`. A worker leads one, which vLLM's processes share."
+  def group(leader) do
+    for pid <- File.ls!("/proc"),
+        pid =~ ~r/^\d+$/,
+        {name, fields} <- List.wrap(stat(pid)),
+        Enum.at(fields, 2) == "#{leader}",
+        do: {name, pid}
+  end
+
+  @doc "The CPU time that a process has used, in µs; 0 where it has ended."
+  def cpu_us(pid) do
+    case stat(pid) do
+      {_name, fields} ->
+        (String.to_integer(Enum.at(fields, 11)) + String.to_integer(Enum.at(fields, 12))) *
+          @tick_us
+
+      nil ->
+        0
+    end
+  end
+
+  @doc """
+  Waits until groups of processes rest: vLLM's Worker spins for a second after its last step.
+
+  Resting is at most one tick in 200 ms for them all.
+  """
+  def wait_resting(leaders) do
+    processes = Enum.flat_map(leaders, &group/1)
+    before = total(processes)
+    Process.sleep(200)
+    unless total(processes) - before <= @tick_us, do: wait_resting(leaders)
+  end
+
+  defp total(processes),
+    do: processes |> Enum.map(fn {_name, pid} -> cpu_us(pid) end) |> Enum.sum()
+
+  # The name may hold anything; what follows its last parenthesis is state, parent, group …
+  defp stat(pid) do
+    with {:ok, text} <- File.read("/proc/#{pid}/stat"),
+         [_, name, rest] <- Regex.run(~r/\((.*)\) (.*)/s, text) do
+      {name, String.split(rest)}
+    else
+      _ended -> nil
+    end
+  end
+end
