@@ -5,8 +5,8 @@ defmodule Vllm.Discreet do
   #
   # `format_status/1` hides the state and the last message, but not the rest of what OTP reports of a
   # crash: arguments in the stack trace, the value in a MatchError, all messages that were not read
-  # yet, to the log and to the supervisor's. So a failure in handle_info/2 becomes an orderly stop
-  # with an error, of which nothing more is reported.
+  # yet, to the log and to the supervisor's. So a failure in handle_info/2 or
+  # handle_continue/2 becomes an orderly stop with an error, of which nothing more is reported.
   #
   #     use GenServer
   #     use Vllm.Discreet
@@ -21,17 +21,20 @@ defmodule Vllm.Discreet do
     end
   end
 
-  defmacro __before_compile__(_env) do
-    quote do
-      defoverridable handle_info: 2
+  defmacro __before_compile__(env) do
+    for callback <- [:handle_info, :handle_continue],
+        Module.defines?(env.module, {callback, 2}) do
+      quote do
+        defoverridable [{unquote(callback), 2}]
 
-      @impl true
-      def handle_info(message, state) do
-        super(message, state)
-      catch
-        kind, reason ->
-          {:stop, {:shutdown, Vllm.Discreet.failed(__MODULE__, kind, reason, __STACKTRACE__)},
-           state}
+        @impl true
+        def unquote(callback)(message, state) do
+          super(message, state)
+        catch
+          kind, reason ->
+            {:stop, {:shutdown, Vllm.Discreet.failed(__MODULE__, kind, reason, __STACKTRACE__)},
+             state}
+        end
       end
     end
   end

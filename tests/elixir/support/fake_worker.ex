@@ -12,8 +12,8 @@ defmodule Vllm.FakeWorker do
 
   def incarnation, do: @incarnation
 
-  # Options: `:hello`, the first ServerFrame, or `nil` for silence; `:transport`, :unix or :tcp;
-  # `:http2`, options for the peer.
+  # Options: `:hello`, the first ServerFrame, several that come in one breath, or `nil` for silence;
+  # `:transport`, :unix or :tcp; `:http2`, options for the peer.
   def start_link(options \\ []) do
     test = self()
     {listener, address} = listen(Keyword.get(options, :transport, :unix))
@@ -150,9 +150,9 @@ defmodule Vllm.FakeWorker do
     end
   end
 
-  defp push(state, frame) do
-    message = frame |> ServerFrame.encode() |> GRPC.frame()
-    {out, peer} = HTTP2Peer.send_data(state.peer, state.stream, message)
+  defp push(state, frames) do
+    messages = for frame <- List.wrap(frames), do: frame |> ServerFrame.encode() |> GRPC.frame()
+    {out, peer} = HTTP2Peer.send_data(state.peer, state.stream, messages)
     transmit(state, out)
     %{state | peer: peer}
   end

@@ -74,6 +74,46 @@ defmodule Vllm.ConnectionTest do
       assert error.details == %{"grpc" => "UNAUTHENTICATED"}
     end
 
+    @tag fake: [
+           hello: [
+             FakeWorker.hello(),
+             %ServerFrame{failure: %Failure{kind: :worker_down, message: "never mind"}}
+           ]
+         ]
+    test "that ends in the same breath is the worker's reason", %{fake: fake, name: name} do
+      Process.flag(:trap_exit, true)
+      assert {:error, %Error{kind: :worker_down, message: "never mind"}} = start(name, fake)
+      assert_receive :client_closed
+    end
+
+    test "that ends so when the worker has come back is tried again", context do
+      %{fake: fake, name: name, instance: instance} = context
+      "unix:" <> socket = fake.address
+      link = socket <> "-later"
+      on_exit(fn -> File.rm(link) end)
+      File.ln_s!(socket, link)
+      start_supervised!({Vllm, name: name, connect: "unix:" <> link, start_timeout: 0})
+      File.rm!(link)
+      failure = %ServerFrame{failure: %Failure{kind: :protocol, message: "never mind"}}
+      ends = follow(link, hello: [FakeWorker.hello(), failure])
+      FakeWorker.close(fake)
+      assert_receive {:client, %ClientFrame{hello: %{}}}
+      assert_receive :client_closed
+      File.rm!(link)
+      FakeWorker.cleanup(ends)
+      follow(link, [])
+      wait_until(fn -> match?({:ok, %{calls: 0}}, Connection.info(instance)) end)
+    end
+
+    # Another worker at the place where the first was.
+    defp follow(link, options) do
+      {:ok, next} = FakeWorker.start_link(options)
+      on_exit(fn -> FakeWorker.cleanup(next) end)
+      "unix:" <> socket = next.address
+      File.ln_s!(socket, link)
+      next
+    end
+
     test "an address where nobody listens is an error that names it", %{name: name} do
       Process.flag(:trap_exit, true)
       options = [name: name, connect: "unix:/nowhere/socket", start_timeout: 0]

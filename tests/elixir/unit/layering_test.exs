@@ -13,10 +13,10 @@ defmodule Vllm.LayeringTest do
     assert users(~r/\bPort\.(open|close|command|info)\b/) == ["elixir/lib/vllm/worker.ex"]
   end
 
-  test "sockets are opened by one module and owned by one" do
+  test "sockets are opened by one module and owned by one process" do
     assert users(~r/:gen_tcp\.connect/) == ["elixir/lib/vllm/socket.ex"]
 
-    owner = ["elixir/lib/vllm/connection.ex", "elixir/lib/vllm/handshake.ex"]
+    owner = ["elixir/lib/vllm/connection/outgoing.ex", "elixir/lib/vllm/handshake.ex"]
     assert users(~r/:gen_tcp\.(send|recv|close)\(/) == owner
   end
 
