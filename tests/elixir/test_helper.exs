@@ -17,9 +17,9 @@ Logger.configure(level: :info)
 ExUnit.start(
   capture_log: true,
   exclude: excluded,
-  timeout: 30_000,
+  timeout: 120_000,
   # The machine may be busy. What comes at once does not wait for this.
-  assert_receive_timeout: 2_000
+  assert_receive_timeout: 10_000
 )
 
 Vllm.Recap.begin()

@@ -21,6 +21,8 @@ ENGINE_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     # Compiling takes seconds and stalls the engine the first time logprobs are asked for.
     "TORCHDYNAMO_DISABLE": "1",
+    # Else the workers of all engines share one core.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
 

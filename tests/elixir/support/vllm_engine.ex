@@ -20,7 +20,8 @@ defmodule Vllm.VllmEngine do
     "VLLM_NO_USAGE_STATS" => "1",
     "VLLM_CPU_KVCACHE_SPACE" => "1",
     "OMP_NUM_THREADS" => "1",
-    "TORCHDYNAMO_DISABLE" => "1"
+    "TORCHDYNAMO_DISABLE" => "1",
+    "VLLM_CPU_OMP_THREADS_BIND" => "nobind"
   }
 
   @engines %{
@@ -61,8 +62,8 @@ defmodule Vllm.VllmEngine do
     classify: {{:classify, labels: 2}, [max_model_len: 512]}
   }
 
-  # Building an engine, on a machine that has something else to do as well.
-  @timeout 120_000
+  # Building an engine, on a machine that has something else to do as well. It only ends what hangs.
+  @timeout 300_000
 
   using options do
     quote do

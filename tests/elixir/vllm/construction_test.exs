@@ -8,7 +8,7 @@ defmodule Vllm.Vllm.ConstructionTest do
   @ended 30_000
 
   # For an engine that is built beside others.
-  @building 300_000
+  @building 600_000
 
   describe "an engine of a configuration" do
     # tests/v1/shutdown/test_forward_error.py::test_async_llm_model_error

@@ -6,7 +6,7 @@ defmodule Vllm.Vllm.DeathTest do
   import ExUnit.CaptureLog
 
   # Building an engine, on a machine that has something else to do as well.
-  @moduletag timeout: 240_000
+  @moduletag timeout: 600_000
   @built 120_000
 
   @streams 64

@@ -98,7 +98,7 @@ defmodule Vllm.Vllm.LifecycleTest do
   end
 
   defp answer_until_done(engine, task, answered) do
-    case Task.yield(task, 50) do
+    case Task.yield(task, 200) do
       nil ->
         assert text(complete(engine, "Hello", temperature: 0.0)) == hello()
         answer_until_done(engine, task, answered + 1)
