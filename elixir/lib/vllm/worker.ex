@@ -20,7 +20,6 @@ defmodule Vllm.Worker do
   alias Vllm.Worker.{Explanation, Launch, Log, Stop}
 
   @ready "VLLM_BRIDGE READY "
-  @line_bytes 16 * 1024
 
   # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
   @kill_timeout 5_000
@@ -131,7 +130,7 @@ defmodule Vllm.Worker do
         :exit_status,
         :stderr_to_stdout,
         :hide,
-        line: @line_bytes,
+        line: Log.line_bytes(),
         args: Launch.arguments(listen, options),
         env: Launch.environment(sources, state.token, state.folder, options.env)
       ])

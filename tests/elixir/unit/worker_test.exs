@@ -84,6 +84,20 @@ defmodule Vllm.WorkerTest do
     assert error.message =~ ~r/^ +151$/m
   end
 
+  test "a line that is too long is kept as far as it may be", context do
+    script = """
+    head -c 1000000 /dev/zero | tr '\\0' x; echo
+    #{@ready}
+    exec sleep 60
+    """
+
+    {:ok, worker} = start(context, script)
+    assert %{log: [line], seen: 1} = Worker.info(worker)
+    kept = Worker.Log.line_bytes()
+    assert line == String.duplicate("x", kept) <> "… (#{1_000_000 - kept} bytes more)"
+    stop(worker)
+  end
+
   test "a worker that never gets ready is stopped", context do
     script = "echo hanging; exec sleep 60"
     assert {:error, {:shutdown, error}} = start(context, script, start_timeout: 1_500)

@@ -10,11 +10,17 @@ defmodule Vllm.Worker.Log do
   @kept_lines 200
   @shown_lines 50
 
+  # The port's messages hold this much at most. Of a line that is longer, its beginning is kept and
+  # the rest counted: who prints without ever ending a line would otherwise fill the memory, and
+  # Logger cuts a message after 8 kB as it is.
+  @line_bytes 16 * 1024
+
   defstruct [
     # the option :log: a level, :auto, or nothing
     :level,
-    # the beginning of a line that is longer than a port message
-    partial: [],
+    # the beginning of a line that has not ended, and how many bytes of it were dropped
+    :partial,
+    dropped: 0,
     lines: :queue.new(),
     # how many lines there were, with those that are no longer kept
     seen: 0
@@ -22,12 +28,31 @@ defmodule Vllm.Worker.Log do
 
   @type t :: %__MODULE__{}
 
+  @doc "How long a line may be, for the port."
+  @spec line_bytes() :: pos_integer()
+  def line_bytes, do: @line_bytes
+
   @doc "Takes what a port with the option `:line` brings: a line, or `nil` while it has not ended."
   @spec take(t(), {:eol | :noeol, binary()}) :: {String.t() | nil, t()}
-  def take(log, {:noeol, part}), do: {nil, %{log | partial: [log.partial, part]}}
+  def take(log, {:noeol, part}), do: {nil, begin(log, part)}
 
   def take(log, {:eol, part}) do
-    {IO.iodata_to_binary([log.partial, part]), %{log | partial: []}}
+    %{partial: line, dropped: dropped} = log = begin(log, part)
+    {shortened(line, dropped), %{log | partial: nil, dropped: 0}}
+  end
+
+  defp begin(%{partial: nil} = log, part), do: %{log | partial: part}
+  defp begin(log, part), do: %{log | dropped: log.dropped + byte_size(part)}
+
+  defp shortened(line, 0), do: line
+  defp shortened(line, dropped), do: whole(line) <> "… (#{dropped} bytes more)"
+
+  # Without the first bytes of a character that was cut: it has four at most.
+  defp whole(line) do
+    Enum.find_value(0..3, line, fn cut ->
+      shorter = binary_part(line, 0, max(byte_size(line) - cut, 0))
+      if String.valid?(shorter), do: shorter
+    end)
   end
 
   @doc "Keeps a line and passes it on."

@@ -34,10 +34,19 @@ defmodule Vllm.Worker.Stop do
   end
 
   @doc "Removes the worker's folder, and the shared memory named after it."
-  # See python_worker/belongings.py.
-  @spec remove_files(String.t()) :: :ok
-  def remove_files(folder) do
-    for path <- Path.wildcard("/dev/shm/#{Path.basename(folder)}_*"), do: File.rm(path)
+  # See python_worker/belongings.py. Names are compared and not matched as a pattern: a folder may
+  # have any name, and a `*` in it would mean the files of others.
+  @spec remove_files(String.t(), String.t()) :: :ok
+  def remove_files(folder, shared_memory \\ "/dev/shm") do
+    prefix = Path.basename(folder) <> "_"
+
+    # Only Linux has it.
+    with {:ok, names} <- File.ls(shared_memory) do
+      for name <- names,
+          String.starts_with?(name, prefix),
+          do: File.rm(Path.join(shared_memory, name))
+    end
+
     File.rm_rf(folder)
     :ok
   end
