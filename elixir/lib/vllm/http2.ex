@@ -13,10 +13,13 @@ defmodule Vllm.HTTP2 do
   # local worker going at several GB/s, and bound what it can make us hold unread.
   @window 8 * 1024 * 1024
 
-  # The largest frame we take. A frame is parsed when it is complete, so this also bounds how much
-  # is copied while one arrives in pieces; 16 kB, the default, costs a call of the parser for every
-  # 16 kB of a tensor.
+  # The largest frame we take: 16 kB, the default, costs a call of the parser for every 16 kB of a
+  # tensor.
   @max_frame 1024 * 1024
+
+  # The type of a DATA frame, and its flag that ends the stream.
+  @data 0
+  @end_stream 1
 
   # From this size on, what is sent is one binary: cowlib splits it into frames, and finding the
   # size of a long nested iolist for every frame would be quadratic.
@@ -36,7 +39,9 @@ defmodule Vllm.HTTP2 do
     settings_timeout: :infinity
   }
 
-  defstruct [:machine, buffer: ""]
+  # buffer: what has come of a frame. cut: a DATA frame that has been handed on in part, as the
+  # stream, whether it ends that, and how many bytes are to come.
+  defstruct [:machine, buffer: "", cut: nil]
 
   @opaque t :: %__MODULE__{machine: term(), buffer: binary()}
   @type stream_id :: pos_integer()
@@ -98,6 +103,16 @@ defmodule Vllm.HTTP2 do
   defp append("", bytes), do: bytes
   defp append(buffer, bytes), do: buffer <> bytes
 
+  defp parse(%{buffer: buffer, cut: {id, fin, missing}} = http2, events, out) do
+    case buffer do
+      <<data::binary-size(missing), rest::binary>> ->
+        handle_frame({:data, id, fin, data}, %{http2 | buffer: rest, cut: nil}, events, out)
+
+      part ->
+        hand_on(part, {id, fin, missing}, http2, events, out)
+    end
+  end
+
   defp parse(http2, events, out) do
     case :cow_http2.parse(http2.buffer, @max_frame) do
       {:ok, frame, rest} ->
@@ -113,8 +128,31 @@ defmodule Vllm.HTTP2 do
         connection_error(http2, reason, human)
 
       :more ->
-        {:ok, Enum.reverse(events), Enum.reverse(out), http2}
+        await_more(http2, events, out)
     end
+  end
+
+  # What has come of a DATA frame is handed on as if it were a frame. Waiting for the rest would mean
+  # to copy a tensor once more on its way: from the socket's binaries into those of frames. Padding,
+  # which gRPC does not use, is left to cowlib.
+  defp await_more(
+         %{buffer: <<length::24, @data, flags, _::1, id::31, part::binary>>} = http2,
+         events,
+         out
+       )
+       when flags in [0, @end_stream] and id > 0 do
+    fin = if flags == @end_stream, do: :fin, else: :nofin
+    hand_on(part, {id, fin, length}, http2, events, out)
+  end
+
+  defp await_more(http2, events, out), do: {:ok, Enum.reverse(events), Enum.reverse(out), http2}
+
+  defp hand_on("", cut, http2, events, out),
+    do: {:ok, Enum.reverse(events), Enum.reverse(out), %{http2 | buffer: "", cut: cut}}
+
+  defp hand_on(part, {id, fin, missing}, http2, events, out) do
+    http2 = %{http2 | buffer: "", cut: {id, fin, missing - byte_size(part)}}
+    handle_frame({:data, id, :nofin, part}, http2, events, out)
   end
 
   defp handle_frame(frame, http2, events, out) do

@@ -33,6 +33,15 @@ defmodule Vllm.HTTP2Test do
     end
   end
 
+  test "what has come of a DATA frame is handed on before its rest" do
+    {http2, _peer, id} = connected()
+    frame = binary(:cow_http2.data(id, :fin, "hello"))
+    <<first::binary-size(11), second::binary-size(1), third::binary>> = frame
+    assert {:ok, [{:data, ^id, "he", false}], [], http2} = HTTP2.handle_bytes(http2, first)
+    assert {:ok, [{:data, ^id, "l", false}], [], http2} = HTTP2.handle_bytes(http2, second)
+    assert {:ok, [{:data, ^id, "lo", true}], [], _http2} = HTTP2.handle_bytes(http2, third)
+  end
+
   test "what the peer's window does not let through follows when the window opens" do
     {http2, peer, id} = connected(%{initial_stream_window_size: 65_535})
     body = :crypto.strong_rand_bytes(1_000_000)
