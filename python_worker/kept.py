@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 # How often an engine is looked at while a call of it runs; vLLM tells nobody of its end.
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.1
 
 
 class Mortal(Protocol):

@@ -62,18 +62,18 @@ class Progress:
         """For how many seconds no output has come; None while the engine moves."""
         return self._silent if self._stalled else None
 
-    def look(self, now: float, *, excused: bool, interval: float) -> Change | None:
+    def look(self, now: float, *, excused: bool, at_most: float) -> Change | None:
         """Take the time.
 
         Args:
             now: The time, in seconds.
             excused: Whether a call runs that silence belongs to.
-            interval: How often this is called. More than twice that was not the
-                engine's silence but ours: a machine that slept, a busy loop.
+            at_most: How much of the time since the last look counts. More was not
+                the engine's silence but ours: a machine that slept, a busy loop.
         """
         if not self._stall_after:
             return None
-        passed = 0.0 if self._looked is None else min(now - self._looked, 2 * interval)
+        passed = 0.0 if self._looked is None else min(now - self._looked, at_most)
         self._looked = now
         answer = self._answer()
         handled, self._handled = self._handled, self._engine._outputs_handled

@@ -1,8 +1,8 @@
 """Looks whether engines live and move, because vLLM tells neither unasked.
 
 A utility call that waits for EngineCore waits for ever when it dies, and a
-client without a call hears nothing at all. So each engine is looked at twice a
-second: the calls of a dead one are stopped with the reason, and every session
+client without a call hears nothing at all. So each engine is looked at ten times
+a second: the calls of a dead one are stopped with the reason, and every session
 gets a notice of its death, of its standing still, and of its moving again.
 """
 
@@ -21,8 +21,12 @@ from python_worker.progress import Change, Progress
 
 logger = logging.getLogger(__name__)
 
-# vLLM knows within 30 ms of the end of EngineCore; this is how soon we ask.
-INTERVAL_SECONDS = 0.5
+# vLLM fails the streams of an engine by itself, as soon as the kernel has put EngineCore away, in
+# 60 ms. This is how soon calls and sessions hear of it; a look takes some microseconds.
+INTERVAL_SECONDS = 0.1
+
+# A look that is later than this was not held up by the engine: see ``Progress.look``.
+LATE_SECONDS = 1.0
 
 # While these run, EngineCore does nothing else, and may take its time.
 SILENT_CALLS = frozenset({"sleep", "wake_up"})
@@ -60,6 +64,7 @@ class Watch:
         moving = hasattr(engine, "_outputs_handled")
         self._progress = Progress(engine, stall_after) if moving else None
         self._interval = min(INTERVAL_SECONDS, stall_after / 4 or INTERVAL_SECONDS)
+        self._at_most = min(LATE_SECONDS, stall_after / 2)
         self._end_is_told = False
         self._timer = asyncio.get_running_loop().call_later(self._interval, self._look)
         set_health(ref_id, True)
@@ -119,7 +124,7 @@ class Watch:
         elif self._progress is not None:
             silent = any(call.request.method in SILENT_CALLS for call in self._calls)
             before = self._progress.stalled_s
-            change = self._progress.look(loop.time(), excused=silent, interval=self._interval)
+            change = self._progress.look(loop.time(), excused=silent, at_most=self._at_most)
             if change is Change.STALLED:
                 self._tell_stall()
             elif change is Change.RECOVERED:

@@ -42,7 +42,7 @@ class Looker:
 
     async def look(self, seconds: float = 1.0) -> Change | None:
         self.now += seconds
-        change = self.progress.look(self.now, excused=self.excused, interval=1.0)
+        change = self.progress.look(self.now, excused=self.excused, at_most=2.0)
         await asyncio.sleep(0)  # an answer comes until the next look
         await asyncio.sleep(0)
         return change
