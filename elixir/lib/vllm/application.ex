@@ -2,13 +2,14 @@ defmodule Vllm.Application do
   @moduledoc false
   # Instances belong into the supervision tree of the application that uses them. This tree holds
   # only the default instance, which is started when a function that needs one is called without
-  # naming one: `Vllm.AsyncLLM.from_engine_args(model: "…")` in IEx. And the processes that
-  # enumerate arguments, because they run where the caller is, which may be another node than the
-  # instance's.
+  # naming one: `Vllm.AsyncLLM.from_engine_args(model: "…")` in IEx. And what runs where the caller is,
+  # which may be another node than the instance's: the processes that enumerate arguments, and the
+  # one that tells the end of what a caller began and did not live to end.
 
   use Application
 
   alias Vllm.{Connection, Error, Instance, Obituary, Producer}
+  alias Vllm.Telemetry.Witness
 
   @default Vllm.Default
   @supervisor Vllm.DefaultSupervisor
@@ -16,7 +17,13 @@ defmodule Vllm.Application do
   @impl true
   def start(_type, _args) do
     Obituary.init()
-    children = [{DynamicSupervisor, name: @supervisor, strategy: :one_for_one}, Producer]
+
+    children = [
+      Witness,
+      {DynamicSupervisor, name: @supervisor, strategy: :one_for_one},
+      Producer
+    ]
+
     Supervisor.start_link(children, strategy: :one_for_one, name: Vllm.Supervisor)
   end
 

@@ -213,7 +213,7 @@ defmodule Vllm.Stream do
         case OutputPatch.apply(payload, patch, instance) do
           {:ok, item, patch} ->
             Refs.track(instance, item, self())
-            meter = Meter.item(meter)
+            Meter.item(meter)
             next(subscription, patch, meter, reduced(item, acc, fun, subscription, meter), fun)
 
           {:error, error} ->

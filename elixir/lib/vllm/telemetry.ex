@@ -1,4 +1,6 @@
 defmodule Vllm.Telemetry do
+  alias Vllm.Telemetry.Witness
+
   # Every event with what it means: the documentation below is made of this table, tests hold
   # what is emitted against it, and the guide names each.
   #
@@ -14,9 +16,9 @@ defmodule Vllm.Telemetry do
     {:method, "the method, such as `\"generate\"`"}
   ]
   @exception [
-    {:kind, "`:error`, `:exit` or `:throw`"},
-    {:reason, "what was raised"},
-    {:stacktrace, "where, with arities in place of arguments"}
+    {:kind, "`:error`, `:exit` or `:throw`; `:exit` of a process that was ended"},
+    {:reason, "what was raised, or the exit reason, such as `:killed`"},
+    {:stacktrace, "where, with arities in place of arguments; `[]` where it is not known"}
   ]
   @stream @call ++ [{:request_id, "the request's id, as the caller gave it, or `nil`"}]
   @streamed [
@@ -72,8 +74,9 @@ defmodule Vllm.Telemetry do
      [@duration, @monotonic],
      @call ++ [{:result, "`:ok`, or the kind of the `Vllm.Error` that it returned"}]},
     {[:vllm, :call, :exception],
-     "The call has raised, which is a bug of the bridge or a wrong type given to it.",
-     [@duration, @monotonic], @call ++ @exception},
+     "The call has raised, which is a bug of the bridge or a wrong type given to it; or the process " <>
+       "that made it was ended, and the call is cancelled.", [@duration, @monotonic],
+     @call ++ @exception},
     {[:vllm, :stream, :start], "A process has begun to enumerate a stream.",
      [@system, @monotonic], @stream},
     {[:vllm, :stream, :first_item],
@@ -91,8 +94,8 @@ defmodule Vllm.Telemetry do
             "of the `Vllm.Error`, such as `:cancelled`, `:timeout` or `:engine_dead`"}
        ]},
     {[:vllm, :stream, :exception],
-     "The consumer's own function has raised, thrown or exited; the request is aborted.",
-     @streamed, @stream ++ @exception},
+     "The consumer's own function has raised, thrown or exited, or its process was ended in the " <>
+       "middle; the request is aborted.", @streamed, @stream ++ @exception},
     {[:vllm, :connection, :up], "The session with a worker is open.", [@duration], @connected},
     {[:vllm, :connection, :down],
      "The session has ended. Every call in flight is answered with the reason.",
@@ -115,25 +118,6 @@ defmodule Vllm.Telemetry do
      @declared ++ [{:error, "the `Vllm.Error`"}]},
     {[:vllm, :engine, :down], "An engine has died, declared or not.", [],
      @any_engine ++ [{:reason, "a string"}]},
-    {[:vllm, :engine, :stalled],
-     "An engine hangs: its requests have been without any output for the `stall_after:` of the " <>
-       "option `watchdog:`.",
-     [
-       {:duration, "for how long, in the native time unit"},
-       {:requests, "how many requests it has"}
-     ],
-     [
-       @instance,
-       {:engine, "the name it is declared under with `engines:`, or `nil`"},
-       {:ref, "its reference"}
-     ]},
-    {[:vllm, :engine, :recovered], "It moves again.",
-     [{:duration, "for how long it did not, in the native time unit"}],
-     [
-       @instance,
-       {:engine, "the name it is declared under with `engines:`, or `nil`"},
-       {:ref, "its reference"}
-     ]},
     {[:vllm, :engine, :stalled],
      "An engine with requests has put nothing out for too long; see *Engines that hang* in `Vllm`.",
      [
@@ -175,9 +159,10 @@ defmodule Vllm.Telemetry do
   The events that are emitted when the application has `:telemetry` loaded. Without it nothing is
   measured.
 
-  Each start has exactly one end. A call that starts ends with one of `stop` and `exception`; so
-  does the enumeration of a stream, in the process that enumerates. Only a process that is killed,
-  or a suspended enumeration that nobody resumes, tells no end.
+  Each start has exactly one end. A call that starts ends with one of `stop` and `exception`, in the
+  process that calls; so does the enumeration of a stream, in the process that enumerates. For a
+  process that is ended in the middle, even by `:kill`, the library tells it from another process on
+  the same node; a suspended enumeration that nobody resumes ends with its process.
 
   No event holds a prompt or an output. The exceptions are `:reason` of `[:vllm, :call, :exception]`
   and `[:vllm, :stream, :exception]`, which are your own code's, and `:error`, whose message may
@@ -221,17 +206,24 @@ defmodule Vllm.Telemetry do
 
   defp measure(metadata, fun) do
     start = System.monotonic_time()
+    ending = Witness.watch(&emit(:exception, since(start), Map.merge(metadata, &1)))
     emit(:start, %{system_time: System.system_time(), monotonic_time: start}, metadata)
 
     try do
       fun.()
     catch
       kind, reason ->
-        emit(:exception, since(start), Map.merge(metadata, failure(kind, reason, __STACKTRACE__)))
+        failure = failure(kind, reason, __STACKTRACE__)
+
+        Witness.once(ending, fn ->
+          emit(:exception, since(start), Map.merge(metadata, failure))
+        end)
+
         :erlang.raise(kind, reason, __STACKTRACE__)
     else
       result ->
-        emit(:stop, since(start), Map.put(metadata, :result, outcome(result)))
+        stopped = Map.put(metadata, :result, outcome(result))
+        Witness.once(ending, fn -> emit(:stop, since(start), stopped) end)
         result
     end
   end

@@ -5,7 +5,7 @@ defmodule Vllm.TelemetryTest do
   import Vllm.StandIns
 
   alias Vllm.{Codec, Metrics, Stream, Telemetry}
-  alias Vllm.Telemetry.{Meter, Trace}
+  alias Vllm.Telemetry.{Meter, Trace, Witness}
 
   @metadata %{instance: X, class: "AsyncLLM", method: "sleep"}
 
@@ -144,6 +144,21 @@ defmodule Vllm.TelemetryTest do
       assert_receive {:event, [:vllm, :stream, :stop], _, %{result: :ok}, ^forwarder}
     end
 
+    test "that is not over at its deadline", %{fake: fake, ref: ref} do
+      FakeWorker.answer(fake, 2, [accepted(), item(1)])
+      rpc = [timeout: 10]
+      {:ok, stream} = Vllm.AsyncLLM.generate(ref, "prompt", [], "req-7", rpc: rpc)
+      assert {:error, %Error{kind: :timeout}} = Stream.collect(stream)
+      assert {:stop, %{items: 1}, %{result: :timeout}, [_first]} = of_stream()
+    end
+
+    test "that is lost with the connection", %{fake: fake, stream: stream} do
+      FakeWorker.reply(fake, 1, item(1))
+      FakeWorker.close(fake)
+      assert {:error, %Error{kind: :worker_down}} = Stream.collect(stream)
+      assert {:stop, %{items: 1}, %{result: :worker_down}, [_first]} = of_stream()
+    end
+
     defp cancel(stream, n) do
       Stream.cancel(stream)
       n + 1
@@ -155,10 +170,126 @@ defmodule Vllm.TelemetryTest do
     end
   end
 
+  describe "an end comes once, whatever ends the process:" do
+    setup do: telemetry()
+
+    setup context do
+      FakeWorker.answer(context.fake, 1, accepted())
+      {:ok, stream} = Vllm.AsyncLLM.generate(context.ref, "prompt", [], "req-7")
+      assert_call(1)
+      events()
+      %{stream: stream}
+    end
+
+    # A process that has the first item, and of which it is known that it has begun.
+    defp consumer(fake, fun) do
+      {pid, monitor} = spawn_monitor(fun)
+      FakeWorker.reply(fake, 1, item(1))
+      assert_receive {:event, [:vllm, :stream, :first_item], _, _, ^pid}
+      :sys.get_state(Witness)
+      {pid, monitor}
+    end
+
+    defp stuck(_item), do: Process.sleep(:infinity)
+
+    # The events of a stream after its first item, when everybody has ended who could tell.
+    defp ends({_pid, monitor}) do
+      assert_receive {:DOWN, ^monitor, :process, _pid, _reason}
+      wait_until(fn -> :sys.get_state(Witness) == %Witness{} end)
+      events([:vllm, :stream]) |> Enum.reject(&match?({[_, _, :start], _, _, _}, &1))
+    end
+
+    for {signal, reason} <- [kill: :killed, shutdown: :shutdown, gone: :gone] do
+      test "#{signal}", %{fake: fake, stream: stream} do
+        consumer = {pid, _} = consumer(fake, fn -> Enum.each(stream, &stuck/1) end)
+        Process.exit(pid, unquote(signal))
+        assert [{[:vllm, :stream, :exception], measurements, metadata, emitter}] = ends(consumer)
+        assert %{items: 1, time_to_first_item: first, duration: duration} = measurements
+        assert 0 < first and first <= duration
+        assert %{request_id: "req-7", kind: :exit, reason: unquote(reason)} = metadata
+        assert metadata.stacktrace == []
+        assert emitter == Process.whereis(Witness)
+      end
+    end
+
+    test "a raise of somebody it is linked with, of which no arguments are told", context do
+      %{fake: fake, stream: stream} = context
+      consumer = {pid, _} = consumer(fake, fn -> Enum.each(stream, &stuck/1) end)
+      where = [{String, :length, ["a secret prompt"], []}, {String, :trim, 1, []}]
+      Process.exit(pid, {%RuntimeError{}, where})
+      assert [{[:vllm, :stream, :exception], _, metadata, _}] = ends(consumer)
+      assert %{kind: :exit, reason: %RuntimeError{}, stacktrace: [inner, _]} = metadata
+      assert inner == {String, :length, 1, []}
+    end
+
+    @tag :capture_log
+    test "a raise of its own, which it tells itself", %{fake: fake, stream: stream} do
+      consumer = {pid, _} = consumer(fake, fn -> Enum.each(stream, fn _ -> raise "oops" end) end)
+      assert [{[:vllm, :stream, :exception], _, metadata, ^pid}] = ends(consumer)
+      assert %{kind: :error, reason: %RuntimeError{message: "oops"}} = metadata
+    end
+
+    test "its end, after it has told the stream's", %{fake: fake, stream: stream} do
+      consumer = {pid, _} = consumer(fake, fn -> Enum.take(stream, 1) end)
+      assert [{[:vllm, :stream, :stop], %{items: 1}, %{result: :halted}, ^pid}] = ends(consumer)
+    end
+
+    test "its end, with an enumeration that nobody resumes", %{fake: fake, stream: stream} do
+      suspend = fn _item, acc -> {:suspend, acc} end
+      consumer = consumer(fake, fn -> Enumerable.reduce(stream, {:cont, nil}, suspend) end)
+      assert [{[:vllm, :stream, :exception], %{items: 1}, metadata, _}] = ends(consumer)
+      # It may have ended before anybody has looked.
+      assert %{kind: :exit, reason: reason} = metadata
+      assert reason in [:normal, :noproc]
+    end
+
+    test "a kill before it has read that the stream is over", %{fake: fake, stream: stream} do
+      consumer = {pid, _} = consumer(fake, fn -> Enum.each(stream, &stuck/1) end)
+      FakeWorker.reply(fake, 1, ended())
+      wait_until(fn -> mailbox(pid) == 1 end)
+      Process.exit(pid, :kill)
+      assert [{[:vllm, :stream, :exception], _, %{reason: :killed}, _}] = ends(consumer)
+    end
+
+    test "a kill before it has read that the connection is lost", context do
+      %{fake: fake, stream: stream} = context
+      consumer = {pid, _} = consumer(fake, fn -> Enum.each(stream, &stuck/1) end)
+      FakeWorker.close(fake)
+      wait_until(fn -> mailbox(pid) >= 1 end)
+      Process.exit(pid, :kill)
+      assert [{[:vllm, :stream, :exception], _, %{reason: :killed}, _}] = ends(consumer)
+    end
+
+    test "a kill of the process that forwards", %{fake: fake, ref: ref} do
+      FakeWorker.answer(fake, 2, [accepted(), item(1)])
+      rpc = [stream_to: self()]
+      {:ok, stream} = Vllm.AsyncLLM.generate(ref, "prompt", [], "req-8", rpc: rpc)
+      assert_receive {:vllm, ^stream, {:item, 1}}
+      assert_receive {:event, [:vllm, :stream, :start], _, _, forwarder}
+      :sys.get_state(Witness)
+      monitor = Process.monitor(forwarder)
+      Process.exit(forwarder, :kill)
+      ends = ends({forwarder, monitor})
+      assert [{[:vllm, :stream, :exception], %{items: 1}, metadata, _}] = tl(ends)
+      assert %{request_id: "req-8", reason: :killed} = metadata
+    end
+
+    test "a kill in the middle of a call", %{ref: ref} do
+      {pid, monitor} = spawn_monitor(fn -> Vllm.call(ref, "sleep") end)
+      assert_call(2)
+      :sys.get_state(Witness)
+      Process.exit(pid, :kill)
+      assert_receive {:DOWN, ^monitor, :process, _pid, _reason}
+      wait_until(fn -> :sys.get_state(Witness) == %Witness{} end)
+      assert [_start, {[:vllm, :call, :exception], %{duration: _}, metadata, _}] = events()
+      assert %{method: "sleep", kind: :exit, reason: :killed, stacktrace: []} = metadata
+    end
+  end
+
   test "without telemetry an enumeration is not measured" do
     refute Telemetry.loaded?()
     assert Meter.start(nil, %{}) == nil
-    assert Meter.item(nil) == nil
+    assert Meter.item(nil) == :ok
     assert Meter.stop(nil, :ok) == :ok
   end
 
@@ -326,6 +457,10 @@ defmodule Vllm.TelemetryTest do
         assert moduledoc =~ "### `#{inspect(event)}`"
         assert guide =~ "`#{inspect(event)}`", "the guide does not name #{inspect(event)}"
       end
+    end
+
+    test "has each event once" do
+      assert Telemetry.events() == Enum.uniq(Telemetry.events())
     end
 
     test "has the metrics and tags of the guide's example" do

@@ -4,17 +4,26 @@ defmodule Vllm.Telemetry.Meter do
   #
   # Whether anybody listens is asked once, at the start: without `:telemetry` the meter is nil, and
   # an item costs a comparison with it.
+  #
+  # The enumeration ends once, whatever ends it: the process itself tells it, or Vllm.Telemetry.Witness
+  # does when the process was killed, by what the meter shows then. So its counts are in memory that
+  # both can read.
 
   alias Vllm.{Error, Telemetry}
+  alias Vllm.Telemetry.Witness
 
-  @enforce_keys [:sent, :metadata]
-  defstruct [:sent, :metadata, :first, items: 0]
+  @enforce_keys [:sent, :metadata, :counts]
+  defstruct [:sent, :metadata, :counts, :ending]
+
+  # The counts: how many items, and what the first one took (at least 1).
+  @items 1
+  @first 2
 
   @type t :: %__MODULE__{
           sent: integer(),
           metadata: map(),
-          first: integer() | nil,
-          items: non_neg_integer()
+          counts: :atomics.atomics_ref(),
+          ending: Witness.ending() | nil
         }
 
   @doc "The enumeration begins; `sent` is when the request was, if that is known on this node."
@@ -22,25 +31,30 @@ defmodule Vllm.Telemetry.Meter do
   def start(sent, metadata) do
     if Telemetry.loaded?() do
       now = System.monotonic_time()
+      counts = :atomics.new(2, signed: true)
+      meter = %__MODULE__{sent: sent || now, metadata: metadata, counts: counts}
+      ending = Witness.watch(&emit(meter, :exception, &1))
       measurements = %{system_time: System.system_time(), monotonic_time: now}
       Telemetry.event([:vllm, :stream, :start], measurements, metadata)
-      %__MODULE__{sent: sent || now, metadata: metadata}
+      %{meter | ending: ending}
     end
   end
 
   @doc "One item is there."
-  @spec item(t() | nil) :: t() | nil
-  def item(nil), do: nil
+  @spec item(t() | nil) :: :ok
+  def item(nil), do: :ok
 
-  def item(%__MODULE__{items: 0} = meter) do
-    now = System.monotonic_time()
-    first = now - meter.sent
-    measurements = %{duration: first, monotonic_time: now}
-    Telemetry.event([:vllm, :stream, :first_item], measurements, meter.metadata)
-    %{meter | items: 1, first: first}
+  def item(%__MODULE__{counts: counts} = meter) do
+    if :atomics.add_get(counts, @items, 1) == 1, do: first(meter), else: :ok
   end
 
-  def item(%__MODULE__{items: items} = meter), do: %{meter | items: items + 1}
+  defp first(meter) do
+    now = System.monotonic_time()
+    first = max(now - meter.sent, 1)
+    :atomics.put(meter.counts, @first, first)
+    measurements = %{duration: first, monotonic_time: now}
+    Telemetry.event([:vllm, :stream, :first_item], measurements, meter.metadata)
+  end
 
   @doc "The enumeration has ended with `:ok`, `:halted` or an error."
   @spec stop(t() | nil, :ok | :halted | Error.t()) :: :ok
@@ -55,10 +69,20 @@ defmodule Vllm.Telemetry.Meter do
   def exception(meter, kind, reason, stacktrace),
     do: finish(meter, :exception, Telemetry.failure(kind, reason, stacktrace))
 
-  defp finish(meter, event, more) do
+  defp finish(meter, event, more),
+    do: Witness.once(meter.ending, fn -> emit(meter, event, more) end)
+
+  defp emit(meter, event, more) do
     now = System.monotonic_time()
-    measurements = %{items: meter.items, duration: now - meter.sent, monotonic_time: now}
-    first = if meter.first, do: %{time_to_first_item: meter.first}, else: %{}
+    items = :atomics.get(meter.counts, @items)
+    measurements = %{items: items, duration: now - meter.sent, monotonic_time: now}
+
+    first =
+      case :atomics.get(meter.counts, @first) do
+        0 -> %{}
+        first -> %{time_to_first_item: first}
+      end
+
     metadata = Map.merge(meter.metadata, more)
     Telemetry.event([:vllm, :stream, event], Map.merge(measurements, first), metadata)
   end
