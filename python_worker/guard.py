@@ -33,8 +33,7 @@ def admitting(base: Any) -> Any:
             collector = await base.add_request(self, *args, **kwargs)
             admission = ADMISSION.get()
             if admission is not None:
-                admission.note(collector.request_id)
-                admission.accept()
+                admission.collect(collector)
             return collector
 
         @functools.wraps(base._add_request)
