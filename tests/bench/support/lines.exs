@@ -26,11 +26,12 @@ defmodule Bench.Lines do
     end
   end
 
-  @doc "Closes its stdin, and waits until it has ended."
+  @doc "Closes its stdin, and waits until it has ended, if it has not before."
   def close(port) do
-    {:os_pid, pid} = Port.info(port, :os_pid)
-    Port.close(port)
-    wait_ended(pid)
+    with {:os_pid, pid} <- Port.info(port, :os_pid) do
+      Port.close(port)
+      wait_ended(pid)
+    end
   end
 
   defp wait_ended(pid) do

@@ -38,7 +38,9 @@ defmodule Bench.Measured do
 
     try do
       {:ok, engine} = AsyncLLM.from_engine_args(@name, [model: model(opts)] ++ arguments(more))
-      fun.(engine)
+      result = fun.(engine)
+      {:ok, nil} = AsyncLLM.shutdown(engine)
+      result
     after
       Supervisor.stop(instance, :shutdown, 60_000)
     end

@@ -28,13 +28,16 @@ defmodule Bench.Processes do
   @doc """
   Waits until groups of processes rest: vLLM's Worker spins for a second after its last step.
 
-  Resting is at most one tick in 200 ms for them all.
+  Resting is at most one tick in 200 ms for them all. Raises after half a minute without.
   """
-  def wait_resting(leaders) do
+  def wait_resting(leaders, attempts \\ 150)
+  def wait_resting(_leaders, 0), do: raise("the engines that are not asked do not rest")
+
+  def wait_resting(leaders, attempts) do
     processes = Enum.flat_map(leaders, &group/1)
     before = total(processes)
     Process.sleep(200)
-    unless total(processes) - before <= @tick_us, do: wait_resting(leaders)
+    unless total(processes) - before <= @tick_us, do: wait_resting(leaders, attempts - 1)
   end
 
   defp total(processes),
