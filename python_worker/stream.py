@@ -140,7 +140,9 @@ class Shortcut:
             or not self._outlet.take_place()
         ):
             try:
-                data = check_size(self._encode(output))
+                data = self._encode(output)
+                if len(data) > MAX_VALUE_BYTES:
+                    check_size(data)
             except Exception as error:
                 self.failure = error
             else:
@@ -180,7 +182,7 @@ async def drain(
             # lists and metrics with every item.
             data = encode(item)
             if len(data) > MAX_VALUE_BYTES:
-                check_size(len(data))
+                check_size(data)
             if not admission.accepted:
                 admission.accept()
             if not outlet.take_place():
@@ -197,14 +199,15 @@ async def drain(
             await asyncio.shield(_abandon(items, admission, abort))
 
 
-def check_size(size: int) -> None:
+def check_size(data: bytes) -> bytes:
     """Refuse a value that no message can hold."""
-    if size > MAX_VALUE_BYTES:
+    if len(data) > MAX_VALUE_BYTES:
         raise Unsupported(
-            f"the value has {size} bytes; a message holds at most {MAX_VALUE_BYTES}",
-            bytes=size,
+            f"the value has {len(data)} bytes; a message holds at most {MAX_VALUE_BYTES}",
+            bytes=len(data),
             limit=MAX_VALUE_BYTES,
         )
+    return data
 
 
 async def _abandon(items: AsyncIterator[object], admission: Admission, abort: Abort | None) -> None:
