@@ -9,42 +9,63 @@ defmodule Vllm.Bridge.AttachTest do
 
   @moduletag :bridge
 
-  setup %{test: name} do
+  setup %{test: name} = context do
+    {address, token} = place(Map.get(context, :transport, :unix))
+    worker = by_hand(address, token)
+    options = [name: name, connect: address, token: token, max_restarts: 1, max_seconds: 300]
+    supervisor = start_supervised!({Vllm, options})
+    %{address: address, token: token, worker: worker, supervisor: supervisor}
+  end
+
+  defp place(:unix) do
     folder = Path.join(System.tmp_dir!(), "attach-#{System.unique_integer([:positive])}")
     File.mkdir!(folder)
     on_exit(fn -> File.rm_rf!(folder) end)
-    address = "unix:" <> Path.join(folder, "s")
-    worker = by_hand(address)
-    options = [name: name, connect: address, max_restarts: 1, max_seconds: 300]
-    supervisor = start_supervised!({Vllm, options})
-    %{address: address, worker: worker, supervisor: supervisor}
+    {"unix:" <> Path.join(folder, "s"), ""}
   end
 
-  test "its death is told, and it is found again as often as it comes back", context do
-    %{test: name, supervisor: supervisor} = context
+  defp place(:tcp), do: {"tcp:127.0.0.1:#{port_of_nobody()}", "a token for tests"}
 
-    # More often than an instance may restart a worker of its own.
-    Enum.reduce(1..3, context.worker, fn _, worker ->
-      engine = engine(name)
-      call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
-      {:ok, stream} = AsyncLLM.generate(engine, "x", endless(), request_id())
-      collecting = Task.async(fn -> Stream.collect(stream) end)
-      wait_until(fn -> match?({:ok, %{calls: 2}}, Connection.info({name, node()})) end)
-      kill(worker)
+  # Below those that the kernel gives to whoever asks for any, so that nobody gets it while its worker
+  # is away.
+  defp port_of_nobody do
+    port = Enum.random(20_000..32_000)
 
-      for task <- [call, collecting] do
-        assert {:error, %Error{kind: :worker_down}} = Task.await(task)
-      end
+    case :gen_tcp.listen(port, ip: {127, 0, 0, 1}, reuseaddr: true) do
+      {:ok, socket} -> :gen_tcp.close(socket) && port
+      {:error, :eaddrinuse} -> port_of_nobody()
+    end
+  end
 
-      wait_until(fn -> match?({:error, _}, AsyncLLM.check_health(engine)) end)
-      again = by_hand(context.address)
-      wait_until(fn -> match?({:ok, %{"pid" => ^again}}, Vllm.status(name)) end)
-      assert {:error, %Error{kind: :stale_ref}} = AsyncLLM.check_health(engine)
-      assert AsyncLLM.check_health(engine(name)) == {:ok, nil}
-      again
-    end)
+  # Twice is more often than these instances may restart a worker of their own.
+  for {transport, times} <- [unix: 2, tcp: 1] do
+    @tag transport: transport
+    test "over #{transport} its death is told, and it is found again as often as it comes back",
+         context do
+      %{test: name, supervisor: supervisor} = context
 
-    assert Process.alive?(supervisor)
+      Enum.reduce(1..unquote(times), context.worker, fn _, worker ->
+        engine = engine(name)
+        call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
+        {:ok, stream} = AsyncLLM.generate(engine, "x", endless(), request_id())
+        collecting = Task.async(fn -> Stream.collect(stream) end)
+        wait_until(fn -> match?({:ok, %{calls: 2}}, Connection.info({name, node()})) end)
+        kill(worker)
+
+        for task <- [call, collecting] do
+          assert {:error, %Error{kind: :worker_down}} = Task.await(task)
+        end
+
+        wait_until(fn -> match?({:error, _}, AsyncLLM.check_health(engine)) end)
+        again = by_hand(context.address, context.token)
+        wait_until(fn -> match?({:ok, %{"pid" => ^again}}, Vllm.status(name)) end)
+        assert {:error, %Error{kind: :stale_ref}} = AsyncLLM.check_health(engine)
+        assert AsyncLLM.check_health(engine(name)) == {:ok, nil}
+        again
+      end)
+
+      assert Process.alive?(supervisor)
+    end
   end
 
   test "while it is away, calls say so at once", %{test: name} = context do
@@ -68,7 +89,7 @@ defmodule Vllm.Bridge.AttachTest do
   end
 
   # As an operator would, but that it ends with the test: its stdin is the test's.
-  defp by_hand(address) do
+  defp by_hand(address, token) do
     {:ok, python} = Vllm.Environment.python()
 
     port =
@@ -76,6 +97,7 @@ defmodule Vllm.Bridge.AttachTest do
         :binary,
         :stderr_to_stdout,
         line: 4096,
+        env: [{'VLLM_BRIDGE_TOKEN', String.to_charlist(token)}],
         args:
           ["-m", "python_worker", "--listen", address, "--lifeline", "stdin"] ++
             ["--engine-class", engine_class()]

@@ -16,9 +16,12 @@ defmodule Vllm.ConnectionTest do
     end
 
     @tag fake: [transport: :tcp]
-    test "works over TCP", %{fake: fake, name: name, instance: instance} do
+    test "works over TCP, where small requests are not held back", context do
+      %{fake: fake, name: name, instance: instance} = context
       start_supervised!({Vllm, name: name, connect: fake.address, start_timeout: 0})
       assert {:ok, %{vllm_version: "9.9.9", calls: 0}} = Connection.info(instance)
+      %{socket: socket} = :sys.get_state(connection(instance))
+      assert :inet.getopts(socket, [:nodelay]) == {:ok, nodelay: true}
     end
 
     @tag fake: [hello: FakeWorker.hello(protocol_version: 7)]

@@ -1,0 +1,43 @@
+defmodule Vllm.RefTest do
+  use Vllm.FakeWorkerCase, async: true
+
+  test "printing asks nobody, whether the worker is there or not", context do
+    %{ref: ref, name: name} = context
+    assert [_cast] = sent_by(fn -> Vllm.share(ref) end)
+    elsewhere = %{ref | instance: {name, :there@host}}
+    stream = open_stream(context, 1)
+
+    # Once before, because code is loaded when it is first used.
+    for value <- [ref, elsewhere, stream], text = inspect(value) do
+      assert sent_by(fn -> ^text = inspect(value) end) == []
+    end
+
+    text = inspect(ref)
+    stop_supervised!(name)
+    assert sent_by(fn -> ^text = inspect(ref) end) == []
+  end
+
+  # Every message that a process sends while it runs a function.
+  defp sent_by(fun) do
+    test = self()
+
+    pid =
+      spawn_link(fn ->
+        receive do: (:go -> fun.())
+        send(test, :ran)
+      end)
+
+    :erlang.trace(pid, true, [:send])
+    send(pid, :go)
+    assert_receive {:trace, ^pid, :send, :ran, ^test}
+    traced(pid)
+  end
+
+  defp traced(pid) do
+    receive do
+      {:trace, ^pid, _send, message, _to} -> [message | traced(pid)]
+    after
+      0 -> []
+    end
+  end
+end
