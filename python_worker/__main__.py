@@ -18,13 +18,14 @@ def main() -> int:
     """
     import uvloop
 
-    from python_worker import lifeline, server, settings
+    from python_worker import lifeline, server, settings, tensors
 
     try:
         known = settings.parse(sys.argv[1:])
         ready = server.take_stdout()
         os.umask(0o077)
         lifeline.lead_process_group()
+        tensors.keep_freed_memory(settings.MAX_MESSAGE_BYTES)
         logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
 
         async def serve() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Protocol
 
 from python_worker import failures
@@ -18,12 +18,16 @@ from python_worker.failures import Expired, Refused
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.inputs import Decode, InputStream
 from python_worker.stream import Outlet
+from python_worker.tensors import Buffer
 
 logger = logging.getLogger(__name__)
 
 
 class CallOutlet(Outlet, Protocol):
     """Where the replies of a call go and its inputs come from."""
+
+    def send_value(self, parts: Sequence[Buffer]) -> None:
+        """Send a value, which comes in parts that are put together before this returns."""
 
     def route_inputs(self, inputs: InputStream) -> None:
         """Have what the client sends of an argument put into ``inputs``."""

@@ -58,7 +58,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgpack
 
 from python_worker import reducers, tensors
-from python_worker.reducers import EXCEPTION, FAILURE, NATIVE, REF, REFERENCE, reducer_for
+from python_worker.reducers import EXCEPTION, FAILURE, NATIVE, REF, REFERENCE, TENSOR, reducer_for
 from python_worker.value_paths import MAX_DEPTH, find_problem
 
 __all__ = [
@@ -167,7 +167,7 @@ class Encoder:
     See `encode` for the arguments.
     """
 
-    __slots__ = ("_checked", "_failure_bytes", "_level", "_register", "_root")
+    __slots__ = ("_aside", "_checked", "_failure_bytes", "_level", "_register", "_root")
 
     def __init__(
         self, *, register: Register | None = None, failure_bytes: FailureBytes | None = None
@@ -177,12 +177,24 @@ class Encoder:
         self._level = _Level(self, 0)
         self._root: object = None
         self._checked = False
+        self._aside: reducers.Aside | None = None
 
     def encode(self, value: object) -> bytes:
         """Returns the bytes of `value`. Raises EncodeError where some part cannot be sent."""
+        return b"".join(self.encode_parts(value))
+
+    def encode_parts(self, value: object) -> list[tensors.Buffer]:
+        """Returns the bytes of `value` in parts, to be joined before anything else runs.
+
+        A part may be the memory of a large array of the value, which is not copied.
+
+        Raises:
+            EncodeError: Some part of the value cannot be sent.
+        """
         self._root = value
         try:
-            return cast(bytes, self._level.packer.pack(value))
+            packed = cast(bytes, self._level.packer.pack(value))
+            return [packed] if self._aside is None else self._aside.fill(packed)
         except EncodeError:
             raise
         except Exception as error:
@@ -195,6 +207,7 @@ class Encoder:
         finally:
             self._root = None
             self._checked = False
+            self._aside = None
 
     def _check(self, cause: Exception | None = None) -> None:
         problem = find_problem(
@@ -230,7 +243,12 @@ class _Level:
                 code, content = reduced
                 # Not a method of its own: Python's stack is what limits the depth of tuples.
                 level = self.deeper or self._make_deeper()
-                return msgpack.ExtType(code, level.packer.pack(content))
+                if code == TENSOR and type(content[2]) is memoryview:
+                    dtype, shape, data = content
+                    return self._leave_out().tensor(level.packer.pack([dtype, shape]), data)
+                packed = level.packer.pack(content)
+                aside = self.encoder._aside
+                return msgpack.ExtType(code, packed) if aside is None else aside.level(code, packed)
             if reduced is REFERENCE:
                 return self._reference(value)
             if reduced is EXCEPTION:
@@ -238,6 +256,12 @@ class _Level:
             if type(reduced) in NATIVE:
                 return reduced
             value = reduced
+
+    def _leave_out(self) -> reducers.Aside:
+        aside = self.encoder._aside
+        if aside is None:
+            aside = self.encoder._aside = reducers.Aside()
+        return aside
 
     def _make_deeper(self) -> _Level:
         level = _Level(self.encoder, self.depth + 1)
@@ -347,7 +371,8 @@ class _Decoder:
             raise DecodeError(f"extension type {code} is not one that a worker reads")
         self._depth += 1
         try:
-            content = self.unpack(data)
+            large = code == TENSOR and len(data) >= tensors.LARGE
+            content = (large and reducers.split_tensor(data)) or self.unpack(data)
         finally:
             self._depth -= 1
         if type(content) is not list:

@@ -38,6 +38,7 @@ from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
 from python_worker.results import documented
 from python_worker.stream import check_size, drain
+from python_worker.tensors import Buffer
 from python_worker.watch import Watches
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class Dispatcher:
         self._reply(call, await collect(target, adding, abort))
 
     def _reply(self, call: Call, value: object) -> None:
-        call.outlet.send(pb.CallReply(value=self._encode(value, call.holder)))
+        call.outlet.send_value(self._encode(value, call.holder))
         if call.inputs is not None:
             call.inputs.outlives_call = True  # A collector goes on reading it.
 
@@ -179,7 +180,7 @@ class Dispatcher:
         )
         ref = self._registry.hold(built, call.holder, type_name=ENGINE_TYPE, pin=True)
         self._watches.begin(built, ref.id)
-        call.outlet.send(pb.CallReply(value=codec.encode(built, register=lambda _: ref)))
+        call.outlet.send_value([codec.encode(built, register=lambda _: ref)])
 
     async def _stream(
         self,
@@ -225,7 +226,7 @@ class Dispatcher:
     def _decode(self, data: bytes, stream: codec.OpenStream | None = None) -> object:
         return codec.decode(data, resolve=self._registry.resolve, stream=stream)
 
-    def _encode(self, value: object, holder: Holder) -> bytes:
+    def _encode(self, value: object, holder: Holder) -> list[Buffer]:
         held: list[str] = []
 
         def register(target: object) -> codec.RefParts:
@@ -234,8 +235,10 @@ class Dispatcher:
             return ref
 
         try:
-            data = codec.encode(value, register=register, failure_bytes=failures.to_bytes)
-            return check_size(data)
+            encoder = codec.Encoder(register=register, failure_bytes=failures.to_bytes)
+            parts = encoder.encode_parts(value)
+            check_size(sum(map(len, parts)))
+            return parts
         except (codec.EncodeError, Unsupported):
             # The client never hears of these, so it cannot let them go.
             for ref_id in held:

@@ -6,15 +6,17 @@ worker's time. But a repeated field of a protobuf message is nothing more than
 its elements one behind the other, so an item is written down once, when it is
 sent, and a frame is a join.
 
-Only the item is spelled out here, because it is what nearly every reply is. All
-else is serialized by protobuf, and a test reads every frame with it.
+Only items and values are spelled out here: nearly every reply is an item, and a
+value may be so large that no copy of it should be made. All else is serialized
+by protobuf, and a test reads every frame with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.tensors import Buffer
 
 LENGTH_DELIMITED = 2
 VARINT = 0
@@ -39,6 +41,7 @@ REPLIES = tag(pb.ServerFrame, "replies", LENGTH_DELIMITED)
 NOTICES = tag(pb.ServerFrame, "notices", LENGTH_DELIMITED)
 CALL = tag(pb.CallReply, "call", VARINT)
 ITEM = tag(pb.CallReply, "item", LENGTH_DELIMITED)
+VALUE = tag(pb.CallReply, "value", LENGTH_DELIMITED)
 
 # The lengths of nearly all items.
 SHORT = [varint(length) for length in range(1024)]
@@ -65,6 +68,18 @@ def item(call: bytes, data: bytes) -> bytes:
     field = ITEM + (SHORT[size] if size < 1024 else varint(size))
     size += len(call) + len(field)
     return REPLIES + (SHORT[size] if size < 1024 else varint(size)) + call + field + data
+
+
+def value(call: bytes, parts: Sequence[Buffer]) -> bytes:
+    """One ``replies`` element that holds a value.
+
+    Args:
+        call: From ``call_field``.
+        parts: The value's bytes, which are put together here.
+    """
+    size = sum(map(len, parts))
+    head = call + VALUE + length(size)
+    return b"".join([REPLIES, length(len(head) + size), head, *parts])
 
 
 def reply(message: pb.CallReply) -> bytes:

@@ -5,6 +5,8 @@ or a tuple ``(extension code, value)``, or one of the marks `REFERENCE` and `EXC
 encoding needs what only the encoder has. A type that is not in the table is looked up by its
 ancestors once and remembered.
 
+Large arrays are left out of what is packed, and put in at the end: see `Aside`.
+
 The encoder and the search for the path of a refused value (`value_paths`) both use it, so they
 cannot disagree about what is inside an object.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import secrets
 import types
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,6 +23,7 @@ from typing import Any, Final
 import msgpack
 
 from python_worker import records, tensors
+from python_worker.tensors import Buffer
 
 TUPLE: Final = 1
 SET: Final = 2
@@ -36,6 +40,9 @@ FAILURE: Final = 12
 PATCH: Final = 13
 LOGPROB: Final = 14
 STREAM: Final = 15
+
+MARK: Final = 127
+"""Stands for what was left out while the rest of a value is packed. It is never sent."""
 
 
 class Refused(Exception):
@@ -207,3 +214,73 @@ _BY_BASE: dict[type, Reducer] = {
 }
 
 _reducers: dict[type, Reducer] = dict(_BY_BASE)
+
+
+class Aside:
+    """What is left out while a value is packed, and put in at the end.
+
+    Extension types are packed inside out, each level as bytes of its own which are copied into the
+    level around it. An array inside a struct inside a list would be copied six times. So a mark is
+    packed in its place, which nothing else in the value can hold, and the levels around it are
+    marks as well, because their headers say how long they are.
+    """
+
+    def __init__(self) -> None:
+        secret = secrets.token_bytes(8)
+        self._prefix = bytes((0xD8, MARK)) + secret  # an extension type of 16 bytes
+        self._secret = secret
+        self._left_out: list[list[Buffer]] = []
+
+    def tensor(self, head: bytes, data: memoryview) -> msgpack.ExtType:
+        """Leaves an array out.
+
+        Args:
+            head: Its dtype and shape, as a packed list.
+            data: Its bytes.
+        """
+        head = b"\x93" + head[1:] + b"\xc6" + len(data).to_bytes(4, "big")  # three items, bytes
+        return self._leave_out(TENSOR, [head, data])
+
+    def level(self, code: int, packed: bytes) -> msgpack.ExtType:
+        """Makes an extension type of what was packed, which may hold marks."""
+        if self._prefix not in packed:
+            return msgpack.ExtType(code, packed)
+        return self._leave_out(code, self.fill(packed))
+
+    def fill(self, packed: bytes) -> list[Buffer]:
+        """Returns what was packed in parts, with what was left out in its places."""
+        first, *others = packed.split(self._prefix)
+        parts: list[Buffer] = [first]
+        for other in others:
+            parts += self._left_out[int.from_bytes(other[:8], "big")]
+            parts.append(other[8:])
+        return parts
+
+    def _leave_out(self, code: int, parts: list[Buffer]) -> msgpack.ExtType:
+        size = sum(map(len, parts))
+        if size >= 2**32:
+            raise ValueError("more than 4 GiB in one value cannot be sent")
+        header = b"\xc9" + size.to_bytes(4, "big") + bytes((code,))
+        self._left_out.append([header, *parts])
+        return msgpack.ExtType(MARK, self._secret + (len(self._left_out) - 1).to_bytes(8, "big"))
+
+
+def split_tensor(data: bytes) -> list[object] | None:
+    """Reads the parts of a large array without a copy of its bytes.
+
+    Returns:
+        The dtype, the shape and a view of the bytes, yet to be checked; None where the content of
+        the extension type does not look like that.
+    """
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data[:1024])
+    try:
+        if unpacker.read_array_header() != 3:
+            return None
+        dtype, shape = unpacker.unpack(), unpacker.unpack()
+    except (ValueError, msgpack.exceptions.UnpackException):
+        return None
+    start = unpacker.tell() + 5
+    if data[start - 5 : start] != b"\xc6" + (len(data) - start).to_bytes(4, "big", signed=True):
+        return None
+    return [dtype, shape, memoryview(data)[start:]]

@@ -45,6 +45,10 @@ CHANNEL_OPTIONS = [
     ("grpc.so_reuseport", 0),
     # One HTTP/2 DATA frame for what one gRPC message usually holds.
     ("grpc.http2.max_frame_size", 1024 * 1024),
+    # What a client may send before we have read it. gRPC would begin with 64 kB and ask with
+    # pings how much more the way bears, so that 64 MB take twice as long.
+    ("grpc.http2.lookahead_bytes", 8 * 1024 * 1024),
+    ("grpc.http2.bdp_probe", 0),
 ]
 
 # How often gRPC is asked whether it still takes calls; it tells nobody.

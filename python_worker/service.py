@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -24,6 +24,7 @@ from python_worker.generated.vllm_bridge.v1 import service_pb2
 from python_worker.inputs import InputStream
 from python_worker.registry import Holder, Registry
 from python_worker.session import BadToken, Session, check_hello, failure_frame
+from python_worker.tensors import Buffer
 from python_worker.versions import vllm_version
 
 logger = logging.getLogger(__name__)
@@ -230,6 +231,10 @@ class SingleReply:
             method = self.call.request.method
             self.call.stop(Unsupported(f"{method} streams: use the Stream rpc"))
 
+    def send_value(self, parts: Sequence[Buffer]) -> None:
+        """Keep the value of the call."""
+        self.reply = pb.CallReply(value=b"".join(parts))
+
     def send_item(self, item: bytes) -> None:
         """Never called: a stream is stopped when it is accepted."""
 
@@ -268,6 +273,10 @@ class ReplyQueue:
     def send(self, reply: pb.CallReply) -> None:
         """Put a reply behind the others."""
         self._queue.put_nowait(reply)
+
+    def send_value(self, parts: Sequence[Buffer]) -> None:
+        """Put a value behind the others."""
+        self.send(pb.CallReply(value=b"".join(parts)))
 
     def send_item(self, item: bytes) -> None:
         """Put an item behind the others."""

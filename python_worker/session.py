@@ -13,7 +13,7 @@ import functools
 import hmac
 import logging
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from python_worker import PROTOCOL_VERSION, failures, frames
 from python_worker.call import Call, Perform
@@ -21,6 +21,7 @@ from python_worker.failures import BridgeError, Cancelled, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.inputs import InputStream
 from python_worker.registry import Registry
+from python_worker.tensors import Buffer
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,10 @@ class SessionOutlet:
         """Put a reply of this call into the next frame."""
         reply.call = self._call_id
         self._session.enqueue(frames.reply(reply))
+
+    def send_value(self, parts: Sequence[Buffer]) -> None:
+        """Put the value of this call into the next frame."""
+        self._session.enqueue(frames.value(self._call_field, parts))
 
     def send_item(self, item: bytes) -> None:
         """Put an item of this call into the next frame."""

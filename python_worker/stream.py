@@ -142,7 +142,7 @@ class Shortcut:
             try:
                 data = self._encode(output)
                 if len(data) > MAX_VALUE_BYTES:
-                    check_size(data)
+                    check_size(len(data))
             except Exception as error:
                 self.failure = error
             else:
@@ -182,7 +182,7 @@ async def drain(
             # lists and metrics with every item.
             data = encode(item)
             if len(data) > MAX_VALUE_BYTES:
-                check_size(data)
+                check_size(len(data))
             if not admission.accepted:
                 admission.accept()
             if not outlet.take_place():
@@ -199,15 +199,14 @@ async def drain(
             await asyncio.shield(_abandon(items, admission, abort))
 
 
-def check_size(data: bytes) -> bytes:
+def check_size(size: int) -> None:
     """Refuse a value that no message can hold."""
-    if len(data) > MAX_VALUE_BYTES:
+    if size > MAX_VALUE_BYTES:
         raise Unsupported(
-            f"the value has {len(data)} bytes; a message holds at most {MAX_VALUE_BYTES}",
-            bytes=len(data),
+            f"the value has {size} bytes; a message holds at most {MAX_VALUE_BYTES}",
+            bytes=size,
             limit=MAX_VALUE_BYTES,
         )
-    return data
 
 
 async def _abandon(items: AsyncIterator[object], admission: Admission, abort: Abort | None) -> None:

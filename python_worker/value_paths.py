@@ -101,7 +101,7 @@ def _children(
         return _dict_children(path, value)
     if isinstance(value, memoryview) and not value.c_contiguous:
         raise Refused("a memoryview that is not contiguous cannot be sent: send bytes(view)")
-    if isinstance(value, (str, bytes, bytearray)) and len(value) >= 2**32:
+    if isinstance(value, (str, bytes, bytearray, memoryview)) and len(value) >= 2**32:
         raise Refused(f"a {type(value).__name__} of 4 GiB or more cannot be sent")
     return None
 

@@ -19,6 +19,15 @@ def test_an_item_is_read_back(call_id: int, size: int) -> None:
     assert data == pb.ServerFrame(replies=[reply]).SerializeToString()
 
 
+@pytest.mark.parametrize("call_id", EDGES[1:])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_384, 70_000])
+def test_a_value_is_read_back(call_id: int, size: int) -> None:
+    parts: list[bytes | memoryview] = [b"x" * (size // 2), memoryview(b"x" * (size - size // 2))]
+    data = frames.frame([frames.value(frames.call_field(call_id), parts)])
+    reply = pb.CallReply(call=call_id, value=b"x" * size)
+    assert data == pb.ServerFrame(replies=[reply]).SerializeToString()
+
+
 def test_all_kinds_of_replies_and_notices_share_a_frame_in_order() -> None:
     value = pb.CallReply(call=1, value=b"v")
     accepted = pb.CallReply(call=2, accepted=pb.Accepted())

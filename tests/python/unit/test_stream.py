@@ -183,7 +183,7 @@ async def test_an_item_that_no_message_can_hold_is_refused_with_both_sizes(
     with pytest.raises(Unsupported, match="has 11 bytes; a message holds at most 10"):
         await drain(engine.generate(5), outlet, encode=lambda _: b"x" * 11, abort=engine.abort)
     assert engine.live == set()
-    assert stream.check_size(b"x" * 10) == b"x" * 10
+    stream.check_size(10)
 
 
 async def test_an_abort_that_fails_does_not_hide_the_reason() -> None:
