@@ -20,7 +20,8 @@ defmodule Vllm.GRPC do
   # The status codes that are not what their name says to a user of the bridge. By number, from
   # https://grpc.github.io/grpc/core/md_doc_statuscodes.html
   @status %{
-    1 => {:cancelled, "CANCELLED"},
+    # We never cancel a session. gRPC says so of one that came to a server that has begun to stop.
+    1 => {:worker_down, "CANCELLED"},
     2 => {:python, "UNKNOWN"},
     3 => {:invalid, "INVALID_ARGUMENT"},
     4 => {:timeout, "DEADLINE_EXCEEDED"},

@@ -53,6 +53,7 @@ defmodule Vllm.GRPCTest do
 
     test "an unavailable worker is down" do
       assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "14"}])
+      assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "1"}])
     end
 
     test "a session that just ends is an error too" do
