@@ -81,7 +81,10 @@ defmodule Vllm.HandshakeTest do
            %ServerFrame{failure: %Failure{kind: :worker_down, message: "never mind"}}
          ]
        ]
-  test "a session that ends in the same breath fails for the worker's reason", %{fake: fake, name: name} do
+  test "a session that ends in the same breath fails for the worker's reason", %{
+    fake: fake,
+    name: name
+  } do
     Process.flag(:trap_exit, true)
     assert {:error, %Error{kind: :worker_down, message: "never mind"}} = start(name, fake)
     assert_receive :client_closed
