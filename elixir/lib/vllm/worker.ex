@@ -19,8 +19,6 @@ defmodule Vllm.Worker do
   alias Vllm.{Environment, Error, Instance, Obituary, Telemetry}
   alias Vllm.Worker.{Explanation, Launch, Log, Stop}
 
-  @ready "VLLM_BRIDGE READY "
-
   # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
   @kill_timeout 5_000
 
@@ -154,26 +152,18 @@ defmodule Vllm.Worker do
     fail_start(%{state | running?: false}, message)
   end
 
-  defp await_ready(state, timeout) do
-    timer = if timeout != :infinity, do: Process.send_after(self(), :start_timeout, timeout)
-    result = receive_ready(state)
-    if timer, do: Process.cancel_timer(timer)
+  defp await_ready(state, :infinity), do: receive_ready(state, :infinity)
+  defp await_ready(state, timeout), do: receive_ready(state, now() + timeout)
 
-    receive do
-      :start_timeout -> :ok
-    after
-      0 -> :ok
-    end
-
-    result
-  end
-
-  defp receive_ready(%{port: port} = state) do
+  defp receive_ready(%{port: port} = state, deadline) do
     receive do
       {^port, {:data, data}} ->
-        case Log.take(state.log, data) do
-          {@ready <> json, log} -> ready(%{state | log: log}, json)
-          {line, log} -> receive_ready(%{state | log: Log.add(log, line)})
+        {line, log} = Log.take(state.log, data)
+
+        case Launch.ready(line) do
+          {:ok, address, os_pid} -> ready(%{state | log: log, address: address, os_pid: os_pid})
+          {:error, message} -> fail_start(%{state | log: log}, message)
+          :no -> read_on(%{state | log: Log.add(log, line)}, deadline)
         end
 
       {^port, {:exit_status, status}} ->
@@ -183,27 +173,32 @@ defmodule Vllm.Worker do
             "the reason"
         )
 
-      :start_timeout ->
-        fail_start(state, "the worker was not ready in time (option :start_timeout)")
-
       {:EXIT, pid, reason} when is_pid(pid) ->
         cleanup(state)
         {:stop, reason}
+    after
+      remaining(deadline) -> late(state)
     end
   end
 
-  # Written by the worker for this pattern; the standard library has no JSON.
-  defp ready(state, json) do
-    with [_, address] <- Regex.run(~r/"address": ?"([^"]+)"/, json),
-         [_, pid] <- Regex.run(~r/"pid": ?(\d+)/, json) do
-      state = %{state | address: address, os_pid: String.to_integer(pid)}
-      event(:ready, state, lasted(state), %{address: address})
-      Obituary.clear(state.name)
-      {:ok, state}
-    else
-      nil -> fail_start(state, "the worker's READY line cannot be read: #{json}")
-    end
+  # Also of one that never stops printing.
+  defp read_on(state, deadline) do
+    if remaining(deadline) == 0, do: late(state), else: receive_ready(state, deadline)
   end
+
+  defp late(state),
+    do: fail_start(state, "the worker was not ready in time (option :start_timeout)")
+
+  defp ready(state) do
+    event(:ready, state, lasted(state), %{address: state.address})
+    Obituary.clear(state.name)
+    {:ok, state}
+  end
+
+  defp remaining(:infinity), do: :infinity
+  defp remaining(deadline), do: max(deadline - now(), 0)
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp fail_start(state, message) do
     cleanup(state)

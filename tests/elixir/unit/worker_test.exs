@@ -105,6 +105,12 @@ defmodule Vllm.WorkerTest do
     assert error.message =~ "hanging"
   end
 
+  test "so is one that never stops printing", context do
+    script = "while true; do echo 'not yet'; done"
+    assert {:error, {:shutdown, error}} = start(context, script, start_timeout: 300, log: false)
+    assert error.message =~ ":start_timeout"
+  end
+
   test "a worker killed later stops the process with the reason", context do
     {:ok, worker} = start(context, "#{@ready}; exec sleep 60")
     %{os_pid: os_pid} = Worker.info(worker)

@@ -1,8 +1,11 @@
 defmodule Vllm.Worker.Launch do
   @moduledoc false
-  # What a worker is started with: its folder, its address, its arguments and its environment.
+  # What a worker is started with: its folder, its address, its arguments and its environment. And
+  # what it answers when it serves.
 
   alias Vllm.{Error, Socket, Watchdog}
+
+  @ready "VLLM_BRIDGE READY "
 
   @doc "Makes the worker's folder; with it, the address to listen on."
   # A folder that only we may enter; a short name, because a socket's path is short. With TCP it is
@@ -71,6 +74,20 @@ defmodule Vllm.Worker.Launch do
   @doc "What a client has to show."
   @spec token() :: String.t()
   def token, do: random(16)
+
+  @doc "Where the worker listens and its process id, if this is the line that says so."
+  # Written by the worker for these patterns; the standard library has no JSON.
+  @spec ready(String.t() | nil) :: {:ok, String.t(), pos_integer()} | {:error, String.t()} | :no
+  def ready(@ready <> json) do
+    with [_, address] <- Regex.run(~r/"address": ?"([^"]+)"/, json),
+         [_, pid] <- Regex.run(~r/"pid": ?(\d+)/, json) do
+      {:ok, address, String.to_integer(pid)}
+    else
+      nil -> {:error, "the worker's READY line cannot be read: #{json}"}
+    end
+  end
+
+  def ready(_line), do: :no
 
   defp random(bytes), do: bytes |> :crypto.strong_rand_bytes() |> Base.encode16(case: :lower)
 end
