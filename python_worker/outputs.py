@@ -164,7 +164,7 @@ class ItemEncoder:
         record = records.record_of(type(item))
         if record is None or record[0] != "RequestOutput":
             return data
-        shape = self._shape = _Shape(item, record[1])
+        shape = self._shape = _shape_of(item, record[1])
         self._request_id = item.request_id
         self._completions = {}
         for output in item.outputs:
@@ -292,13 +292,12 @@ class ItemEncoder:
 class _Shape:
     """How to read the fields of a class of outputs: made from its first object, used for all."""
 
-    def __init__(self, item: Any, fields: tuple[str, ...]) -> None:
+    def __init__(self, item: Any, first: Any, fields: tuple[str, ...]) -> None:
         self.cls = type(item)
         self.fields = tuple(name for name in fields if name not in _APART and hasattr(item, name))
         self.positions = {name: position for position, name in enumerate(self.fields)}
         self.has_metrics = hasattr(item, "metrics")
         self.read = _tuple_reader(self.fields)
-        first = next(iter(item.outputs), None)
         self.other_fields = tuple(
             name
             for name in records.fields_of("CompletionOutput")
@@ -307,6 +306,23 @@ class _Shape:
         self.nothing = (None,) * len(self.other_fields)
         self.read_completion = _tuple_reader(_POSITIONAL + self.other_fields)
         self.read_others = _tuple_reader(self.other_fields)
+
+
+_SHAPES: Final[dict[tuple[type, type], _Shape]] = {}
+
+
+def _shape_of(item: Any, fields: tuple[str, ...]) -> _Shape:
+    """Returns the shape of an output, by its class and that of its completions.
+
+    One of its own would cost each stream 1.5 KB.
+    """
+    first = next(iter(item.outputs), None)
+    if first is None:
+        return _Shape(item, None, fields)
+    shape = _SHAPES.get(key := (type(item), type(first)))
+    if shape is None:
+        shape = _SHAPES[key] = _Shape(item, first, fields)
+    return shape
 
 
 class _Sent:

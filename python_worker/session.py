@@ -63,7 +63,8 @@ class SessionOutlet:
         self._call_id = call_id
         self._call_field = frames.call_field(call_id)
         self._credit = credit
-        self._more = asyncio.Event()
+        # Made when somebody waits: an Event for each stream would be a tenth of its memory.
+        self._more: asyncio.Future[None] | None = None
 
     def send(self, reply: pb.CallReply) -> None:
         """Put a reply of this call into the next frame."""
@@ -88,13 +89,14 @@ class SessionOutlet:
     async def wait_place(self) -> None:
         """Wait for credit and take one item's worth of it."""
         while not self.take_place():
-            self._more.clear()
-            await self._more.wait()
+            self._more = asyncio.get_running_loop().create_future()
+            await self._more
 
     def grant(self, items: int) -> None:
         """Let the stream send more items."""
         self._credit += items
-        self._more.set()
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
 
     def route_inputs(self, inputs: InputStream) -> None:
         """Have the client's inputs of this call put into ``inputs``."""

@@ -44,6 +44,8 @@ class FakeCore:
         self._on_change = on_change
         self._on_abort = on_abort
         self._states: dict[str, State] = {}
+        # The completions of each parent.
+        self._children: dict[str, list[State]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -77,6 +79,8 @@ class FakeCore:
         state = State(request, index=index, parent=parent, queue=queue, tokenizer=self.tokenizer)
         state.due = math.inf
         self._states[request.request_id] = state
+        if parent is not None:
+            self._children.setdefault(parent.request_id, []).append(state)
         self._on_change()
 
     async def send(self, request: EngineCoreRequest) -> None:
@@ -117,13 +121,18 @@ class FakeCore:
     def _find(self, request_id: str, *, internal: bool) -> list[State]:
         if internal and request_id in self._states:
             return [self._states[request_id]]
-        states = self._states.values()
         if internal:
-            return [state for state in states if state.parent_id == request_id]
+            return list(self._children.get(request_id, ()))
+        states = self._states.values()
         return [state for state in states if state.request.external_req_id == request_id]
 
     def _remove(self, state: State) -> None:
         self._states.pop(state.request.request_id, None)
+        if (family := self._children.get(state.parent_id or "")) is not None:
+            if state in family:
+                family.remove(state)
+            if not family:
+                del self._children[state.parent_id or ""]
         self._on_change()
 
     def _abort(self, state: State) -> None:
