@@ -253,7 +253,7 @@ defmodule Vllm.Call do
 
   defp receive_built(payload, receipt, instance, rpc) do
     with {:ok, value} <- decode(payload, instance) do
-      with %Ref{} = engine when rpc.link <- value, do: Refs.link(engine, self())
+      with %Ref{type: "AsyncLLM"} = engine when rpc.link <- value, do: Refs.link(engine, self())
       Exchange.received(receipt)
       {:ok, value}
     end

@@ -15,8 +15,8 @@ defmodule Vllm.Exchange do
 
   @doc """
   Sends a request and waits for its first reply. `producer` enumerates the argument that is a
-  stream, if there is one. What a class has built comes as `{:handed, payload, receipt}`: it is shut
-  down with the caller until `received/1`.
+  stream, if there is one. Where `hands_over?/1` says so, a value comes as `{:handed, payload,
+  receipt}`: it ends with the caller until `received/1`.
   """
   @spec run(
           {atom(), node()},
@@ -38,12 +38,17 @@ defmodule Vllm.Exchange do
     end
   end
 
-  defp with_receipt({:value, payload}, %{target: {:class_name, _class}}, receipt),
-    do: {:handed, payload, receipt}
+  defp with_receipt({:value, payload} = reply, request, receipt),
+    do: if(hands_over?(request), do: {:handed, payload, receipt}, else: reply)
 
   defp with_receipt(reply, _request, _receipt), do: reply
 
-  @doc "The caller has what was built for it, and has seen to its owner."
+  @doc "Whether the value of a call is something that runs, an engine or a request: nobody may lose it."
+  @spec hands_over?(CallRequest.t()) :: boolean()
+  def hands_over?(%CallRequest{target: {:class_name, _class}}), do: true
+  def hands_over?(%CallRequest{method: method}), do: method == "add_request"
+
+  @doc "The caller has what was handed over to it, and has seen to its owner."
   @spec received(receipt()) :: :ok
   def received({server, alias_ref}) do
     send(server, {:received, alias_ref})

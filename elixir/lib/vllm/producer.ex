@@ -43,7 +43,7 @@ defmodule Vllm.Producer do
     end
   end
 
-  defp returned?({kind, _}), do: kind in [:stream, :value]
+  defp returned?(reply), do: elem(reply, 0) in [:stream, :value, :handed]
 
   defp start(enumerable, server) do
     caller = self()

@@ -31,11 +31,16 @@ defmodule Vllm.Producers do
     }
   end
 
-  @doc "The worker asks for an element."
-  @spec want(t(), pos_integer()) :: :ok
+  @doc """
+  The worker asks for an element. Returns what it has to be told instead where nobody makes one: the
+  producer has ended before the worker knew the call, and what was said of that was lost.
+  """
+  @spec want(t(), pos_integer()) :: :ok | {:gone, Failure.t()}
   def want(producers, id) do
-    with %{^id => producer} <- producers.calls, do: Producer.want(producer, id)
-    :ok
+    case producers.calls do
+      %{^id => producer} -> Producer.want(producer, id)
+      %{} -> {:gone, %Failure{kind: :cancelled, message: "nobody enumerates the prompt any more"}}
+    end
   end
 
   @doc "Nobody wants elements of these calls any more. `{:overdue, producer}` comes if one stays."

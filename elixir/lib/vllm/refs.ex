@@ -14,8 +14,8 @@ defmodule Vllm.Refs do
   # The messages come from the processes that received the references. A process that dies between
   # receiving and `track/3` sends none, and leaves its object with the worker until that ends: after
   # a kill at the wrong microsecond, for one message less on every call. For most objects that is a
-  # few bytes. An engine is more, so what builds one says that it has it (`Exchange.received/1`),
-  # and one whose builder ended before is shut down.
+  # few bytes. An engine is more, and so is a request that runs: who builds the one or adds the other
+  # says that it has it (`Exchange.received/1`), and if it ended before, they end as well.
 
   use GenServer
 
@@ -26,6 +26,7 @@ defmodule Vllm.Refs do
   defstruct [:instance, objects: %{}, owners: %{}, linked: %{}]
 
   @engine "AsyncLLM"
+  @collector "RequestOutputCollector"
 
   # These hold no references and can be long: looking through every token id of every item would
   # cost more than anything else here.
@@ -49,9 +50,9 @@ defmodule Vllm.Refs do
   @spec discard(Connection.instance(), binary()) :: :ok
   def discard(instance, payload), do: cast(instance, {:discard, payload})
 
-  @doc "Shuts down the engines in a value whose receiver ended before it had them."
-  @spec discard_engines(Connection.instance(), binary()) :: :ok
-  def discard_engines(instance, payload), do: cast(instance, {:discard_engines, payload})
+  @doc "Ends the engines and requests in a value whose receiver ended before it had them."
+  @spec discard_handed(Connection.instance(), binary()) :: :ok
+  def discard_handed(instance, payload), do: cast(instance, {:discard_handed, payload})
 
   @doc "Adds an owner."
   @spec share(Ref.t(), pid()) :: :ok
@@ -113,10 +114,12 @@ defmodule Vllm.Refs do
     {:noreply, state}
   end
 
-  # Whether what else is in it was tracked is not known: it stays until the worker ends.
-  def handle_cast({:discard_engines, payload}, state) do
+  # Whether what else is in it was tracked is not known: it stays until the worker ends. A collector
+  # was sent this once, so that letting it go twice is harmless.
+  def handle_cast({:discard_handed, payload}, state) do
     with {:ok, value} <- Codec.decode(payload, state.instance) do
-      for %Ref{type: @engine} = ref <- find(value, []), do: discard_one(state, ref)
+      for %Ref{type: type} = ref when type in [@engine, @collector] <- find(value, []),
+          do: discard_one(state, ref)
     end
 
     {:noreply, state}

@@ -98,6 +98,41 @@ defmodule Vllm.RefsTest do
     end
   end
 
+  describe "a request whose caller is killed before it has the collector" do
+    test "is ended, and its enumerable with it", context do
+      before = Vllm.Elements.producers()
+      test = self()
+      elements = Vllm.Elements.tracked(["a"], test)
+      caller = spawn(fn -> add_request(context, elements) end)
+      assert_call(1)
+      :erlang.suspend_process(caller)
+      FakeWorker.reply(context.fake, 1, typed_value("c1", "RequestOutputCollector"))
+      wait_until(fn -> mailbox(caller) == 1 end)
+      Process.exit(caller, :kill)
+      assert_released(["c1"])
+      wait_until(fn -> of(Vllm.Elements.producers() -- before, caller) == [] end)
+      refute_received {:opened, _}
+    end
+
+    test "lives as long as its owner once the caller had it", context do
+      FakeWorker.answer(context.fake, 1, typed_value("c1", "RequestOutputCollector"))
+      test = self()
+
+      caller =
+        spawn(fn ->
+          {:ok, %Ref{}} = add_request(context, "a")
+          send(test, :added)
+          receive do: (:end -> :ok)
+        end)
+
+      assert_receive :added
+      wait_until(fn -> match?({:ok, %{calls: 0}}, Vllm.Connection.info(context.instance)) end)
+      refute_received {:client, %ClientFrame{releases: [_ | _]}}
+      send(caller, :end)
+      assert_released(["c1"])
+    end
+  end
+
   describe "an engine whose builder is killed before it has the reference" do
     test "is shut down", context do
       builder = spawn(fn -> build(context) end)
@@ -168,10 +203,23 @@ defmodule Vllm.RefsTest do
     Vllm.AsyncLLM.from_engine_args(context.name, [model: "m"], opts)
   end
 
-  defp engine_value(id) do
-    {:value, <<0xC7, size, 10, body::binary>>} = ref_value(id)
-    body = String.replace(body, <<0xA9, "Tokenizer">>, <<0xA8, "AsyncLLM">>)
-    {:value, <<0xC7, size - 1, 10, body::binary>>}
+  defp add_request(context, prompt),
+    do: Vllm.AsyncLLM.add_request(context.ref, "id", prompt, max_tokens: 1)
+
+  # Of those processes, the ones that work for the caller: other tests run at the same time.
+  defp of(processes, caller) do
+    for pid <- processes,
+        {:dictionary, dictionary} <- [Process.info(pid, :dictionary)],
+        caller in Keyword.get(dictionary, :"$callers", []),
+        do: pid
+  end
+
+  defp engine_value(id), do: typed_value(id, "AsyncLLM")
+
+  defp typed_value(id, type) do
+    {:value, <<0xC7, _size, 10, body::binary>>} = ref_value(id)
+    body = String.replace(body, <<0xA9, "Tokenizer">>, <<0xA0 + byte_size(type), type::binary>>)
+    {:value, <<0xC7, byte_size(body), 10, body::binary>>}
   end
 
   defp assert_released(ids), do: assert_receive({:client, %ClientFrame{releases: ^ids}})

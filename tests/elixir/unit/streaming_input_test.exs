@@ -244,6 +244,20 @@ defmodule Vllm.StreamingInputTest do
     assert message == "the process that enumerates the prompt ended: killed"
   end
 
+  test "an element that nobody makes any more is the call's failure", context do
+    elements = [%StreamingInput{prompt: "a"}, %StreamingInput{prompt: self()}]
+    open(context, elements)
+    want(context)
+    assert %StreamingInput{prompt: "a"} = element(1)
+    want(context)
+    assert {:failure, %Failure{kind: :invalid}} = input(1)
+    wait_until(fn -> :sys.get_state(connection(context.instance)).producers.calls == %{} end)
+    # As if the worker had not heard of that: it is not left waiting.
+    want(context)
+    assert {:failure, %Failure{kind: :cancelled, message: message}} = input(1)
+    assert message == "nobody enumerates the prompt any more"
+  end
+
   test "one that does not notice its end is ended", %{instance: instance} = context do
     open(context, gated(["a"]))
     want(context)

@@ -3,7 +3,7 @@ defmodule Vllm.Connection.Calls do
   # What callers and consumers want: a call begins, its stream gets a consumer, nobody wants it any
   # more. Who waits for which call stands in Vllm.Routes; the worker is told by way of the outbox.
 
-  alias Vllm.{Error, Producers, Refs, Routes}
+  alias Vllm.{Error, Exchange, Producers, Refs, Routes}
   alias Vllm.Connection.{Closing, Outgoing, State}
   alias Vllm.Proto.{CallRequest, StartCall}
 
@@ -23,14 +23,14 @@ defmodule Vllm.Connection.Calls do
   def start(state, {:call, reply_to, caller, request, window, producer}) do
     with {:ok, state} <- Outgoing.flush_releases(state) do
       id = state.next_id
-      builds? = match?({:class_name, _class}, request.target)
+      handed? = Exchange.hands_over?(request)
       call = %StartCall{id: id, request: request, credit: window}
       bytes = byte_size(request.args) + byte_size(request.kwargs)
 
       state = %{
         state
         | next_id: id + 1,
-          routes: Routes.start(state.routes, id, reply_to, caller, builds?),
+          routes: Routes.start(state.routes, id, reply_to, caller, handed?),
           producers: producers(state.producers, id, producer)
       }
 
@@ -41,7 +41,7 @@ defmodule Vllm.Connection.Calls do
   defp producers(producers, _id, nil), do: producers
   defp producers(producers, id, producer), do: Producers.start(producers, id, producer)
 
-  @doc "The caller has what was built for it."
+  @doc "The caller has what was handed over to it."
   @spec received(State.t(), reference()) :: State.t()
   def received(state, reply_to) do
     case Routes.take_handed(state.routes, reply_to) do
@@ -66,7 +66,7 @@ defmodule Vllm.Connection.Calls do
   def cancel(state, id_or_reference) do
     case Routes.take_handed(state.routes, id_or_reference) do
       {value, routes} ->
-        Refs.discard_engines(state.instance, value)
+        Refs.discard_handed(state.instance, value)
         %{state | routes: routes}
 
       nil ->

@@ -5,7 +5,7 @@ defmodule Vllm.Connection.Incoming do
 
   require Logger
 
-  alias Vllm.{Engines, Error, Producers, Ref, Refs, Routes, Session, Watchdog}
+  alias Vllm.{Connection, Engines, Error, Producers, Ref, Refs, Routes, Session, Watchdog}
   alias Vllm.Connection.{Outgoing, State}
   alias Vllm.Proto.{CallReply, Failure, Notice, ServerFrame}
 
@@ -46,7 +46,9 @@ defmodule Vllm.Connection.Incoming do
   ## Replies
 
   defp reply(%CallReply{call: id, outcome: {:input_wanted, _}}, routes, state) do
-    Producers.want(state.producers, id)
+    with {:gone, failure} <- Producers.want(state.producers, id),
+         do: Connection.input(self(), id, {:failure, failure})
+
     routes
   end
 
