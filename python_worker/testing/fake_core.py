@@ -148,7 +148,8 @@ class FakeCore:
             soonest = math.inf
             if not self.paused:
                 for state in list(self._states.values()):
-                    soonest = min(soonest, self._advance(state, now))
+                    due = state.due if state.due > now else self._advance(state, now)
+                    soonest = min(soonest, due)
             if soonest <= now:
                 await asyncio.sleep(0)
                 continue
@@ -157,9 +158,7 @@ class FakeCore:
                 await asyncio.wait_for(self._wake.wait(), patience)
 
     def _advance(self, state: State, now: float) -> float:
-        """Makes the next token of a request if it is time; returns when to look again."""
-        if state.due > now:
-            return state.due
+        """Makes the next token of a request that is due; returns when to look again."""
         behaviour = state.behaviour
         if behaviour.interrupts and state.made >= behaviour.after:
             if behaviour.die:
