@@ -34,7 +34,8 @@ defmodule Vllm.Engines do
 
   # statuses: name => :building | {:ready, ref} | {:failed, error}; queue: {:clear, ref} and
   # {:build, name}; task: {the task, what of these, started}; waiting: name => callers; failures: name
-  # => how many in a row; born: name => when it was ready.
+  # => how many in a row; born: name => when it was ready; stillborn: what died while one was being
+  # built, id => reason: of the one itself that may be heard before it is ready.
   defstruct [
     :instance,
     :declared,
@@ -45,6 +46,7 @@ defmodule Vllm.Engines do
     waiting: %{},
     failures: %{},
     born: %{},
+    stillborn: %{},
     stopping?: false
   ]
 
@@ -173,7 +175,7 @@ defmodule Vllm.Engines do
 
       nil ->
         event(:down, state, nil, %{ref: ref, reason: reason})
-        {:noreply, state}
+        {:noreply, put_in(state.stillborn[id], reason)}
     end
   end
 
@@ -210,7 +212,7 @@ defmodule Vllm.Engines do
   defp next(%{task: nil, queue: [what | queue]} = state) do
     tasks = Instance.process_name(state.instance, "Tasks")
     task = Task.Supervisor.async_nolink(tasks, job(what, state))
-    %{state | queue: queue, task: {task, what, System.monotonic_time()}}
+    %{state | queue: queue, task: {task, what, System.monotonic_time()}, stillborn: %{}}
   end
 
   defp next(state), do: state
@@ -227,8 +229,16 @@ defmodule Vllm.Engines do
   defp done(state, {:clear, _dead}, _result, _duration), do: state
 
   defp done(state, {:build, name}, {:ok, ref}, duration) do
-    event(:up, state, name, %{ref: ref}, %{duration: duration})
-    settle(%{state | born: Map.put(state.born, name, now())}, name, {:ready, ref})
+    state = %{state | born: Map.put(state.born, name, now())}
+
+    case state.stillborn[ref.id] do
+      nil ->
+        event(:up, state, name, %{ref: ref}, %{duration: duration})
+        settle(state, name, {:ready, ref})
+
+      reason ->
+        rebuild(state, name, ref, reason)
+    end
   end
 
   defp done(state, {:build, name}, {:error, error}, duration) do
@@ -259,7 +269,7 @@ defmodule Vllm.Engines do
 
       {failures, state} ->
         retry(name, failures - 1)
-        put_status(state, name, {:failed, Error.new(:engine_dead, reason)})
+        settle(state, name, {:failed, Error.new(:engine_dead, reason)})
     end
   end
 
