@@ -179,9 +179,9 @@ class Server:
         """Serve anew whenever gRPC takes no more calls by itself.
 
         A request for a path that is no UTF-8 is enough, before anybody has asked for a token. Only
-        what takes calls is broken then: those that run, sessions too, go on where they are. gRPC has
-        begun to stop it and said GOAWAY: who comes before the next one serves is refused or cancelled
-        at once, and a client that waits for its worker tries again.
+        what takes calls is broken then: those that run, sessions too, go on where they are. gRPC
+        has begun to stop it and said GOAWAY: who comes before the next one serves is refused or
+        cancelled at once, and a client that waits for its worker tries again.
         """
         while True:
             try:
