@@ -87,6 +87,9 @@ class InputStream(AsyncGenerator[Any, None]):
         """
         if self._closed:
             return
+        # The reader was cancelled, and closes the stream in its next turn; the step has crossed that.
+        if self._asked is not None and self._asked.cancelled():
+            return
         if step.HasField("failure"):  # It needs no asking: who enumerates may just have died.
             self._close(InputFailed(step.failure))
         elif self._asked is None or self._asked.done():
