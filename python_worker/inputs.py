@@ -87,7 +87,7 @@ class InputStream(AsyncGenerator[Any, None]):
         """
         if self._closed:
             return
-        # The reader was cancelled, and closes the stream in its next turn; the step has crossed that.
+        # The reader was cancelled and closes the stream in its next turn; the step crosses that.
         if self._asked is not None and self._asked.cancelled():
             return
         if step.HasField("failure"):  # It needs no asking: who enumerates may just have died.
