@@ -198,6 +198,34 @@ defmodule Vllm.WorkerTest do
       stop(worker)
     end
 
+    @several """
+    #{@ready}
+    cat <<'LOG'
+    (Worker pid=7) ERROR 11-21 09:29:21 [multiproc_executor.py:953] RuntimeError: no weights
+    (EngineCore pid=5) ERROR 11-21 09:29:23 [core.py:1510] ValueError: no memory
+    (EngineCore pid=6) ERROR 11-21 09:29:26 [core.py:1510] Exception: WorkerProc initialization failed
+    ValueError: no memory
+    LOG
+    exec sleep 60
+    """
+
+    test "names all causes where several engines have failed: they share the log", context do
+      {:ok, worker} = start(context, @several)
+      instance = {context.test, node()}
+      wait_until(fn -> Worker.mark(instance) == 4 end)
+      error = Error.new(:engine_error, "it did not start.")
+
+      assert %Error{message: message} = explained = Worker.explain(instance, error, 0)
+      assert String.starts_with?(message, "it did not start. Several engines have failed")
+      assert String.ends_with?(message, ": RuntimeError: no weights; ValueError: no memory")
+      assert explained.details["reported"] == "it did not start."
+      assert length(explained.details["log"]) == 4
+
+      # One of them alone is one.
+      assert %Error{message: "ValueError: no memory"} = Worker.explain(instance, error, 2)
+      stop(worker)
+    end
+
     test "keeps the error where there is no log to read" do
       instance = {:"no such instance", node()}
       error = Error.new(:engine_error, "it did not start")

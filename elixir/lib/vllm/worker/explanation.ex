@@ -2,6 +2,7 @@ defmodule Vllm.Worker.Explanation do
   @moduledoc false
   # Why an engine did not start. What ended vLLM's process stands in the worker's log and nowhere
   # else: its place there is marked before the call, and what follows it is read when the call failed.
+  # Engines of one worker share its log: where several have failed meanwhile, no cause is any one's.
 
   alias Vllm.{Error, Instance, Worker}
   alias Vllm.Worker.Log
@@ -30,14 +31,23 @@ defmodule Vllm.Worker.Explanation do
   def explain(instance, %Error{} = error, mark) do
     lines = lines_since(instance, mark)
 
-    {lines, cause} =
-      with {_, nil} <- {lines, Log.root_cause(lines)}, do: look_again(instance, mark, @log_looks)
+    {lines, causes} =
+      with {_, []} <- {lines, Log.root_causes(lines)}, do: look_again(instance, mark, @log_looks)
 
     details = Map.put(error.details, "log", Log.shown(lines))
+    told = Map.put(details, "reported", error.message)
 
-    if cause,
-      do: %{error | message: cause, details: Map.put(details, "reported", error.message)},
-      else: %{error | details: details}
+    case causes do
+      [] -> %{error | details: details}
+      [cause] -> %{error | message: cause, details: told}
+      causes -> %{error | message: among(error.message, causes), details: told}
+    end
+  end
+
+  defp among(message, causes) do
+    message <>
+      " Several engines have failed meanwhile, and the worker's log, which is that of all, names: " <>
+      Enum.join(causes, "; ")
   end
 
   defp look_again(instance, mark, looks) do
@@ -48,9 +58,9 @@ defmodule Vllm.Worker.Explanation do
 
     lines = lines_since(instance, mark)
 
-    case Log.root_cause(lines) do
-      nil when looks > 1 -> look_again(instance, mark, looks - 1)
-      cause -> {lines, cause}
+    case Log.root_causes(lines) do
+      [] when looks > 1 -> look_again(instance, mark, looks - 1)
+      causes -> {lines, causes}
     end
   end
 

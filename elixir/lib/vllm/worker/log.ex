@@ -6,8 +6,9 @@ defmodule Vllm.Worker.Log do
 
   require Logger
 
-  # Of a start that failed vLLM prints some eighty lines, the cause among the first.
-  @kept_lines 200
+  # Of a start that failed vLLM prints some eighty lines, the cause among the first, and several may
+  # fail at once.
+  @kept_lines 400
   @shown_lines 50
 
   # The port's messages hold this much at most. Of a line that is longer, its beginning is kept and
@@ -91,18 +92,32 @@ defmodule Vllm.Worker.Log do
   end
 
   # Each process of vLLM's repeats that the one below it has failed. The cause is the last that
-  # does not only say so. The expressions stand here and not in attributes, from which they do not
-  # compile on OTP 28.
-  @doc "The exception that ended a process of vLLM's, if these lines name one."
-  @spec root_cause([String.t()]) :: String.t() | nil
-  def root_cause(lines) do
+  # does not only say so. Where several engines have failed it may be that of another: which worker
+  # process belongs to which EngineCore is not said. The expressions stand here and not in
+  # attributes, from which they do not compile on OTP 28.
+  @doc """
+  The exception that ended a process of vLLM's, if these lines name one; all that they name if
+  several engines have failed.
+  """
+  @spec root_causes([String.t()]) :: [String.t()]
+  def root_causes(lines) do
     exception = ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
     repeated = ~r/initialization failed|root cause|stack trace/i
 
-    lines
-    |> Enum.flat_map(&(Regex.run(exception, &1, capture: :all_but_first) || []))
-    |> Enum.reject(&Regex.match?(repeated, &1))
-    |> List.last()
+    failed = for line <- lines, [_, text] <- [Regex.run(exception, line)], do: {line, text}
+    causes = for {_line, text} <- failed, not (text =~ repeated), do: text
+    if several_engines?(failed), do: Enum.uniq(causes), else: Enum.take(causes, -1)
+  end
+
+  # The processes of one engine have names of their own: EngineCore_DP0, EngineCore_DP1.
+  defp several_engines?(failed) do
+    processes =
+      for {line, _text} <- failed,
+          [_, name, pid] <- [Regex.run(~r/^\((EngineCore\w*) pid=(\d+)\)/, line)],
+          uniq: true,
+          do: {name, pid}
+
+    processes |> Enum.uniq_by(&elem(&1, 0)) |> length() < length(processes)
   end
 
   # Python's levels, at the beginning of a line or after the name of one of vLLM's processes.
