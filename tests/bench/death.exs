@@ -43,9 +43,17 @@ core = fn ->
   pid
 end
 
+# A signal that waits for its word: on a busy machine it takes seconds to start a command.
+arm = fn pid, name ->
+  script = "read word; date +%s%3N; kill -#{name} #{pid}"
+  Port.open({:spawn_executable, "/bin/sh"}, [:binary, :exit_status, args: ["-c", script]])
+end
+
 # Returns when it was sent, by the system's clock in milliseconds.
-signal = fn pid, name ->
-  {sent, 0} = System.cmd("/bin/sh", ["-c", "date +%s%3N; kill -#{name} #{pid}"])
+fire = fn signal ->
+  Port.command(signal, "\n")
+  sent = receive(do: ({^signal, {:data, sent}} -> sent))
+  receive(do: ({^signal, {:exit_status, 0}} -> :ok))
   sent |> String.trim() |> String.to_integer()
 end
 
@@ -70,20 +78,28 @@ stalled? = fn ->
   seconds != nil
 end
 
+# The request comes to an engine that stands already, and cannot be done before. It is not the first,
+# for which vLLM asks EngineCore what it can do, before anything is counted as waiting.
 core = core.()
+[_item] = Enum.take(generate.(0), 1)
+fire.(arm.(core, "STOP"))
+started = now.()
 stream = generate.(0)
-stopped = signal.(core, "STOP")
 until.(until, stalled?)
-hung = now.() - stopped
-continued = signal.(core, "CONT")
+hung = now.() - started
+continued = fire.(arm.(core, "CONT"))
 until.(until, fn -> not stalled?.() end)
 recovered = now.() - continued
 Stream.cancel(stream)
 
+until.(until, fn -> Vllm.call(engine, :get_num_unfinished_requests) == {:ok, 0} end)
+kill = arm.(core, "KILL")
+{:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
 tasks = for n <- 1..streams, do: Task.async(fn -> {Stream.collect(generate.(n)), now.()} end)
-
 until.(until, fn -> Vllm.call(engine, :get_num_unfinished_requests) == {:ok, streams} end)
-killed = signal.(core, "KILL")
+{:ok, nil} = AsyncLLM.resume_generation(engine)
+Process.sleep(200)
+killed = fire.(kill)
 ends = Task.await_many(tasks, 60_000)
 dead = Enum.count(ends, &match?({{:error, %{kind: :engine_dead}}, _at}, &1))
 times = ends |> Enum.map(fn {_result, at} -> at - killed end) |> Enum.sort()
