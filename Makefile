@@ -97,9 +97,11 @@ test-elixir: setup ## run the Elixir tests
 	$(call announce,Elixir tests: vllm (real engines on CPU))
 	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm
 
-bench: setup ## measure the bridge beside vLLM alone (minutes)
+# OPTIONS go to every script: --json, --rounds N, --quick, --all.
+bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench [OPTIONS=--all]
 	@for script in tests/bench/*.exs; do \
-	  printf '\n== %s\n' "$$script"; $(LEAVING_NOTHING) mix run "$$script"; done
+	  printf '\n== %s\n' "$$script" >&2; \
+	  $(LEAVING_NOTHING) mix run "$$script" $(or $(OPTIONS),--all); done
 
 soak: setup ## use a real engine for long and see whether anything grows: make soak [MINUTES=30]
 	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) mix run tests/soak/soak.exs

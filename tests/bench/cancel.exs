@@ -1,8 +1,9 @@
 # How long from the end of a consumer to the end of its request in the engine?
 #
-#     mix run tests/bench/cancel.exs [--real] [--busy N] [--rounds N] [--streams N]
+#     mix run tests/bench/cancel.exs [--real] [--busy N] [--streams N] [--json] [--rounds N] [--quick]
 #
-# The fake engine by default; `--real` takes vLLM on the scripted model. `--streams` others run on
+# The fake engine by default; `--real` takes vLLM on the scripted model. `--rounds` is how many
+# requests are ended in each way. `--streams` others run on
 # the engine meanwhile, and `--busy N` keeps N processor cores busy with loops of nobody's use, as
 # on a machine that has other things to do.
 #
@@ -10,23 +11,26 @@
 # machine's monotonic clock, which they share. What it does not show: EngineCore itself drops the
 # request at the end of its step.
 
-Code.require_file("support/environment.exs", __DIR__)
+Code.require_file("support/bench.exs", __DIR__)
 
 defmodule Cancel do
   alias Vllm.AsyncLLM
 
   @ways [:kill, :shutdown, :raise, :halt, :cancel, :deadline, :abort]
   @deadline 50
+  @columns [
+    way: "way",
+    p50: {"p50", 2},
+    p95: {"p95", 2},
+    p99: {"p99", 2},
+    max: {"max", 2},
+    seen: {"task p50", 2},
+    seen_p99: {"task p99", 2}
+  ]
 
   def run(argv) do
-    {opts, []} =
-      OptionParser.parse!(argv,
-        strict: [real: :boolean, busy: :integer, rounds: :integer, streams: :integer]
-      )
-
-    Logger.configure(level: :error)
-    rounds = Keyword.get(opts, :rounds, 100)
-
+    opts = Bench.options(argv, real: :boolean, busy: :integer, streams: :integer)
+    rounds = if opts.quick, do: 5, else: Bench.rounds(opts, 100)
     class = if opts[:real], do: "TimedAsyncLLM", else: "TimedFakeAsyncLLM"
 
     {:ok, instance} =
@@ -38,19 +42,17 @@ defmodule Cancel do
       )
 
     {:ok, engine} = AsyncLLM.from_engine_args(Cancel.Vllm, arguments(opts[:real]))
-    others = for n <- 1..Keyword.get(opts, :streams, 16)//1, do: background(engine, n)
+    others = for n <- 1..Map.get(opts, :streams, 16)//1, do: background(engine, n)
     for pid <- others, do: receive(do: ({:running, ^pid} -> :ok))
-    busy = for _ <- 1..Keyword.get(opts, :busy, 0)//1, do: busy()
+    busy = for _ <- 1..Map.get(opts, :busy, 0)//1, do: busy()
 
-    IO.puts(
-      "way        n    p50 ms   p95 ms   p99 ms   max ms   | to the worker's task p50   p99"
-    )
-
-    for way <- @ways, do: way |> measure(engine, rounds) |> report(way)
+    rows = for way <- @ways, do: way |> measure(engine, rounds) |> row(way)
     for port <- busy, do: stop_busy(port)
     for pid <- others, do: Process.exit(pid, :kill)
     Process.unlink(instance)
     Supervisor.stop(instance, :shutdown, 60_000)
+    title = "ms to the abort in the engine, and to the worker's task, #{rounds} times each"
+    Bench.report(opts, "cancel", [Bench.table(title, @columns, rows)])
   end
 
   defp arguments(true) do
@@ -163,26 +165,14 @@ defmodule Cancel do
 
   defp now, do: :os.perf_counter(:nanosecond)
 
-  defp report(times, way) do
+  defp row(times, way) do
     {aborts, seen} = Enum.unzip(times)
-    [a, s] = Enum.map([aborts, seen], &Enum.sort/1)
 
-    IO.puts(
-      :io_lib.format("~-9s ~4B ~8.2f ~8.2f ~8.2f ~8.2f   | ~24.2f ~8.2f", [
-        "#{way}",
-        length(a),
-        at(a, 0.5),
-        at(a, 0.95),
-        at(a, 0.99),
-        List.last(a),
-        at(s, 0.5),
-        at(s, 0.99)
-      ])
-    )
+    aborts
+    |> Bench.percentiles()
+    |> Map.merge(%{way: way, max: Enum.max(aborts), seen: Bench.percentile(seen, 0.5)})
+    |> Map.put(:seen_p99, Bench.percentile(seen, 0.99))
   end
-
-  defp at(sorted, share),
-    do: Enum.at(sorted, min(trunc(length(sorted) * share), length(sorted) - 1))
 end
 
 Cancel.run(System.argv())

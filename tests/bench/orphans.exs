@@ -1,15 +1,16 @@
 # How soon callers hear of a killed worker, and when nothing of its tree is left (case 34: 1 s and
 # 5 s). With a real engine:
 #
-#     mix run tests/bench/orphans.exs
+#     mix run tests/bench/orphans.exs [--json]
 
 alias Vllm.{AsyncLLM, Stream, TinyModel}
 
 streams = 64
 name = Bench.Orphans
 
-Code.require_file("support/environment.exs", __DIR__)
+Code.require_file("support/bench.exs", __DIR__)
 
+opts = Bench.options(System.argv())
 Logger.configure(level: :none)
 {:ok, model} = TinyModel.make(:scripted)
 arguments = [model: model, dtype: "float32", enforce_eager: true, max_model_len: 2048]
@@ -21,13 +22,7 @@ worker = Vllm.Instance.process_name(name, "Worker")
 folder = Path.dirname(socket)
 now = fn -> System.monotonic_time(:millisecond) end
 
-group = fn ->
-  for path <- Path.wildcard("/proc/[0-9]*/stat"),
-      {:ok, text} <- [File.read(path)],
-      [state, _parent, group | _] <- [text |> String.split(")") |> List.last() |> String.split()],
-      group == to_string(os_pid) and state != "Z",
-      do: path
-end
+group = fn -> Bench.Processes.group(os_pid) end
 
 calls =
   for n <- 1..streams do
@@ -55,13 +50,16 @@ files =
   |> Enum.find(&(elem(&1, 0) == false))
 
 times = answers |> Enum.map(&elem(&1, 1)) |> Enum.sort()
+kinds = Enum.frequencies_by(answers, &elem(&1, 0))
 
-IO.puts(
-  "#{length(answers)} of #{streams} answered: #{inspect(Enum.frequencies_by(answers, &elem(&1, 0)))}"
-)
+rows = [
+  %{what: "the first of #{streams} calls answered", ms: hd(times), goal: 1000},
+  %{what: "the last", ms: List.last(times), goal: 1000},
+  %{what: "#{processes} processes gone", ms: elem(gone, 1) - killed, goal: 5000},
+  %{what: "their files gone", ms: elem(files, 1) - killed}
+]
 
-IO.puts("answered after    #{hd(times)} to #{List.last(times)} ms (case 34: 1000 ms)")
-IO.puts("#{processes} processes gone after #{elem(gone, 1) - killed} ms (case 34: 5000 ms)")
-IO.puts("its files gone after #{elem(files, 1) - killed} ms")
+table = Bench.table("ms after kill -9 of a worker", [what: "what", ms: "ms", goal: "goal"], rows)
+Bench.report(opts, "orphans", [table], ["answers: #{inspect(kinds)}"])
 Process.unlink(instance)
 Supervisor.stop(instance, :shutdown, 60_000)

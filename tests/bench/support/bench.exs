@@ -100,14 +100,19 @@ defmodule Bench do
     headings = for {_key, column} <- columns, do: column |> List.wrap() |> heading()
     lines = for row <- rows, do: for({key, column} <- columns, do: cell(row[key], column))
 
-    widths =
-      for cells <- Enum.zip_with([headings | lines], & &1),
-          do: cells |> Enum.map(&String.length/1) |> Enum.max()
+    pads =
+      for cells <- Enum.zip_with([headings | lines], & &1) do
+        width = cells |> Enum.map(&String.length/1) |> Enum.max()
+        # Names are aligned to the left, numbers to the right.
+        if Enum.any?(tl(cells), &(&1 =~ ~r/[[:alpha:]]/)),
+          do: &String.pad_trailing(&1, width),
+          else: &String.pad_leading(&1, width)
+      end
 
     IO.puts("\n#{title}\n")
 
     for line <- [headings | lines],
-        do: line |> Enum.zip(widths) |> Enum.map_join("   ", &pad/1) |> IO.puts()
+        do: line |> Enum.zip_with(pads, & &2.(&1)) |> Enum.join("   ") |> IO.puts()
   end
 
   defp heading([{text, _decimals}]), do: text
@@ -120,6 +125,4 @@ defmodule Bench do
     do: :erlang.float_to_binary(number / 1, decimals: decimals)
 
   defp cell(number, _text), do: number |> round() |> to_string()
-
-  defp pad({text, width}), do: String.pad_leading(text, width)
 end

@@ -9,7 +9,8 @@ defmodule Bench.Processes do
     for pid <- File.ls!("/proc"),
         pid =~ ~r/^\d+$/,
         {name, fields} <- List.wrap(stat(pid)),
-        Enum.at(fields, 2) == "#{leader}",
+        # Not those that have ended and whose parent does not know yet.
+        Enum.at(fields, 2) == "#{leader}" and hd(fields) != "Z",
         do: {name, pid}
   end
 
