@@ -6,16 +6,13 @@ import importlib.util
 import logging
 import os
 import sys
+from typing import NoReturn
 
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
-def main() -> int:
-    """Run the worker.
-
-    Returns:
-        The exit status: 0 after a clean stop, 2 for settings that cannot be.
-    """
+def main() -> NoReturn:
+    """Run the worker, and end with 0 after a clean stop, with 2 for settings that cannot be."""
     import uvloop
 
     from python_worker import lifeline, server, settings, tensors
@@ -28,22 +25,30 @@ def main() -> int:
         tensors.keep_freed_memory(settings.MAX_MESSAGE_BYTES)
         logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
 
-        async def serve() -> None:
+        async def serve() -> NoReturn:
             await server.Server(known).run(ready)
+            # Before the loop is closed: that would give SIGTERM its own effect back, and
+            # who stops us may send another, which would be the reason of our end then.
+            leave(0)
 
         uvloop.run(serve())
     except settings.SettingsError as error:
         print(f"python_worker: {error}", file=sys.stderr)
-        return 2
-    return 0
+        leave(2)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once.
+
+    VLLM's destructors and threads have nothing left to do: the engines are shut down. They would
+    print tracebacks about a half-dead interpreter.
+    """
+    logging.shutdown()
+    os._exit(status)
 
 
 if __name__ == "__main__":
     # multiprocessing runs this module's spec again in every child, and for a
     # package's __main__ it runs nothing: give it the module meant for children.
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("python_worker.child")
-    status = main()
-    logging.shutdown()
-    # vLLM's destructors and threads have nothing left to do: the engines are
-    # shut down. Without this they print tracebacks about a half-dead interpreter.
-    os._exit(status)
+    main()
