@@ -44,6 +44,9 @@ defmodule Vllm.Call do
   # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
   @max_argument_bytes 255 * 1024 * 1024
 
+  @large 64 * 1024
+  @few 8
+
   # Methods of an engine that make a request: where among their arguments is its id, and where are
   # its trace headers, nil if those go by name alone.
   @requests %{"generate" => {2, nil}, "encode" => {2, 4}, "add_request" => {0, 6}}
@@ -178,7 +181,7 @@ defmodule Vllm.Call do
     with {:ok, enumerable, args, kwargs} <- take_stream(request, args, kwargs),
          {:ok, args} <- encode(args),
          {:ok, kwargs} <- encode_named(kwargs),
-         :ok <- check_size(byte_size(args) + byte_size(kwargs)) do
+         :ok <- check_size(IO.iodata_length([args | kwargs])) do
       request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
       deadline = deadline(rpc.timeout)
       sent = System.monotonic_time()
@@ -227,7 +230,18 @@ defmodule Vllm.Call do
   defp encode([]), do: {:ok, ""}
 
   defp encode(term) do
-    with {:ok, iodata} <- Codec.encode(term, "arguments"), do: {:ok, IO.iodata_to_binary(iodata)}
+    with {:ok, iodata} <- Codec.encode(term, "arguments"), do: {:ok, flat(iodata)}
+  end
+
+  # The connection is sent one binary, which is not copied on the way. Nor is a large tensor here:
+  # with what is around it, it is a few binaries.
+  defp flat(iodata) do
+    with true <- IO.iodata_length(iodata) >= @large,
+         binaries when length(binaries) <= @few <- :erlang.iolist_to_iovec(iodata) do
+      binaries
+    else
+      _small_or_many -> IO.iodata_to_binary(iodata)
+    end
   end
 
   defp encode_named([]), do: {:ok, ""}

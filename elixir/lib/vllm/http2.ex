@@ -21,9 +21,11 @@ defmodule Vllm.HTTP2 do
   @data 0
   @end_stream 1
 
-  # From this size on, what is sent is one binary: cowlib splits it into frames, and finding the
-  # size of a long nested iolist for every frame would be quadratic.
+  # From this size on, what is sent is made flat: cowlib splits it into frames, and finding the size
+  # of a long nested iolist for every frame would be quadratic. A tensor with a little around it is
+  # not copied for that: so many binaries are few enough.
   @flatten 16 * 1024
+  @few 8
 
   @machine_options %{
     initial_connection_window_size: @window,
@@ -236,6 +238,11 @@ defmodule Vllm.HTTP2 do
   defp flatten(data) when is_binary(data), do: data
 
   defp flatten(data) do
-    if IO.iodata_length(data) > @flatten, do: IO.iodata_to_binary(data), else: data
+    if IO.iodata_length(data) > @flatten,
+      do: data |> :erlang.iolist_to_iovec() |> at_most_few(),
+      else: data
   end
+
+  defp at_most_few(binaries) when length(binaries) <= @few, do: binaries
+  defp at_most_few(binaries), do: IO.iodata_to_binary(binaries)
 end

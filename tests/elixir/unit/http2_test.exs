@@ -50,6 +50,18 @@ defmodule Vllm.HTTP2Test do
     assert transfer(http2, peer, id, out, "") == body
   end
 
+  test "a large binary between small ones is sent without a copy, in order" do
+    {http2, peer, id} = connected(%{initial_stream_window_size: 65_535})
+    body = :crypto.strong_rand_bytes(1_000_000)
+    {out, http2} = HTTP2.send_data(http2, id, ["head", [body | "middle"], body, "tail"])
+
+    parts =
+      for part <- :lists.flatten(out), is_binary(part), do: :binary.referenced_byte_size(part)
+
+    assert Enum.max(parts) == 1_000_000
+    assert transfer(http2, peer, id, out, "") == "head" <> body <> "middle" <> body <> "tail"
+  end
+
   test "what is queued leaves in the order in which it was sent" do
     {http2, peer, id} = connected()
     parts = for n <- 1..300, do: :binary.copy(<<n>>, 1 + rem(n * 7919, 5000))

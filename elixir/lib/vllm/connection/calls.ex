@@ -25,7 +25,7 @@ defmodule Vllm.Connection.Calls do
       id = state.next_id
       handed? = Exchange.hands_over?(request)
       call = %StartCall{id: id, request: request, credit: window}
-      bytes = byte_size(request.args) + byte_size(request.kwargs)
+      bytes = IO.iodata_length([request.args | request.kwargs])
 
       state = %{
         state
