@@ -9,7 +9,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -186,9 +185,9 @@ class Controls:
             yield number
         raise make_error([error, message])
 
-    def block(self, seconds: float) -> str:
-        """Blocks its thread, as a careless method of an engine would."""
-        time.sleep(seconds)
+    def block_until(self, path: str) -> str:
+        """Blocks its thread until there is a file, as a careless method of an engine would."""
+        fake_plan.wait_for_file(path)
         return "unblocked"
 
     async def wait_forever(self) -> None:

@@ -107,6 +107,8 @@ class FakeAsyncLLM(Members):
         config = fake_plan.PLAN.start(own)
         # An event nobody sets: time.sleep that a debugger can tell from the others.
         threading.Event().wait(config.get("build_seconds", 0))
+        if "build_until" in config:
+            fake_plan.wait_for_file(config["build_until"])
         if "build_error" in config:
             raise make_error(config["build_error"])
         engine = cls(vllm_config, Executor.get_class(vllm_config), not disable_log_stats)

@@ -8,6 +8,7 @@ test wants of that engine is therefore told to the worker, before: by the enviro
 key                meaning
 =================  ===========================================================================
 build_seconds      how long ``from_engine_args`` blocks
+build_until        the path of a file that it waits for then
 build_error        what it raises then, an ``ErrorSpec``
 build_error_times  for so many engines only; for all if left out
 script             the behaviour of all requests
@@ -26,6 +27,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -40,6 +42,7 @@ LISTS = ("scripts", "injections")
 KEYS = frozenset(
     {
         "build_seconds",
+        "build_until",
         "build_error",
         "build_error_times",
         "script",
@@ -111,6 +114,12 @@ class Plan:
 
     def _merged(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
         return own if own.get("control") else {**self._config, **own}
+
+
+def wait_for_file(path: str) -> None:
+    """Blocks until somebody has made a file."""
+    while not os.path.exists(path):
+        time.sleep(0.005)
 
 
 def from_environment(environment: Mapping[str, str]) -> Plan:

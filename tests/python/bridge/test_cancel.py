@@ -15,8 +15,6 @@ from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import ROOT, TOKEN, Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 #: Where a request may be when its client goes: what keeps it there.
 PHASES = {
     "admission": {"hang_in": "admission"},
@@ -35,8 +33,8 @@ METHODS: dict[str, Any] = {
 
 async def wait_nothing_left(client: Client, engine: Ref, tasks: int) -> None:
     """Returns when no request, session or task is left but those that were there before."""
-    await client.call(engine, "wait_requests", 0, timeout_ms=20_000)
-    async with asyncio.timeout(20):
+    await client.call(engine, "wait_requests", 0)
+    async with asyncio.timeout(120):
         while True:
             live = await client.call(engine, "live")
             status = await client.call("Worker", "status")
@@ -74,7 +72,9 @@ async def test_every_end_in_every_phase_leaves_nothing(
             )
             for n in range(5)
         ]
-        await client.call(engine, "wait_called", method.split(",")[0], before + 5)
+        # On a busy machine a deadline may pass before the engine is called.
+        if end != "deadline":
+            await client.call(engine, "wait_called", method.split(",")[0], before + 5)
         if end == "cancel":
             for running in started:
                 await running.cancel()

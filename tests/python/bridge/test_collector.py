@@ -7,8 +7,6 @@ import pytest
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Record, Ref
 
-pytestmark = pytest.mark.timeout(30)
-
 #: Goes on for ever.
 ENDLESS = sampling(max_tokens=1_000_000, output_kind="DELTA")
 

@@ -9,8 +9,6 @@ import pytest
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Record, Ref
 
-pytestmark = pytest.mark.timeout(30)
-
 
 async def configuration(client: Client, **fields: object) -> Ref:
     arguments = Record("AsyncEngineArgs", {"model": "fake", **fields})

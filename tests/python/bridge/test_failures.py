@@ -9,8 +9,6 @@ from python_worker.testing.fake_utilities import Utilities
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 
-pytestmark = pytest.mark.timeout(30)
-
 #: Methods that the fake engine does not let be injected into: they are under others, or at the end.
 UNSCRIPTED = ("add_request", "get_num_unfinished_requests", "shutdown")
 

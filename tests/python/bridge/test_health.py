@@ -13,8 +13,6 @@ from tests.python.support.client import Client, sampling
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 STALL_AFTER = 0.3
 
 Status = health_pb2.HealthCheckResponse

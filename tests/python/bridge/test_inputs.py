@@ -12,8 +12,6 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import Client, Failed, Running, Session, sampling
 from tests.python.support.values import Record, Ref, encode
 
-pytestmark = pytest.mark.timeout(60)
-
 #: The mark of a stream: an empty array in extension 15.
 STREAM = msgpack.ExtType(15, b"\x90")
 PARAMS = sampling(max_tokens=2, output_kind="DELTA")

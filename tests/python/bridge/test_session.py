@@ -11,11 +11,9 @@ import grpc
 import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from tests.python.support.client import EOF, Client, Failed, request, sampling
+from tests.python.support.client import EOF, Client, Failed, release, request, sampling
 from tests.python.support.values import Ref
 from tests.python.support.worker import TOKEN, Worker
-
-pytestmark = pytest.mark.timeout(60)
 
 HELLO = pb.ClientHello(protocol_version=1, token=TOKEN)
 
@@ -90,7 +88,7 @@ async def test_without_credit_a_request_is_accepted_and_merged(client: Client, e
         params = sampling(max_tokens=1000, output_kind="DELTA")
         stream = await session.start(engine, "generate", "hi", params, "r", credit=0)
         await stream.accepted()
-        await session.call(engine, "wait_requests", 0, timeout_ms=10_000)
+        await session.call(engine, "wait_requests", 0)
         assert stream.waiting.empty()
         await stream.grant(1000)
         items = await stream.items()
@@ -116,7 +114,7 @@ async def test_cancel_reaches_the_engine(client: Client, engine: Ref) -> None:
             stream = await session.start(engine, "generate", "hi", params, f"r{n}", credit=2)
             await stream.accepted()
             await stream.cancel()
-            await session.call(engine, "wait_aborted", f"r{n}", timeout_ms=5000)
+            await session.call(engine, "wait_aborted", f"r{n}")
             with pytest.raises(Failed, match="CANCELLED"):
                 await stream.items()
         assert (await session.call(engine, "live"))["requests"] == 0
@@ -142,17 +140,22 @@ async def test_the_end_of_a_session_aborts_its_requests(client: Client, engine: 
         for n in range(8):
             params = sampling(max_tokens=None)
             await (await session.start(engine, "generate", "hi", params, str(n))).accepted()
-    await client.call(engine, "wait_requests", 0, timeout_ms=5000)
+    await client.call(engine, "wait_requests", 0)
     assert len(await client.call(engine, "aborted")) == 8
 
 
 async def test_many_streams_share_frames(client: Client, engine: Ref) -> None:
-    await client.call(engine, "script", {"delay": 0.01})
+    # So that all run together, and on a busy machine none has its tokens merged.
+    await client.call(engine, "script", {"hold": True, "paced": True})
     async with client.session() as session:
         params = sampling(max_tokens=20, output_kind="DELTA")
         running = [
             await session.start(engine, "generate", "hi", params, str(n)) for n in range(256)
         ]
+        for stream in running:
+            await stream.accepted()
+        session.frames = session.replies = 0
+        await release(session, engine, 256)
         for stream in running:
             items = await stream.items()
             ids = [token for item in items for token in item.outputs[0].token_ids]
@@ -233,7 +236,7 @@ async def test_bytes_that_are_no_message_end_the_rpc_only(client: Client) -> Non
             rpc: Any = raw.stream_stream(f"/vllm_bridge.v1.Bridge/{name}")()
             await rpc.write(data)
             await rpc.done_writing()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(120):
                 assert await rpc.code() != grpc.StatusCode.OK
     assert (await client.call("Worker", "status"))["pid"]
 

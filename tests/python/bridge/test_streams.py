@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from tests.python.support.client import EOF, Client, Failed, sampling
+from tests.python.support.client import EOF, Client, Failed, release, sampling
 from tests.python.support.values import Record, Ref
-
-pytestmark = pytest.mark.timeout(60)
 
 KINDS = ("CUMULATIVE", "DELTA", "FINAL_ONLY")
 
@@ -72,19 +70,18 @@ async def test_all_output_kinds_agree(n: int, paced: bool, client: Client, engin
         assert made["CUMULATIVE"][index] == made["DELTA"][index] == (ids, text, logprobs)
 
 
-async def test_a_hundred_streams_take_nowhere_near_a_hundred_times_one(
-    client: Client, engine: Ref
-) -> None:
-    await client.call(engine, "script", {"delay": 0.02})
+async def test_a_hundred_streams_run_at_the_same_time(client: Client, engine: Ref) -> None:
+    """None ends before it is released, and that is when all of them have begun."""
+    await client.call(engine, "script", {"hold": True, "after": 10})
     params = sampling(max_tokens=25, output_kind="DELTA")
-    started = time.monotonic()
     async with client.session() as session:
         running = [
             await session.start(engine, "generate", "hi", params, str(n)) for n in range(100)
         ]
+        await session.call(engine, "wait_requests", 100)
+        await release(session, engine, 100)
         for stream in running:
             assert (await stream.items())[-1].finished
-    assert time.monotonic() - started < 10 * 25 * 0.02
 
 
 async def test_cancelling_aborts_in_the_engine(client: Client, engine: Ref) -> None:
@@ -92,7 +89,7 @@ async def test_cancelling_aborts_in_the_engine(client: Client, engine: Ref) -> N
         stream = client.replies(engine, "generate", "hi", sampling(max_tokens=None), f"r{n}")
         await stream.read()
         stream.cancel()
-        await client.call(engine, "wait_aborted", f"r{n}", timeout_ms=5000)
+        await client.call(engine, "wait_aborted", f"r{n}")
     assert (await client.call(engine, "live"))["requests"] == 0
 
 
@@ -101,7 +98,7 @@ async def test_cancelling_ends_every_completion(client: Client, engine: Ref) -> 
         stream = client.replies(engine, "generate", "hi", sampling(n=4, max_tokens=None), f"r{n}")
         await stream.read()
         stream.cancel()
-    await client.call(engine, "wait_requests", 0, timeout_ms=5000)
+    await client.call(engine, "wait_requests", 0)
     assert len(await client.call(engine, "aborted")) == 40
 
 
@@ -113,18 +110,18 @@ async def test_cancelling_before_the_engine_accepts(
     stream = client.replies(engine, "generate", "hi", sampling(), "r")
     reading = asyncio.ensure_future(stream.read())
     known = 1 if place == "adding" else 0
-    await client.call(engine, "wait_called", "generate", timeout_ms=5000)
-    await client.call(engine, "wait_requests", known, timeout_ms=5000)
+    await client.call(engine, "wait_called", "generate")
+    await client.call(engine, "wait_requests", known)
     assert not reading.done(), "nothing is accepted yet"
     stream.cancel()
-    await client.call(engine, "wait_requests", 0, timeout_ms=5000)
+    await client.call(engine, "wait_requests", 0)
     await asyncio.gather(reading, return_exceptions=True)
 
 
 async def test_abort_ends_the_stream_with_finish_reason_abort(client: Client, engine: Ref) -> None:
     await client.call(engine, "script", {"delay": 0.002})
     last = asyncio.create_task(client.generate(engine, "hi", sampling(max_tokens=None), "mine"))
-    await client.call(engine, "wait_requests", 1, timeout_ms=5000)
+    await client.call(engine, "wait_requests", 1)
     await client.call(engine, "abort", "mine")
     assert (await last).outputs[0].finish_reason == "abort"
 
@@ -136,8 +133,8 @@ async def test_a_deadline_aborts_a_long_generation(client: Client, engine: Ref) 
         params = sampling(max_tokens=None)
         with pytest.raises(Failed, match="TIMEOUT"):
             await client.items(engine, "generate", "hi", params, f"r{n}", timeout_ms=50)
-        assert 0.05 <= time.monotonic() - started < 0.5
-        await client.call(engine, "wait_aborted", f"r{n}", timeout_ms=5000)
+        assert time.monotonic() - started >= 0.05
+        await client.call(engine, "wait_aborted", f"r{n}")
     assert (await client.call(engine, "live"))["requests"] == 0
 
 
@@ -181,7 +178,7 @@ async def test_a_duplicate_request_id_harms_no_stream(client: Client, engine: Re
     survivor = asyncio.create_task(client.generate(engine, "hi", sampling(max_tokens=100), "same"))
     stream = client.replies(engine, "generate", "hi", sampling(max_tokens=None), "same")
     await stream.read()
-    await client.call(engine, "wait_requests", 2, timeout_ms=5000)
+    await client.call(engine, "wait_requests", 2)
     stream.cancel()
     assert (await survivor).outputs[0].token_ids == tokens(100)
 
@@ -191,7 +188,7 @@ async def test_the_death_of_the_engine_fails_every_stream(client: Client, engine
     tasks = [
         asyncio.create_task(client.generate(engine, "hi", sampling(), str(n))) for n in range(64)
     ]
-    await client.call(engine, "wait_requests", 64, timeout_ms=5000)
+    await client.call(engine, "wait_requests", 64)
     await client.call(engine, "die")
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {result.kind for result in results if isinstance(result, Failed)} == {"ENGINE_DEAD"}
@@ -205,10 +202,10 @@ async def test_a_call_that_hangs_in_a_dying_engine_is_answered(client: Client, e
     """VLLM leaves a utility call waiting for ever when EngineCore dies under it."""
     await client.call(engine, "inject", "sleep", {"hang": True})
     hanging = asyncio.create_task(client.call(engine, "sleep"))
-    await client.call(engine, "wait_called", "sleep", timeout_ms=5000)
+    await client.call(engine, "wait_called", "sleep")
     await client.call(engine, "die")
     with pytest.raises(Failed, match="ENGINE_DEAD"):
-        await asyncio.wait_for(hanging, 5)
+        await hanging
 
 
 async def test_a_death_is_announced_to_sessions_and_a_shutdown_is_not(client: Client) -> None:
@@ -237,7 +234,7 @@ async def test_any_async_generator_streams(client: Client, engine: Ref) -> None:
     await stream.read()
     await stream.read()
     stream.cancel()
-    await client.call(engine, "wait_streams", 0, timeout_ms=5000)
+    await client.call(engine, "wait_streams", 0)
 
 
 async def test_an_async_generator_that_raises(client: Client, engine: Ref) -> None:
@@ -253,7 +250,7 @@ async def test_a_slow_reader_costs_no_memory_and_delays_nobody(client: Client, e
     params = sampling(max_tokens=20_000, output_kind="DELTA")
     slow = client.replies(engine, "generate", "hi", params, "slow")
     await slow.read()
-    await client.call(engine, "wait_requests", 0, timeout_ms=30_000)
+    await client.call(engine, "wait_requests", 0)
     assert (await client.generate(engine, "hi", sampling(max_tokens=10))).finished
     outcomes: Counter[str] = Counter()
     while (reply := await slow.read()) is not EOF:

@@ -13,8 +13,6 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import Client, Failed
 from tests.python.support.values import AWARE, DATE, NAIVE, TIME, Ref, Text
 
-pytestmark = pytest.mark.timeout(30)
-
 ROUND_TRIPS: list[Any] = [
     None,
     True,

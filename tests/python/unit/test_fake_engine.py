@@ -29,8 +29,6 @@ from python_worker.testing.fake_types import (
     SamplingParams,
 )
 
-pytestmark = pytest.mark.timeout(20)
-
 CUMULATIVE, DELTA, FINAL_ONLY = RequestOutputKind
 
 
@@ -105,16 +103,12 @@ async def test_paced_gives_one_item_for_each_token(engine: FakeAsyncLLM) -> None
 async def test_one_handler_steps_all_requests_together(engine: FakeAsyncLLM) -> None:
     await engine.script({"delay": 0.01})
     before = len(asyncio.all_tasks())
-    started = asyncio.get_running_loop().time()
-    async with asyncio.timeout(10):
-        requests = [
-            asyncio.create_task(outputs(engine, request_id=str(n), max_tokens=10))
-            for n in range(100)
-        ]
-        await engine.wait_requests(100)
-        assert len(asyncio.all_tasks()) == before + len(requests) + 1
-        await asyncio.gather(*requests)
-    assert asyncio.get_running_loop().time() - started < 2
+    requests = [
+        asyncio.create_task(outputs(engine, request_id=str(n), max_tokens=10)) for n in range(100)
+    ]
+    await engine.wait_requests(100)
+    assert len(asyncio.all_tasks()) == before + len(requests) + 1
+    await asyncio.gather(*requests)
 
 
 @pytest.mark.parametrize("n", [1, 4])

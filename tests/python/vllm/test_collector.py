@@ -11,8 +11,6 @@ from python_worker.testing.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 
-pytestmark = pytest.mark.timeout(300)
-
 ENDLESS = sampling(temperature=0.0, max_tokens=1000, ignore_eos=True)
 
 

@@ -13,8 +13,6 @@ from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 from tests.python.vllm.conftest import ADMITTED, Equipped
 
-pytestmark = pytest.mark.timeout(300)
-
 GREEDY = sampling(temperature=0.0, max_tokens=8)
 ENDLESS = sampling(temperature=0.0, max_tokens=1000)
 

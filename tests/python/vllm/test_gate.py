@@ -16,8 +16,6 @@ from python_worker.testing.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Record, Ref
 
-pytestmark = pytest.mark.timeout(60)
-
 #: Fields of SamplingParams, each wrong in its type.
 WRONG_TYPES: list[dict[str, Any]] = [
     {"seed": 1.5},
@@ -152,14 +150,14 @@ async def engine_answers(vllm_client: Client, vllm_engine: Ref, model: ScriptedM
     """After each test a good request must be answered."""
     yield
     params = sampling(temperature=0.0, max_tokens=8)
-    good = await vllm_client.generate(vllm_engine, "Hello", params, timeout_ms=20_000)
+    good = await vllm_client.generate(vllm_engine, "Hello", params, timeout_ms=60_000)
     assert good.outputs[0].text == model.expected_text("Hello", 8)
     assert await vllm_client.call(vllm_engine, "get_num_unfinished_requests") == 0
 
 
 async def refusal(client: Client, *call: Any, **kwargs: Any) -> Failed:
     with pytest.raises(Failed) as caught:
-        await client.items(*call, timeout_ms=20_000, **kwargs)
+        await client.items(*call, timeout_ms=60_000, **kwargs)
     assert caught.value.kind not in ("TIMEOUT", "ENGINE_DEAD"), caught.value
     assert len(caught.value.failure.message) > 10
     return caught.value
@@ -197,7 +195,7 @@ async def test_a_broken_ebnf_ends_the_request_alone(vllm_client: Client, vllm_en
     """VLLM does not raise here: the request ends with finish_reason "error"."""
     params = sampling(temperature=0.0, structured_outputs={"grammar": "root ::= ("})
     try:
-        last = await vllm_client.generate(vllm_engine, "Hello", params, timeout_ms=20_000)
+        last = await vllm_client.generate(vllm_engine, "Hello", params, timeout_ms=60_000)
     except Failed as failed:
         assert failed.kind == "INVALID"  # noqa: PT017
     else:
@@ -266,7 +264,7 @@ async def test_other_methods(
     method: str, args: list[Any], vllm_client: Client, vllm_engine: Ref
 ) -> None:
     with pytest.raises(Failed) as caught:
-        await vllm_client.call(vllm_engine, method, *args, timeout_ms=20_000)
+        await vllm_client.call(vllm_engine, method, *args, timeout_ms=60_000)
     assert caught.value.kind not in ("TIMEOUT", "ENGINE_DEAD", "PYTHON"), caught.value
 
 

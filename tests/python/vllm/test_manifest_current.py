@@ -11,6 +11,6 @@ def test_manifest_is_current() -> None:
     # have been changed by a test.
     command = [sys.executable, "-m", "python_worker.gen", "--check", "--only", "manifest"]
 
-    result = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
     assert result.returncode == 0, result.stdout + result.stderr

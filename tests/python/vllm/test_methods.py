@@ -16,8 +16,6 @@ from python_worker.testing.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 
-pytestmark = pytest.mark.timeout(300)
-
 GREEDY = sampling(temperature=0.0, max_tokens=8)
 
 #: Method, arguments, keywords and what comes back: a value, or a test of it.

@@ -11,8 +11,6 @@ from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
 
-pytestmark = pytest.mark.timeout(300)
-
 GUIDED: list[tuple[dict[str, Any], Any]] = [
     ({"choice": [" gamma", " alpha"]}, lambda text: text in (" gamma", " alpha")),
     ({"regex": " (gamma|delta)"}, lambda text: text in (" gamma", " delta")),

@@ -21,8 +21,6 @@ from tests.python.support.client import Client, Failed, Session, build_engine, s
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker, members_of
 
-pytestmark = pytest.mark.timeout(180)
-
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
