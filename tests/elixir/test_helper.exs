@@ -19,7 +19,7 @@ ExUnit.start(
   exclude: excluded,
   timeout: 120_000,
   # The machine may be busy. What comes at once does not wait for this.
-  assert_receive_timeout: 10_000
+  assert_receive_timeout: 60_000
 )
 
 Vllm.Recap.begin()

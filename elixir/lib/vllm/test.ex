@@ -68,7 +68,7 @@ defmodule Vllm.Test do
 
   These functions are for tests, so they return plain values. They raise `Vllm.Error` if the worker
   does not answer, `ArgumentError` for wrong options, and `ExUnit.AssertionError` where a thing that
-  was asserted did not happen within `:timeout` milliseconds, by default #{5_000}.
+  was asserted did not happen within `:timeout` milliseconds, by default #{30_000}.
   """
 
   import Vllm.Test.Control, except: [engines: 1]

@@ -53,7 +53,7 @@ defmodule Vllm.Bridge.AttachTest do
         kill(worker)
 
         for task <- [call, collecting] do
-          assert {:error, %Error{kind: :worker_down}} = Task.await(task)
+          assert {:error, %Error{kind: :worker_down}} = Task.await(task, :infinity)
         end
 
         wait_until(fn -> match?({:error, _}, AsyncLLM.check_health(engine)) end)
@@ -109,7 +109,7 @@ defmodule Vllm.Bridge.AttachTest do
   end
 
   defp await_ready(port) do
-    assert_receive {^port, {:data, {:eol, line}}}, 20_000
+    assert_receive {^port, {:data, {:eol, line}}}
     unless line =~ "VLLM_BRIDGE READY", do: await_ready(port)
   end
 end

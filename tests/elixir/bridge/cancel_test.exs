@@ -26,11 +26,11 @@ defmodule Vllm.Bridge.CancelTest do
     test "#{@each} consumers that end by #{way}", %{engine: engine, instance: instance} do
       tasks = control(engine, "live")["tasks"]
       consumers = for n <- 1..@each, do: consumer(engine, "#{@way}-#{n}", @way)
-      for {_pid, id, _monitor} <- consumers, do: assert_receive({:item, ^id}, 30_000)
+      for {_pid, id, _monitor} <- consumers, do: assert_receive({:item, ^id})
       for {pid, _id, _monitor} <- consumers, do: end_by(pid, @way)
 
       for {pid, _, monitor} <- consumers,
-          do: assert_receive({:DOWN, ^monitor, _, ^pid, _}, 30_000)
+          do: assert_receive({:DOWN, ^monitor, _, ^pid, _})
 
       control(engine, "wait_requests", [0])
       ids = for {_pid, id, _monitor} <- consumers, do: id
@@ -113,16 +113,13 @@ defmodule Vllm.Bridge.CancelTest do
   test "100 deadlines of 50 ms: each a timeout and an abort, and the next call works",
        %{engine: engine} do
     for n <- 1..100 do
-      id = "late-#{n}"
-      {:ok, stream} = AsyncLLM.generate(engine, "x", endless(), id, rpc: [timeout: 50])
-      {time, result} = :timer.tc(fn -> Stream.collect(stream) end)
-      assert {:error, %Error{kind: :timeout}} = result
-      assert time < 5_000_000
+      assert {:error, %Error{kind: :timeout}} = overdue(engine, "late-#{n}")
       assert control(engine, "echo", [n]) == n
     end
 
     control(engine, "wait_requests", [0])
-    assert engine |> control("aborted") |> length() == 100
+    aborted = engine |> control("aborted") |> Enum.uniq()
+    assert Enum.sort(aborted) == Enum.sort(for n <- 1..100, do: "late-#{n}")
   end
 
   test "of 1,000 streams 300 are killed at random, and the others do not differ", context do
@@ -165,7 +162,7 @@ defmodule Vllm.Bridge.CancelTest do
         {monitor, n}
       end
 
-    for {monitor, _n} <- consumers, do: assert_receive({:DOWN, ^monitor, _, _, _}, 60_000)
+    for {monitor, _n} <- consumers, do: assert_receive({:DOWN, ^monitor, _, _, _})
     said_by(%{})
   end
 

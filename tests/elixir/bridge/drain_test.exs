@@ -8,6 +8,7 @@ defmodule Vllm.Bridge.DrainTest do
   alias Vllm.{AsyncLLM, Error, RequestOutput, Stream}
 
   @moduletag :bridge
+  @moduletag :tmp_dir
   @moduletag capture_log: true
 
   # Not by start_supervised: the test itself stops it.
@@ -19,6 +20,9 @@ defmodule Vllm.Bridge.DrainTest do
     %{supervisor: supervisor, engine: engine(name), os_pid: os_pid}
   end
 
+  # A call that does not end before the test makes the file.
+  defp blocked(engine, file), do: Task.async(fn -> Vllm.call(engine, "block_until", [file]) end)
+
   defp stop(supervisor), do: Task.async(fn -> Supervisor.stop(supervisor, :shutdown) end)
 
   defp generate(engine, params) do
@@ -29,12 +33,18 @@ defmodule Vllm.Bridge.DrainTest do
   defp refused?(engine),
     do: match?({:error, %Error{kind: :draining}}, AsyncLLM.is_running(engine))
 
-  test "what can finish finishes, new calls are refused", %{test: name} do
-    %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 20_000)
-    fake = %{"paced" => true, "delay" => 0.02}
-    params = [max_tokens: 20, extra_args: %{"fake" => fake}]
-    streams = for _ <- 1..5, do: generate(engine, params)
-    slow = Task.async(fn -> Vllm.call(engine, "block", [0.5]) end)
+  test "what can finish finishes, new calls are refused", %{test: name, tmp_dir: dir} do
+    %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 600_000)
+    # They go on when they are enumerated: there is a token for each that is taken.
+    params = [max_tokens: 20, extra_args: %{"fake" => %{"paced" => true}}]
+
+    streams =
+      for _ <- 1..5 do
+        {:ok, stream} = AsyncLLM.generate(engine, "x", params, request_id(), rpc: [window: 1])
+        stream
+      end
+
+    slow = blocked(engine, Path.join(dir, "open"))
     wait_until(fn -> match?({:ok, %{calls: 6}}, Vllm.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
@@ -42,32 +52,35 @@ defmodule Vllm.Bridge.DrainTest do
     assert {:error, %Error{kind: :draining, retryable: false}} = AsyncLLM.is_running(engine)
 
     for stream <- streams do
-      assert {:ok, %RequestOutput{finished: true}} = Task.await(stream)
+      assert {:ok, %RequestOutput{finished: true}} = Stream.collect(stream)
     end
 
-    assert Task.await(slow) == {:ok, "unblocked"}
-    assert Task.await(stopping, 20_000) == :ok
+    File.touch!(Path.join(dir, "open"))
+    assert Task.await(slow, :infinity) == {:ok, "unblocked"}
+    assert Task.await(stopping, :infinity) == :ok
     refute alive?(os_pid)
     assert {:error, %Error{kind: :worker_down}} = AsyncLLM.is_running(engine)
   end
 
-  test "engines that are asked for by name are still told apart", %{test: name} do
-    config = %{"fake" => %{"build_seconds" => 2}}
-    slow = [model: "fake", additional_config: config]
-    options = [grace: 20_000, engines: [there: [model: "fake"], coming: slow]]
+  test "engines that are asked for by name are still told apart", context do
+    %{test: name, tmp_dir: dir} = context
+    built = Path.join(dir, "built")
+    slow = [model: "fake", additional_config: %{"fake" => %{"build_until" => built}}]
+    options = [grace: 600_000, engines: [there: [model: "fake"], coming: slow]]
     %{supervisor: supervisor, engine: engine} = start(name, options)
     {:ok, there} = Vllm.engine(name, :there)
     waiting = Task.async(fn -> Vllm.engine(name, :coming) end)
-    call = Task.async(fn -> Vllm.call(engine, "block", [1]) end)
+    call = blocked(engine, Path.join(dir, "open"))
     wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
-    assert {:error, %Error{kind: :draining}} = Task.await(waiting)
+    assert {:error, %Error{kind: :draining}} = Task.await(waiting, :infinity)
     assert {:error, %Error{kind: :draining}} = Vllm.engine(name, :coming)
     assert Vllm.engine(name, :there) == {:ok, there}
     wait_until(fn -> refused?(there) end)
-    assert Task.await(call) == {:ok, "unblocked"}
-    assert Task.await(stopping, 20_000) == :ok
+    for file <- [built, Path.join(dir, "open")], do: File.touch!(file)
+    assert Task.await(call, :infinity) == {:ok, "unblocked"}
+    assert Task.await(stopping, :infinity) == :ok
   end
 
   test "what cannot is told so after the grace period", %{test: name} do
@@ -77,15 +90,15 @@ defmodule Vllm.Bridge.DrainTest do
     wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
-    assert {:error, %Error{kind: :draining}} = Task.await(stream)
-    assert {:error, %Error{kind: :draining}} = Task.await(call)
-    assert Task.await(stopping, 20_000) == :ok
+    assert {:error, %Error{kind: :draining}} = Task.await(stream, :infinity)
+    assert {:error, %Error{kind: :draining}} = Task.await(call, :infinity)
+    assert Task.await(stopping, :infinity) == :ok
     refute alive?(os_pid)
   end
 
   test "an idle instance does not wait", %{test: name} do
     %{supervisor: supervisor} = start(name, grace: 600_000)
-    assert supervisor |> stop() |> Task.await(20_000) == :ok
+    assert supervisor |> stop() |> Task.await(:infinity) == :ok
   end
 
   test "nor does one that is building an engine", %{test: name} do
@@ -94,7 +107,7 @@ defmodule Vllm.Bridge.DrainTest do
     %{supervisor: supervisor} =
       start(name, grace: 600_000, engines: [slow: [model: "fake", additional_config: config]])
 
-    assert supervisor |> stop() |> Task.await(20_000) == :ok
+    assert supervisor |> stop() |> Task.await(:infinity) == :ok
   end
 
   test "a worker that is killed is not waited for", %{test: name} do
@@ -102,8 +115,8 @@ defmodule Vllm.Bridge.DrainTest do
     call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
     wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({name, node()})) end)
     kill(os_pid)
-    assert {:error, %Error{kind: :worker_down}} = Task.await(call)
+    assert {:error, %Error{kind: :worker_down}} = Task.await(call, :infinity)
     wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)
-    assert supervisor |> stop() |> Task.await(20_000) == :ok
+    assert supervisor |> stop() |> Task.await(:infinity) == :ok
   end
 end

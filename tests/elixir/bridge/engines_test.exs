@@ -24,15 +24,19 @@ defmodule Vllm.Bridge.EnginesTest do
              Vllm.status(name)
   end
 
-  test "one that is being built is waited for, as long as asked", %{test: name} do
-    {:ok, _} = start(name, engines: [slow: fake(%{"build_seconds" => 1})])
+  @tag :tmp_dir
+  test "one that is being built is waited for, as long as asked", context do
+    %{test: name, tmp_dir: dir} = context
+    built = Path.join(dir, "built")
+    {:ok, _} = start(name, engines: [slow: fake(%{"build_until" => built})])
 
     assert {:error, %Error{kind: :timeout} = error} = Vllm.engine(name, :slow, 20)
     assert error.message =~ ":slow"
     assert {:ok, %{"client" => %{engines: [slow: :building]}}} = Vllm.status(name)
 
     waiting = for _ <- 1..5, do: Task.async(fn -> Vllm.engine(name, :slow) end)
-    assert [{:ok, %Ref{}} = engine] = waiting |> Task.await_many() |> Enum.uniq()
+    File.touch!(built)
+    assert [{:ok, %Ref{}} = engine] = waiting |> Task.await_many(:infinity) |> Enum.uniq()
     assert Vllm.engine(name, :slow, 0) == engine
   end
 

@@ -4,7 +4,7 @@ defmodule Vllm.Bridge.InstanceTest do
   import Vllm.BridgeCase
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
-  alias Vllm.{AsyncLLM, Error, Stream}
+  alias Vllm.{AsyncLLM, Error, OtherNode, Stream}
 
   @moduletag :bridge
 
@@ -24,7 +24,7 @@ defmodule Vllm.Bridge.InstanceTest do
       kill(worker_pid(instance))
 
       for task <- [enumeration | calls] do
-        assert {:error, %Error{kind: :worker_down}} = Task.await(task)
+        assert {:error, %Error{kind: :worker_down}} = Task.await(task, :infinity)
       end
     end
 
@@ -64,25 +64,19 @@ defmodule Vllm.Bridge.InstanceTest do
       wait_until(fn -> not match?({:ok, %{pid: ^pid}}, client(context.test)) end)
     end
 
-    assert_receive {:EXIT, ^supervisor, :shutdown}, 5000
+    assert_receive {:EXIT, ^supervisor, :shutdown}
   end
 
   test "a BEAM that is killed takes the worker and its children along" do
     # Ends as an operating system process, so its controlling process must not be linked.
-    {:ok, peer, _node} =
-      :peer.start(%{
-        connection: :standard_io,
-        args: Enum.flat_map(:code.get_path(), &['-pa', &1])
-      })
-
-    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:logger])
+    peer = OtherNode.boot()
     options = [name: Killed.Vllm, engine_class: engine_class(), log: false]
-    {:ok, _} = :peer.call(peer, Vllm.OtherNode, :start_instance, [options])
-    {:ok, engine} = :peer.call(peer, AsyncLLM, :from_engine_args, [Killed.Vllm, [model: "x"]])
-    {:ok, child} = :peer.call(peer, Vllm, :call, [engine, "start_child"])
-    {:ok, %{"pid" => worker}} = :peer.call(peer, Vllm, :status, [Killed.Vllm])
+    {:ok, _} = OtherNode.call(peer, OtherNode, :start_instance, [options])
+    {:ok, engine} = OtherNode.call(peer, AsyncLLM, :from_engine_args, [Killed.Vllm, [model: "x"]])
+    {:ok, child} = OtherNode.call(peer, Vllm, :call, [engine, "start_child"])
+    {:ok, %{"pid" => worker}} = OtherNode.call(peer, Vllm, :status, [Killed.Vllm])
     assert alive?(worker) and alive?(child)
-    beam = :peer.call(peer, System, :pid, [])
+    beam = OtherNode.call(peer, System, :pid, [])
     kill(beam)
     wait_until(fn -> not alive?(worker) and not alive?(child) end)
   end
@@ -159,9 +153,9 @@ defmodule Vllm.Bridge.InstanceTest do
       engines =
         1..10
         |> Enum.map(fn n ->
-          Task.async(fn -> AsyncLLM.from_engine_args(model: "m#{n}", rpc: [timeout: 20_000]) end)
+          Task.async(fn -> AsyncLLM.from_engine_args(model: "m#{n}") end)
         end)
-        |> Task.await_many(20_000)
+        |> Task.await_many(:infinity)
 
       assert Enum.all?(engines, &match?({:ok, _}, &1))
 

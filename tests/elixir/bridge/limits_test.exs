@@ -7,7 +7,7 @@ defmodule Vllm.Bridge.LimitsTest do
   test "of 1,000 calls at once none is lost", %{engine: engine} do
     assert 1..1000
            |> Enum.map(fn n -> Task.async(fn -> control(engine, "echo_async", [n]) end) end)
-           |> Task.await_many(60_000) == Enum.to_list(1..1000)
+           |> Task.await_many(:infinity) == Enum.to_list(1..1000)
   end
 
   describe "beyond max_calls" do
@@ -46,7 +46,7 @@ defmodule Vllm.Bridge.LimitsTest do
       results =
         1..1000
         |> Enum.map(fn n -> Task.async(fn -> Vllm.call(engine, "echo_async", [n]) end) end)
-        |> Task.await_many(60_000)
+        |> Task.await_many(:infinity)
 
       for {result, n} <- Enum.with_index(results, 1) do
         assert match?({:ok, ^n}, result) or match?({:error, %Error{kind: :overloaded}}, result)

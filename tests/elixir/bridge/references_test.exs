@@ -20,7 +20,7 @@ defmodule Vllm.Bridge.ReferencesTest do
   test "the end of its owner frees the object", context do
     engine = own_engine(context)
     task = Task.async(fn -> control(engine, "make", ["object"]) end)
-    thing = Task.await(task)
+    thing = Task.await(task, :infinity)
     control(engine, "wait_alive", [0])
     assert {:error, %Error{kind: :stale_ref}} = Vllm.call(thing, "greet")
   end
@@ -36,7 +36,7 @@ defmodule Vllm.Bridge.ReferencesTest do
       end)
 
     monitor = Process.monitor(owner)
-    assert_receive {:thing, thing}, 1000
+    assert_receive {:thing, thing}
     assert Vllm.share(thing) == :ok
     send(owner, :end)
     assert_receive {:DOWN, ^monitor, _, _, _}
@@ -57,7 +57,10 @@ defmodule Vllm.Bridge.ReferencesTest do
 
   test "a reference works as an argument and from another process", %{engine: engine} do
     thing = control(engine, "make", ["object"])
-    assert %Ref{id: id} = Task.async(fn -> control(engine, "echo", [thing]) end) |> Task.await()
+
+    assert %Ref{id: id} =
+             Task.async(fn -> control(engine, "echo", [thing]) end) |> Task.await(:infinity)
+
     assert id == thing.id
   end
 
@@ -70,7 +73,7 @@ defmodule Vllm.Bridge.ReferencesTest do
   end
 
   test "an engine outlives the process that built it", %{instance: instance} do
-    engine = Task.async(fn -> engine(instance) end) |> Task.await()
+    engine = Task.async(fn -> engine(instance) end) |> Task.await(:infinity)
     assert Vllm.AsyncLLM.is_running(engine) == {:ok, true}
   end
 
@@ -85,7 +88,7 @@ defmodule Vllm.Bridge.ReferencesTest do
         receive do: (:end -> :ok)
       end)
 
-    assert_receive {:engine, engine}, 1000
+    assert_receive {:engine, engine}
     assert AsyncLLM.is_running(engine) == {:ok, true}
     send(owner, :end)
     wait_until(fn -> not match?({:ok, true}, AsyncLLM.is_running(engine)) end)

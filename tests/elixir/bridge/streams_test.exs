@@ -52,20 +52,15 @@ defmodule Vllm.Bridge.StreamsTest do
           end
         end
 
-        test "of 100 streams takes about the time of one", %{engine: engine} do
-          params = [max_tokens: 20, output_kind: :DELTA, extra_args: fake(delay: 0.01)]
+        test "of 100 streams has all of them run at the same time", %{engine: engine} do
+          # None ends before it is released, and that is when all of them have begun.
+          params = [max_tokens: 20, output_kind: :DELTA, extra_args: fake(hold: true, after: 10)]
+          all = for _ <- 1..100, do: Task.async(fn -> Enum.to_list(generate(engine, params)) end)
+          control(engine, "wait_requests", [100])
+          release(engine, 100)
 
-          {one, _} = :timer.tc(fn -> engine |> generate(params) |> Enum.to_list() end)
-
-          {all, outputs} =
-            :timer.tc(fn ->
-              1..100
-              |> Enum.map(fn _ -> Task.async(fn -> Enum.to_list(generate(engine, params)) end) end)
-              |> Task.await_many(20_000)
-            end)
-
-          assert Enum.all?(outputs, &(Enum.flat_map(&1, fn o -> ids(o) end) |> length() == 20))
-          assert all < 10 * one
+          for outputs <- Task.await_many(all, :infinity),
+              do: assert(Enum.flat_map(outputs, &ids/1) == Enum.to_list(256..275))
         end
 
         test "is refused by the call, not in the middle", %{engine: engine} do
@@ -127,7 +122,7 @@ defmodule Vllm.Bridge.StreamsTest do
               Enum.each(stream, fn _ -> send(test, :item) end)
             end)
 
-          assert_receive :item, 1000
+          assert_receive :item
           Process.exit(consumer, :kill)
           assert control(engine, "wait_aborted", [id]) == nil
         end
@@ -136,7 +131,8 @@ defmodule Vllm.Bridge.StreamsTest do
           id = request_id()
 
           {:ok, _} =
-            Task.async(fn -> AsyncLLM.generate(engine, "x", endless(), id) end) |> Task.await()
+            Task.async(fn -> AsyncLLM.generate(engine, "x", endless(), id) end)
+            |> Task.await(:infinity)
 
           assert control(engine, "wait_aborted", [id]) == nil
         end
@@ -164,12 +160,7 @@ defmodule Vllm.Bridge.StreamsTest do
 
         test "when its deadline passes", %{engine: engine} do
           id = request_id()
-
-          {:ok, stream} = AsyncLLM.generate(engine, "x", endless(), id, rpc: [timeout: 50])
-
-          {time, result} = :timer.tc(fn -> Stream.collect(stream) end)
-          assert {:error, %Error{kind: :timeout}} = result
-          assert time in 10_000..500_000
+          assert {:error, %Error{kind: :timeout}} = overdue(engine, id)
           assert control(engine, "wait_aborted", [id]) == nil
         end
       end
@@ -188,9 +179,9 @@ defmodule Vllm.Bridge.StreamsTest do
             end)
           end)
 
-        assert_receive :item, 1000
+        assert_receive :item
         assert AsyncLLM.abort(engine, id) == {:ok, nil}
-        assert %RequestOutput{finished: true, outputs: [output]} = Task.await(task)
+        assert %RequestOutput{finished: true, outputs: [output]} = Task.await(task, :infinity)
         assert output.finish_reason == "abort"
       end
 
@@ -220,6 +211,10 @@ defmodule Vllm.Bridge.StreamsTest do
         stream
       end
 
+      # Those that have not come to where they are held will be released later.
+      defp release(_engine, 0), do: :ok
+      defp release(engine, left), do: release(engine, left - control(engine, "release"))
+
       defp only(stream) do
         [output] = Enum.to_list(stream)
         {:ok, output}
@@ -234,8 +229,6 @@ defmodule Vllm.Bridge.StreamsTest do
         receive do
           {:vllm, ^stream, {:item, output}} -> collect_messages(stream, ids ++ ids(output))
           {:vllm, ^stream, :done} -> ids
-        after
-          1000 -> flunk("no message")
         end
       end
     end

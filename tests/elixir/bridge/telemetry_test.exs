@@ -37,10 +37,10 @@ defmodule Vllm.Bridge.TelemetryTest do
     kill(pid)
     down = [:vllm, :connection, :down]
     exit = [:vllm, :worker, :exit]
-    assert_receive {:event, ^down, _, %{instance: ^name, error: %Error{}}, _}, 10_000
-    assert_receive {:event, ^exit, %{duration: lived}, %{os_pid: ^pid, status: 137}, _}, 10_000
+    assert_receive {:event, ^down, _, %{instance: ^name, error: %Error{}}, _}
+    assert_receive {:event, ^exit, %{duration: lived}, %{os_pid: ^pid, status: 137}, _}
     assert lived > 0
-    assert_receive {:event, [:vllm, :worker, :ready], _, %{instance: ^name}, _}, 20_000
+    assert_receive {:event, [:vllm, :worker, :ready], _, %{instance: ^name}, _}
     assert_receive {:event, ^up, _, %{instance: ^name}, _}
 
     stop_supervised!(name)
@@ -125,7 +125,7 @@ defmodule Vllm.Bridge.TelemetryTest do
       assert error.message =~ "FunctionClauseError"
 
       for task <- [enumeration | callers],
-          do: assert({:error, %Error{kind: :worker_down}} = Task.await(task))
+          do: assert({:error, %Error{kind: :worker_down}} = Task.await(task, :infinity))
 
       wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)
       assert heard() =~ "Vllm.Connection has failed with FunctionClauseError"

@@ -59,11 +59,13 @@ defmodule Vllm.Bridge.TestKitRecordTest do
         {:ok, _stream} = AsyncLLM.generate(engine, String.upcase(id), [max_tokens: 7], "r-" <> id)
       end
 
-      assert %Request{request_id: "r-b", params: %{max_tokens: 7}} = Task.await(request)
+      assert %Request{request_id: "r-b", params: %{max_tokens: 7}} =
+               Task.await(request, :infinity)
+
       AsyncLLM.abort(engine, "r-b")
-      assert Task.await(aborted) == :ok
+      assert Task.await(aborted, :infinity) == :ok
       for level <- [1, 2], do: Vllm.call(engine, :sleep, level: level)
-      assert {[2, _mode], %{}} = Task.await(called)
+      assert {[2, _mode], %{}} = Task.await(called, :infinity)
     end
 
     test "says what there was instead", %{engine: engine} do

@@ -84,8 +84,10 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
       assert message =~ "out of memory"
 
       Vllm.Test.reply(engine, "hang", ["x"], then: :hang)
-      {:ok, stream} = AsyncLLM.generate(engine, "hang", [], "r", rpc: [timeout: 2_000])
-      assert {:error, %Error{kind: :timeout}} = Stream.collect(stream)
+      {:ok, stream} = AsyncLLM.generate(engine, "hang", [], "r", rpc: [stream_to: self()])
+      assert_receive {:vllm, ^stream, {:item, %RequestOutput{finished: false}}}
+      :ok = Vllm.Test.assert_live(engine, 1)
+      Stream.cancel(stream)
       :ok = Vllm.Test.assert_aborted(engine, "r")
 
       Vllm.Test.reply(engine, "die", ["x"], then: :die)

@@ -62,6 +62,15 @@ defmodule Vllm.BridgeCase do
     [max_tokens: 1_000_000, output_kind: :DELTA, extra_args: %{"fake" => fake}]
   end
 
+  # What a request ends with at its deadline. On a busy machine that may pass before there is a stream;
+  # then it is tried again, with more time.
+  def overdue(engine, id, timeout \\ 50) do
+    case Vllm.AsyncLLM.generate(engine, "x", endless(), id, rpc: [timeout: timeout]) do
+      {:ok, stream} -> Vllm.Stream.collect(stream)
+      {:error, %Vllm.Error{kind: :timeout}} -> overdue(engine, id, 2 * timeout)
+    end
+  end
+
   # A zombie is gone; its parent, or init in its place, reaps it when it likes.
   def alive?(os_pid) do
     case File.read("/proc/#{os_pid}/stat") do

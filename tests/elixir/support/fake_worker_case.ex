@@ -68,6 +68,11 @@ defmodule Vllm.FakeWorkerCase do
     stream
   end
 
+  # A stream whose deadline the worker has missed. It is not given one that is short: on a busy machine
+  # its call might miss that.
+  def overdue(stream),
+    do: %{stream | deadline: {node(), System.monotonic_time(:millisecond) - 60_000}}
+
   def accepted, do: {:accepted, %Accepted{}}
   def ended, do: {:end, %End{}}
   def item(term), do: {:item, encoded(term)}

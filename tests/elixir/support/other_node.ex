@@ -4,6 +4,23 @@ defmodule Vllm.OtherNode do
 
   alias Vllm.{AsyncLLM, Stream}
 
+  # Another node, a child of this one, with the code of this one. A busy machine boots it slowly.
+  def boot(start \\ &:peer.start/1, options \\ %{}) do
+    paths = Enum.flat_map(:code.get_path(), &['-pa', &1])
+    {arguments, options} = Map.pop(options, :args, [])
+    defaults = %{connection: :standard_io, wait_boot: 120_000, args: arguments ++ paths}
+    {:ok, peer, _node} = start.(Map.merge(defaults, options))
+    for application <- [:elixir, :logger], do: {:ok, _} = ensure_started(peer, application)
+    peer
+  end
+
+  defp ensure_started(peer, application),
+    do: call(peer, :application, :ensure_all_started, [application])
+
+  # Without a limit but the test's own: that of :peer.call/4 is five seconds.
+  def call(peer, module, function, arguments),
+    do: :peer.call(peer, module, function, arguments, :infinity)
+
   # The process of a remote call ends with it; the instance has to stay.
   def start_instance(options) do
     {:ok, _started} = Application.ensure_all_started(:vllm_bridge)

@@ -14,7 +14,7 @@ defmodule Vllm.ConnectionTest do
       assert {:ok, %{"level" => 2}} = Vllm.Codec.decode(request.kwargs, nil)
       assert request.timeout_ms == 60_000
       FakeWorker.reply(fake, 1, value("done"))
-      assert Task.await(task) == {:ok, "done"}
+      assert Task.await(task, :infinity) == {:ok, "done"}
     end
 
     test "has no limit only as a stream of an engine", %{fake: fake, ref: ref, instance: instance} do
@@ -41,7 +41,9 @@ defmodule Vllm.ConnectionTest do
          }}
       )
 
-      assert {:error, %Error{kind: :engine_error, type: "x.Error"} = error} = Task.await(task)
+      assert {:error, %Error{kind: :engine_error, type: "x.Error"} = error} =
+               Task.await(task, :infinity)
+
       assert error.message == "it failed"
       assert %Error{kind: :python, message: "deeper"} = error.cause
     end
@@ -101,7 +103,7 @@ defmodule Vllm.ConnectionTest do
       task = Task.async(fn -> Call.invoke(ref, "echo", [data]) end)
       assert {:ok, [^data]} = Vllm.Codec.decode(assert_call(1).request.args, nil)
       FakeWorker.reply(fake, 1, value(data))
-      assert Task.await(task) == {:ok, data}
+      assert Task.await(task, :infinity) == {:ok, data}
     end
 
     test "of many at once gets its own answer", %{fake: fake, ref: ref} do
@@ -114,7 +116,7 @@ defmodule Vllm.ConnectionTest do
         FakeWorker.reply(fake, call.id, value(n))
       end
 
-      for task <- tasks, {n, result} = Task.await(task), do: assert(result == {:ok, n})
+      for task <- tasks, {n, result} = Task.await(task, :infinity), do: assert(result == {:ok, n})
     end
 
     test "on something that is no reference is an error" do
@@ -136,7 +138,8 @@ defmodule Vllm.ConnectionTest do
       FakeWorker.close(fake)
 
       for task <- tasks do
-        assert {:error, %Error{kind: :worker_down, retryable: false}} = Task.await(task, 1000)
+        assert {:error, %Error{kind: :worker_down, retryable: false}} =
+                 Task.await(task, :infinity)
       end
     end
 
@@ -145,7 +148,7 @@ defmodule Vllm.ConnectionTest do
       assert_call(1)
       failure = %Failure{kind: :protocol, message: "frame 2 cannot be read"}
       FakeWorker.send_frame(fake, %ServerFrame{failure: failure})
-      assert {:error, %Error{kind: :worker_down, cause: cause}} = Task.await(task, 1000)
+      assert {:error, %Error{kind: :worker_down, cause: cause}} = Task.await(task, :infinity)
       assert cause.message == "frame 2 cannot be read"
     end
 
@@ -153,7 +156,7 @@ defmodule Vllm.ConnectionTest do
       task = Task.async(fn -> Call.invoke(ref, "sleep") end)
       assert_call(1)
       FakeWorker.send_raw(fake, :binary.copy(<<255>>, 100))
-      assert {:error, %Error{kind: :worker_down, cause: cause}} = Task.await(task, 1000)
+      assert {:error, %Error{kind: :worker_down, cause: cause}} = Task.await(task, :infinity)
       assert cause.kind == :protocol
     end
 
@@ -162,7 +165,7 @@ defmodule Vllm.ConnectionTest do
       assert_call(1)
       frame = :cow_http2.data(1, :nofin, Vllm.GRPC.frame(<<255, 255, 255>>))
       FakeWorker.send_raw(fake, frame)
-      assert {:error, %Error{kind: :worker_down, cause: cause}} = Task.await(task, 1000)
+      assert {:error, %Error{kind: :worker_down, cause: cause}} = Task.await(task, :infinity)
       assert cause.message =~ "cannot be decoded"
     end
 
@@ -177,7 +180,7 @@ defmodule Vllm.ConnectionTest do
       task = Task.async(fn -> Call.invoke(ref, "sleep") end)
       assert_call(1)
       FakeWorker.reply(fake, 1, value(nil))
-      assert Task.await(task) == {:ok, nil}
+      assert Task.await(task, :infinity) == {:ok, nil}
     end
 
     test "an instance that is not there is an error that says how to start it" do

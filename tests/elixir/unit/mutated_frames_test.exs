@@ -72,12 +72,12 @@ defmodule Vllm.MutatedFramesTest do
       {:ok, _pid} = start_supervised({Vllm, options}, id: name, restart: :temporary)
       ref = ref({name, node()}, "r1", "AsyncLLM")
       calls = for _ <- 1..5, do: Task.async(fn -> Vllm.call(ref, "check_health") end)
-      assert_receive {:client, %ClientFrame{calls: [_ | _]}}, 5_000
+      assert_receive {:client, %ClientFrame{calls: [_ | _]}}
 
       capture_log(fn ->
         FakeWorker.send_raw(fake, bytes)
 
-        for result <- Task.await_many(calls, 10_000) do
+        for result <- Task.await_many(calls, :infinity) do
           assert {:error, %Error{kind: :worker_down} = error} = result
           assert error.message =~ inspect(name)
         end

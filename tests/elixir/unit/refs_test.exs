@@ -33,7 +33,7 @@ defmodule Vllm.RefsTest do
       assert_receive {:held, ref}
       Vllm.share(ref)
       send(task.pid, :end)
-      Task.await(task)
+      Task.await(task, :infinity)
       # Only now would a release be on its way.
       _other = own(context, 2, "t2")
       refute_received {:client, %ClientFrame{releases: [_ | _]}}
@@ -43,7 +43,7 @@ defmodule Vllm.RefsTest do
 
     test "is not released by a process that does not own it", context do
       ref = own(context, 1, "t1")
-      Task.async(fn -> Vllm.release(ref) end) |> Task.await()
+      Task.async(fn -> Vllm.release(ref) end) |> Task.await(:infinity)
       _other = own(context, 2, "t2")
       refute_received {:client, %ClientFrame{releases: [_ | _]}}
     end
@@ -77,14 +77,17 @@ defmodule Vllm.RefsTest do
   describe "an engine" do
     test "outlives the process that built it", context do
       FakeWorker.answer(context.fake, 1, engine_value("e1"))
-      Task.async(fn -> build(context) end) |> Task.await()
+      Task.async(fn -> build(context) end) |> Task.await(:infinity)
       _other = own(context, 2, "t2")
       refute_received {:client, %ClientFrame{releases: [_ | _]}}
     end
 
     test "that is linked is shut down with it", context do
       FakeWorker.answer(context.fake, 1, engine_value("e1"))
-      {:ok, _engine} = Task.async(fn -> build(context, rpc: [link: true]) end) |> Task.await()
+
+      {:ok, _engine} =
+        Task.async(fn -> build(context, rpc: [link: true]) end) |> Task.await(:infinity)
+
       assert %{request: %{method: "shutdown", target: {:ref, "e1"}}} = assert_call(2)
     end
 

@@ -13,7 +13,7 @@ defmodule Vllm.RequestOutputCollectorTest do
     assert {request.target, request.method} == {{:ref, "q1"}, "get"}
     assert request.timeout_ms == 0
     FakeWorker.reply(fake, 1, value("output"))
-    assert Task.await(task) == {:ok, "output"}
+    assert Task.await(task, :infinity) == {:ok, "output"}
   end
 
   test "waits as long as it is told to", %{fake: fake, collector: collector} do

@@ -20,7 +20,7 @@ defmodule Vllm.StreamTest do
       FakeWorker.reply(fake, 1, item("second"))
       assert_receive {:got, "second"}
       FakeWorker.reply(fake, 1, ended())
-      assert Task.await(task) == :ok
+      assert Task.await(task, :infinity) == :ok
     end
 
     test "raises a failure after the items before it", %{fake: fake} = context do
@@ -51,7 +51,7 @@ defmodule Vllm.StreamTest do
       assert_receive {:got, 1}
       assert {:error, %Error{kind: :conflict}} = Stream.collect(stream)
       FakeWorker.reply(fake, 1, ended())
-      assert Task.await(first) == :ok
+      assert Task.await(first, :infinity) == :ok
     end
 
     test "can be suspended, as Enum.zip does", %{fake: fake} = context do
@@ -77,7 +77,7 @@ defmodule Vllm.StreamTest do
     end
 
     test "gives up when the worker misses the deadline", context do
-      stream = open_stream(context, 1, timeout: 10)
+      stream = overdue(open_stream(context, 1))
       assert {:error, %Error{kind: :timeout}} = Stream.collect(stream)
       assert_cancelled(1)
     end
@@ -139,7 +139,7 @@ defmodule Vllm.StreamTest do
     test "when the owner ends before anybody enumerates", %{fake: fake, ref: ref} do
       FakeWorker.answer(fake, 1, accepted())
       task = Task.async(fn -> Vllm.call(ref, "generate") end)
-      {:ok, stream} = Task.await(task)
+      {:ok, stream} = Task.await(task, :infinity)
       assert_cancelled(1)
       assert {:error, %Error{kind: :conflict}} = Stream.collect(stream)
     end
@@ -158,7 +158,7 @@ defmodule Vllm.StreamTest do
       FakeWorker.reply(fake, 1, item(1))
       :ok = Stream.cancel(stream)
       assert_cancelled(1)
-      assert {:error, %Error{kind: kind}} = Task.await(task)
+      assert {:error, %Error{kind: kind}} = Task.await(task, :infinity)
       assert kind in [:cancelled, :conflict]
     end
 
@@ -201,14 +201,14 @@ defmodule Vllm.StreamTest do
       assert_receive {:DOWN, ^monitor, _, _, _}
       FakeWorker.reply(fake, 1, item(2))
       FakeWorker.reply(fake, 1, ended())
-      assert Task.await(task) == [1, 2]
+      assert Task.await(task, :infinity) == [1, 2]
     end
 
     test "ends with the session: the consumer is told at once", %{fake: fake} = context do
       stream = open_stream(context, 1)
       task = Task.async(fn -> Stream.collect(stream) end)
       FakeWorker.close(fake)
-      assert {:error, %Error{kind: :worker_down}} = Task.await(task, 1000)
+      assert {:error, %Error{kind: :worker_down}} = Task.await(task, :infinity)
     end
   end
 

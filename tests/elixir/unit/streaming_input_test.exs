@@ -208,7 +208,7 @@ defmodule Vllm.StreamingInputTest do
     assert element(1) == "a"
     FakeWorker.reply(context.fake, 1, ended())
     FakeWorker.reply(context.fake, 1, {:inputs_closed, %InputsClosed{}})
-    assert Task.await(task) == ["x"]
+    assert Task.await(task, :infinity) == ["x"]
     assert_receive {:closed, _}
   end
 

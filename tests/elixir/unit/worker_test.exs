@@ -23,7 +23,7 @@ defmodule Vllm.WorkerTest do
   end
 
   test "is started when it says so", context do
-    {:ok, worker} = start(context, "echo before; #{@ready}; exec sleep 60")
+    {:ok, worker} = start(context, "echo before; #{@ready}; exec sleep 600")
     assert {:ok, "unix:/x", token} = Worker.address(worker)
     assert String.length(token) == 32
     assert %{os_pid: os_pid, log: ["before"]} = Worker.info(worker)
@@ -37,7 +37,7 @@ defmodule Vllm.WorkerTest do
     echo "$@"
     echo "token $VLLM_BRIDGE_TOKEN" "path $PYTHONPATH" "mine $MINE" "gone $GONE"
     #{@ready}
-    exec sleep 60
+    exec sleep 600
     """
 
     options = [
@@ -62,7 +62,7 @@ defmodule Vllm.WorkerTest do
   end
 
   test "the socket's folder is for this user only", context do
-    {:ok, worker} = start(context, "#{@ready}; exec sleep 60")
+    {:ok, worker} = start(context, "#{@ready}; exec sleep 600")
     [folder] = File.ls!(context.sockets)
     assert %{mode: mode} = File.stat!(Path.join(context.sockets, folder))
     assert Bitwise.band(mode, 0o777) == 0o700
@@ -88,7 +88,7 @@ defmodule Vllm.WorkerTest do
     script = """
     head -c 1000000 /dev/zero | tr '\\0' x; echo
     #{@ready}
-    exec sleep 60
+    exec sleep 600
     """
 
     {:ok, worker} = start(context, script)
@@ -99,10 +99,16 @@ defmodule Vllm.WorkerTest do
   end
 
   test "a worker that never gets ready is stopped", context do
-    script = "echo hanging; exec sleep 60"
-    assert {:error, {:shutdown, error}} = start(context, script, start_timeout: 1_500)
-    assert error.message =~ ":start_timeout"
-    assert error.message =~ "hanging"
+    message = hanging(context, 500)
+    assert message =~ ":start_timeout"
+    assert message =~ "hanging"
+  end
+
+  # On a busy machine the shell may not come to say anything in time; then it is given more.
+  defp hanging(context, timeout) do
+    script = "echo hanging; exec sleep 600"
+    assert {:error, {:shutdown, error}} = start(context, script, start_timeout: timeout)
+    if error.message =~ "hanging", do: error.message, else: hanging(context, 2 * timeout)
   end
 
   test "so is one that never stops printing", context do
@@ -112,10 +118,10 @@ defmodule Vllm.WorkerTest do
   end
 
   test "a worker killed later stops the process with the reason", context do
-    {:ok, worker} = start(context, "#{@ready}; exec sleep 60")
+    {:ok, worker} = start(context, "#{@ready}; exec sleep 600")
     %{os_pid: os_pid} = Worker.info(worker)
     kill(os_pid)
-    assert_receive {:EXIT, ^worker, {:shutdown, %Error{kind: :worker_down} = error}}, 20_000
+    assert_receive {:EXIT, ^worker, {:shutdown, %Error{kind: :worker_down} = error}}
     assert error.message =~ "signal 9"
   end
 
@@ -123,7 +129,7 @@ defmodule Vllm.WorkerTest do
     # A child in the worker's group, which closes its ends of the pipes and survives the worker.
     script = """
     setsid sh -c 'echo "VLLM_BRIDGE READY {\\"address\\": \\"unix:/x\\", \\"pid\\": $$}"
-    sleep 60 >/dev/null 2>&1 </dev/null &
+    sleep 600 >/dev/null 2>&1 </dev/null &
     echo "child $!"; wait' &
     wait
     """
@@ -133,7 +139,7 @@ defmodule Vllm.WorkerTest do
     %{os_pid: leader, log: [line | _]} = Worker.info(worker)
     ["child", child] = String.split(line)
     kill(leader)
-    assert_receive {:EXIT, ^worker, {:shutdown, %Error{}}}, 20_000
+    assert_receive {:EXIT, ^worker, {:shutdown, %Error{}}}
     wait_until(fn -> not alive?(child) end)
   end
 
@@ -151,7 +157,7 @@ defmodule Vllm.WorkerTest do
     echo "(EngineCore pid=1) ERROR it broke"
     echo "INFO fine"
     #{@ready}
-    exec sleep 60
+    exec sleep 600
     """
 
     text =
@@ -174,7 +180,7 @@ defmodule Vllm.WorkerTest do
       echo "ERROR [core.py:1] ValueError: cause $n"
       echo "ERROR [core.py:2] RuntimeError: Engine core initialization failed"
     done
-    exec sleep 60
+    exec sleep 600
     """
 
     test "names the failure after the mark, and waits a little for it", context do
@@ -191,7 +197,7 @@ defmodule Vllm.WorkerTest do
       assert %Error{message: "it did not start"} = Worker.explain(instance, error, 2)
 
       File.touch!(Path.join(context.dir, "2"))
-      explained = Worker.explain(instance, error, 2)
+      explained = explained(instance, error, 2)
       assert explained.message == "ValueError: cause 2"
       assert explained.details["reported"] == "it did not start"
       assert Enum.all?(explained.details["log"], &(not (&1 =~ "cause 1")))
@@ -226,6 +232,12 @@ defmodule Vllm.WorkerTest do
       stop(worker)
     end
 
+    # As long as it waits, a busy machine may need longer to say it.
+    defp explained(instance, error, mark) do
+      explained = Worker.explain(instance, error, mark)
+      if explained.message == error.message, do: explained(instance, error, mark), else: explained
+    end
+
     test "keeps the error where there is no log to read" do
       instance = {:"no such instance", node()}
       error = Error.new(:engine_error, "it did not start")
@@ -235,7 +247,7 @@ defmodule Vllm.WorkerTest do
   end
 
   test "bytes that are no text do no harm", context do
-    {:ok, worker} = start(context, "printf '\\377\\376\\n'; #{@ready}; exec sleep 60")
+    {:ok, worker} = start(context, "printf '\\377\\376\\n'; #{@ready}; exec sleep 600")
     assert %{log: [line]} = Worker.info(worker)
     assert String.valid?(line)
     stop(worker)
@@ -243,7 +255,7 @@ defmodule Vllm.WorkerTest do
 
   test "a READY line that cannot be read is an error that shows it", context do
     assert {:error, {:shutdown, error}} =
-             start(context, "echo 'VLLM_BRIDGE READY x'; exec sleep 60")
+             start(context, "echo 'VLLM_BRIDGE READY x'; exec sleep 600")
 
     assert error.message =~ "READY line"
   end
@@ -280,7 +292,7 @@ defmodule Vllm.WorkerTest do
       env: %{},
       listen: :unix,
       socket_dir: context.sockets,
-      start_timeout: 5_000,
+      start_timeout: 60_000,
       grace: 2_000,
       max_calls: 10_000,
       watchdog: %{stall_after: 120_000},

@@ -8,7 +8,7 @@ defmodule Vllm.Test.Assertions do
   alias Vllm.Ref
   alias Vllm.Test.Request
 
-  @timeout 5_000
+  @timeout 30_000
 
   def generated(%Ref{} = engine, options) do
     keys = [:prompt, :request_id, :params, method: :generate, timeout: @timeout]
