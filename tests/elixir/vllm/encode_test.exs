@@ -3,6 +3,8 @@ defmodule Vllm.Vllm.EncodeTest do
 
   alias Vllm.{PoolingOutput, PoolingParams, PoolingRequestOutput, Tensor}
 
+  @embed [task: "embed"]
+
   test "an embedding is a tensor of length one", %{engine: engine} do
     for params <- [%PoolingParams{task: "embed"}, [task: "embed"], %{"task" => "embed"}] do
       assert [output] = engine |> encode("Hello world", params) |> Enum.to_list()
@@ -41,6 +43,32 @@ defmodule Vllm.Vllm.EncodeTest do
     # A batch may add floats in another order.
     for {one, other} <- Enum.zip(alone, at_once),
         do: assert_in_delta(dot(one, other), 1.0, 1.0e-4)
+  end
+
+  test "requests that nobody wants any more are aborted, and the others answered", context do
+    engine = context.engine
+    {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
+    [kept, cancelled] = for _ <- 1..2, do: for(n <- 1..3, do: encode(engine, "text #{n}", @embed))
+
+    # In turn by its owner's death, by its deadline, and by a word.
+    owner = Task.async(fn -> for n <- 1..3, do: encode(engine, "text #{n}", @embed) end)
+    assert [_, _, _] = Task.await(owner, 30_000)
+    wait_until(fn -> unfinished(engine) == 6 end)
+
+    for _ <- 1..3, {:ok, stream} <- [late(engine)] do
+      assert {:error, %Error{kind: :timeout}} = Stream.collect(stream)
+    end
+
+    for stream <- cancelled, do: assert(Stream.cancel(stream) == :ok)
+    wait_until(fn -> unfinished(engine) == 3 end)
+    {:ok, nil} = AsyncLLM.resume_generation(engine)
+
+    for {stream, n} <- Enum.with_index(kept, 1) do
+      assert {:ok, %{finished: true, outputs: %{data: data}}} = Stream.collect(stream)
+      assert_in_delta dot(data, embed(engine, "text #{n}")), 1.0, 1.0e-4
+    end
+
+    wait_until(fn -> unfinished(engine) == 0 end)
   end
 
   test "wrong parameters are refused, and the engine lives", %{engine: engine} do
@@ -85,6 +113,13 @@ defmodule Vllm.Vllm.EncodeTest do
   defp encode(engine, prompt, params) do
     {:ok, stream} = AsyncLLM.encode(engine, prompt, params, request_id())
     stream
+  end
+
+  # Its deadline passes while the engine has it, or, on a busy machine, before.
+  defp late(engine) do
+    result = AsyncLLM.encode(engine, "late", @embed, request_id(), rpc: [timeout: 50])
+    with {:error, error} <- result, do: assert(error.kind == :timeout)
+    result
   end
 
   defp embed(engine, prompt) do
