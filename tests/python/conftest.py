@@ -10,7 +10,7 @@ import pytest
 from python_worker.testing.scripted_model import ScriptedModel, scripted_model
 from tests.python.support.client import Client, build_engine
 from tests.python.support.values import Record, Ref
-from tests.python.support.worker import STARTED, Worker, members_of
+from tests.python.support.worker import STARTED, Worker, wait_group_gone
 
 LANES = ("unit", "bridge", "vllm", "gpu")
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails the session if a process of any worker it started is alive."""
-    left = {pid: command for group in STARTED for pid, command in members_of(group).items()}
+    left = {pid: command for group in STARTED for pid, command in wait_group_gone(group).items()}
     if left:
         lines = "\n".join(f"  {pid}  {command}" for pid, command in left.items())
         raise pytest.UsageError(f"workers of this session left processes behind:\n{lines}")

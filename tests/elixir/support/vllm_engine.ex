@@ -101,8 +101,8 @@ defmodule Vllm.VllmEngine do
     {:ok, %{"pid" => os_pid}} = Vllm.status(@instance)
 
     ExUnit.after_suite(fn _result ->
-      ExUnit.CaptureLog.capture_log(fn -> Supervisor.stop(pid, :shutdown, 60_000) end)
-      [] = left(os_pid, 500)
+      ExUnit.CaptureLog.capture_log(fn -> Supervisor.stop(pid, :shutdown, 300_000) end)
+      [] = left(os_pid, 3_000)
     end)
   end
 
