@@ -38,12 +38,15 @@ defmodule Tensors do
     {:ok, engine} = AsyncLLM.from_engine_args(@name, model: "fake")
     {folder, port, socket} = start_bare(bytes)
 
+    count = div(bytes, 4)
+    tensor = %Tensor{dtype: "float32", shape: [count], data: :binary.copy("abcd", count)}
+
     large = [
-      {"worker to Elixir", fn -> give(engine, [div(bytes, 4)]) end},
+      {"worker to Elixir", fn -> give(engine, [count]) end},
       {"bare socket to Elixir", fn -> bare_give(socket, bytes) end},
       {"bare grpc.aio, given", fn -> bare_grpc(port, "give") end},
-      {"Elixir to worker", fn -> take(engine, bytes) end},
-      {"Elixir to bare socket", fn -> bare_take(socket, bytes) end},
+      {"Elixir to worker", fn -> take(engine, tensor) end},
+      {"Elixir to bare socket", fn -> bare_take(socket, tensor.data) end},
       {"bare grpc.aio, taken", fn -> bare_grpc(port, "take") end}
     ]
 
@@ -81,13 +84,7 @@ defmodule Tensors do
     time(fn -> {:ok, [%Tensor{} | _]} = Vllm.call(engine, "give_rows") end)
   end
 
-  defp take(engine, bytes) do
-    tensor = %Tensor{
-      dtype: "float32",
-      shape: [div(bytes, 4)],
-      data: :binary.copy("abcd", div(bytes, 4))
-    }
-
+  defp take(engine, tensor) do
     shape = tensor.shape
     time(fn -> {:ok, ^shape} = Vllm.call(engine, "take", [tensor]) end)
   end
@@ -129,11 +126,9 @@ defmodule Tensors do
     end)
   end
 
-  defp bare_take(socket, bytes) do
-    data = ["t", :binary.copy("abcd", div(bytes, 4))]
-
+  defp bare_take(socket, data) do
     time(fn ->
-      :ok = :gen_tcp.send(socket, data)
+      :ok = :gen_tcp.send(socket, ["t", data])
       {:ok, "."} = :gen_tcp.recv(socket, 1)
     end)
   end
