@@ -49,7 +49,7 @@ defmodule Servers do
       try do
         Measured.with_engine(opts, @engine, fn engine ->
           for {_kind, server} <- servers, do: Servers.await(server)
-          measure(engine, servers, Bench.rounds(opts, 5))
+          measure(engine, servers, Bench.rounds(opts, 4))
         end)
       after
         for {_kind, server} <- servers, do: Servers.stop(server)

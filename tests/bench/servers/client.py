@@ -16,7 +16,7 @@ from typing import Protocol
 
 import uvloop
 
-# A server takes 15 to 60 s to start. Who started it sees it end, and ends us.
+# A server takes 15 to 60 s to start. Who started it sees it end, and closes our stdin.
 POLL_SECONDS = 0.2
 
 
@@ -49,13 +49,20 @@ def run(client: Client) -> None:
 
 
 async def _run(client: Client) -> None:
-    loop = asyncio.get_running_loop()
-    while not await client.answers():  # noqa: ASYNC110 - another process is waited for
-        await asyncio.sleep(POLL_SECONDS)
+    line = _read_line()
+    while not await client.answers():
+        ended, _ = await asyncio.wait([line], timeout=POLL_SECONDS)
+        if ended:
+            return
     print("ready", flush=True)
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
-        streams = int(line)
+    while text := await line:
+        streams = int(text)
         await client.open(streams)
         began = time.perf_counter()
         tokens = sum(await asyncio.gather(*(client.generate(n) for n in range(streams))))
         print(tokens, time.perf_counter() - began, flush=True)
+        line = _read_line()
+
+
+def _read_line() -> asyncio.Future[str]:
+    return asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
