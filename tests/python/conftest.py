@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from python_worker.testing.scripted_model import ScriptedModel, scripted_model
 from tests.python.support.client import Client, build_engine
@@ -24,6 +25,17 @@ ENGINE_ENVIRONMENT = {
     # Else the workers of all engines share one core.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
+
+# The same examples in every run, however long one takes on a busy machine. To look for others:
+# pytest --hypothesis-profile=default
+settings.register_profile(
+    "lanes",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("lanes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
