@@ -7,7 +7,7 @@ defmodule Vllm.Vllm.DeathTest do
 
   # Building an engine, on a machine that has something else to do as well.
   @moduletag timeout: 600_000
-  @built 120_000
+  @built 300_000
 
   @streams 64
 
@@ -52,7 +52,9 @@ defmodule Vllm.Vllm.DeathTest do
   # requests say.
   defp killed(engine, worker, name) do
     streams = for n <- 1..@streams, do: generate(engine, "#{n}: count", endless())
-    [pid] = for {pid, command} <- group(worker), command =~ "VLLM::#{name}", do: pid
+    own = for {pid, "VLLM::" <> title} <- group(worker), do: {pid, title}
+    assert length(own) == 2
+    [pid] = for {pid, title} <- own, title =~ name, do: pid
     {_, 0} = System.cmd("/bin/sh", ["-c", "kill -KILL #{pid}"])
 
     [error | _] = errors = for stream <- streams, do: elem({:error, _} = last(stream), 1)
@@ -67,6 +69,8 @@ defmodule Vllm.Vllm.DeathTest do
       assert kind in [:engine_dead, :stale_ref]
     end
 
+    # The other process has gone with it. Those of the next engine may be there already.
+    wait_until(fn -> not Enum.any?(group(worker), &List.keymember?(own, elem(&1, 0), 0)) end)
     {pid, error}
   end
 
