@@ -1,68 +1,83 @@
 # What does a consumer cost that is far slower than its engine?
 #
-#     mix run tests/bench/backpressure.exs [--seconds N] [--others N]
+#     mix run tests/bench/backpressure.exs [--seconds N] [--others N] [--json] [--rounds N] [--quick]
 #
 # The fake engine makes tokens as fast as it can for one stream whose consumer takes one item a
 # second, while others are read as fast as they come. Shown: how much the worker and the BEAM grow,
 # and the speed of the others beside the slow one and without it, in turn, so that both meet the
 # same machine. What it does not show: a real engine makes far fewer tokens.
 
+Code.require_file("support/bench.exs", __DIR__)
+
 defmodule Backpressure do
   alias Vllm.AsyncLLM
 
-  @rounds 5
+  @name Backpressure.Vllm
 
   def run(argv) do
-    {opts, []} = OptionParser.parse!(argv, strict: [seconds: :integer, others: :integer])
-    Logger.configure(level: :error)
-    seconds = Keyword.get(opts, :seconds, 20)
-    others = Keyword.get(opts, :others, 63)
+    opts = Bench.options(argv, seconds: :integer, others: :integer)
+    seconds = Map.get(opts, :seconds, if(opts.quick, do: 1, else: 20))
+    others = Map.get(opts, :others, 63)
+    rounds = Bench.rounds(opts, 5)
 
     {:ok, instance} =
       Vllm.start_link(
-        name: Backpressure.Vllm,
-        engine_class: "python_worker.testing.fake_engine:FakeAsyncLLM",
-        log: :debug
+        name: @name,
+        engine_class: "python_worker.testing.fake_engine:FakeAsyncLLM"
       )
 
-    {:ok, engine} = AsyncLLM.from_engine_args(Backpressure.Vllm, model: "fake")
-    slice = max(div(seconds * 1000, 2 * @rounds), 200)
-    speed(engine, others, slice, 0)
-    before = memory()
+    {:ok, engine} = AsyncLLM.from_engine_args(@name, model: "fake")
+    slice = max(div(seconds * 1000, 2 * rounds), 200)
+    speed(engine, others, slice, "first")
+    {worker, beam} = memory()
 
-    rows =
-      for round <- 1..@rounds do
-        alone = speed(engine, others, slice, round)
-        slow = slow(engine, round)
-        beside = speed(engine, others, slice, -round)
-        # While the slow one is there.
-        {worker, beam} = memory()
-        Process.exit(slow, :kill)
-        {alone, beside, worker, beam}
-      end
+    results =
+      Bench.in_turn(rounds, [:alone, :beside], fn
+        :alone -> %{speed: speed(engine, others, slice, make_ref())}
+        :beside -> beside(engine, others, slice)
+      end)
 
-    [alone, beside] = for place <- 0..1, do: rows |> Enum.map(&elem(&1, place)) |> median()
-    [worker, beam] = for place <- 2..3, do: rows |> Enum.map(&elem(&1, place)) |> Enum.max()
-    IO.puts("worker: #{megabytes(worker - elem(before, 0))} MB more")
-    IO.puts("BEAM:   #{megabytes(beam - elem(before, 1))} MB more")
+    row = %{
+      others: others,
+      alone: Bench.median(speeds(results.alone)),
+      beside: Bench.median(speeds(results.beside)),
+      ratio: Bench.paired(speeds(results.beside), speeds(results.alone)),
+      worker_mb: (most(results.beside, :worker) - worker) / 1.0e6,
+      beam_mb: (most(results.beside, :beam) - beam) / 1.0e6
+    }
 
-    IO.puts(
-      "#{others} others: #{round(alone)} items/s alone, #{round(beside)} beside the slow one"
-    )
+    columns =
+      [others: "others", alone: "items/s alone", beside: "beside the slow one"] ++
+        [ratio: {"ratio", 3}, worker_mb: {"worker MB more", 1}, beam_mb: {"BEAM MB more", 1}]
 
-    IO.puts("ratio:  #{Float.round(beside / alone, 3)}")
+    Bench.report(opts, "backpressure", [
+      Bench.table("A consumer of one item a second", columns, [row])
+    ])
+
     Process.unlink(instance)
     Supervisor.stop(instance, :shutdown, 60_000)
   end
 
+  defp speeds(results), do: Enum.map(results, & &1.speed)
+  defp most(results, part), do: results |> Enum.map(& &1[part]) |> Enum.max()
+
+  defp beside(engine, others, slice) do
+    slow = slow(engine)
+    speed = speed(engine, others, slice, make_ref())
+    # While the slow one is there.
+    {worker, beam} = memory()
+    Process.exit(slow, :kill)
+    %{speed: speed, worker: worker, beam: beam}
+  end
+
   # A stream of 50,000 items a second and more, of which one a second is taken.
-  defp slow(engine, round) do
+  defp slow(engine) do
     test = self()
 
     pid =
       spawn(fn ->
         {:ok, stream} = Vllm.call(engine, "count", [1_000_000_000])
-        send(test, {:slow, round})
+        send(test, {:slow, self()})
 
         Enum.each(stream, fn _ ->
           receive do
@@ -72,7 +87,7 @@ defmodule Backpressure do
         end)
       end)
 
-    receive do: ({:slow, ^round} -> pid)
+    receive do: ({:slow, ^pid} -> pid)
   end
 
   # Items of all the others together, each second of `slice` milliseconds.
@@ -81,7 +96,7 @@ defmodule Backpressure do
 
     taken =
       1..others
-      |> Enum.map(fn n -> Task.async(fn -> take(engine, "#{round}-#{n}", until) end) end)
+      |> Enum.map(fn n -> Task.async(fn -> take(engine, "#{inspect(round)}-#{n}", until) end) end)
       |> Task.await_many(:infinity)
       |> Enum.sum()
 
@@ -106,13 +121,10 @@ defmodule Backpressure do
 
   defp memory do
     for pid <- Process.list(), do: :erlang.garbage_collect(pid)
-    {:ok, %{"pid" => pid}} = Vllm.status(Backpressure.Vllm)
+    {:ok, %{"pid" => pid}} = Vllm.status(@name)
     [_size, pages | _] = "/proc/#{pid}/statm" |> File.read!() |> String.split()
     {String.to_integer(pages) * 4096, :erlang.memory(:total)}
   end
-
-  defp median(numbers), do: numbers |> Enum.sort() |> Enum.at(div(length(numbers), 2))
-  defp megabytes(bytes), do: Float.round(bytes / 1.0e6, 1)
 end
 
 Backpressure.run(System.argv())

@@ -1,30 +1,47 @@
-# What telemetry costs where nobody listens: nanoseconds for each item of a stream, each call and each
-# request. Run with
+# What does telemetry cost where nobody listens, in nanoseconds?
 #
-#     mix run --no-start tests/bench/telemetry.exs
+#     mix run --no-start tests/bench/telemetry.exs [--json] [--rounds N] [--quick]
 
-alias Vllm.Telemetry
-alias Vllm.Telemetry.{Meter, Trace}
+Code.require_file("support/bench.exs", __DIR__)
 
-rounds = 2_000_000
+defmodule Telemetry do
+  alias Vllm.Telemetry.{Meter, Trace}
 
-measure = fn name, fun ->
-  loop = fn loop, n ->
-    if n > 0,
-      do:
-        (
-          fun.()
-          loop.(loop, n - 1)
-        ),
-      else: :ok
+  @times 1_000_000
+
+  @measured [
+    {"an empty loop", :nothing},
+    {"an item of a stream", :item},
+    {"the start of a stream, or a call", :start},
+    {"a request: is there a trace?", :trace}
+  ]
+
+  def run(argv) do
+    opts = Bench.options(argv)
+    times = if opts.quick, do: 1_000, else: @times
+    for {_name, what} <- @measured, do: loop(what, div(times, 10))
+
+    results =
+      Bench.in_turn(Bench.rounds(opts, 5), @measured, fn {_name, what} ->
+        {microseconds, :ok} = :timer.tc(fn -> loop(what, times) end)
+        microseconds * 1000 / times
+      end)
+
+    rows = for {name, _} = it <- @measured, do: %{what: name, ns: Bench.median(results[it])}
+    Bench.report(opts, "telemetry", [Bench.table("Each", [what: "", ns: {"ns", 1}], rows)])
   end
 
-  loop.(loop, div(rounds, 10))
-  {microseconds, :ok} = :timer.tc(fn -> loop.(loop, rounds) end)
-  IO.puts("#{String.pad_trailing(name, 44)} #{Float.round(microseconds * 1000 / rounds, 1)} ns")
+  defp loop(_what, 0), do: :ok
+
+  defp loop(what, times) do
+    measure(what)
+    loop(what, times - 1)
+  end
+
+  defp measure(:nothing), do: :ok
+  defp measure(:item), do: Meter.item(nil)
+  defp measure(:start), do: Vllm.Telemetry.loaded?()
+  defp measure(:trace), do: Trace.headers()
 end
 
-measure.("an empty loop", fn -> :ok end)
-measure.("an item of a stream", fn -> Meter.item(nil) end)
-measure.("the start of a stream, or a call", fn -> Telemetry.loaded?() end)
-measure.("a request: is there a trace?", fn -> Trace.headers() end)
+Telemetry.run(System.argv())
