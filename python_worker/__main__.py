@@ -10,9 +10,17 @@ from typing import NoReturn
 
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
+# gRPC reads it when it is imported; a version that does not know the name says so in its log and
+# goes on. Its newer listener hands what comes from the thread that polls to one of a pool, and
+# from there to the one that we hear of. Without it the first is the last: a call that has nothing
+# to do takes 0.10 ms instead of 0.13, and two thirds of the worker's CPU time.
+GRPC_EXPERIMENTS = "-event_engine_listener"
+
 
 def main() -> NoReturn:
     """Run the worker, and end with 0 after a clean stop, with 2 for settings that cannot be."""
+    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
+
     import uvloop
 
     from python_worker import lifeline, server, settings, tensors
