@@ -155,7 +155,11 @@ class Server:
             Stopped("the worker stopped before this call had ended; it may have run in part")
         )
         await self._bridge.wait_idle(1.0)
-        # 4. Shut the engines down; a plain exit would leave EngineCore alive.
+        # 4. Shut the engines down; a plain exit would leave EngineCore alive. Nobody is to be told
+        #    that they have died.
+        for entry in self._registry.pinned():
+            if (watch := self._watches.of(entry.target)) is not None:
+                watch.expect_end()
         await asyncio.gather(
             *(asyncio.to_thread(shutdown, entry.target) for entry in self._registry.pinned())
         )

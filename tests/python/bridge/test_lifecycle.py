@@ -38,9 +38,10 @@ def own_worker(tmp_path: Path) -> Iterator[Worker]:
     worker.close()
 
 
-async def build(client: Client) -> Ref:
+async def build(client: Client, **fake: object) -> Ref:
+    arguments = {"model": "fake", "additional_config": {"fake": fake}}
     ref: Ref = await client.call(
-        "AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", {"model": "fake"})
+        "AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", arguments)
     )
     return ref
 
@@ -85,11 +86,13 @@ async def test_reflection_lists_the_services(client: Client) -> None:
 
 async def test_sigterm_exits_0_and_leaves_nothing(own_worker: Worker) -> None:
     async with Client(own_worker.address) as client:
-        engine = await build(client)
+        # Long enough for whoever looks whether engines live.
+        engine = await build(client, shutdown_seconds=0.5)
         child = await client.call(engine, "start_child")
         assert child in members_of(own_worker.pid)
     own_worker.terminate()
     assert await ended(own_worker) == 0
+    assert "is dead" not in own_worker.tail()
     await asyncio.to_thread(assert_group_gone, own_worker.pid)
     assert not own_worker.socket_exists()
 
