@@ -57,9 +57,8 @@ defmodule Vllm.DoctorTest do
     assert Doctor.healthy?(checks)
   end
 
-  test "this machine can be looked at, in less than five seconds" do
-    {microseconds, checks} = :timer.tc(fn -> Doctor.run() end)
-    assert microseconds < 5_000_000
+  test "this machine can be looked at, without importing vLLM, which takes long" do
+    checks = Doctor.check(%{Machine.this() | import_vllm: fn _path -> flunk("imported") end})
     assert Enum.find(checks, &(&1.name == "elixir")).result == :ok
     assert Enum.find(checks, &(&1.name == "cowlib")).result == :ok
     assert Enum.find(checks, &(&1.name == "socket")).result == :ok

@@ -9,7 +9,7 @@ defmodule Vllm.Doctor.Machine do
   # The alarm ends a Python that hangs, which closing its port would not.
   @describe """
   import signal, sys
-  signal.alarm(10)
+  signal.alarm(60)
   from importlib import metadata
   print("version", ".".join(map(str, sys.version_info[:3])))
   for name in sys.argv[1:]:
