@@ -5,19 +5,23 @@ defmodule Vllm.Vllm.OrphansTest do
 
   import ExUnit.CaptureLog
   import Vllm.ProcessTree, only: [await_gone: 1, shared_memory: 1, signal: 2]
+  import Vllm.StandIns, only: [telemetry: 0]
 
   alias Vllm.ProcessTree
 
-  @moduletag timeout: 600_000
+  @moduletag timeout: 1_200_000
 
   # Building an engine, on a machine that has something else to do as well.
-  @built 200_000
+  @built 300_000
 
   setup_all do
     put_environment()
+    :ok
   end
 
   test "kill -9 of the worker, five times, then SIGTERM under load" do
+    telemetry()
+
     log =
       capture_log(fn ->
         options = [engines: [it: arguments(:scripted)], max_restarts: 6, grace: 2_000]
@@ -107,7 +111,7 @@ defmodule Vllm.Vllm.OrphansTest do
 
   # What fits into the grace period finishes, the rest is told, new calls are refused.
   defp terminate_under_load(engine) do
-    tree = ProcessTree.of(__MODULE__)
+    %{worker: worker} = tree = ProcessTree.of(__MODULE__)
     long = for n <- 1..32, do: collecting(engine, "#{n}: count")
     wait_until(fn -> unfinished(engine) == 32 end)
     {:ok, short} = AsyncLLM.generate(engine, "Hello", [max_tokens: 16, temperature: 0.0], "short")
@@ -122,6 +126,9 @@ defmodule Vllm.Vllm.OrphansTest do
     end
 
     await_gone(tree)
+    exit = [:vllm, :worker, :exit]
+    assert_receive {:event, ^exit, _, %{os_pid: ^worker, status: status}, _}, 60_000
+    assert status == 0
   end
 
   defp collecting(engine, prompt) do
