@@ -1,120 +1,92 @@
-# Where does the CPU go at 256 streams, in process and through Elixir?
+# Where does the CPU go, in process and through Elixir?
 #
-#     mix run tests/bench/cpu.exs [MODEL]
+#     mix run tests/bench/cpu.exs [MODEL] [--streams 256 | --all] [--json] [--rounds N] [--quick]
 #
-# One worker, one engine, both ways in turn. For each process the table shows the CPU time it used,
-# in µs per token, from /proc; and how much of the machine was idle. It is the whole time of the
-# processes: what vLLM's Worker burns while it waits for the next step is in it.
+# One worker, one real engine, both ways in turn; at 256 streams unless told, and from 1 on with
+# `--all`. For each process the table shows the CPU time that it used, in µs a token, from /proc, and
+# how much of the machine was idle. It is the whole time of the processes: what vLLM's Worker burns
+# while it waits for the next step is in it, and what the BEAM's schedulers do.
+
+Code.require_file("support/measured.exs", __DIR__)
+Code.require_file("support/processes.exs", __DIR__)
 
 defmodule Cpu do
-  @streams 256
+  alias Bench.{Measured, Processes}
+
+  @all [1, 4, 16, 64, 256]
   @tokens 128
-  @rounds 3
-  @repeats 3
   @prompt "hello world"
-  # The kernel counts in hundredths of a second (USER_HZ).
-  @tick_us 10_000
+  # The kernel counts in hundredths of a second, so each turn makes this many tokens or more.
+  @enough 40_000
+
+  @columns [
+    streams: "streams",
+    way: "",
+    rate: "tokens/s",
+    idle: {"idle %", 1},
+    beam: {"BEAM", 1},
+    worker: {"worker", 1},
+    core: {"EngineCore", 1},
+    executor: {"vLLM's Worker", 1},
+    sum: {"sum", 1}
+  ]
 
   def run(argv) do
-    Logger.configure(level: :error)
+    opts = Bench.options(argv, streams: :integer)
+    counts = if opts.all, do: @all, else: [Map.get(opts, :streams, 256)]
 
-    # Without it vLLM takes nine tenths of the memory for its cache, or does not start.
-    unless System.get_env("VLLM_CPU_KVCACHE_SPACE"),
-      do: System.put_env("VLLM_CPU_KVCACHE_SPACE", "1")
+    rows =
+      Measured.with_engine(opts, fn engine ->
+        worker = Measured.worker()
+        processes = [{"BEAM", System.pid()} | Processes.group(worker)]
+        for streams <- counts, row <- measure(engine, streams, processes, worker, opts), do: row
+      end)
 
-    {:ok, instance} =
-      Vllm.start_link(
-        name: Cpu.Vllm,
-        engine_class: "tests.bench.measured_engine:MeasuredAsyncLLM",
-        env: [{"PYTHONPATH", File.cwd!()}]
-      )
-
-    {:ok, engine} =
-      Vllm.AsyncLLM.from_engine_args(Cpu.Vllm,
-        model: List.first(argv) || make_model(),
-        dtype: "float32",
-        enforce_eager: true,
-        max_model_len: 512,
-        max_num_seqs: @streams,
-        disable_log_stats: true
-      )
-
-    {:ok, %{pid: worker}} = Vllm.Connection.info({Cpu.Vllm, node()})
-    processes = [{"BEAM", System.pid()} | group(worker)]
-    for way <- [:in_process, :elixir], do: generate(way, engine)
-
-    IO.puts("µs of CPU per token, #{@streams} streams of #{@tokens} tokens")
-    for _ <- 1..@rounds, way <- [:in_process, :elixir], do: measure(way, engine, processes)
-
-    {:ok, nil} = Vllm.AsyncLLM.shutdown(engine)
-    Supervisor.stop(instance)
+    title = "µs of CPU a token, streams of #{@tokens} tokens"
+    Bench.report(opts, "cpu", [Bench.table(title, @columns, rows)])
   end
 
-  defp make_model do
-    {:ok, model} = Vllm.TinyModel.make(:random)
-    model
+  defp measure(engine, streams, processes, worker, opts) do
+    enough = if opts.quick, do: 1, else: @enough
+    times = ceil(enough / (streams * @tokens))
+    ways = [in_process: "in process", elixir: "through Elixir"]
+    for {way, _name} <- ways, do: speed(way, engine, streams, 1)
+
+    results =
+      Bench.in_turn(Bench.rounds(opts, 3), ways, fn {way, _name} ->
+        before = snapshot(processes)
+        rate = speed(way, engine, streams, times)
+        used(before, snapshot(processes), processes, worker, streams * times * @tokens, rate)
+      end)
+
+    for {_way, name} = way <- ways, do: row(results[way], streams, name)
   end
 
-  defp measure(way, engine, processes) do
-    {before, idle, all} = snapshot(processes)
+  defp speed(way, engine, streams, times),
+    do: Measured.speed(way, engine, @prompt, Measured.params(@tokens), streams, times)
 
-    {us, tokens} = :timer.tc(fn -> Enum.sum(for _ <- 1..@repeats, do: generate(way, engine)) end)
-
-    {later, idle_later, all_later} = snapshot(processes)
-
-    used =
-      for {{name, _pid}, from, to} <- Enum.zip([processes, before, later]), to > from do
-        "#{name} #{Float.round((to - from) * @tick_us / tokens, 1)}"
-      end
-
-    idle = Float.round(100 * (idle_later - idle) / (all_later - all), 1)
-    rate = round(tokens / us * 1_000_000)
-    IO.puts("#{way}: #{rate} tokens/s, #{idle} % idle | #{Enum.join(used, ", ")}")
+  defp row(rounds, streams, name) do
+    for key <- [:rate, :idle, :beam, :worker, :core, :executor, :sum],
+        into: %{streams: streams, way: name},
+        do: {key, rounds |> Enum.map(& &1[key]) |> Bench.median()}
   end
 
-  defp generate(:in_process, engine) do
-    {:ok, {tokens, _seconds}} =
-      Vllm.call(engine, :generate_in_process, [@prompt, params(), @streams],
-        rpc: [timeout: :infinity]
-      )
+  defp used({before, idle, all}, {later, idle_later, all_later}, processes, worker, tokens, rate) do
+    per_token = Enum.zip_with(later, before, &((&1 - &2) / tokens))
+    by_part = Enum.zip(Enum.map(processes, &part(&1, worker)), per_token)
 
-    tokens
+    %{beam: 0.0, worker: 0.0, core: 0.0, executor: 0.0, other: 0.0}
+    |> Map.merge(Map.new(by_part), fn _part, one, other -> one + other end)
+    |> Map.put(:sum, Enum.sum(per_token))
+    |> Map.put(:rate, rate)
+    |> Map.put(:idle, 100 * (idle_later - idle) / max(all_later - all, 1))
   end
 
-  defp generate(:elixir, engine) do
-    1..@streams
-    |> Enum.map(fn index -> Task.async(fn -> count_tokens(engine, index) end) end)
-    |> Task.await_many(:infinity)
-    |> Enum.sum()
-  end
-
-  defp count_tokens(engine, index) do
-    {:ok, stream} = Vllm.AsyncLLM.generate(engine, @prompt, params(), "elixir-#{index}")
-
-    Enum.reduce(stream, 0, fn output, tokens ->
-      Enum.reduce(output.outputs, tokens, &(&2 + length(&1.token_ids)))
-    end)
-  end
-
-  defp params do
-    %Vllm.SamplingParams{
-      max_tokens: @tokens,
-      temperature: 0.0,
-      ignore_eos: true,
-      output_kind: :DELTA
-    }
-  end
-
-  ## /proc
-
-  # The worker leads a process group, which vLLM's processes share.
-  defp group(worker) do
-    for pid <- File.ls!("/proc"),
-        pid =~ ~r/^\d+$/,
-        {name, fields} <- List.wrap(stat(pid)),
-        Enum.at(fields, 2) == "#{worker}",
-        do: {name, pid}
-  end
+  # Names as the kernel keeps them, of 15 bytes.
+  defp part({"BEAM", _pid}, _worker), do: :beam
+  defp part({"VLLM::EngineCor" <> _, _pid}, _worker), do: :core
+  defp part({"VLLM::Worker" <> _, _pid}, _worker), do: :executor
+  defp part({_name, pid}, worker), do: if(pid == "#{worker}", do: :worker, else: :other)
 
   defp snapshot(processes) do
     ["cpu" | fields] =
@@ -122,28 +94,8 @@ defmodule Cpu do
 
     times = Enum.map(fields, &String.to_integer/1)
     # idle and iowait, of the first eight: guests are counted twice.
-    {Enum.map(processes, fn {_name, pid} -> ticks(pid) end),
+    {Enum.map(processes, fn {_name, pid} -> Processes.cpu_us(pid) end),
      Enum.at(times, 3) + Enum.at(times, 4), times |> Enum.take(8) |> Enum.sum()}
-  end
-
-  defp ticks(pid) do
-    case stat(pid) do
-      {_name, fields} ->
-        String.to_integer(Enum.at(fields, 11)) + String.to_integer(Enum.at(fields, 12))
-
-      nil ->
-        0
-    end
-  end
-
-  # The name may hold anything; what follows its last parenthesis is state, parent, group …
-  defp stat(pid) do
-    with {:ok, text} <- File.read("/proc/#{pid}/stat"),
-         [_, name, rest] <- Regex.run(~r/\((.*)\) (.*)/s, text) do
-      {name, String.split(rest)}
-    else
-      _ended -> nil
-    end
   end
 end
 
