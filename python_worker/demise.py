@@ -182,7 +182,12 @@ def mortal(base: Any) -> Any:
             finally:
                 self._outputs.aborting -= 1
 
-        # --- For the watchdog; see ``progress`` ---
+        # --- For the watchdog; see ``watch`` and ``progress`` ---
+
+        async def _ask_ahead(self) -> None:
+            # vLLM asks EngineCore for these once, in its first request, before that counts as one:
+            # if EngineCore hung by then, the request would wait for ever and nothing would tell.
+            await self.get_supported_tasks()
 
         @property
         def _outputs_handled(self) -> int:

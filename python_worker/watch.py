@@ -17,6 +17,7 @@ from typing import Any
 from python_worker import failures
 from python_worker.call import Call
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.kept import Kept
 from python_worker.progress import Change, Progress
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,9 @@ class Watch:
         # An engine class of somebody else may not tell.
         moving = hasattr(engine, "_outputs_handled")
         self._progress = Progress(engine, stall_after) if moving else None
+        self._kept = Kept()
+        if hasattr(engine, "_ask_ahead"):
+            self._kept.begin(engine, engine._ask_ahead())
         self._interval = min(INTERVAL_SECONDS, stall_after / 4 or INTERVAL_SECONDS)
         self._at_most = min(LATE_SECONDS, stall_after / 2)
         self._end_is_told = False

@@ -96,6 +96,24 @@ async def notice(session: Session, event: str, count: int = 1) -> Any:
     return came()[-1]
 
 
+async def test_the_first_request_of_an_engine_is_seen_to_wait(
+    client: Client, engine: Ref, impatient: Worker
+) -> None:
+    core = process(impatient, "EngineCore")
+    async with client.session() as session:
+        # EngineCore answers in order: what it is asked ahead of requests is behind this.
+        assert await session.call(engine, "is_sleeping") is False
+        os.kill(core, signal.SIGSTOP)
+        try:
+            running = await session.start(engine, "generate", "Hello", sampling(max_tokens=4), "r")
+            stalled = await notice(session, "engine_stalled")
+            assert stalled.unfinished_requests == 1
+        finally:
+            os.kill(core, signal.SIGCONT)
+        await notice(session, "engine_recovered")
+        assert (await running.items())[-1].outputs[0].finish_reason == "length"
+
+
 async def test_an_engine_that_is_paused_does_not_hang(client: Client, engine: Ref) -> None:
     async with client.session() as session:
         await session.call(engine, "pause_generation", mode="keep")
