@@ -117,7 +117,8 @@ defmodule Vllm.Test do
     * `:start_error` - an error that every engine of it fails to start with; see also `fail_start/3`
     * `:start_delay` - milliseconds that an engine takes to start
     * all options of `Vllm`, `:engines` among them. By default the worker's output is not logged
-      (`log: false`) and calls in flight get 50 ms when it stops (`:grace`).
+      (`log: false`), calls in flight get 50 ms when it stops (`:grace`), and it has two minutes to
+      start (`:start_timeout`), as a machine that runs tests may be busy.
 
   `:replies`, `:start_error` and `:start_delay` hold for every run of the worker, also after
   `crash_worker/1`. What is scripted later is lost with it.
@@ -188,7 +189,7 @@ defmodule Vllm.Test do
 
       engine = Vllm.Test.await_engine!(MyTest.Vllm)
 
-  `:timeout`, by default #{30_000} ms, is the only option.
+  `:timeout`, by default #{120_000} ms, is the only option.
   """
   @spec await_engine!(worker(), keyword()) :: engine()
   def await_engine!(worker, options \\ []), do: Workers.await_engine!(worker, options)

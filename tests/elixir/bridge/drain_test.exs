@@ -13,7 +13,7 @@ defmodule Vllm.Bridge.DrainTest do
 
   # Not by start_supervised: the test itself stops it.
   defp start(name, options) do
-    options = [name: name, engine_class: engine_class(), log: false] ++ options
+    options = [name: name, engine_class: engine_class(), log: false] ++ patience() ++ options
     {:ok, supervisor} = Vllm.start_link(options)
     Process.unlink(supervisor)
     {:ok, %{"pid" => os_pid}} = Vllm.status(name)

@@ -50,11 +50,8 @@ defmodule Vllm.Bridge.InstanceTest do
 
     {:ok, supervisor} =
       Vllm.start_link(
-        name: context.test,
-        engine_class: engine_class(),
-        log: :debug,
-        max_restarts: 1,
-        max_seconds: 60
+        [name: context.test, engine_class: engine_class(), log: :debug] ++
+          [max_restarts: 1, max_seconds: 300] ++ patience()
       )
 
     for _ <- 1..2 do
@@ -70,7 +67,7 @@ defmodule Vllm.Bridge.InstanceTest do
   test "a BEAM that is killed takes the worker and its children along" do
     # Ends as an operating system process, so its controlling process must not be linked.
     peer = OtherNode.boot()
-    options = [name: Killed.Vllm, engine_class: engine_class(), log: false]
+    options = [name: Killed.Vllm, engine_class: engine_class(), log: false] ++ patience()
     {:ok, _} = OtherNode.call(peer, OtherNode, :start_instance, [options])
     {:ok, engine} = OtherNode.call(peer, AsyncLLM, :from_engine_args, [Killed.Vllm, [model: "x"]])
     {:ok, child} = OtherNode.call(peer, Vllm, :call, [engine, "start_child"])
@@ -104,7 +101,7 @@ defmodule Vllm.Bridge.InstanceTest do
 
   test "an engine class that does not exist is an error that names it", context do
     Process.flag(:trap_exit, true)
-    options = [name: context.test, engine_class: "no.such:Class", log: :debug]
+    options = [name: context.test, engine_class: "no.such:Class", log: :debug] ++ patience()
 
     {:ok, supervisor} = Vllm.start_link(options)
     assert {:error, error} = AsyncLLM.from_engine_args(context.test, model: "x")
@@ -136,7 +133,7 @@ defmodule Vllm.Bridge.InstanceTest do
   describe "the default instance" do
     setup do
       default = Application.get_env(:vllm_bridge, :default)
-      options = [engine_class: engine_class(), log: :debug]
+      options = [engine_class: engine_class(), log: :debug] ++ patience()
       Application.put_env(:vllm_bridge, :default, options)
 
       on_exit(fn ->

@@ -3,7 +3,7 @@ defmodule Vllm.Bridge.NodesTest do
   # and find each other without epmd: `home` listens on a fixed port, `guest` knows it.
   use ExUnit.Case, async: true
 
-  import Vllm.BridgeCase, only: [engine_class: 0, endless: 0]
+  import Vllm.BridgeCase, only: [engine_class: 0, endless: 0, patience: 0]
 
   alias Vllm.{AsyncLLM, Error, OtherNode}
 
@@ -16,7 +16,7 @@ defmodule Vllm.Bridge.NodesTest do
     home_node = OtherNode.call(home, :erlang, :node, [])
     assert OtherNode.call(guest, :net_kernel, :connect_node, [home_node])
 
-    instance = [name: Home.Vllm, engine_class: engine_class(), log: false]
+    instance = [name: Home.Vllm, engine_class: engine_class(), log: false] ++ patience()
     {:ok, _} = OtherNode.call(home, OtherNode, :start_instance, [instance])
     {:ok, engine} = OtherNode.call(home, AsyncLLM, :from_engine_args, [Home.Vllm, [model: "x"]])
     %{home: home, guest: guest, home_node: home_node, engine: engine}

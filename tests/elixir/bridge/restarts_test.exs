@@ -24,7 +24,7 @@ defmodule Vllm.Bridge.RestartsTest do
     """)
 
     File.chmod!(wrapper, 0o755)
-    %{options: [engine_class: engine_class(), log: :debug, python: wrapper]}
+    %{options: [engine_class: engine_class(), log: :debug, python: wrapper] ++ patience()}
   end
 
   test "while the worker restarts, callers are told so and why", context do
@@ -102,7 +102,7 @@ defmodule Vllm.Bridge.RestartsTest do
 
     peer = OtherNode.boot()
     # Under the same name: names are for one BEAM.
-    options = [name: context.test, engine_class: engine_class(), log: false]
+    options = [name: context.test, engine_class: engine_class(), log: false] ++ patience()
     {:ok, _} = OtherNode.call(peer, OtherNode, :start_instance, [options])
     theirs = OtherNode.call(peer, ProcessTree, :of, [context.test])
     assert theirs.worker != mine.worker and theirs.folder != mine.folder

@@ -2,7 +2,7 @@ defmodule Vllm.Bridge.StartFailuresTest do
   # What is missing on a machine: the error says what to do, and the doctor names it first.
   use ExUnit.Case, async: true
 
-  import Vllm.BridgeCase, only: [engine_class: 0]
+  import Vllm.BridgeCase, only: [engine_class: 0, patience: 0]
 
   alias Vllm.{AsyncLLM, Doctor, Environment, Error}
   alias Vllm.Doctor.Machine
@@ -47,7 +47,8 @@ defmodule Vllm.Bridge.StartFailuresTest do
     File.mkdir!(shadow)
     File.write!(Path.join(shadow, "__init__.py"), "raise ImportError(\"No module named 'vllm'\")")
 
-    {:ok, supervisor} = Vllm.start_link(name: context.test, env: %{PYTHONPATH: context.tmp_dir})
+    options = [name: context.test, env: %{PYTHONPATH: context.tmp_dir}]
+    {:ok, supervisor} = Vllm.start_link(options ++ patience())
     assert {:error, error} = AsyncLLM.from_engine_args(context.test, model: "x")
     assert error.message =~ "No module named 'vllm'"
     assert error.message =~ "mix vllm.setup"

@@ -33,11 +33,12 @@ defmodule Vllm.BridgeCase do
   end
 
   def start(name, options \\ []) do
-    ExUnit.Callbacks.start_supervised(
-      {Vllm, Keyword.merge([name: name, engine_class: @engine_class, log: :debug], options)},
-      id: name
-    )
+    defaults = [name: name, engine_class: @engine_class, log: :debug] ++ patience()
+    ExUnit.Callbacks.start_supervised({Vllm, Keyword.merge(defaults, options)}, id: name)
   end
+
+  # For instances that the test starts itself: a busy machine may take its time with a worker.
+  def patience, do: [start_timeout: 300_000]
 
   def engine_class, do: @engine_class
 

@@ -11,14 +11,14 @@ defmodule Vllm.Test.Workers do
   @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
 
   # Of what waits for a worker to start, or to be cleared away.
-  @start_timeout 30_000
+  @start_timeout 120_000
 
   def start_link(options) do
     {plan, options} = Script.plan(options)
     {env, options} = Keyword.pop(options, :env, %{})
     env = Map.merge(Script.environment(plan), Map.new(env))
 
-    [engine_class: @engine_class, log: false, grace: 50, env: env]
+    [engine_class: @engine_class, log: false, grace: 50, env: env, start_timeout: @start_timeout]
     |> Keyword.merge(options)
     |> Vllm.start_link()
   end
