@@ -30,7 +30,7 @@ def main() -> NoReturn:
         ready = server.take_stdout()
         os.umask(0o077)
         lifeline.lead_process_group()
-        tensors.keep_freed_memory(settings.MAX_MESSAGE_BYTES)
+        tensors.keep_freed_memory()
         logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
 
         async def serve() -> NoReturn:
