@@ -49,8 +49,8 @@ Wire = tuple[str, list[int], Buffer]
 _NOT_IN_NUMPY: Final = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2"})
 
 # Of mallopt(3): what is at least so large has memory of its own, which goes back to the kernel when
-# it is freed; and how much that is free at the end of the heap stays. A message is there up to three
-# times while it is read.
+# it is freed; and how much that is free at the end of the heap stays. A message is there up to
+# three times while it is read.
 _M_MMAP_THRESHOLD: Final = -3
 _M_TRIM_THRESHOLD: Final = -1
 _KEPT: Final = 80 * 1024 * 1024
