@@ -56,7 +56,8 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
         raise NotServed(f"{name!r} is not a public method", method=name)
     kind = type(target).__name__
     served = getattr(type(target), "__served__", None)
-    declared = _declared(type(target), name)
+    cls: Any = type(target)  # to mypy a class cannot be hashed
+    declared = _declared(cls, name)
     if on_engine and declared is None and name not in FIELDS and name in vars(target):
         raise NotServed(
             f"{kind}.{name} is a field that leads into the engine, where a call on it could do "
@@ -85,8 +86,8 @@ def is_method(target: object, name: str, member: object) -> bool:
 
     Tokenizers can be called too, and so would be.
     """
-    declared = _declared(type(target), name)
-    return callable(member) and not isinstance(declared, property)
+    cls: Any = type(target)  # to mypy a class cannot be hashed
+    return callable(member) and not isinstance(_declared(cls, name), property)
 
 
 def returns_at_once(member: Callable[..., Any]) -> bool:
