@@ -7,37 +7,35 @@ defmodule Vllm.Followed do
   # paused, with every request begun and none finished: see `halfway/2`.
 
   import ExUnit.Assertions
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.{AsyncLLM, VllmEngine}
-
-  # In time for two or three hundred tokens of eight requests on a machine with other work.
-  @patience 30_000
 
   # A request that counts to `tokens`. Its items arrive as messages, each stream's from a process of
   # its own: of `stream_to:` a receiver gets no more while its mailbox is full, whoever filled it.
   def follow(engine, prompt, tokens) do
     test = self()
-    tag = make_ref()
     params = [temperature: 0.0, max_tokens: tokens, output_kind: :DELTA]
 
-    {:ok, _pid} =
+    # The process is also the tag of its messages.
+    {:ok, pid} =
       Task.start_link(fn ->
         case AsyncLLM.generate(engine, prompt, params, VllmEngine.request_id()) do
           {:ok, stream} ->
-            send(test, {tag, :accepted})
-            send(test, {tag, forward(stream, test, tag)})
+            send(test, {self(), :accepted})
+            send(test, {self(), forward(stream, test)})
 
           {:error, error} ->
-            send(test, {tag, {:refused, error}})
+            send(test, {self(), {:refused, error}})
         end
       end)
 
-    assert_receive {^tag, :accepted}, @patience
-    tag
+    assert_receive {^pid, :accepted}
+    pid
   end
 
-  defp forward(stream, test, tag) do
-    Enum.each(stream, &send(test, {tag, {:item, &1}}))
+  defp forward(stream, test) do
+    Enum.each(stream, &send(test, {self(), {:item, &1}}))
     :done
   rescue
     error in Vllm.Error -> {:failed, error}
@@ -49,7 +47,7 @@ defmodule Vllm.Followed do
     assert AsyncLLM.resume_generation(engine) == {:ok, nil}
     pause = [mode: "keep", clear_cache: false]
     assert AsyncLLM.pause_generation(engine, pause) == {:ok, nil}
-    present = Enum.group_by(present(Map.from_keys(tags, true)), &elem(&1, 0), &elem(&1, 1))
+    present = Enum.group_by(present(engine, tags), &elem(&1, 0), &elem(&1, 1))
 
     begun =
       for tag <- tags, into: %{}, do: {tag, Map.get(begun, tag, []) ++ Map.get(present, tag, [])}
@@ -78,18 +76,38 @@ defmodule Vllm.Followed do
     for tag <- tags, do: rest(tag)
   end
 
-  # The items of these requests until there have been no more for a while: what was on its way.
-  defp present(tags) do
+  # The items of these requests that a paused engine has made, also those that are on their way. An
+  # answer of EngineCore is behind its outputs, and those are with the processes that forward them
+  # some turns of the worker's loop later. As these take what they have, more may follow.
+  defp present(engine, tags) do
+    for _ <- 1..3, do: {:ok, _} = AsyncLLM.is_sleeping(engine)
+    wait_until(fn -> Enum.all?(tags, &idle?/1) end)
+
+    case received(Map.from_keys(tags, true)) do
+      [] -> []
+      items -> items ++ present(engine, tags)
+    end
+  end
+
+  defp received(tags) do
     receive do
-      {tag, {:item, item}} when is_map_key(tags, tag) -> [{tag, item} | present(tags)]
+      {tag, {:item, item}} when is_map_key(tags, tag) -> [{tag, item} | received(tags)]
     after
-      200 -> []
+      0 -> []
+    end
+  end
+
+  # It waits for messages, and has none; or has ended.
+  defp idle?(pid) do
+    case Process.info(pid, [:status, :message_queue_len]) do
+      [status: status, message_queue_len: length] -> status == :waiting and length == 0
+      nil -> true
     end
   end
 
   # The items until the end.
   def rest(tag) do
-    assert_receive {^tag, event}, @patience
+    assert_receive {^tag, event}
 
     case event do
       {:item, item} -> [item | rest(tag)]

@@ -93,6 +93,7 @@ defmodule Vllm.VllmEngine do
     {:ok, pid} =
       Vllm.start_link(
         name: @instance,
+        start_timeout: @timeout,
         engine_class: "tests.python.support.reference_engine:ReferenceAsyncLLM",
         env: [{"PYTHONPATH", File.cwd!()}]
       )

@@ -27,8 +27,9 @@ defmodule Vllm.Vllm.AbortTest do
         item
       end
 
-    # The first, the one that its taking made room for, the one that the worker holds ready, the rest.
-    assert length(items) in 2..4
+    # The first, the one that its taking made room for, the one that the worker holds ready, the rest;
+    # fewer, where the engine was done before the first was sent.
+    assert length(items) in 1..4
     assert Enum.flat_map(items, &ids/1) == ids(complete(engine, "count", params))
     assert Enum.map_join(items, &text/1) == counting(500)
   end
@@ -65,7 +66,7 @@ defmodule Vllm.Vllm.AbortTest do
           engine |> generate("count", endless()) |> Enum.each(&send(test, {:item, &1}))
         end)
 
-      assert_receive {:item, _item}, 30_000
+      assert_receive {:item, _item}
       Process.exit(consumer, reason)
     end
 
@@ -75,7 +76,7 @@ defmodule Vllm.Vllm.AbortTest do
   test "a stream that nobody enumerates ends with its owner", %{engine: engine} do
     1..10
     |> Enum.map(fn _ -> Task.async(fn -> %Stream{} = generate(engine, "count", endless()) end) end)
-    |> Task.await_many(30_000)
+    |> Task.await_many(:infinity)
 
     wait_until(fn -> unfinished(engine) == 0 end)
   end
@@ -176,7 +177,8 @@ defmodule Vllm.Vllm.AbortTest do
 
     for item <- stream do
       unless item.finished do
-        assert {:ok, nil} = Task.async(fn -> AsyncLLM.abort(engine, id) end) |> Task.await()
+        assert {:ok, nil} =
+                 Task.async(fn -> AsyncLLM.abort(engine, id) end) |> Task.await(:infinity)
       end
 
       item
@@ -215,8 +217,6 @@ defmodule Vllm.Vllm.AbortTest do
     receive do
       {:vllm, ^stream, {:item, item}} -> [item | received(stream)]
       {:vllm, ^stream, :done} -> []
-    after
-      30_000 -> flunk("the stream has not ended")
     end
   end
 end

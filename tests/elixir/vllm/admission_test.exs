@@ -145,7 +145,7 @@ defmodule Vllm.Vllm.AdmissionTest do
 
     test "ends at its timeout, and the engine goes on", %{engine: engine} do
       assert {:error, %Error{kind: :timeout}} =
-               AsyncLLM.collective_rpc(engine, "linger", [0.05], args: [0.3])
+               AsyncLLM.collective_rpc(engine, "linger", [0.05], args: [1.0])
 
       assert {:error, %Error{kind: :timeout}} =
                AsyncLLM.collective_rpc(engine, "linger", args: [0.3], rpc: [timeout: 50])

@@ -47,7 +47,7 @@ defmodule Vllm.Vllm.CallsTest do
 
     test "can be called from another process", %{tokenizer: tokenizer} do
       task = Task.async(fn -> Vllm.call(tokenizer, :encode, ["Hello"]) end)
-      assert {:ok, [_ | _]} = Task.await(task)
+      assert {:ok, [_ | _]} = Task.await(task, :infinity)
     end
 
     test "is a named error after its release", %{tokenizer: tokenizer} do
@@ -160,7 +160,7 @@ defmodule Vllm.Vllm.CallsTest do
         text(complete(engine, "count", temperature: 0.0, max_tokens: n))
       end)
     end)
-    |> Task.await_many(60_000)
+    |> Task.await_many(:infinity)
     |> Enum.with_index(1)
     |> Enum.each(fn {said, n} -> assert said == counting(n) end)
   end

@@ -48,7 +48,7 @@ defmodule Vllm.Vllm.CancelTest do
       # Somewhere between the mailbox of the connection and EngineCore.
       for _ <- 1..rem(n, 10)//1, do: unfinished(engine)
       Process.exit(caller, :kill)
-      assert_receive {:DOWN, ^monitor, _, _, _}, 30_000
+      assert_receive {:DOWN, ^monitor, _, _, _}
     end
 
     wait_until(fn -> unfinished(engine) == 0 end)
@@ -91,8 +91,8 @@ defmodule Vllm.Vllm.CancelTest do
         engine |> generate(prompt, params, @narrow) |> Enum.each(&send(test, {:item, &1}))
       end)
 
-    assert_receive {:item, _item}, 30_000
+    assert_receive {:item, _item}
     Process.exit(consumer, :kill)
-    assert_receive {:DOWN, ^monitor, _, _, _}, 30_000
+    assert_receive {:DOWN, ^monitor, _, _, _}
   end
 end

@@ -5,6 +5,10 @@ defmodule Vllm.Vllm.EncodeTest do
 
   @embed [task: "embed"]
 
+  setup_all do
+    %{generating: engine(:scripted)}
+  end
+
   test "an embedding is a tensor of length one", %{engine: engine} do
     for params <- [%PoolingParams{task: "embed"}, [task: "embed"], %{"task" => "embed"}] do
       assert [output] = engine |> encode("Hello world", params) |> Enum.to_list()
@@ -38,7 +42,7 @@ defmodule Vllm.Vllm.EncodeTest do
     at_once =
       1..64
       |> Enum.map(&Task.async(fn -> embed(engine, "text #{&1}") end))
-      |> Task.await_many(60_000)
+      |> Task.await_many(:infinity)
 
     # A batch may add floats in another order.
     for {one, other} <- Enum.zip(alone, at_once),
@@ -52,7 +56,7 @@ defmodule Vllm.Vllm.EncodeTest do
 
     # In turn by its owner's death, by its deadline, and by a word.
     owner = Task.async(fn -> for n <- 1..3, do: encode(engine, "text #{n}", @embed) end)
-    assert [_, _, _] = Task.await(owner, 30_000)
+    assert [_, _, _] = Task.await(owner, :infinity)
     wait_until(fn -> unfinished(engine) == 6 end)
 
     for _ <- 1..3, {:ok, stream} <- [late(engine)] do
@@ -103,9 +107,9 @@ defmodule Vllm.Vllm.EncodeTest do
     assert error.message =~ "does not support generation"
   end
 
-  test "an engine for generation does not pool, and says so" do
+  test "an engine for generation does not pool, and says so", %{generating: engine} do
     assert {:error, %Error{kind: :invalid} = error} =
-             AsyncLLM.encode(engine(:scripted), "Hello", [task: "embed"], request_id())
+             AsyncLLM.encode(engine, "Hello", [task: "embed"], request_id())
 
     assert error.message =~ "does not support pooling"
   end

@@ -7,7 +7,7 @@ defmodule Vllm.Vllm.LifecycleTest do
 
     # Requests of the other engine go through, one after the other, the whole time.
     answered = answer_until_done(engine, loading, 0)
-    {:ok, second} = Task.await(loading)
+    {:ok, second} = Task.await(loading, :infinity)
     assert answered > 0
     assert second.id != engine.id
 

@@ -7,9 +7,13 @@ defmodule Vllm.Vllm.MetricsTest do
   # Longer than a block of the cache, which has 128 tokens on a CPU.
   @prompt String.duplicate("count one two three four ", 100)
 
+  setup_all do
+    %{random: engine(:random)}
+  end
+
   setup %{engine: engine} do
     # Nothing of an earlier test may be counted in this one.
-    wait_until(fn -> match?(%{requests_unfinished: 0, requests_running: 0}, metrics(engine)) end)
+    wait_idle(engine)
     %{before: metrics(engine)}
   end
 
@@ -17,6 +21,10 @@ defmodule Vllm.Vllm.MetricsTest do
     {:ok, engines} = Vllm.metrics(instance())
     assert [%{metrics: metrics}] = Enum.filter(engines, &(&1.ref == engine))
     metrics
+  end
+
+  defp wait_idle(engine) do
+    wait_until(fn -> match?(%{requests_unfinished: 0, requests_running: 0}, metrics(engine)) end)
   end
 
   # The numbers of a step follow its outputs.
@@ -74,7 +82,7 @@ defmodule Vllm.Vllm.MetricsTest do
       seen?
     end)
 
-    wait_until(fn -> match?(%{requests_unfinished: 0, requests_running: 0}, metrics(engine)) end)
+    wait_idle(engine)
     assert metrics(engine).generation_tokens > before.generation_tokens
   end
 
@@ -99,8 +107,9 @@ defmodule Vllm.Vllm.MetricsTest do
     assert metrics(engine).requests_finished == before.requests_finished
   end
 
-  test "each engine of a worker has its own", %{engine: engine, before: before} do
-    other = engine(:random)
+  test "each engine of a worker has its own", context do
+    %{engine: engine, random: other, before: before} = context
+    wait_idle(other)
     others = metrics(other)
     complete(engine, "Hello", temperature: 0.0, max_tokens: 4)
     assert counted(engine, before, 1).generation_tokens == 4

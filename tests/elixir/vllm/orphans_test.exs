@@ -7,7 +7,7 @@ defmodule Vllm.Vllm.OrphansTest do
   import Vllm.ProcessTree, only: [await_gone: 1, shared_memory: 1, signal: 2]
   import Vllm.StandIns, only: [telemetry: 0]
 
-  alias Vllm.ProcessTree
+  alias Vllm.{OtherNode, ProcessTree}
 
   @moduletag timeout: 1_200_000
 
@@ -24,7 +24,7 @@ defmodule Vllm.Vllm.OrphansTest do
 
     log =
       capture_log(fn ->
-        options = [engines: [it: arguments(:scripted)], max_restarts: 6, grace: 2_000]
+        options = [engines: [it: arguments(:scripted)], max_restarts: 6, grace: 4_000]
         {:ok, _} = start_supervised({Vllm, [name: __MODULE__] ++ options})
         {:ok, first} = Vllm.engine(__MODULE__, :it, @built)
         tree = ProcessTree.of(__MODULE__)
@@ -36,7 +36,7 @@ defmodule Vllm.Vllm.OrphansTest do
         pausing = Task.async(fn -> AsyncLLM.pause_generation(first, mode: "wait") end)
         signal(tree.worker, "KILL")
 
-        for result <- Task.await_many([pausing | streams], 10_000) do
+        for result <- Task.await_many([pausing | streams], :infinity) do
           assert {:error, %Error{kind: :worker_down} = error} = result
           assert error.message =~ inspect(__MODULE__)
         end
@@ -66,22 +66,16 @@ defmodule Vllm.Vllm.OrphansTest do
 
   test "kill -9 of the BEAM" do
     # Ends as an operating system process, so its controlling process must not be linked.
-    {:ok, peer, _node} =
-      :peer.start(%{
-        connection: :standard_io,
-        args: Enum.flat_map(:code.get_path(), &['-pa', &1])
-      })
-
-    call = &:peer.call(peer, &1, &2, &3, @built)
-    {:ok, _} = call.(:application, :ensure_all_started, [:logger])
+    peer = OtherNode.boot()
+    call = &OtherNode.call(peer, &1, &2, &3)
     options = [name: Killed.Vllm, log: false, engines: [it: arguments(:scripted)]]
-    {:ok, _} = call.(Vllm.OtherNode, :start_instance, [options])
+    {:ok, _} = call.(OtherNode, :start_instance, [options])
     {:ok, engine} = call.(Vllm, :engine, [Killed.Vllm, :it, @built])
     tree = call.(ProcessTree, :of, [Killed.Vllm])
     assert_known_by_name(tree)
 
     # In flight: endless, and its consumer is a process of the BEAM that is killed.
-    call.(Vllm.OtherNode, :start_endless, [engine, endless()])
+    call.(OtherNode, :start_endless, [engine, endless()])
     signal(call.(System, :pid, []), "KILL")
     await_gone(tree)
   end
@@ -119,7 +113,7 @@ defmodule Vllm.Vllm.OrphansTest do
     assert {:ok, output} = Stream.collect(short)
     assert text(output) == hello()
 
-    for result <- Task.await_many(long, 60_000) do
+    for result <- Task.await_many(long, :infinity) do
       assert {:error, %Error{kind: kind} = error} = result
       assert kind in [:worker_down, :draining]
       assert error.message =~ ~r/stop/
@@ -127,7 +121,7 @@ defmodule Vllm.Vllm.OrphansTest do
 
     await_gone(tree)
     exit = [:vllm, :worker, :exit]
-    assert_receive {:event, ^exit, _, %{os_pid: ^worker, status: status}, _}, 60_000
+    assert_receive {:event, ^exit, _, %{os_pid: ^worker, status: status}, _}
     assert status == 0
   end
 

@@ -77,7 +77,7 @@ defmodule Vllm.Vllm.SamplingTest do
       assert say.(43) != first
 
       at_once = [42, 43, 42, 44, 42] |> Enum.map(&Task.async(fn -> say.(&1) end))
-      [a, b, c, d, e] = Task.await_many(at_once, 60_000)
+      [a, b, c, d, e] = Task.await_many(at_once, :infinity)
       assert [a, c, e] == [first, first, first]
       assert Enum.uniq([a, b, d]) == [a, b, d]
     end
@@ -137,7 +137,8 @@ defmodule Vllm.Vllm.SamplingTest do
   test "an interval makes the items fewer", %{engine: engine} do
     params = [temperature: 0.0, max_tokens: 100, output_kind: :DELTA, stream_interval: 20]
     items = engine |> generate("count", params) |> Enum.to_list()
-    assert length(items) in 2..7
+    # Items that are not taken in time are merged.
+    assert length(items) in 1..7
     assert Enum.map_join(items, &text/1) == counting(100)
   end
 

@@ -3,8 +3,11 @@ defmodule Vllm.Vllm.SpellingsTest do
   # `new` see construction_test.exs.
   use Vllm.VllmEngine, engine: :scripted
 
-  test "encode: truncate_prompt_tokens" do
-    engine = engine(:pooling)
+  setup_all do
+    %{pooling: engine(:pooling)}
+  end
+
+  test "encode: truncate_prompt_tokens", %{pooling: engine} do
     params = [task: "embed"]
     prompt = "longer than ten letters"
 

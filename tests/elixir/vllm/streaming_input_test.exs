@@ -9,6 +9,10 @@ defmodule Vllm.Vllm.StreamingInputTest do
 
   @params [temperature: 0.0, max_tokens: 3, output_kind: :DELTA]
 
+  setup_all do
+    %{random: engine(:random)}
+  end
+
   setup %{engine: engine} do
     on_exit(fn -> assert_well(engine) end)
     %{id: request_id()}
@@ -30,8 +34,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
   end
 
   # test_streaming_input.py::test_streaming_input_output_equivalence
-  test "elements at once and elements with time between them say the same" do
-    engine = engine(:random)
+  test "elements at once and elements with time between them say the same", %{random: engine} do
     elements = for n <- 1..4, do: %{prompt_token_ids: Enum.to_list((10 * n)..(10 * n + 6))}
     spaced = spaced(engine, elements, @params)
     assert token_ids(spaced) == token_ids(bunched(engine, elements, @params))
@@ -57,7 +60,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
   test "halting the outputs halts the enumeration", %{engine: engine} do
     elements = tracked(["count"]) |> Elixir.Stream.cycle()
     assert [_, _] = engine |> generate(elements, @params) |> Enum.take(2)
-    assert_receive {:closed, _}, 5_000
+    assert_receive {:closed, _}
     wait_until(fn -> unfinished(engine) == 0 end)
   end
 
@@ -173,11 +176,14 @@ defmodule Vllm.Vllm.StreamingInputTest do
   test "aborting it by its id ends both streams", %{engine: engine, id: id} do
     elements = tracked(["count"]) |> Elixir.Stream.concat(gated(["Hello"]))
     {:ok, stream} = AsyncLLM.generate(engine, elements, @params, id)
-    assert_receive {:at_gate, producer, "Hello"}, 10_000
+    assert_receive {:at_gate, producer, "Hello"}
     monitor = Process.monitor(producer)
     task = Task.async(fn -> Vllm.Stream.collect(stream) end)
     {:ok, nil} = AsyncLLM.abort(engine, id)
-    assert {:ok, %RequestOutput{outputs: [%{finish_reason: "abort"}]}} = Task.await(task)
+
+    assert {:ok, %RequestOutput{outputs: [%{finish_reason: "abort"}]}} =
+             Task.await(task, :infinity)
+
     send(producer, :go)
     assert_receive {:DOWN, ^monitor, :process, _, :normal}
   end
@@ -198,7 +204,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
   test "letting the collector go ends the enumeration", %{engine: engine, id: id} do
     elements = tracked(["count"]) |> Elixir.Stream.concat(gated(["Hello"]))
     {:ok, %Ref{} = collector} = AsyncLLM.add_request(engine, id, elements, @params)
-    assert_receive {:at_gate, producer, "Hello"}, 10_000
+    assert_receive {:at_gate, producer, "Hello"}
     monitor = Process.monitor(producer)
     :ok = Vllm.release(collector)
     wait_until(fn -> unfinished(engine) == 0 end)
@@ -218,7 +224,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
       end
 
     expected = {" one two three from a scripted", " one two three"}
-    assert Task.await_many(tasks, 60_000) == List.duplicate(expected, 16)
+    assert Task.await_many(tasks, :infinity) == List.duplicate(expected, 16)
   end
 
   # All elements and their end are there before anything is answered, unless the engine is :busy.
@@ -236,7 +242,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
     stream = generate(engine, Elixir.Stream.concat(elements, told), params)
 
     if state == :paused do
-      assert_receive :all_told, 10_000
+      assert_receive :all_told
       # What was sent before is taken before this is answered.
       {:ok, true} = AsyncLLM.is_paused(engine)
       {:ok, nil} = AsyncLLM.resume_generation(engine)
@@ -261,7 +267,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
   end
 
   defp open_gate do
-    assert_receive {:at_gate, producer, _element}, 10_000
+    assert_receive {:at_gate, producer, _element}
     send(producer, :go)
   end
 
