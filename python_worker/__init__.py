@@ -30,7 +30,7 @@ package in the order in which a call travels through it:
                       ``demise`` how one ended
 ``registry``          references: which object, which holder, which incarnation
 ``frames``            replies as bytes, and a frame as their join
-``stream``            an async generator becomes items; cancelled means aborted
+``stream``            items are sent as the engine puts them; cancelled means aborted
 ``collector``         the outputs of ``add_request``, as a reference
 ``results``           what methods return, as documented
 ``engine``            builds engines; imports vLLM at the first

@@ -1,11 +1,12 @@
 # How fast are streams through Elixir, beside the same engine called in process?
 #
-#     mix run tests/bench/throughput.exs [MODEL] [--kind CUMULATIVE] [--all] [--json] [--rounds N] [--quick]
+#     mix run tests/bench/throughput.exs [MODEL] [--kind CUMULATIVE] [--all] [--stats] [--json] [--rounds N] [--quick]
 #
 # One worker, one engine. Each round measures the engine inside of its own process and the same
 # requests from Elixir, at each number of streams; the table shows medians over the rounds and the
 # median of the ratios. A warm-up round is not counted. `--kind` is the output kind, DELTA unless
-# told; `--all` measures all three.
+# told; `--all` measures all three. `--stats` leaves vLLM its statistics, as they are by default: each
+# output then has its metrics, which change with every token and are sent with it.
 #
 # What it does not show: a model of any real size. The tiny model makes the engine as fast as it
 # can be, so the bridge's share is as large as it can be.
@@ -27,10 +28,10 @@ defmodule Throughput do
   ]
 
   def run(argv) do
-    opts = Bench.options(argv, kind: :string)
+    opts = Bench.options(argv, kind: :string, stats: :boolean)
 
     tables =
-      Measured.with_engine(opts, fn engine ->
+      Measured.with_engine(opts, [disable_log_stats: !opts[:stats]], fn engine ->
         for kind <- kinds(opts), do: measure(engine, kind, Bench.rounds(opts, 5))
       end)
 
