@@ -9,7 +9,8 @@ package in the order in which a call travels through it:
 ``server``            start and stop of the process, one numbered sequence each
 ``health``            what grpc.health says of the worker and of its engines
 ``lifeline``          stdin, signals and process group: nothing outlives us;
-                      ``belongings``: nor do its files
+                      ``belongings``: nor do its files; ``scheduling``: the
+                      client has the CPU first
 ``child``             what vLLM's child processes run first; ``mend``: what
                       vLLM gets wrong in them on a CPU
 ``service``           the gRPC methods: Session, Call, Stream

@@ -23,13 +23,14 @@ def main() -> NoReturn:
 
     import uvloop
 
-    from python_worker import lifeline, server, settings, tensors
+    from python_worker import lifeline, scheduling, server, settings, tensors
 
     try:
         known = settings.parse(sys.argv[1:])
         ready = server.take_stdout()
         os.umask(0o077)
         lifeline.lead_process_group()
+        scheduling.give_way()
         tensors.keep_freed_memory()
         logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
 
