@@ -114,9 +114,9 @@ class ItemEncoder:
     def _plain(self, shape: _Shape, item: Any) -> list[object] | None:
         """Returns the patch of an item with nothing new but one completion's tokens, or None.
 
-        That is every DELTA item between the first and the last, unless logprobs or metrics were
-        asked for. `_patch` would say the same, at three times the cost: it looks at each field,
-        while here two comparisons of tuples say that all others are as before.
+        That is every DELTA item between the first and the last, unless logprobs were asked for;
+        its metrics may differ. `_patch` would say the same, at three times the cost: it looks at
+        each field, while here two comparisons of tuples say that all others are as before.
         """
         if self._cumulative or self._altered_unseen or len(outputs := item.outputs) != 1:
             return None
@@ -127,8 +127,6 @@ class ItemEncoder:
             if (
                 sent is None
                 or output.logprobs is not None
-                or self._metrics_class is not type(None)
-                or (shape.has_metrics and item.metrics is not None)
                 or shape.read_others(output) != sent.others
                 or values != self._values
             ):
@@ -146,7 +144,7 @@ class ItemEncoder:
             output.stop_reason,
             None,
         ]
-        return [REPLACE, item.finished, [completion], None]
+        return [REPLACE, item.finished, [completion], self._changed_metrics(shape, item)]
 
     def _patch(self, shape: _Shape, item: Any) -> list[object]:
         outputs = item.outputs
@@ -221,8 +219,7 @@ class ItemEncoder:
 
     def _changes(self, shape: _Shape, item: Any) -> dict[str, object] | None:
         values = shape.read(item)
-        metrics = item.metrics if shape.has_metrics else None
-        # Nearly every item has the very same objects as the one before, and no metrics.
+        # Nearly every item has the very same objects as the one before.
         if (
             any(map(is_not, values, self._values))
             or any(len(values[place]) != length for place, length in self._growing)
@@ -231,9 +228,7 @@ class ItemEncoder:
             changes = self._differences(shape, values)
         else:
             changes = {}
-        if metrics is not None or self._metrics_class is not type(None):
-            changes = {**changes, **self._metrics_changes(metrics)}
-        return changes or None
+        return {**changes, **(self._changed_metrics(shape, item) or {})} or None
 
     def _differences(self, shape: _Shape, values: tuple[Any, ...]) -> dict[str, object]:
         last, lengths = self._values, dict(self._growing)
@@ -267,6 +262,12 @@ class ItemEncoder:
             for name in _ALWAYS
             if (place := shape.positions.get(name)) is not None
         )
+
+    def _changed_metrics(self, shape: _Shape, item: Any) -> dict[str, object] | None:
+        metrics = item.metrics if shape.has_metrics else None
+        if metrics is None and self._metrics_class is type(None):
+            return None
+        return self._metrics_changes(metrics) or None
 
     def _metrics_changes(self, metrics: Any) -> dict[str, object]:
         """Returns what to send of the metrics, under the field's name; nothing if unchanged."""

@@ -19,8 +19,8 @@ defmodule Vllm.OutputPatch do
   @replace 0
   @append 1
 
-  # Four times MessagePack's nil.
-  @nils 0xC0C0C0C0
+  # Three times MessagePack's nil.
+  @nils 0xC0C0C0
 
   # The item before, and each index's completion when it was last in an item.
   @opaque t :: nil | {RequestOutput.t(), %{non_neg_integer() => CompletionOutput.t()}}
@@ -56,11 +56,11 @@ defmodule Vllm.OutputPatch do
   defp patch(_body, nil, _instance), do: malformed("a patch came before any item")
 
   defp patch(body, {item, known} = state, instance) do
-    with {mode, index, text, id} <- plain(body),
+    with {mode, index, text, id, changes} <- plain(body),
          %{^index => previous} <- known do
       completion = completion(mode, previous, text, [id], nil)
       completion = %{completion | finish_reason: nil, stop_reason: nil}
-      item = %{item | outputs: [completion], finished: false}
+      item = changed(%{item | outputs: [completion], finished: false}, value(changes, instance))
       {:ok, item, {item, %{known | index => completion}}}
     else
       _not_plain -> patch_of_values(body, state, instance)
@@ -70,23 +70,26 @@ defmodule Vllm.OutputPatch do
   end
 
   # The bytes of nearly every patch between a stream's first and last: one completion has a token
-  # more, with a short text, and nothing else is new. Read as values, it takes 2.1 µs of the
-  # consumer's time instead of 0.3, of the 6 to 7 that a token costs the BEAM.
+  # more, with a short text, and nothing else is new but the metrics. Read as values, it takes 2.1 µs
+  # of the consumer's time instead of 0.3, of the 6 to 7 that a token costs the BEAM.
   defp plain(
          <<0x94, mode, 0xC2, 0x91, 0x96, index, 0b101::3, size::5, text::binary-size(size), 0x91,
            rest::binary>>
        )
        when mode in [@replace, @append] and index < 0x80 do
     case rest do
-      <<id, @nils::32>> when id < 0x80 -> {mode, index, text, id}
-      <<0xCC, id, @nils::32>> -> {mode, index, text, id}
-      <<0xCD, id::16, @nils::32>> -> {mode, index, text, id}
-      <<0xCE, id::32, @nils::32>> -> {mode, index, text, id}
+      <<id, @nils::24, more::binary>> when id < 0x80 -> {mode, index, text, id, more}
+      <<0xCC, id, @nils::24, more::binary>> -> {mode, index, text, id, more}
+      <<0xCD, id::16, @nils::24, more::binary>> -> {mode, index, text, id, more}
+      <<0xCE, id::32, @nils::24, more::binary>> -> {mode, index, text, id, more}
       _other -> nil
     end
   end
 
   defp plain(_body), do: nil
+
+  defp value(<<0xC0>>, _instance), do: nil
+  defp value(bytes, instance), do: Decoder.decode!(bytes, 2, instance)
 
   defp patch_of_values(body, {item, known}, instance) do
     case body |> Decoder.detach() |> Decoder.decode!(1, instance) do

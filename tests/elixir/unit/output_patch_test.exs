@@ -76,7 +76,8 @@ defmodule Vllm.OutputPatchTest do
           {255, <<0xCC, 255>>},
           {65_535, <<0xCD, 65_535::16>>},
           {151_643, <<0xCE, 151_643::32>>}
-        ] do
+        ],
+        more <- [<<0xC0>>, <<0x81, 0xB1, "num_cached_tokens", 3>>] do
       [first | _] = stream(name)
       {:ok, _item, state} = OutputPatch.apply(first, OutputPatch.new(), :here)
       size = byte_size(text)
@@ -87,7 +88,7 @@ defmodule Vllm.OutputPatchTest do
 
       [short, long] =
         for content <- [short, long] do
-          OutputPatch.apply(patch(content <> <<0xC0, 0xC0, 0xC0, 0xC0>>), state, :here)
+          OutputPatch.apply(patch(content <> <<0xC0, 0xC0, 0xC0>> <> more), state, :here)
         end
 
       assert {:ok, %{finished: false, outputs: [completion]}, _state} = short
