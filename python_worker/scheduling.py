@@ -17,9 +17,9 @@ from contextlib import suppress
 
 AUTOGROUP = "/proc/self/autogroup"
 
-# As of nice(1). At 2 it still happened now and then; where the cores are not all taken it makes no
-# difference to anybody.
-NICE = 5
+# As of nice(1), and the least there is: what is unequal is enough. At 5 it takes from the engine, whose
+# 16 streams had 0.88 of the speed in process instead of 0.95.
+NICE = 1
 
 
 def give_way() -> None:
