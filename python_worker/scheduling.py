@@ -6,8 +6,8 @@ session of its own. vLLM's processes wait for each other in loops of
 ``sched_yield``, which keeps cores busy while a request runs; on Linux 6.18 with
 two cores, the BEAM's scheduler was then not given one of them for up to 150 ms:
 the first token of a lone request arrived with its last, 147 ms late. With a
-session that is a little less important than others it arrives after 4 to 5 ms,
-as in vLLM's own process.
+session that is a little less important than others it arrives after 4 ms at the
+median, in vLLM's own process after 3; one in twenty is still late.
 """
 
 from __future__ import annotations
