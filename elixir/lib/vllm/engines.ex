@@ -175,7 +175,7 @@ defmodule Vllm.Engines do
 
       nil ->
         event(:down, state, nil, %{ref: ref, reason: reason})
-        {:noreply, put_in(state.stillborn[id], reason)}
+        {:noreply, if(state.task, do: put_in(state.stillborn[id], reason), else: state)}
     end
   end
 
