@@ -27,11 +27,22 @@ from python_worker.scalars import Check, anything
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """The parameters of one method, each with its check."""
+    """The parameters of one method, each with its check.
+
+    Attributes:
+        name: The method's.
+        signature: Without ``self``.
+        checks: By parameter.
+        plain: The parameters that may come in a list, in their order; None where a method takes
+            any number of arguments, or has parameters without a name.
+        required: Those that have no default.
+    """
 
     name: str
     signature: inspect.Signature
     checks: Mapping[str, Check]
+    plain: tuple[str, ...] | None
+    required: frozenset[str]
 
     def bind(
         self, args: Sequence[object], kwargs: Mapping[str, object]
@@ -41,6 +52,39 @@ class Signature:
         Raises:
             Refused: An argument is missing, unknown or of the wrong type.
         """
+        arguments = self._by_name(args, kwargs)
+        if arguments is None:
+            return self._bind_any(args, kwargs)
+        checks = self.checks
+        for name, value in arguments.items():
+            arguments[name] = checks[name](value, name)
+        assert self.plain is not None
+        given = []
+        for name in self.plain:
+            if name not in arguments:
+                break
+            given.append(arguments.pop(name))
+        return tuple(given), arguments
+
+    def _by_name(
+        self, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> dict[str, Any] | None:
+        """The arguments by name, where all is plain and nothing is wrong.
+
+        ``inspect`` does the same for every method and every mistake, but takes five times as long.
+        """
+        if self.plain is None or len(args) > len(self.plain):
+            return None
+        arguments = dict(zip(self.plain, args, strict=False))
+        for name, value in kwargs.items():
+            if name in arguments or name not in self.checks:
+                return None
+            arguments[name] = value
+        return arguments if arguments.keys() >= self.required else None
+
+    def _bind_any(
+        self, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         known = self.signature.parameters
         open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
         for name in kwargs:
@@ -95,7 +139,14 @@ def _signature(function: Callable[..., object], *, bound: bool, strict: bool) ->
         )
         for name, parameter in signature.parameters.items()
     }
-    return Signature(method, signature, checks)
+    parameters = signature.parameters.values()
+    is_plain = {p.kind for p in parameters} <= {
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    }
+    plain = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    required = frozenset(p.name for p in parameters if p.default is p.empty)
+    return Signature(method, signature, checks, plain if is_plain else None, required)
 
 
 def _check_parameter(parameter: inspect.Parameter, check: Check) -> Check:
