@@ -30,6 +30,8 @@ vLLM's parameters and outputs      11    struct of the same name (`records.RECOR
 exception                          12    %Vllm.Error{}; → only
 item of a stream after the first   13    see `python_worker.outputs`; → only
 Logprob                            14    %Vllm.Logprob{}
+logprobs of one position           16    map of %Vllm.Logprob{} by token id: lists of ids, logprobs,
+                                         ranks and tokens; only in items of streams, → only
 an async generator                 15    ← an enumerable, as an argument: see `python_worker.inputs`
 =================================  ====  ========================================================
 
@@ -142,6 +144,12 @@ def encode(
     """
     return Encoder(register=register, failure_bytes=failure_bytes).encode(value)
 
+
+CONSTANTS: Final[dict[type, dict[object, bytes]]] = {
+    type(None): {None: b"\xc0"},
+    bool: {False: b"\xc2", True: b"\xc3"},
+}
+"""What most methods return, by its exact type, as `encode` would write it."""
 
 # -- Encoding ---------------------------------------------------------------------------------
 
@@ -290,7 +298,7 @@ class _Level:
 
 
 def decode(
-    data: bytes, *, resolve: Resolve | None = None, stream: OpenStream | None = None
+    data: tensors.Buffer, *, resolve: Resolve | None = None, stream: OpenStream | None = None
 ) -> object:
     """Returns the value of `data`. Structs of vLLM's classes come as `Record`.
 
@@ -344,7 +352,7 @@ class _Decoder:
         self._stream = stream
         self._depth = 0
 
-    def unpack(self, data: bytes) -> Any:
+    def unpack(self, data: tensors.Buffer) -> Any:
         if self._depth < _STACK_LEVELS:
             return msgpack.unpackb(
                 data, ext_hook=self._extension, strict_map_key=False, timestamp=3

@@ -40,6 +40,7 @@ FAILURE: Final = 12
 PATCH: Final = 13
 LOGPROB: Final = 14
 STREAM: Final = 15
+POSITION: Final = 16
 
 MARK: Final = 127
 """Stands for what was left out while the rest of a value is packed. It is never sent."""
@@ -166,6 +167,32 @@ def _logprob(value: Any) -> object:
     return LOGPROB, [value.logprob, value.rank, value.decoded_token]
 
 
+class Position:
+    """The logprobs of one position, a dict by token id, which goes as columns.
+
+    As a dict it would be an extension type for each entry: with `logprobs=5` six for each token,
+    which took two thirds of its time.
+    """
+
+    __slots__ = ("entries",)
+
+    def __init__(self, entries: dict[int, Any]) -> None:
+        self.entries = entries
+
+
+def _position(position: Position) -> object:
+    entries = position.entries
+    values = entries.values()
+    if not all(reducer_for(cls) is _logprob for cls in set(map(type, values))):
+        return entries
+    return POSITION, [
+        list(entries),
+        [value.logprob for value in values],
+        [value.rank for value in values],
+        [value.decoded_token for value in values],
+    ]
+
+
 def _flat_logprobs(value: Any) -> object:
     """A list of dicts, made from the flat lists without an object for every entry."""
     token_ids, decoded = value.token_ids, value.decoded_tokens
@@ -213,7 +240,7 @@ _BY_BASE: dict[type, Reducer] = {
     _PlainLogprob: lambda value: (LOGPROB, list(value)),
 }
 
-_reducers: dict[type, Reducer] = dict(_BY_BASE)
+_reducers: dict[type, Reducer] = {**_BY_BASE, Position: _position}
 
 
 class Aside:

@@ -58,8 +58,7 @@ defmodule Vllm.OutputPatch do
   defp patch(body, {item, known} = state, instance) do
     with {mode, index, text, id, changes} <- plain(body),
          %{^index => previous} <- known do
-      completion = completion(mode, previous, text, [id], nil)
-      completion = %{completion | finish_reason: nil, stop_reason: nil}
+      completion = plain_completion(mode, previous, text, id)
       item = changed(%{item | outputs: [completion], finished: false}, value(changes, instance))
       {:ok, item, {item, %{known | index => completion}}}
     else
@@ -87,6 +86,22 @@ defmodule Vllm.OutputPatch do
   end
 
   defp plain(_body), do: nil
+
+  defp plain_completion(@replace, previous, text, id) do
+    %{
+      previous
+      | text: text,
+        token_ids: [id],
+        logprobs: nil,
+        finish_reason: nil,
+        stop_reason: nil
+    }
+  end
+
+  defp plain_completion(@append, previous, text, id) do
+    completion = completion(@append, previous, text, [id], nil)
+    %{completion | finish_reason: nil, stop_reason: nil}
+  end
 
   defp value(<<0xC0>>, _instance), do: nil
   defp value(bytes, instance), do: Decoder.decode!(bytes, 2, instance)

@@ -121,6 +121,12 @@ def _read(code: int, data: bytes) -> Any:
                 "Logprob",
                 dict(zip(("logprob", "rank", "decoded_token"), decode(data), strict=True)),
             )
+        case 16:
+            ids, *columns = decode(data)
+            names = ("logprob", "rank", "decoded_token")
+            entries = zip(*columns, strict=True)
+            values = [Record("Logprob", dict(zip(names, each, strict=True))) for each in entries]
+            return dict(zip(ids, values, strict=True))
     raise ValueError(f"unknown extension {code}")
 
 

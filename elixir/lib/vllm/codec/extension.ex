@@ -90,6 +90,17 @@ defmodule Vllm.Codec.Extension do
     end
   end
 
+  def decode(16, content, depth, instance) do
+    case array(content, depth, instance) do
+      [ids, logprobs, ranks, tokens]
+      when is_list(ids) and is_list(logprobs) and is_list(ranks) and is_list(tokens) ->
+        ids |> position(logprobs, ranks, tokens) |> :maps.from_list()
+
+      _ ->
+        malformed("it holds the logprobs of a position without their four lists")
+    end
+  end
+
   # Our Python never sends it; other encoders may.
   def decode(-1, <<seconds::32>>, _depth, _instance), do: timestamp(seconds, 0)
 
@@ -111,6 +122,14 @@ defmodule Vllm.Codec.Extension do
       _other -> malformed("an extension type holds no array")
     end
   end
+
+  defp position([id | ids], [logprob | logprobs], [rank | ranks], [token | tokens]) do
+    entry = %Logprob{logprob: logprob, rank: rank, decoded_token: token}
+    [{id, entry} | position(ids, logprobs, ranks, tokens)]
+  end
+
+  defp position([], [], [], []), do: []
+  defp position(_, _, _, _), do: malformed("it holds logprobs in lists that are not equally long")
 
   defp tensor(dtype, shape, data) do
     case Tensor.check(dtype, shape, data) do
