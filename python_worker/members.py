@@ -37,6 +37,8 @@ INTERNAL: Mapping[str, str | None] = {
 # reaches the engine.
 FIELDS: Mapping[str, Callable[[Any], object]] = {"vllm_config": copy.deepcopy}
 
+_NONE = object()
+
 
 def find_member(target: object, name: str, *, on_engine: bool) -> Any:
     """A public method, or the value of a public property or field.
@@ -64,13 +66,14 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
             "anything; it is not served",
             method=name,
         )
-    if (
-        (served is not None and name not in served)
-        or (declared is None and on_engine and name not in FIELDS)
-        or not hasattr(target, name)
+    member: Any = _NONE
+    if (served is None or name in served) and not (
+        declared is None and on_engine and name not in FIELDS
     ):
+        member = getattr(target, name, _NONE)
+    if member is _NONE:
         raise NotServed(f"{kind} has no method {name!r}", method=name)
-    return getattr(target, name)
+    return member
 
 
 # Kept, because without a look through the eleven classes of an engine two thirds of the
