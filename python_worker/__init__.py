@@ -13,7 +13,13 @@ package in the order in which a call travels through it:
                       client has the CPU first
 ``child``             what vLLM's child processes run first; ``mend``: what
                       vLLM gets wrong in them on a CPU
-``service``           the gRPC methods: Session, Call, Stream
+``door``              where clients come in: those that want a session, and others
+``connection``        a client that wants a session, on the loop's own transport;
+                      ``http2`` and ``grpc_wire`` are what its bytes mean
+                      (``http2_frames``, ``outflow``), ``large`` reads
+                      arguments of many megabytes
+``service``           the gRPC methods for all others: Session, Call, Stream
+``clients``           those that have a session: greeted, told, left
 ``session``           one client: its calls, their replies, gathered per turn
 ``call``              one call from its start to its last reply, with deadline;
                       ``limits``: how many there may be at once

@@ -47,7 +47,10 @@ class Call:
 
     Attributes:
         inputs: The argument that is a stream, where there is one.
+        large: Arguments that were left out of the request (see ``large``), until they are read.
     """
+
+    large: dict[str, memoryview] | None = None
 
     def __init__(
         self, request: pb.CallRequest, outlet: CallOutlet, *, holder: Hashable, perform: Perform
@@ -58,19 +61,21 @@ class Call:
         self.inputs: InputStream | None = None
         self._perform = perform
         self._task: asyncio.Task[None] | None = None
+        self._running = False
         self._reason: BaseException | None = None
 
     def start(self) -> asyncio.Task[None]:
         """Begin to run. The task ends without an exception."""
         self._task = asyncio.get_running_loop().create_task(self._run())
-        self._task.add_done_callback(self._answer_unstarted)
         return self._task
 
     def stop(self, reason: BaseException) -> None:
         """End the call with a reason; a call that has ended is left alone."""
         if self._task is not None and not self._task.done() and self._reason is None:
             self._reason = reason
-            self._task.cancel()
+            # Cancelled in the turn it was made in, a task never runs a line, and would not answer.
+            if self._running:
+                self._task.cancel()
 
     def open_inputs(self, decode: Decode) -> InputStream:
         """The argument of this call that is a stream.
@@ -92,14 +97,14 @@ class Call:
             raise Refused(f"{self.request.method}() takes no stream in this place")
 
     async def _run(self) -> None:
+        self._running = True
+        if self._reason is not None:
+            self._fail(self._reason)
+            return
         deadline: asyncio.TimerHandle | None = None
         if self.request.timeout_ms:
             seconds = self.request.timeout_ms / 1000
-            expired = Expired(
-                f"{self.request.method} did not end within {self.request.timeout_ms} ms",
-                timeout_ms=self.request.timeout_ms,
-            )
-            deadline = asyncio.get_running_loop().call_later(seconds, self.stop, expired)
+            deadline = asyncio.get_running_loop().call_later(seconds, self._expire)
         try:
             await self._perform(self)
         except asyncio.CancelledError:
@@ -116,10 +121,10 @@ class Call:
             if self.inputs is not None:
                 self.inputs.call_ended()
 
-    def _answer_unstarted(self, task: asyncio.Task[None]) -> None:
-        # A task that is stopped in the turn it was made in never runs a line.
-        if task.cancelled():
-            self._fail(self._reason or failures.Cancelled("the worker is stopping"))
+    def _expire(self) -> None:
+        timeout_ms = self.request.timeout_ms
+        message = f"{self.request.method} did not end within {timeout_ms} ms"
+        self.stop(Expired(message, timeout_ms=timeout_ms))
 
     def _fail(self, error: BaseException) -> None:
         failure = failures.to_proto(error)

@@ -85,7 +85,7 @@ class Dispatcher:
         request = call.request
         args: Sequence[Any]
         args, kwargs = self._arguments(call)
-        if request.WhichOneof("target") == "class_name" and request.class_name == ENGINE_TYPE:
+        if request.class_name == ENGINE_TYPE:
             await self._build(call, args, kwargs)
             return
         target = self._target(request)
@@ -217,16 +217,21 @@ class Dispatcher:
         request = call.request
         # Only methods of objects have a use for a stream.
         stream = (lambda: call.open_inputs(self._decode)) if request.ref else None
-        args = self._decode(request.args, stream) if request.args else []
-        kwargs = self._decode(request.kwargs, stream) if request.kwargs else {}
+        large, call.large = call.large or {}, None
+        given_args = large.get("args") or request.args
+        given_kwargs = large.get("kwargs") or request.kwargs
+        args = self._decode(given_args, stream) if given_args else []
+        kwargs = self._decode(given_kwargs, stream) if given_kwargs else {}
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise failures.ProtocolError("args must be an array and kwargs a map")
         return args, kwargs
 
-    def _decode(self, data: bytes, stream: codec.OpenStream | None = None) -> object:
+    def _decode(self, data: Buffer, stream: codec.OpenStream | None = None) -> object:
         return codec.decode(data, resolve=self._registry.resolve, stream=stream)
 
     def _encode(self, value: object, holder: Holder) -> list[Buffer]:
+        if (constant := codec.CONSTANTS.get(type(value))) is not None:
+            return [constant[value]]
         held: list[str] = []
 
         def register(target: object) -> codec.RefParts:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import os
+import socket
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from python_worker import belongings, lifeline
+from python_worker.clients import Clients
+from python_worker.connection import Connection
 from python_worker.desk import Worker
 from python_worker.dispatch import Dispatcher
+from python_worker.door import Arrival
 from python_worker.engine import Builder
 from python_worker.failures import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
@@ -54,6 +59,12 @@ CHANNEL_OPTIONS = [
 # How often gRPC is asked whether it still takes calls; it tells nobody.
 LOOK_SECONDS = 0.2
 
+# Clients that may wait to be let in; a Unix socket refuses beyond it.
+BACKLOG = 1024
+
+# How long what was said at the end may take to leave.
+LAST_WORDS_SECONDS = 0.5
+
 READY = "VLLM_BRIDGE READY"
 
 
@@ -68,7 +79,7 @@ class Server:
         self._classes: dict[str, object] = {}
         self._health = Health()
         self._watches = Watches(
-            announce=lambda notice: self._bridge.announce(notice),
+            announce=lambda notice: self._clients.announce(notice),
             set_health=self._health.set_engine,
             stall_after=settings.stall_after,
         )
@@ -78,20 +89,25 @@ class Server:
             self._classes,
             watches=self._watches,
         )
-        self._bridge = Bridge(
-            perform=Limit(self._dispatcher.perform, settings.max_calls).perform,
-            registry=self._registry,
-            token=settings.token,
-            pid=os.getpid(),
+        perform = Limit(self._dispatcher.perform, settings.max_calls).perform
+        self._clients = Clients(
+            perform=perform, registry=self._registry, token=settings.token, pid=os.getpid()
         )
+        self._bridge = Bridge(self._clients, perform=perform, token=settings.token)
+        self._connections: set[Connection] = set()
         self._classes["Worker"] = Worker(
             registry=self._registry,
             watches=self._watches,
             calls=lambda: len(self._bridge.tasks),
-            sessions=lambda: self._bridge.sessions,
+            sessions=lambda: len(self._clients),
             anyone=ANYONE,
         )
+        self._doors: list[asyncio.Server] = []
         self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
+        # Where gRPC serves, behind the doors. By a descriptor of the folder, because the path of a
+        # socket has no more than 107 bytes and the folder's own may be longer.
+        folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._grpc_socket = f"/proc/self/fd/{folder}/grpc"
         # Those that take no more calls, and may have sessions.
         self._retired: dict[grpc.aio.Server, asyncio.Future[None]] = {}
 
@@ -111,20 +127,17 @@ class Server:
             lifeline.watch_stdin(self._abandoned)
         # 3. Serve. vLLM has not been imported, and health says so: SERVING
         #    means that calls are answered, not that an engine is there.
-        self._add_services()
+        await self._serve_grpc()
         try:
-            addresses = [self._listen(address) for address in self._settings.listen]
+            addresses = [await self._open(address) for address in self._settings.listen]
         except SettingsError:
             belongings.remove(self._folder)
             raise
-        await self._grpc.start()
-        for address in addresses:
-            restrict(address)
         await self._health.serve(SERVICE)
         # 4. Tell the parent, and never write to its stdout again.
         announce(ready, addresses, self._registry.incarnation)
         logger.info("serving at %s", ", ".join(addresses))
-        guard = asyncio.ensure_future(self._serve_again(addresses))
+        guard = asyncio.ensure_future(self._serve_grpc_again())
         await self._stop_asked.wait()
         guard.cancel()
         await self._stop()
@@ -147,7 +160,7 @@ class Server:
         draining = Draining("the worker is stopping and takes no new calls")
         self._dispatcher.draining = draining
         await self._health.servicer.enter_graceful_shutdown()
-        self._bridge.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
+        self._clients.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
         # 2. Finish what can finish.
         await self._bridge.wait_idle(grace)
         # 3. End the rest, with the reason.
@@ -164,28 +177,67 @@ class Server:
             *(asyncio.to_thread(shutdown, entry.target) for entry in self._registry.pinned())
         )
         # 5. Let the last frames leave, then the connections.
+        for door in self._doors:
+            door.close()
         servers = [self._grpc, *self._retired]
-        await asyncio.gather(*(server.stop(grace=0.5) for server in servers))
+        await asyncio.gather(
+            *(connection.stop(LAST_WORDS_SECONDS) for connection in self._connections),
+            *(server.stop(grace=LAST_WORDS_SECONDS) for server in servers),
+        )
         # 6. Leave nothing behind.
         for address in self._settings.listen:
             remove_socket(address)
         lifeline.kill_group()
         belongings.remove(self._folder)
 
-    def _add_services(self) -> None:
+    # --- Serving ---------------------------------------------------------------
+
+    async def _open(self, address: str) -> str:
+        """Let clients in at one address; TCP port 0 becomes the port that was free.
+
+        Raises:
+            SettingsError: It cannot be bound.
+        """
+        scheme, _, rest = address.partition(":")
+        arrival = functools.partial(
+            Arrival,
+            functools.partial(Connection, self._clients, self._connections),
+            self._grpc_socket,
+        )
+        loop = asyncio.get_running_loop()
+        try:
+            if scheme == "unix":
+                Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                remove_socket(address)
+                door = await loop.create_unix_server(arrival, rest, backlog=BACKLOG)
+                restrict(address)
+                self._doors.append(door)
+                return address
+            host, _, port = rest.rpartition(":")
+            sockets = bind(host, int(port))
+            for bound in sockets:
+                self._doors.append(await loop.create_server(arrival, sock=bound, backlog=BACKLOG))
+        except OSError as error:
+            raise SettingsError(f"cannot listen at {address}: {error}") from error
+        return f"tcp:{host}:{sockets[0].getsockname()[1]}"
+
+    async def _serve_grpc(self) -> None:
+        """Have gRPC serve those of our clients that want no session."""
         self._grpc.add_generic_rpc_handlers((self._bridge.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._grpc)
         health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (SERVICE, health, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
+        self._grpc.add_insecure_port(f"unix:{self._grpc_socket}")
+        await self._grpc.start()
 
-    async def _serve_again(self, addresses: list[str]) -> None:
+    async def _serve_grpc_again(self) -> None:
         """Serve anew whenever gRPC takes no more calls by itself.
 
         A request for a path that is no UTF-8 is enough, before anybody has asked for a token. Only
         what takes calls is broken then: those that run, sessions too, go on where they are. gRPC
         has begun to stop it and said GOAWAY: who comes before the next one serves is refused or
-        cancelled at once, and a client that waits for its worker tries again.
+        cancelled at once, and tries again.
         """
         while True:
             try:
@@ -195,28 +247,8 @@ class Server:
                 logger.error("gRPC takes no more calls: %r", error)
             self._retired[self._grpc] = asyncio.ensure_future(self._retire(self._grpc))
             self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
-            self._add_services()
-            await self._start_again(list(addresses))
-            for address in addresses:
-                with suppress(FileNotFoundError):  # somebody else removed it
-                    restrict(address)
-            logger.warning("serving again at %s", ", ".join(addresses))
-
-    async def _start_again(self, unbound: list[str]) -> None:
-        """Bind and start as soon as that can be done: somebody may have a port meanwhile."""
-        level = logging.ERROR
-        while True:
-            try:
-                while unbound:
-                    self._listen(unbound[0])
-                    del unbound[0]
-                await self._grpc.start()
-            except Exception as error:
-                logger.log(level, "cannot serve again yet: %s", error)
-                level = logging.DEBUG  # Told once.
-                await asyncio.sleep(LOOK_SECONDS)
-            else:
-                return
+            await self._serve_grpc()
+            logger.warning("gRPC takes calls again")
 
     async def _retire(self, server: grpc.aio.Server) -> None:
         """Let a server go that takes no more calls, once those it has are over."""
@@ -225,19 +257,31 @@ class Server:
         await server.stop(None)
         del self._retired[server]
 
-    def _listen(self, address: str) -> str:
-        """Bind one address; TCP port 0 becomes the port that was free."""
-        scheme, _, rest = address.partition(":")
-        try:
-            if scheme == "unix":
-                Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                remove_socket(address)
-                self._grpc.add_insecure_port(address)
-                return address
-            port = self._grpc.add_insecure_port(rest)
-        except (OSError, RuntimeError) as error:
-            raise SettingsError(f"cannot listen at {address}: {error}") from error
-        return f"tcp:{rest.rpartition(':')[0]}:{port}"
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets at every address of a host, all at one port: for port 0, one that is free.
+
+    Raises:
+        OSError: It cannot be bound.
+    """
+    bound: list[socket.socket] = []
+    flags = socket.AI_PASSIVE
+    found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=flags)
+    try:
+        for family, kind, protocol, _name, address in found:
+            new = socket.socket(family, kind, protocol)
+            bound.append(new)
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # The other family is bound on its own, where the host has it.
+                new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            new.bind((address[0], port, *address[2:]))
+            port = new.getsockname()[1]
+    except OSError:
+        for each in bound:
+            each.close()
+        raise
+    return bound
 
 
 def shutdown(engine: object) -> None:

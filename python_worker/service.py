@@ -1,8 +1,9 @@
 """The gRPC methods of the bridge: ``Session``, ``Call`` and ``Stream``.
 
 Each is a few lines of orchestration around ``Session`` and ``Call`` objects.
-``Session`` is the one the Elixir client uses; the other two give the same
-methods to any gRPC client, one call at a time.
+``Session`` is the one the Elixir client uses, over connections of our own
+(``connection``); here it is served to everybody else by gRPC. The other two give
+the same methods to any gRPC client, one call at a time.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from typing import Any, NoReturn
 
 import grpc
 
-from python_worker import PROTOCOL_VERSION, __version__, failures
+from python_worker import failures
 from python_worker.call import Call, Perform
+from python_worker.clients import Clients
 from python_worker.failures import BridgeError, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
 from python_worker.inputs import InputStream
-from python_worker.registry import Holder, Registry
-from python_worker.session import BadToken, Session, check_hello, failure_frame
+from python_worker.registry import Holder
+from python_worker.session import BadToken, Session, failure_frame
 from python_worker.tensors import Buffer
-from python_worker.versions import vllm_version
 
 logger = logging.getLogger(__name__)
 
@@ -38,28 +39,18 @@ Replies = grpc.aio.ServicerContext[pb.CallRequest, pb.CallReply]
 
 
 class Bridge:
-    """Serves one dispatcher to any number of clients.
+    """Serves one dispatcher to any gRPC client.
 
     Args:
-        perform: Carries a call out.
-        registry: Where references are kept.
+        clients: Those with sessions.
+        perform: Carries a call out that is made without a session.
         token: What clients must present; empty for none.
-        pid: The worker's process id, for the hello.
     """
 
-    def __init__(self, *, perform: Perform, registry: Registry, token: str, pid: int) -> None:
+    def __init__(self, clients: Clients, *, perform: Perform, token: str) -> None:
+        self._clients = clients
         self._perform = perform
-        self._registry = registry
         self._token = token
-        self._hello = pb.ServerHello(
-            protocol_version=PROTOCOL_VERSION,
-            worker_version=__version__,
-            vllm_version=vllm_version() or "",
-            incarnation=registry.incarnation,
-            pid=pid,
-        )
-        self._sessions: set[Session] = set()
-        self._closing: set[asyncio.Future[None]] = set()
         self._single_calls: dict[Call, asyncio.Task[None]] = {}
 
     # --- The three methods -----------------------------------------------------
@@ -69,7 +60,6 @@ class Bridge:
     ) -> None:
         """Serve one client until it leaves or breaks the protocol."""
         try:
-            await self._greet(request_iterator, context)
             await self._serve(request_iterator, context)
         except BadToken as error:
             await self._refuse(error, grpc.StatusCode.UNAUTHENTICATED, context)
@@ -123,55 +113,37 @@ class Bridge:
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:
         """The calls that are running, of all clients."""
-        return frozenset(self._single_calls.values()).union(*(s.tasks for s in self._sessions))
+        return frozenset(self._single_calls.values()) | self._clients.tasks
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until no call is running, but not longer than so many seconds."""
         if tasks := self.tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
-    @property
-    def sessions(self) -> int:
-        """How many clients hold a session."""
-        return len(self._sessions)
-
-    def announce(self, notice: pb.Notice) -> None:
-        """Send a notice to every session."""
-        for session in self._sessions:
-            session.notify(notice)
-
     def stop_calls(self, reason: BridgeError) -> None:
         """End every call that is still running, and say why."""
         for call in list(self._single_calls):
             call.stop(reason)
-        for session in list(self._sessions):
-            session.stop_calls(reason)
+        self._clients.stop_calls(reason)
 
     # --- Sessions --------------------------------------------------------------
 
-    async def _greet(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
-        first = await anext(aiter(frames), None)
-        if first is None or not first.HasField("hello"):
-            raise ProtocolError("the first frame must hold a hello")
-        check_hello(first.hello, token=self._token)
-        await context.write(pb.ServerFrame(hello=self._hello).SerializeToString())
-        logger.info("client %s connected", first.hello.client_version or "of unknown version")
-
     async def _serve(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
-        session = Session(perform=self._perform, registry=self._registry)
-        self._sessions.add(session)
-        sender = asyncio.ensure_future(session.send_frames(context.write))
+        first = await anext(aiter(frames), None)
+        greeting = self._clients.greet(first or pb.ClientFrame())
+        await context.write(greeting.SerializeToString())
+        assert first is not None
+        filled = asyncio.Event()
+        session = self._clients.open(first.hello, filled.set)
+        sender = asyncio.ensure_future(send_frames(session, filled, context))
         try:
             async for frame in frames:
                 session.accept(frame)
         finally:
             # gRPC cancels this task more than once when its client is gone, so
             # what has to be done is done by another.
-            self._sessions.discard(session)
-            closing = asyncio.ensure_future(close(session, sender))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-            await asyncio.shield(closing)
+            sender.cancel()
+            await asyncio.shield(self._clients.close(session))
 
     async def _refuse(self, error: ProtocolError, status: grpc.StatusCode, context: Frames) -> None:
         logger.warning("session refused: %s", error)
@@ -205,14 +177,15 @@ class Bridge:
             del self._single_calls[call]
 
 
-async def close(session: Session, sender: asyncio.Future[None]) -> None:
-    """Stop what a session sends, then what it runs."""
-    sender.cancel()
-    (ended,) = await asyncio.gather(sender, return_exceptions=True)
-    if not isinstance(ended, asyncio.CancelledError):
-        logger.warning("a session could not be written to: %r", ended)
-    await session.close()
-    logger.info("client disconnected")
+async def send_frames(session: Session, filled: asyncio.Event, context: Frames) -> None:
+    """Send what a session has to say, until its client takes no more."""
+    try:
+        while await filled.wait():
+            filled.clear()
+            while session.filled:
+                await context.write(b"".join(session.next_frame()))
+    except Exception as error:
+        logger.warning("a session could not be written to: %r", error)
 
 
 class SingleReply:

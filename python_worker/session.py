@@ -13,20 +13,18 @@ import functools
 import hmac
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from python_worker import PROTOCOL_VERSION, failures, frames
 from python_worker.call import Call, Perform
 from python_worker.failures import BridgeError, Cancelled, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.inputs import InputStream
+from python_worker.large import NOTHING, Arguments
 from python_worker.registry import Registry
 from python_worker.tensors import Buffer
 
 logger = logging.getLogger(__name__)
-
-Write = Callable[[bytes], Awaitable[None]]
-"""Sends a serialized ServerFrame."""
 
 # A frame ends after the reply that exceeds this, even when more wait, so that a
 # client sees the first of many large values before the last has been sent.
@@ -111,46 +109,51 @@ class Session:
     Args:
         perform: Carries a call out.
         registry: Where the client's references are kept.
+        wake: Called when there is something to send, and there was nothing before.
 
     Attributes:
         inputs: Arguments that are streams, by call; what reads them keeps them.
     """
 
-    def __init__(self, *, perform: Perform, registry: Registry) -> None:
+    def __init__(self, *, perform: Perform, registry: Registry, wake: Callable[[], None]) -> None:
         self._perform = perform
         self._registry = registry
         self._calls: dict[int, tuple[Call, SessionOutlet]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self.inputs: weakref.WeakValueDictionary[int, InputStream] = weakref.WeakValueDictionary()
         self._last_id = 0
         # What the next frames will hold, serialized.
         self._elements: list[bytes] = []
-        self._filled = asyncio.Event()
+        self._wake = wake
 
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:
         """The calls that are running."""
-        return frozenset(self._tasks)
+        return frozenset(self._tasks.values())
 
     def enqueue(self, element: bytes) -> None:
         """Put a reply or notice, as ``frames`` makes it, into the next frame."""
-        if not self._elements:
-            self._filled.set()
         self._elements.append(element)
+        if len(self._elements) == 1:
+            self._wake()
 
     def notify(self, notice: pb.Notice) -> None:
         """Put a notice into the next frame."""
         self.enqueue(frames.notice(notice))
 
-    def accept(self, frame: pb.ClientFrame) -> None:
+    def accept(self, frame: pb.ClientFrame, arguments: Mapping[int, Arguments] = NOTHING) -> None:
         """Carry out one frame of the client.
+
+        Args:
+            frame: What it sent.
+            arguments: What was left out of it, by call (see ``large``).
 
         Raises:
             ProtocolError: A call's id is zero or was used before, or an input
                 was not asked for.
         """
         for start in frame.calls:
-            self._start(start)
+            self._start(start, arguments)
         for credit in frame.credits:
             if running := self._calls.get(credit.call):
                 running[1].grant(credit.items)
@@ -163,11 +166,21 @@ class Session:
         for ref_id in frame.releases:
             self._registry.release(ref_id, self)
 
-    async def send_frames(self, write: Write) -> None:
-        """Send what is enqueued, for ever."""
-        while True:
-            await self._filled.wait()
-            await write(self._next_frame())
+    @property
+    def filled(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._elements)
+
+    def next_frame(self) -> list[bytes]:
+        """What the next frame holds, to be joined; a ServerFrame is nothing more."""
+        elements, size = self._elements, 0
+        for count, element in enumerate(elements, start=1):
+            size += len(element)
+            if size > MAX_FRAME_BYTES:
+                self._elements = elements[count:]
+                return elements[:count]
+        self._elements = []
+        return elements
 
     def stop_calls(self, reason: BridgeError) -> None:
         """End every call that is still running, and say why."""
@@ -177,41 +190,30 @@ class Session:
     async def close(self) -> None:
         """Stop every call and let go of every reference of the client."""
         self.stop_calls(Cancelled("the client is gone"))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for inputs in list(self.inputs.values()):
             inputs.close(Cancelled("the client is gone"))
         self._registry.release_all(self)
 
-    def _start(self, start: pb.StartCall) -> None:
-        if start.id <= self._last_id:
+    def _start(self, start: pb.StartCall, arguments: Mapping[int, Arguments]) -> None:
+        call_id = start.id
+        if call_id <= self._last_id:
             raise ProtocolError(
-                f"call id {start.id} is not above {self._last_id}, the last one: "
+                f"call id {call_id} is not above {self._last_id}, the last one: "
                 "ids are counted up from 1"
             )
-        self._last_id = start.id
-        outlet = SessionOutlet(self, start.id, start.credit)
+        self._last_id = call_id
+        outlet = SessionOutlet(self, call_id, start.credit)
         call = Call(start.request, outlet, holder=self, perform=self._perform)
-        self._calls[start.id] = (call, outlet)
-        task = call.start()
-        self._tasks.add(task)
-        task.add_done_callback(functools.partial(self._ended, start.id))
+        if arguments:
+            call.large = dict(arguments.get(call_id, {}))
+        self._calls[call_id] = (call, outlet)
+        self._tasks[call_id] = task = call.start()
+        task.add_done_callback(functools.partial(self._ended, call_id))
 
-    def _ended(self, call_id: int, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _ended(self, call_id: int, _task: asyncio.Task[None]) -> None:
+        del self._tasks[call_id]
         del self._calls[call_id]
-
-    def _next_frame(self) -> bytes:
-        elements, size = self._elements, 0
-        for count, element in enumerate(elements, start=1):
-            size += len(element)
-            if size > MAX_FRAME_BYTES:
-                elements, self._elements = elements[:count], elements[count:]
-                break
-        else:
-            self._elements = []
-        if not self._elements:
-            self._filled.clear()
-        return frames.frame(elements)
 
 
 def failure_frame(error: BridgeError) -> bytes:

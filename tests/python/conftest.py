@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from python_worker.testing.scripted_model import ScriptedModel, scripted_model
@@ -25,6 +27,9 @@ ENGINE_ENVIRONMENT = {
     # Else the workers of all engines share one core.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
+
+#: Guards only: no test of one loop takes longer.
+LOOP_SECONDS = 120.0
 
 # The same examples in every run, however long one takes on a busy machine. To look for others:
 # pytest --hypothesis-profile=default
@@ -46,6 +51,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(lane)
 
 
+def worker_loop() -> asyncio.AbstractEventLoop:
+    """The worker's event loop, which pytest-timeout cannot interrupt: here it ends its tasks."""
+    loop = uvloop.new_event_loop()
+    loop.call_later(LOOP_SECONDS, lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+    return loop
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(
+    item: pytest.Function,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Runs the tests of a module with ``ON_UVLOOP`` on the worker's loop: transports are its."""
+    on_uvloop = getattr(item.module, "ON_UVLOOP", False)
+    return {"loop": worker_loop if on_uvloop else asyncio.new_event_loop}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails the session if a process of any worker it started is alive."""
@@ -64,9 +85,15 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 
 
 @pytest.fixture
-async def client(worker: Worker) -> AsyncIterator[Client]:
+def native() -> bool:
+    """Whether the client's sessions are native: a test that wants both says ``BOTH_WAYS``."""
+    return False
+
+
+@pytest.fixture
+async def client(worker: Worker, native: bool) -> AsyncIterator[Client]:
     """A client of the shared worker."""
-    async with Client(worker.address) as client:
+    async with Client(worker.address, native=native) as client:
         yield client
 
 

@@ -17,6 +17,10 @@ defmodule Vllm.HTTP2 do
   # tensor.
   @max_frame 1024 * 1024
 
+  # Says that this connection is for a session and nothing else: the worker then serves it without
+  # gRPC's server (python_worker/door.py has the same number). Who does not know it ignores it.
+  @session_setting 0xF0B1
+
   # The type of a DATA frame, and its flag that ends the stream.
   @data 0
   @end_stream 1
@@ -58,7 +62,16 @@ defmodule Vllm.HTTP2 do
   @spec new() :: {iodata(), t()}
   def new do
     {:ok, preface, machine} = :cow_http2_machine.init(:client, @machine_options)
-    {preface, %__MODULE__{machine: machine}}
+    {ask_for_session(IO.iodata_to_binary(preface)), %__MODULE__{machine: machine}}
+  end
+
+  # cowlib has no way to add a setting to its own.
+  defp ask_for_session(
+         <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length::24, head::binary-size(6),
+           settings::binary-size(length), rest::binary>>
+       ) do
+    <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length + 6::24, head::binary, settings::binary,
+      @session_setting::16, 1::32, rest::binary>>
   end
 
   @doc "Opens a stream by a POST to `path`; its body follows with `send_data/4`."

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from tests.python.support.client import Client, Failed, sampling
+from tests.python.support.native import BOTH_WAYS
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import ROOT, TOKEN, Worker
+
+pytestmark = BOTH_WAYS
 
 #: Where a request may be when its client goes: what keeps it there.
 PHASES = {
@@ -51,14 +54,20 @@ async def tasks_of(client: Client, engine: Ref) -> int:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("end", ["cancel", "deadline", "session", "channel"])
+@pytest.mark.parametrize("end", ["cancel", "deadline", "session", "connection"])
 async def test_every_end_in_every_phase_leaves_nothing(
-    end: str, method: str, phase: str, client: Client, engine: Ref, worker: Worker
+    end: str,
+    method: str,
+    phase: str,
+    native: bool,
+    client: Client,
+    engine: Ref,
+    worker: Worker,
 ) -> None:
     tasks = await tasks_of(client, engine)
     before = len(await client.call(engine, "calls", method.split(",")[0]))
     await client.call(engine, "script", PHASES[phase])
-    async with Client(worker.address) as other:
+    async with Client(worker.address, native=native) as other:
         session = other.session()
         await session.__aenter__()
         started = [
@@ -87,8 +96,8 @@ async def test_every_end_in_every_phase_leaves_nothing(
                 else:
                     # Only a pooling request has an end of its own, where nothing holds it.
                     assert method == "encode"
-        if end == "channel":
-            await other.channel.close(None)
+        if end == "connection":
+            await other.close()
         await session.__aexit__()
     await wait_nothing_left(client, engine, tasks)
 
@@ -99,8 +108,8 @@ from tests.python.support.client import Client, sampling
 from tests.python.support.values import Ref
 
 async def main():
-    client = Client(sys.argv[1])
-    engine = Ref(*sys.argv[2:5])
+    client = Client(sys.argv[1], native=sys.argv[2] == "True")
+    engine = Ref(*sys.argv[3:])
     async with client.session() as session:
         for n in range(20):
             params = sampling(max_tokens=None)
@@ -115,11 +124,11 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_client_whose_process_is_killed_leaves_nothing(
-    sign: signal.Signals, client: Client, engine: Ref, worker: Worker
+    sign: signal.Signals, native: bool, client: Client, engine: Ref, worker: Worker
 ) -> None:
     tasks = await tasks_of(client, engine)
     await client.call(engine, "script", {"delay": 0.001})
-    command = [sys.executable, "-c", CLIENT, worker.address]
+    command = [sys.executable, "-c", CLIENT, worker.address, str(native)]
     command += [engine.incarnation, engine.id, engine.type]
     environment = {**os.environ, "VLLM_BRIDGE_TOKEN": TOKEN}
     process = await asyncio.create_subprocess_exec(

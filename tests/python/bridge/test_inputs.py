@@ -1,4 +1,4 @@
-"""Arguments that are streams, as any gRPC client sends them: who asks, who says what, the end."""
+"""Arguments that are streams, as any client sends them: who asks, who says what, the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import Client, Failed, Running, Session, sampling
+from tests.python.support.native import BOTH_WAYS
 from tests.python.support.values import Record, Ref, encode
+
+pytestmark = BOTH_WAYS
 
 #: The mark of a stream: an empty array in extension 15.
 STREAM = msgpack.ExtType(15, b"\x90")

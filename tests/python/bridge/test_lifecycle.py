@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.python.support.client import Client, Failed, sampling
+from tests.python.support.native import BOTH_WAYS
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import (
     ROOT,
@@ -97,8 +98,11 @@ async def test_sigterm_exits_0_and_leaves_nothing(own_worker: Worker) -> None:
     assert not own_worker.socket_exists()
 
 
-async def test_sigterm_finishes_what_fits_and_ends_the_rest(own_worker: Worker) -> None:
-    async with Client(own_worker.address) as client:
+@BOTH_WAYS
+async def test_sigterm_finishes_what_fits_and_ends_the_rest(
+    native: bool, own_worker: Worker
+) -> None:
+    async with Client(own_worker.address, native=native) as client:
         engine = await build(client)
         await client.call(engine, "script", {"delay": 0.01}, prompt="long")
         await client.call(engine, "script", {"paced": True}, prompt="short")

@@ -1,9 +1,9 @@
 """Bytes that are nearly right, at every level of the worker's side.
 
-Three levels: messages that protobuf reads or does not, in process; messages of a gRPC client
-without our code; and the bytes of a connection, HTTP/2 and the prefix of a gRPC message included.
-The lane runs as many as fit; ``MUTATED_FRAMES=100000`` in the environment makes it a run of
-minutes.
+Three levels: messages that protobuf reads or does not, in process; messages of a client without our
+code; and the bytes of a connection, HTTP/2 and the prefix of a gRPC message included, of one that
+is relayed to gRPC and of a native one. The lane runs as many as fit; ``MUTATED_FRAMES=100000`` in
+the environment makes it a run of minutes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import asyncio
 import os
 import random
 import stat
-import struct
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -28,7 +28,30 @@ from python_worker.limits import Limit
 from python_worker.registry import Registry
 from python_worker.session import Session
 from python_worker.watch import Watches
-from tests.python.support.client import EOF, Client, request
+from tests.python.support.client import Client, request
+from tests.python.support.native import (
+    BOTH_WAYS,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    EOF,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    LARGEST_WINDOW,
+    MAX_FRAME_SIZE,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WANTS_SESSION,
+    NativeRpc,
+    header,
+    headers,
+    http2_frame,
+    message,
+    settings,
+    window_update,
+)
 from tests.python.support.values import Ref
 from tests.python.support.worker import TOKEN, Worker
 
@@ -110,14 +133,18 @@ async def test_mutated_messages_end_calls_or_the_session() -> None:
     limit = Limit(dispatcher.perform, 1000)
     ended = sent = 0
 
-    async def write(frame: bytes) -> None:
+    def send() -> None:
         nonlocal sent
-        sent += len(pb.ServerFrame.FromString(frame).replies)
+        while session.filled:
+            frame = pb.ServerFrame.FromString(b"".join(session.next_frame()))
+            sent += len(frame.replies)
+
+    def new_session() -> Session:
+        return Session(perform=limit.perform, registry=registry, wake=lambda: None)
 
     dice = random.Random(45)
     seeds = frames("Worker", "echo")
-    session = Session(perform=limit.perform, registry=registry)
-    sender = asyncio.create_task(session.send_frames(write))
+    session = new_session()
     tracemalloc.start()
     try:
         for number in range(IN_PROCESS):
@@ -129,19 +156,17 @@ async def test_mutated_messages_end_calls_or_the_session() -> None:
                 ended += 1
                 session.stop_calls(ProtocolError("ended"))
                 await session.close()
-                session = Session(perform=limit.perform, registry=registry)
-                sender.cancel()
-                sender = asyncio.create_task(session.send_frames(write))
+                session = new_session()
             except Exception as error:
                 # Protobuf's own: gRPC ends the rpc with it before we see a message.
                 assert type(error).__name__ == "DecodeError", error  # noqa: PT017
+            send()
             if number % 50 == 0:
                 await asyncio.sleep(0)
         await session.close()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-        sender.cancel()
     assert ended > 100
     assert sent > 100
     assert len(registry) == 0
@@ -182,6 +207,33 @@ async def test_mutated_messages_of_any_client_end_with_a_status(
     await assert_idle(client, engine)
 
 
+async def test_mutated_messages_of_a_native_session_end_with_a_status(
+    client: Client, engine: Ref, worker: Worker
+) -> None:
+    dice = random.Random(48)
+    seeds = [HELLO.SerializeToString(), *frames(engine, "echo")]
+    before = worker.rss_bytes()
+    codes = set()
+    for number in range(MUTATIONS):
+        rpc = NativeRpc(worker.address)
+        first = HELLO.SerializeToString() if number % 4 else mutated(seeds[0], dice)
+        with suppress(ConnectionError):  # the worker has ended it
+            await rpc.send_message(first)
+            await rpc.send_message(mutated(dice.choice(seeds), dice))
+            await rpc.end_request()
+        async with asyncio.timeout(120):
+            codes.add(await rpc.code())
+        assert rpc.goaway == (0, "")
+    assert codes == {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.UNAUTHENTICATED,
+    }
+    assert worker.rss_bytes() - before < 64 * MEGABYTE
+    await assert_idle(client, engine)
+
+
 async def assert_idle(client: Client, engine: Ref) -> None:
     """The worker answers, and nothing of what was sent is left in it."""
     assert await client.call(engine, "echo", 1) == 1
@@ -193,44 +245,20 @@ async def assert_idle(client: Client, engine: Ref) -> None:
 
 # --- The bytes of a connection ---------------------------------------------------
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS, WINDOW_UPDATE = 0, 1, 4, 8
-END_STREAM, END_HEADERS = 1, 4
+
+def begin(native: bool) -> bytes:
+    """What a connection begins with; the next is a request."""
+    return PREFACE + (settings(WANTS_SESSION) if native else settings())
 
 
-def http2_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """A frame of HTTP/2."""
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+def opening(native: bool) -> bytes:
+    """What opens a session; the next is a hello."""
+    return begin(native) + headers("Session")
 
 
-def header(name: str, value: str) -> bytes:
-    """A header in HPACK's plainest form: literal, not indexed."""
-    return b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-
-
-def headers(method: str) -> bytes:
-    """What opens a gRPC call."""
-    fields = {
-        ":method": "POST",
-        ":scheme": "http",
-        ":path": f"/vllm_bridge.v1.Bridge/{method}",
-        ":authority": "localhost",
-        "te": "trailers",
-        "content-type": "application/grpc",
-    }
-    block = b"".join(header(*field) for field in fields.items())
-    return http2_frame(HEADERS, END_HEADERS, 1, block)
-
-
-def message(data: bytes, *, claim: int | None = None, flag: int = 0) -> bytes:
-    """A gRPC message in a DATA frame, with a prefix that may lie."""
-    prefix = struct.pack(">BI", flag, len(data) if claim is None else claim)
-    return http2_frame(DATA, 0, 1, prefix + data)
-
-
-OPENING = PREFACE + http2_frame(SETTINGS, 0, 0, b"") + headers("Session")
-PATH_START, PATH_END = OPENING.index(b":path"), OPENING.index(b":authority")
-GREETING = OPENING + message(HELLO.SerializeToString())
+def greeting(native: bool) -> bytes:
+    """What a client says up to its first call."""
+    return opening(native) + message(HELLO.SerializeToString())
 
 
 async def deliver(worker: Worker, data: bytes) -> bytes:
@@ -247,6 +275,9 @@ async def deliver(worker: Worker, data: bytes) -> bytes:
         writer.close()
 
 
+#: Frames of a flood.
+FLOOD = 5_000
+
 LIES: dict[str, Callable[[], bytes]] = {
     "2 GB": lambda: message(b"x" * 100, claim=2**31 - 1),
     "4 GB": lambda: message(b"x" * 100, claim=2**32 - 1),
@@ -257,22 +288,75 @@ LIES: dict[str, Callable[[], bytes]] = {
     "an empty message": lambda: message(b""),
     "a frame that is too large": lambda: b"\xff\xff\xff" + bytes([DATA, 0, 0, 0, 0, 1]) + b"x" * 99,
     "a stream that is not open": lambda: http2_frame(DATA, 0, 99, b"x" * 100),
-    "a window of no size": lambda: http2_frame(WINDOW_UPDATE, 0, 0, bytes(4)),
+    "a frame that never comes": lambda: b"\x0f\xff\xff" + bytes([SETTINGS, 0, 0, 0, 0, 0]),
+    "a message in single bytes": lambda: (
+        message(b"", claim=200 * MEGABYTE) + http2_frame(DATA, 0, 1, b"x") * FLOOD
+    ),
+    "a window of no size": lambda: window_update(0, 0),
+    "a window of 4 GB": lambda: window_update(0, LARGEST_WINDOW) * 2,
+    "a window of 2 GB in the settings": lambda: settings((INITIAL_WINDOW_SIZE, 2**31)),
+    "frames of no size in the settings": lambda: settings((MAX_FRAME_SIZE, 0)),
     "headers that are none": lambda: http2_frame(HEADERS, END_HEADERS, 3, b"\xff" * 100),
+    "headers without an end": lambda: (
+        http2_frame(HEADERS, 0, 3, b"") + http2_frame(CONTINUATION, 0, 3, header("a", "b")) * FLOOD
+    ),
+    "headers that do not go on": lambda: http2_frame(HEADERS, 0, 3, b"") + message(b""),
+    "a second request": lambda: headers("Session", stream=3) + http2_frame(DATA, 0, 3, b"x" * 100),
+    "a flood of pings": lambda: http2_frame(PING, 0, 0, bytes(8)) * FLOOD,
+    "a flood of settings": lambda: settings() * FLOOD,
+    "a flood of nothing": lambda: http2_frame(DATA, 0, 1, b"") * FLOOD,
+    "a reset": lambda: http2_frame(RST_STREAM, 0, 1, bytes(4)),
     "no HTTP/2": lambda: b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
 }
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("lie", LIES)
 async def test_a_lie_in_a_prefix_or_a_frame_costs_nothing(
-    lie: str, client: Client, engine: Ref, worker: Worker
+    lie: str, native: bool, client: Client, engine: Ref, worker: Worker
 ) -> None:
+    data = LIES[lie]()
     before = worker.rss_bytes()
-    for _ in range(20):
-        await deliver(worker, GREETING + LIES[lie]())
-        await deliver(worker, OPENING + LIES[lie]())
-        await deliver(worker, LIES[lie]())
+    async with client.session() as session:
+        for number in range(20):
+            for start in (greeting(native), opening(native), begin(native), b""):
+                await deliver(worker, start + data)
+            assert await session.call(engine, "echo", number) == number
     assert worker.rss_bytes() - before < 64 * MEGABYTE
+    await assert_idle(client, engine)
+
+
+#: What has to be answered, each megabytes of answers.
+QUESTIONS: dict[str, Callable[[], bytes]] = {
+    "pings": lambda: http2_frame(PING, 0, 0, bytes(8)) * 200_000,
+    "settings": lambda: settings() * 200_000,
+    "requests": lambda: b"".join(
+        http2_frame(HEADERS, END_HEADERS, stream, b"") for stream in range(3, 400_003, 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("questions", QUESTIONS)
+async def test_who_asks_without_end_and_reads_nothing_is_left(
+    questions: str, client: Client, engine: Ref, worker: Worker
+) -> None:
+    data = greeting(native=True) + QUESTIONS[questions]()
+    before = worker.rss_bytes()
+    reader, writer = await asyncio.open_unix_connection(worker.address.removeprefix("unix:"))
+    try:
+        writer.write(data)
+        # It takes all of it, and has long ceased to answer.
+        writer.transport.set_write_buffer_limits(0)
+        async with asyncio.timeout(120):
+            await writer.drain()
+            assert await client.call(engine, "echo", 1) == 1
+            assert worker.rss_bytes() - before < 16 * MEGABYTE
+            said = await reader.read()
+    finally:
+        writer.close()
+    goaway = said[said.rindex(b"\0\0\0\x0b") + 4 :]  # ENHANCE_YOUR_CALM
+    assert goaway == b"too much is asked that is not read"
+    assert len(said) < 2 * MEGABYTE
     await assert_idle(client, engine)
 
 
@@ -310,7 +394,9 @@ async def test_a_path_that_is_no_utf_8_ends_nothing(
     async with client.session() as session:
         thing = await client.call(engine, "make", "object")
         for _ in range(3):
-            await deliver(worker, OPENING.replace(b"Bridge/Session", b"Bridge/\xffession"))
+            await deliver(
+                worker, opening(native=False).replace(b"Bridge/Session", b"Bridge/\xffession")
+            )
             await in_time(lambda: newcomer_served(worker))
             assert await session.call(engine, "echo", 1) == 1
     # Its channel may have to connect again first.
@@ -322,17 +408,19 @@ async def test_a_path_that_is_no_utf_8_ends_nothing(
     await client.call("Worker", "release", thing.id)
 
 
+@BOTH_WAYS
 async def test_mutated_bytes_of_a_connection_end_that_connection_only(
-    client: Client, engine: Ref, worker: Worker
+    native: bool, client: Client, engine: Ref, worker: Worker
 ) -> None:
     dice = random.Random(47)
     calls = [frame for frame in frames(engine, "echo") if len(frame) < 1000]
+    whole = greeting(native) + b"".join(message(frame) for frame in calls)
+    path_start, path_end = whole.index(b":path"), whole.index(b":authority")
     before = worker.rss_bytes()
     async with client.session() as session:
         for number in range(MUTATIONS):
-            whole = GREETING + b"".join(message(frame) for frame in calls)
             # Mostly behind the path, whose own test is above, and seldom before it.
-            start, end = (PATH_END, len(whole)) if number % 20 else (0, PATH_START)
+            start, end = (path_end, len(whole)) if number % 20 else (0, path_start)
             await deliver(worker, whole[:start] + mutated(whole[start:end], dice) + whole[end:])
             if number % 100 == 0:
                 assert await session.call(engine, "echo", number) == number

@@ -1,4 +1,7 @@
-"""Sessions: the handshake, credit, gathering, cancelling, and clients that misbehave."""
+"""Sessions: the handshake, credit, gathering, cancelling, and clients that misbehave.
+
+All of it through gRPC and over a native connection.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ import grpc
 import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from tests.python.support.client import EOF, Client, Failed, release, request, sampling
+from tests.python.support.client import Client, Failed, release, request, sampling
+from tests.python.support.native import BOTH_WAYS, EOF
 from tests.python.support.values import Ref
 from tests.python.support.worker import TOKEN, Worker
+
+pytestmark = BOTH_WAYS
 
 HELLO = pb.ClientHello(protocol_version=1, token=TOKEN)
 

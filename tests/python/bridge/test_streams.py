@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from tests.python.support.client import EOF, Client, Failed, release, sampling
+from tests.python.support.client import Client, Failed, release, sampling
+from tests.python.support.native import BOTH_WAYS, EOF
 from tests.python.support.values import Record, Ref
 
 KINDS = ("CUMULATIVE", "DELTA", "FINAL_ONLY")
@@ -70,6 +71,7 @@ async def test_all_output_kinds_agree(n: int, paced: bool, client: Client, engin
         assert made["CUMULATIVE"][index] == made["DELTA"][index] == (ids, text, logprobs)
 
 
+@BOTH_WAYS
 async def test_a_hundred_streams_run_at_the_same_time(client: Client, engine: Ref) -> None:
     """None ends before it is released, and that is when all of them have begun."""
     await client.call(engine, "script", {"hold": True, "after": 10})
@@ -208,6 +210,7 @@ async def test_a_call_that_hangs_in_a_dying_engine_is_answered(client: Client, e
         await hanging
 
 
+@BOTH_WAYS
 async def test_a_death_is_announced_to_sessions_and_a_shutdown_is_not(client: Client) -> None:
     arguments = Record("AsyncEngineArgs", {"model": "fake"})
     async with client.session() as session:

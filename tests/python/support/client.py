@@ -1,4 +1,7 @@
-"""A plain Python gRPC client: what any program without our Elixir library would write."""
+"""A plain Python gRPC client: what any program without our Elixir library would write.
+
+Its sessions may also be native, as those of our Elixir library are.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,11 @@ import grpc
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2_grpc
+from tests.python.support.native import EOF, NativeRpc
 from tests.python.support.values import Items, Record, Ref, decode, encode
 from tests.python.support.worker import TOKEN
 
 PROTOCOL_VERSION = 1
-
-#: What grpc.aio gives in place of a message when there is none left.
-EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
 #: Plenty for every test that is not about credit.
 MUCH_CREDIT = 1_000_000
@@ -88,20 +89,30 @@ class Client:
     Args:
         address: The worker's.
         token: Presented with every call.
+        native: Whether its sessions are native, each over a connection of its own.
     """
 
-    def __init__(self, address: str, *, token: str = TOKEN) -> None:
+    def __init__(self, address: str, *, token: str = TOKEN, native: bool = False) -> None:
         # Each client a connection of its own, as each process has.
         options = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.aio.insecure_channel(address, options=options)
         self.stub = service_pb2_grpc.BridgeStub(self.channel)
         self._metadata = (("authorization", f"Bearer {token}"),)
+        self._address = address
+        self._native = native
+        self._connections: list[NativeRpc] = []
 
     async def __aenter__(self) -> Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends every connection, and what goes on over it."""
         await self.channel.close(None)
+        for connection in self._connections:
+            await connection.close()
 
     async def call(
         self, target: Target, method: str, /, *args: object, timeout_ms: int = 0, **kwargs: object
@@ -165,7 +176,11 @@ class Client:
 
     def session(self, *, token: str = TOKEN, version: int = PROTOCOL_VERSION) -> Session:
         """Opens a session; enter it to shake hands."""
-        return Session(self.stub, pb.ClientHello(protocol_version=version, token=token))
+        hello = pb.ClientHello(protocol_version=version, token=token)
+        if not self._native:
+            return Session(self.stub.Session(), hello)
+        self._connections.append(NativeRpc(self._address))
+        return Session(self._connections[-1], hello)
 
 
 class Session:
@@ -179,9 +194,9 @@ class Session:
 
     hello: pb.ServerHello
 
-    def __init__(self, stub: service_pb2_grpc.BridgeStub, hello: pb.ClientHello) -> None:
+    def __init__(self, rpc: Any, hello: pb.ClientHello) -> None:
         self._hello = hello
-        self._rpc: Any = stub.Session()
+        self._rpc = rpc
         self.frames = 0
         self.replies = 0
         self.notices: list[pb.Notice] = []

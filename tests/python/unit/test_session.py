@@ -28,13 +28,18 @@ class Client:
 
     def __init__(self) -> None:
         self.registry = Registry()
-        self.session = Session(perform=answer, registry=self.registry)
+        self.session = Session(perform=answer, registry=self.registry, wake=self.plan)
         self.frames: list[pb.ServerFrame] = []
         self.arrived = asyncio.Event()
-        self.sender = asyncio.create_task(self.session.send_frames(self.write))
 
-    async def write(self, frame: bytes) -> None:
-        self.frames.append(pb.ServerFrame.FromString(frame))
+    def plan(self) -> None:
+        """Send at the end of the turn, as a connection does."""
+        asyncio.get_running_loop().call_soon(self.send)
+
+    def send(self) -> None:
+        while self.session.filled:
+            frame = b"".join(self.session.next_frame())
+            self.frames.append(pb.ServerFrame.FromString(frame))
         self.arrived.set()
 
     def start(self, method: str, *, count: int = 1, first: int = 1, **fields: object) -> None:

@@ -1,0 +1,162 @@
+"""Where clients come in: one address for sessions and for every other gRPC client.
+
+A client that wants a session says so with its first bytes: a setting of HTTP/2
+that nobody else has, which servers that do not know it have to ignore. It gets a
+``Connection`` of our own, because gRPC's server for Python makes a call three
+times as long. Every other client is connected with gRPC, byte for byte: that one
+has health, reflection, ``Call`` and ``Stream``, and ``Session`` as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from python_worker.http2_frames import HEAD, PREFACE, SETTING, SETTINGS
+
+logger = logging.getLogger(__name__)
+
+# In the range that the registry of HTTP/2 settings leaves to experiments. `Vllm.HTTP2` sends it.
+SESSION_SETTING = 0xF0B1
+
+# More than any client's first settings.
+MAX_SETTINGS_BYTES = 1024
+
+# Who has said nothing by then is let go. gRPC gives its clients 120 s.
+PATIENCE_SECONDS = 120.0
+
+
+def wants_session(said: bytes) -> bool | None:
+    """Whether a client's first bytes ask for a session; None while they do not tell."""
+    if not said.startswith(PREFACE):
+        return None if PREFACE.startswith(said) else False
+    start = len(PREFACE) + HEAD.size
+    if len(said) < start:
+        return None
+    high, low, kind, _flags, _stream = HEAD.unpack_from(said, len(PREFACE))
+    length = high << 16 | low
+    if kind != SETTINGS or length > MAX_SETTINGS_BYTES or length % SETTING.size:
+        return False
+    if len(said) < start + length:
+        return None
+    settings = SETTING.iter_unpack(said[start : start + length])
+    return any(name == SESSION_SETTING for name, _value in settings)
+
+
+class Arrival(asyncio.Protocol):
+    """A client that has not yet said what it wants.
+
+    Args:
+        session: Makes the protocol of a client that wants a session.
+        grpc: The path of the socket where gRPC serves.
+    """
+
+    def __init__(self, session: Callable[[], asyncio.Protocol], grpc: str) -> None:
+        self._session = session
+        self._grpc = grpc
+        self._said = b""
+        self._transport: asyncio.Transport
+        self._patience: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for its first bytes."""
+        self._transport = cast(asyncio.Transport, transport)
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(PATIENCE_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand it over as soon as it is known to whom."""
+        self._said += data
+        wanted = wants_session(self._said)
+        if wanted is None:
+            return
+        self._patience.cancel()
+        if wanted:
+            protocol = self._session()
+            self._transport.set_protocol(protocol)
+            protocol.connection_made(self._transport)
+            protocol.data_received(self._said[len(PREFACE) :])
+        else:
+            near = Relay()
+            near.connection_made(self._transport)
+            self._transport.set_protocol(near)
+            near.reach(self._grpc, self._said)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It left without a word that is known here."""
+        self._patience.cancel()
+
+
+class Relay(asyncio.Protocol):
+    """One end of a way for bytes: what comes here is written at the other end.
+
+    Neither end is read while the other does not take what it was given.
+
+    Args:
+        other: The other end, where it is there first.
+    """
+
+    def __init__(self, other: Relay | None = None) -> None:
+        self.transport: asyncio.Transport
+        self._other = other
+        self._ended = False
+        self._reaching: asyncio.Task[None]
+
+    def reach(self, path: str, said: bytes) -> None:
+        """Connect with a Unix socket, and go on with what was said to us before."""
+        self.transport.pause_reading()
+        self._reaching = asyncio.ensure_future(self._reach(path, said))
+
+    async def _reach(self, path: str, said: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            # gRPC speaks first, and may have before this returns.
+            _, other = await loop.create_unix_connection(lambda: Relay(self), path)
+        except OSError as error:
+            # gRPC is being started anew (see ``server``), and clients try again.
+            logger.warning("gRPC cannot be reached: %s", error)
+            self.transport.abort()
+            return
+        self._other = other
+        if self.transport.is_closing():
+            other.transport.close()
+            return
+        self.transport.resume_reading()
+        # Behind it: it may be more than the other end takes at once, and pauses us again then.
+        other.transport.write(said)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the end."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Write it at the other end."""
+        assert self._other is not None, "nothing is read before there is another end"
+        self._other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        """Read no more at the other end."""
+        if self._other is not None and not self._other.transport.is_closing():
+            self._other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read again at the other end."""
+        if self._other is not None and not self._other.transport.is_closing():
+            self._other.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """Pass on that no more will come; the way back stays open until that ends too."""
+        self._ended = True
+        other = self._other
+        if other is not None and not other._ended and not other.transport.is_closing():
+            other.transport.write_eof()
+            return True
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Close the other end, behind what was written there."""
+        if self._other is not None:
+            self._other.transport.close()
+            self._other = None

@@ -1,0 +1,35 @@
+"""A native connection, from the worker's half to a client's session, all in the test's process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.python.support.client import Session
+from tests.python.support.native import NativeRpc
+from tests.python.support.served import HELLO, Served, serving
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """The worker's half."""
+    async with serving(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture
+async def rpc(served: Served) -> AsyncIterator[NativeRpc]:
+    """A connection that has said no hello yet."""
+    rpc = NativeRpc(served.address)
+    await rpc.open()
+    yield rpc
+    await rpc.close()
+
+
+@pytest.fixture
+async def session(rpc: NativeRpc) -> AsyncIterator[Session]:
+    """A session."""
+    async with Session(rpc, HELLO) as session:
+        yield session
