@@ -6,7 +6,8 @@
 # gRPC server, each served over a Unix socket and asked by the cheapest client there is for it, in a
 # process of its own: Elixir; asyncio with httptools and msgspec; grpc.aio with the server's stubs. One
 # is asked at a time, and not before the others rest: vLLM's Worker spins for a second after its last
-# step.
+# step. The bridge's engine is asked in its own process as well, which says what could be reached at
+# all: no client of a server is faster than that.
 #
 # The gRPC server sends token ids only, and its engine makes no text. So the bridge is measured twice,
 # with text and (`detokenize: false`) without. The server's package is installed into a folder of its
@@ -27,11 +28,14 @@ defmodule Servers do
 
   @columns [
     streams: "streams",
+    in_process: "in process",
     elixir: "Elixir",
     http: "OpenAI HTTP",
     to_http: {"ratio", 2},
+    limit_to_http: {"in process to it", 2},
     grpc: "vLLM's gRPC",
     to_grpc: {"ratio", 2},
+    limit_to_grpc: {"in process to it", 2},
     ids: "Elixir, ids only",
     ids_to_grpc: {"ratio", 2}
   ]
@@ -65,7 +69,7 @@ defmodule Servers do
   # Each takes its whole turn, at all numbers of streams: between turns everything has to rest.
   defp measure(engine, servers, rounds) do
     groups = [Measured.worker() | for({_kind, server} <- servers, do: server.group)]
-    ways = [:elixir, :ids] ++ Keyword.keys(servers)
+    ways = [:in_process, :elixir, :ids] ++ Keyword.keys(servers)
 
     turn = fn way ->
       Processes.wait_resting(groups)
@@ -75,6 +79,9 @@ defmodule Servers do
     Enum.each(ways, turn)
     Bench.in_turn(rounds, ways, turn)
   end
+
+  defp speed(:in_process, engine, _servers, streams, times),
+    do: Measured.speed(:in_process, engine, @prompt, Measured.params(@tokens), streams, times)
 
   defp speed(way, engine, _servers, streams, times) when way in [:elixir, :ids] do
     params = Measured.params(@tokens, detokenize: way == :elixir)
@@ -93,7 +100,9 @@ defmodule Servers do
       |> Map.merge(
         for {key, ours, theirs} <- [
               {:to_http, :elixir, :http},
+              {:limit_to_http, :in_process, :http},
               {:to_grpc, :elixir, :grpc},
+              {:limit_to_grpc, :in_process, :grpc},
               {:ids_to_grpc, :ids, :grpc}
             ],
             is_map_key(results, theirs),
