@@ -59,7 +59,6 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         self._emptied: asyncio.Future[None] | None = None
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._linger: asyncio.TimerHandle | None = None
 
     # -- For the transport ---------------------------------------------------------------------
 
@@ -77,8 +76,9 @@ class Connection(asyncio.Protocol):
         try:
             for piece in http2.receive(data):
                 messages = self._messages.push(piece)
+                messages.reverse()
                 while messages:
-                    self._take(messages.pop(0))
+                    self._take(messages.pop())
         except Broken as error:
             self._leave(http2.goaway(error.code, error.reason), f"broke HTTP/2: {error.reason}")
         except grpc_wire.Refused as error:
@@ -117,8 +117,6 @@ class Connection(asyncio.Protocol):
         self._connections.discard(self)
         if self._session is not None:
             self._clients.close(self._session)
-        if self._linger is not None:
-            self._linger.cancel()
         self._lost.set_result(None)
         self._tell_emptied()
 
@@ -226,7 +224,7 @@ class Connection(asyncio.Protocol):
         # Closed at once, TCP would throw away what the client has not read.
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._linger = self._loop.call_later(LINGER_SECONDS, self._transport.abort)
+        self._loop.call_later(LINGER_SECONDS, self._transport.abort)
         if self._session is not None:
             self._clients.close(self._session)
         self._tell_emptied()

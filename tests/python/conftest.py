@@ -29,7 +29,7 @@ ENGINE_ENVIRONMENT = {
 }
 
 #: Guards only: no test of one loop takes longer.
-LOOP_SECONDS = 120.0
+LOOP_SECONDS = 60.0
 
 # The same examples in every run, however long one takes on a busy machine. To look for others:
 # pytest --hypothesis-profile=default

@@ -190,12 +190,16 @@ async def test_stdout_carries_the_ready_line_and_nothing_else(own_worker: Worker
     assert "Traceback" not in log
 
 
-async def test_tcp_serves_the_same(tmp_path: Path) -> None:
+@BOTH_WAYS
+async def test_tcp_serves_the_same(native: bool, tmp_path: Path) -> None:
     worker = Worker.start(tmp_path / "w", listen="tcp:127.0.0.1:0")
     try:
-        async with Client(worker.address) as client:
+        async with Client(worker.address, native=native) as client:
             engine = await build(client)
             assert (await client.generate(engine, "hi", sampling(max_tokens=3))).finished
+            async with client.session() as session:
+                value = b"x" * 20_000_000
+                assert await session.call(engine, "echo", value) == value
             await client.call(engine, "shutdown")
     finally:
         await asyncio.to_thread(worker.stop)

@@ -244,6 +244,8 @@ class NativeRpc:
         try:
             reader, self._writer = await connect(self._address)
         except OSError:
+            # Who waits for it hears that there is none.
+            self._opened.set()
             self._messages.put_nowait(EOF)
             raise
         try:

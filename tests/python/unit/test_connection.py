@@ -191,16 +191,35 @@ async def test_who_reads_a_large_value_may_say_anything_meanwhile(
     assert PING in rpc.kinds
 
 
+PINGS = http2_frame(PING, 0, 0, bytes(8)) * 100
+
+
+def ask_and_do_not_read(transport: Transport, times: int) -> None:
+    """So many times a hundred pings."""
+    transport.reads = False
+    for _ in range(times):
+        transport.deliver(PINGS)
+
+
+def as_long_as_it_is_answered() -> int:
+    """How many hundred pings are answered that nobody reads."""
+    transport = Transport(Served().connection())
+    transport.deliver(OPENING)
+    times = 0
+    while transport.open:
+        ask_and_do_not_read(transport, 1)
+        times += 1
+    return times - 1
+
+
 async def test_who_asks_and_does_not_read_is_left(caplog: pytest.LogCaptureFixture) -> None:
     served = Served()
     transport = Transport(served.connection())
     transport.deliver(OPENING + message(GREETING))
-    transport.reads = False
-    ping = http2_frame(PING, 0, 0, bytes(8))
-    for _ in range(2 * MAX_UNREAD_BYTES // len(ping) // 100):
-        transport.deliver(ping * 100)
+    ask_and_do_not_read(transport, 2 * MAX_UNREAD_BYTES // len(PINGS))
     assert not transport.open
-    assert MAX_UNREAD_BYTES <= transport.unread < MAX_UNREAD_BYTES + HIGH_WATER + 4096
+    most = MAX_UNREAD_BYTES + HIGH_WATER + 2 * len(PINGS)
+    assert MAX_UNREAD_BYTES < transport.unread < most
     kind, _, _, payload = transport.frames()[-1]
     assert (kind, payload[4:8]) == (GOAWAY, b"\0\0\0\x0b")
     assert "asks and does not read" in caplog.text
@@ -210,26 +229,24 @@ async def test_who_asks_and_does_not_read_is_left(caplog: pytest.LogCaptureFixtu
 async def test_who_asks_as_much_and_reads_is_answered() -> None:
     transport = Transport(Served().connection())
     transport.deliver(OPENING + message(GREETING))
-    ping = http2_frame(PING, 0, 0, bytes(8))
-    count = 2 * MAX_UNREAD_BYTES // len(ping)
-    for _ in range(16):
-        transport.reads = False
-        transport.deliver(ping * (count // 16))
+    times = as_long_as_it_is_answered()
+    for _ in range(3):
+        ask_and_do_not_read(transport, times)
         transport.read()
     assert transport.open
     answers = [frame for frame in transport.frames() if frame[0] == PING]
-    assert answers == [(PING, ACK, 0, bytes(8))] * (count // 16 * 16)
+    assert answers == [(PING, ACK, 0, bytes(8))] * (3 * times * 100)
 
 
-@pytest.mark.parametrize("last", [message(b""), http2_frame(RST_STREAM, 0, 1, bytes(4))])
+@pytest.mark.parametrize(
+    "last", [message(b""), http2_frame(RST_STREAM, 0, 1, bytes(4))], ids=["no hello", "a reset"]
+)
 async def test_it_is_left_once_whatever_else_it_says(last: bytes) -> None:
     transport = Transport(Served().connection())
     transport.deliver(OPENING)
-    transport.reads = False
-    ping = http2_frame(PING, 0, 0, bytes(8))
-    while transport.unread <= MAX_UNREAD_BYTES:
-        transport.deliver(ping * 100)
-    transport.deliver(ping + last)
+    ask_and_do_not_read(transport, as_long_as_it_is_answered())
+    assert transport.open
+    transport.deliver(PINGS + last)
     assert not transport.open
     assert [frame[0] for frame in transport.frames()].count(GOAWAY) == 1
 

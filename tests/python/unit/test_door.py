@@ -386,9 +386,9 @@ async def test_a_client_that_has_said_all_gets_its_answer(way: Way) -> None:
     inner, back = await way.arrived.get()
     assert await inner.read() == PREFACE + settings()
     back.write(MUCH)
-    assert await reader.readexactly(len(MUCH)) == MUCH
+    await Watched.ends[0].full.wait()
     back.write_eof()
-    assert await reader.read() == b""
+    assert await slowly(reader) == MUCH
     for end in Watched.ends:
         await end.lost.wait()
 
@@ -429,6 +429,23 @@ async def test_what_was_said_before_the_end_arrives(way: Way) -> None:
     await Watched.ends[0].full.wait()
     back.close()
     assert await slowly(reader) == MUCH
+
+
+async def test_what_waits_to_be_written_is_not_lost_with_the_end_it_came_from(way: Way) -> None:
+    reader, writer = await way.client()
+    writer.write(PREFACE + settings())
+    writer.write_eof()
+    _, back = await way.arrived.get()
+    said = 0
+    while not (Watched.ends and Watched.ends[0].transport.get_write_buffer_size()):
+        back.write(bytes(4096))
+        said += 4096
+        await asyncio.sleep(0)
+    assert not Watched.ends[0].full.is_set(), "it is read to its end"
+    back.close()
+    await Watched.ends[1].lost.wait()
+    assert Watched.ends[0].transport.get_write_buffer_size()
+    assert len(await slowly(reader)) == said
 
 
 async def test_where_grpc_is_not_to_be_had_the_client_is_let_go(

@@ -85,13 +85,16 @@ async def test_grpc_serves_again_whenever_it_has_stopped_by_itself(
 
 
 async def test_a_port_that_was_free_is_the_same_at_every_address_of_a_host(
-    served: server.Server,
+    served: server.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hosts = ["127.0.0.1", "127.0.0.2"]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, 0)) for host in hosts]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     address = await served._open("tcp:localhost:0")
     port = int(address.removeprefix("tcp:localhost:"))
     assert port
     sockets = [sock for entrance in served._doors for sock in entrance.sockets]
-    assert {sock.getsockname()[1] for sock in sockets} == {port}
+    assert [sock.getsockname() for sock in sockets] == [(host, port) for host in hosts]
 
 
 async def test_a_port_that_somebody_has_is_said_to_be_taken(served: server.Server) -> None:
