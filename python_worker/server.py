@@ -46,8 +46,6 @@ SHUTDOWN_SECONDS = 10.0
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Two workers on one TCP port would share its clients unseen.
-    ("grpc.so_reuseport", 0),
     # One HTTP/2 DATA frame for what one gRPC message usually holds.
     ("grpc.http2.max_frame_size", 1024 * 1024),
     # What a client may send before we have read it. gRPC would begin with 64 kB and ask with
