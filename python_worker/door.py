@@ -2,7 +2,7 @@
 
 A client that wants a session says so with its first bytes: a setting of HTTP/2
 that nobody else has, which servers that do not know it have to ignore. It gets a
-``Connection`` of our own, because gRPC's server for Python makes a call three
+``Connection`` of our own, because gRPC's server for Python makes a call 1.6
 times as long. Every other client is connected with gRPC, byte for byte: that one
 has health, reflection, ``Call`` and ``Stream``, and ``Session`` as well.
 """

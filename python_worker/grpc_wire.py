@@ -16,7 +16,6 @@ PREFIX = struct.Struct(">BI")
 
 # Status codes: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 OK = 0
-INVALID_ARGUMENT = 3
 RESOURCE_EXHAUSTED = 8
 FAILED_PRECONDITION = 9
 UNIMPLEMENTED = 12

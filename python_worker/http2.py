@@ -8,7 +8,7 @@ request is refused, header blocks are passed over unread (whoever connects here
 has said what it wants, see ``door``), and what breaks the protocol ends the
 connection with a reason. gRPC's own server is not used for it because each of
 its messages goes through two more threads: a call that has nothing to do took
-three times as long, and a 64 MB value too.
+190 to 215 µs with it, and takes 121 to 133.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Http2:
     def _one_frame(self, data: bytes) -> Buffer | None:
         """The body's piece, where all that came is one DATA frame without anything special.
 
-        So comes nearly every message: read like this it takes a third of the time.
+        So comes nearly every message.
         """
         if len(data) <= HEAD.size:
             return None

@@ -1,7 +1,7 @@
 """Large arguments: read where they lie in their frame, not copied out of it.
 
 Protobuf copies a field of bytes twice, into its message and out of it again. For
-a tensor of 64 MB these are two fifths of its whole way from the socket to torch.
+a tensor these are two of the five copies on its way from the socket to torch.
 So a large frame is walked here, as far down as its arguments, and protobuf gets
 what is left. Small frames, which are nearly all, never come here.
 """

@@ -134,8 +134,8 @@ class ItemEncoder:
         """Returns the patch of an item with nothing new but one token of one completion, or None.
 
         That is every DELTA item between the first and the last, unless logprobs were asked for or
-        the engine is ahead; its metrics may differ. `_patch` and the encoder would say the same, at
-        five times the cost: they look at each field, while here two comparisons of tuples say that
+        the engine is ahead; its metrics may differ. `_patch` and the encoder would say the same at
+        a higher cost: they look at each field, while here two comparisons of tuples say that
         all others are as before, and the bytes are put down as they are known to be.
         """
         if self._cumulative or self._altered_unseen or item.finished or len(item.outputs) != 1:

@@ -171,7 +171,7 @@ class Position:
     """The logprobs of one position, a dict by token id, which goes as columns.
 
     As a dict it would be an extension type for each entry: with `logprobs=5` six for each token,
-    which took two thirds of its time.
+    and 36 µs for an item instead of 16.
     """
 
     __slots__ = ("entries",)

@@ -151,7 +151,7 @@ class Watch:
 
 
 class _Over:
-    """See ``Watch.over``. A generator would take twice the time, with every call."""
+    """See ``Watch.over``. A class and not a generator: every call comes by here."""
 
     __slots__ = ("_call", "_watch")
 
