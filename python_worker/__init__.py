@@ -37,7 +37,9 @@ package in the order in which a call travels through it:
                       ``demise`` how one ended
 ``registry``          references: which object, which holder, which incarnation
 ``frames``            replies as bytes, and a frame as their join
-``stream``            items are sent as the engine puts them; cancelled means aborted
+``stream``            items are sent as the engine makes them; cancelled means aborted;
+                      ``shortcut``: straight from where the engine puts them,
+                      ``request_states``: and where it need not make them
 ``collector``         the outputs of ``add_request``, as a reference
 ``results``           what methods return, as documented
 ``engine``            builds engines; imports vLLM at the first
@@ -50,7 +52,8 @@ package in the order in which a call travels through it:
                       (collective_rpc), ``extension``, ``logits_processors``
 ``kept``              calls of EngineCore that outlive their callers
 ``metrics``           what vLLM counts of each engine
-``outputs``           stream items as patches of the item before
+``outputs``           stream items as patches of the item before; ``output_patch``
+                      says what those are, ``metrics_patch`` is their last part
 ``codec``             values to MessagePack and back: the table of values; its
                       parts are ``records``, ``reducers``, ``tensors`` and
                       ``value_paths``

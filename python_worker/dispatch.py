@@ -25,6 +25,7 @@ from python_worker.collector import collect
 from python_worker.configs import EngineArguments, construct
 from python_worker.engine import CONSTRUCTORS, Builder
 from python_worker.failures import Draining, NotServed, Unsupported
+from python_worker.frames import check_size
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.members import (
     FIELDS,
@@ -37,7 +38,7 @@ from python_worker.members import (
 from python_worker.outputs import ItemEncoder
 from python_worker.registry import Holder, Registry
 from python_worker.results import documented
-from python_worker.stream import check_size, drain
+from python_worker.stream import drain
 from python_worker.tensors import Buffer
 from python_worker.watch import Watches
 
@@ -197,7 +198,7 @@ class Dispatcher:
             cumulative=getattr(getattr(params, "output_kind", None), "name", "") == "CUMULATIVE",
         )
         abort = None if target is None else functools.partial(engine.abort, target)
-        await drain(items, call.outlet, encode=encoder.encode, abort=abort)
+        await drain(items, call.outlet, encoder=encoder, abort=abort)
 
     def _target(self, request: pb.CallRequest) -> object:
         which = request.WhichOneof("target")

@@ -15,11 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from python_worker.failures import Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.settings import MAX_VALUE_BYTES
 from python_worker.tensors import Buffer
 
 LENGTH_DELIMITED = 2
 VARINT = 0
+
+
+def check_size(size: int) -> None:
+    """Refuse a value that no message can hold."""
+    if size > MAX_VALUE_BYTES:
+        raise Unsupported(
+            f"the value has {size} bytes; a message holds at most {MAX_VALUE_BYTES}",
+            bytes=size,
+            limit=MAX_VALUE_BYTES,
+        )
 
 
 def varint(value: int) -> bytes:

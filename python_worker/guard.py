@@ -11,6 +11,7 @@ import asyncio
 import functools
 from typing import Any
 
+from python_worker import request_states
 from python_worker.demise import mortal
 from python_worker.extension import checked_path
 from python_worker.failures import Refused, Unsupported
@@ -33,7 +34,7 @@ def admitting(base: Any) -> Any:
             collector = await base.add_request(self, *args, **kwargs)
             admission = ADMISSION.get()
             if admission is not None:
-                admission.collect(collector)
+                admission.collect(collector, self)
             return collector
 
         @functools.wraps(base._add_request)
@@ -52,13 +53,17 @@ def admitting(base: Any) -> Any:
 def guarded(base: Any) -> Any:
     """A subclass that lets nothing through that would end EngineCore."""
     from vllm.reasoning import ReasoningParserManager
-    from vllm.v1.engine import EngineCoreRequest
+    from vllm.v1.engine import EngineCoreRequest, detokenizer, output_processor
     from vllm.v1.sample.logits_processor import cached_load_custom_logitsprocs
     from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
     base = updating(adapting(mortal(base)))
     encoder = MsgpackEncoder()
     decoder = MsgpackDecoder(EngineCoreRequest)
+    for name in ("IncrementalDetokenizer", "FastIncrementalDetokenizer"):
+        # Read now, in a thread, and not while the first stream runs.
+        processor, state = output_processor.OutputProcessor, output_processor.RequestState
+        request_states.known(processor, state, getattr(detokenizer, name))
 
     def verify(request: Any) -> None:
         """Decode the request as EngineCore will: an error there is fatal.

@@ -1,41 +1,29 @@
 """Encodes the items of one stream so that what has been sent is not sent again.
 
-vLLM yields whole objects: in the default CUMULATIVE mode each RequestOutput repeats the prompt,
-all text and all token ids so far. On the wire only the first RequestOutput of a stream is whole.
-Each further one is a patch, an extension type whose content is the array
-
-    [mode, finished, completions, changes]
-
-mode
-    0: text, token ids and logprobs of each completion are the item's own.
-    1: they are appended to those of the previous item of the same index.
-completions
-    ``[[index, text, token_ids, finish_reason, stop_reason, more], …]``, exactly the item's outputs
-    in their order. `more` is None or a dict of the other fields of the completion that differ from
-    the index's previous item (from None for an index not seen yet). `logprobs` obeys the mode: in
-    mode 0 it is the item's own, and absent means None; in mode 1 it is what to append, and absent
-    means unchanged.
-changes
-    None, or a dict of the other fields of the RequestOutput that differ from the previous item.
-    `metrics` as a plain dict holds those fields of the metrics that differ; otherwise it replaces.
-
-`Vllm.OutputPatch` puts the items together again. What it yields equals what vLLM yielded, always:
-where an item does not extend the one before, it is sent in mode 0.
+A stream's first RequestOutput is sent whole, each further one as a patch of the one before
+(`output_patch` says what that is). What the other side makes of them equals what vLLM yielded,
+always: where an item does not extend the one before, the patch replaces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter, is_not
+from collections.abc import Collection, Sequence
+from operator import is_not
 from typing import Any, Final
 
 from python_worker import records
 from python_worker.codec import EncodeError, Encoder, FailureBytes, Register
-from python_worker.reducers import PATCH, Position
+from python_worker.metrics_patch import MetricsPatch, tuple_reader
+from python_worker.output_patch import (
+    APPEND,
+    NIL,
+    REPLACE,
+    extension,
+    plain_completion,
+    plain_patch,
+)
+from python_worker.reducers import Position
 from python_worker.value_paths import find_problem
-
-REPLACE: Final = 0
-APPEND: Final = 1
 
 _APART: Final = frozenset({"request_id", "outputs", "finished", "metrics"})
 """Fields of a RequestOutput that `changes` does not hold, or not as they are."""
@@ -48,26 +36,6 @@ _ALWAYS: Final = ("kv_transfer_params", "ec_transfer_params")
 
 _POSITIONAL: Final = ("index", "text", "token_ids", "finish_reason", "stop_reason", "logprobs")
 _SCALARS: Final = frozenset({str, int, float, bool})
-_EXT_8: Final = [bytes((0xC7, length, PATCH)) for length in range(256)]
-
-# The parts of a plain patch in MessagePack, from its start: four items, mode 0, not finished, one
-# completion, which has six.
-_PLAIN: Final = b"\x94\x00\xc2\x91\x96"
-_POSITIVE_FIXINT: Final = [bytes((n,)) for n in range(0x80)]
-_FIXSTR: Final = [bytes((0xA0 | n,)) for n in range(0x20)]
-_ARRAY_OF_ONE: Final = b"\x91"
-_THREE_NILS: Final = b"\xc0\xc0\xc0"
-
-
-def _unsigned(number: int) -> bytes:
-    """Returns a number below 2**32 as MessagePack writes it: as short as it can be."""
-    if number < 0x80:
-        return _POSITIVE_FIXINT[number]
-    if number < 0x100:
-        return bytes((0xCC, number))
-    if number < 0x10000:
-        return bytes((0xCD, number >> 8, number & 0xFF))
-    return b"\xce" + number.to_bytes(4, "big")
 
 
 class ItemEncoder:
@@ -82,7 +50,14 @@ class ItemEncoder:
         failure_bytes: As for `codec.encode`.
         cumulative: Whether the request's output kind is CUMULATIVE. A wrong answer costs bytes,
             not correctness.
+
+    Attributes:
+        cumulative: As told.
+        plain: Whether the last item had nothing new but tokens of its completions, and metrics.
+            Then the next may be sent without being made: see `encode_plain`.
     """
+
+    plain = False
 
     def __init__(
         self,
@@ -93,16 +68,13 @@ class ItemEncoder:
     ) -> None:
         self._encoder = Encoder(register=register, failure_bytes=failure_bytes)
         self._known = {"references": register is not None, "exceptions": failure_bytes is not None}
-        self._cumulative = cumulative
+        self.cumulative = cumulative
         self._shape: _Shape | None = None
         self._request_id: object = None
         self._values: tuple[object, ...] = ()
         self._growing: list[tuple[int, int]] = []  # position and length of what may grow in place
         self._altered_unseen = False
-        self._metrics: tuple[object, ...] | None = None
-        self._metrics_class: type | None = None
-        self._metrics_fields: tuple[str, ...] = ()
-        self._read_metrics: Any = None
+        self._metrics = MetricsPatch(self._encoder.encode)
         self._completions: dict[int, _Sent] = {}
 
     def encode(self, item: Any) -> bytes:
@@ -111,11 +83,14 @@ class ItemEncoder:
         Raises:
             codec.EncodeError: Some part cannot be sent. The next item will be sent whole.
         """
+        self.plain = False
         shape = self._shape
         if shape is None or type(item) is not shape.cls or item.request_id != self._request_id:
             return self._encode_whole(item)
         try:
-            body = self._plain(shape, item) or self._encoder.encode(self._patch(shape, item))
+            return self._plain(shape, item) or extension(
+                self._encoder.encode(self._patch(shape, item))
+            )
         except Exception as error:
             self._shape = None
             if isinstance(error, EncodeError) and (
@@ -123,69 +98,84 @@ class ItemEncoder:
             ):
                 raise EncodeError(problem.path, problem.message) from error
             raise
-        length = len(body)
-        if length < 256:
-            return _EXT_8[length] + body
-        if length < 65536:
-            return b"\xc8" + length.to_bytes(2, "big") + bytes((PATCH,)) + body
-        return b"\xc9" + length.to_bytes(4, "big") + bytes((PATCH,)) + body
+
+    # -- Plain items -----------------------------------------------------------------------------
+
+    def encode_plain(self, completions: Collection[bytes], metrics: Any) -> bytes:
+        """Returns the bytes of an item that nobody has made: it would be as the one before.
+
+        Args:
+            completions: Of `encode_completion`, each index once.
+            metrics: Those that the item would have.
+        """
+        mode = APPEND if self.cumulative else REPLACE
+        return plain_patch(mode, completions, self._metrics.encode(metrics) or NIL)
+
+    def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
+        """Returns the bytes of a completion that has new tokens, and nothing else.
+
+        Args:
+            index: The completion's; it was in an item before.
+            text: Its text: all of it if the output kind is CUMULATIVE, which continues what it was.
+            token_ids: Its token ids: also all of them if the kind is CUMULATIVE.
+        """
+        if self.cumulative:
+            sent, ids = self._completions[index], token_ids
+            text, sent.text = text[len(sent.text) :], text
+            token_ids, sent.token_ids = ids[sent.token_count :], ids
+            sent.token_count = len(ids)
+        if len(token_ids) == 1 and (encoded := plain_completion(index, text, token_ids[0])):
+            return encoded
+        return self._encoder.encode([index, text, token_ids, None, None, None])
 
     def _plain(self, shape: _Shape, item: Any) -> bytes | None:
-        """Returns the patch of an item with nothing new but one token of one completion, or None.
+        """Returns the patch of an item in which completions have new tokens, or None.
 
-        That is every DELTA item between the first and the last, unless logprobs were asked for or
-        the engine is ahead; its metrics may differ. `_patch` and the encoder would say the same at
-        a higher cost: they look at each field, while here two comparisons of tuples say that
-        all others are as before, and the bytes are put down as they are known to be.
+        Nothing else is new but the metrics, and the completions have nothing else. `_patch` would
+        say the same; but it is worth knowing that an item was plain, because the next can do
+        without being made.
         """
-        if self._cumulative or self._altered_unseen or item.finished or len(item.outputs) != 1:
+        if item.finished or self._altered_unseen or not item.outputs:
             return None
-        output = item.outputs[0]
-        index, text, token_ids = output.index, output.text, output.token_ids
-        sent = self._completions.get(index)
         values = shape.read(item)
         try:
-            if (
-                sent is None
-                or len(token_ids) != 1
-                or output.logprobs is not None
-                or output.finish_reason is not None
-                or output.stop_reason is not None
-                or shape.read_others(output) != sent.others
-                or values != self._values
+            if values != self._values or not all(
+                self._is_plain(shape, output) for output in item.outputs
             ):
                 return None
         except (ValueError, RuntimeError):  # arrays and tensors, which compare to no truth
             return None
-        for place, length in self._growing:
-            if len(values[place]) != length:
-                return None
-        (token_id,) = token_ids
-        if type(text) is not str or type(token_id) is not int or not 0 <= token_id < 2**32:
+        if any(len(values[place]) != length for place, length in self._growing):
             return None
-        try:
-            encoded = text.encode()
-        except UnicodeEncodeError:  # a lone surrogate, which the encoder replaces
+        # An index twice would be appended to itself.
+        if len({output.index for output in item.outputs}) != len(item.outputs):
             return None
-        if len(encoded) >= len(_FIXSTR) or index >= len(_POSITIVE_FIXINT):
-            return None
-        changes = self._changed_metrics(shape, item)
-        return b"".join(
-            (
-                _PLAIN,
-                _POSITIVE_FIXINT[index],
-                _FIXSTR[len(encoded)],
-                encoded,
-                _ARRAY_OF_ONE,
-                _unsigned(token_id),
-                _THREE_NILS,
-                b"\xc0" if changes is None else self._encoder.encode(changes),
-            )
+        self.plain = True
+        return self.encode_plain(
+            [
+                self.encode_completion(output.index, output.text, output.token_ids)
+                for output in item.outputs
+            ],
+            item.metrics if shape.has_metrics else None,
+        )
+
+    def _is_plain(self, shape: _Shape, output: Any) -> bool:
+        sent = self._completions.get(output.index)
+        return (
+            sent is not None
+            and type(output.text) is str
+            and type(output.token_ids) is list
+            and output.logprobs is None
+            and output.finish_reason is None
+            and output.stop_reason is None
+            and sent.others == shape.nothing
+            and bool(shape.read_others(output) == shape.nothing)
+            and (not self.cumulative or sent.is_extended_by(output))
         )
 
     def _patch(self, shape: _Shape, item: Any) -> list[object]:
         outputs = item.outputs
-        mode = APPEND if self._cumulative and self._extends(shape, outputs) else REPLACE
+        mode = APPEND if self.cumulative and self._extends(shape, outputs) else REPLACE
         return [
             mode,
             item.finished,
@@ -205,7 +195,7 @@ class ItemEncoder:
         for output in item.outputs:
             self._sent(output.index).remember(shape.read_completion(output))
         self._remember(shape, shape.read(item))
-        self._metrics_changes(item.metrics if shape.has_metrics else None)
+        self._metrics.changes(item.metrics if shape.has_metrics else None)
         return data
 
     def _sent(self, index: int) -> _Sent:
@@ -246,7 +236,7 @@ class ItemEncoder:
         elif logprobs is not None:
             more = more or {}
             more["logprobs"] = _columns(logprobs)
-        if self._cumulative:
+        if self.cumulative:
             sent.remember(values)
         else:
             sent.others = others
@@ -265,7 +255,8 @@ class ItemEncoder:
             changes = self._differences(shape, values)
         else:
             changes = {}
-        return {**changes, **(self._changed_metrics(shape, item) or {})} or None
+        metrics = item.metrics if shape.has_metrics else None
+        return {**changes, **self._metrics.changes(metrics)} or None
 
     def _differences(self, shape: _Shape, values: tuple[Any, ...]) -> dict[str, object]:
         last, lengths = self._values, dict(self._growing)
@@ -300,32 +291,6 @@ class ItemEncoder:
             if (place := shape.positions.get(name)) is not None
         )
 
-    def _changed_metrics(self, shape: _Shape, item: Any) -> dict[str, object] | None:
-        metrics = item.metrics if shape.has_metrics else None
-        if metrics is None and self._metrics_class is type(None):
-            return None
-        return self._metrics_changes(metrics) or None
-
-    def _metrics_changes(self, metrics: Any) -> dict[str, object]:
-        """Returns what to send of the metrics, under the field's name; nothing if unchanged."""
-        cls = type(metrics)
-        if cls is self._metrics_class and self._metrics is not None:
-            values = self._read_metrics(metrics)
-            different = {
-                name: new
-                for name, new, old in zip(self._metrics_fields, values, self._metrics, strict=True)
-                if new != old
-            }
-            self._metrics = values
-            return {"metrics": different} if different else {}
-        unchanged = metrics is None and self._metrics_class is type(None)
-        self._metrics, self._metrics_class = None, cls
-        if (record := records.record_of(cls)) is not None:
-            self._metrics_fields = tuple(name for name in record[1] if hasattr(metrics, name))
-            self._read_metrics = _tuple_reader(self._metrics_fields)
-            self._metrics = self._read_metrics(metrics)
-        return {} if unchanged else {"metrics": metrics}
-
 
 class _Shape:
     """How to read the fields of a class of outputs: made from its first object, used for all."""
@@ -335,15 +300,15 @@ class _Shape:
         self.fields = tuple(name for name in fields if name not in _APART and hasattr(item, name))
         self.positions = {name: position for position, name in enumerate(self.fields)}
         self.has_metrics = hasattr(item, "metrics")
-        self.read = _tuple_reader(self.fields)
+        self.read = tuple_reader(self.fields)
         self.other_fields = tuple(
             name
             for name in records.fields_of("CompletionOutput")
             if name not in _POSITIONAL and (first is None or hasattr(first, name))
         )
         self.nothing = (None,) * len(self.other_fields)
-        self.read_completion = _tuple_reader(_POSITIONAL + self.other_fields)
-        self.read_others = _tuple_reader(self.other_fields)
+        self.read_completion = tuple_reader(_POSITIONAL + self.other_fields)
+        self.read_others = tuple_reader(self.other_fields)
 
 
 _SHAPES: Final[dict[tuple[type, type], _Shape]] = {}
@@ -415,10 +380,3 @@ def _differences(
         for name, new, old in zip(fields, values, last, strict=True)
         if new is not old and not (type(new) in _SCALARS and type(new) is type(old) and new == old)
     }
-
-
-def _tuple_reader(fields: tuple[str, ...]) -> Any:
-    """Returns a function from an object to the tuple of its fields, in C."""
-    if len(fields) > 1:
-        return attrgetter(*fields)
-    return lambda value: tuple([getattr(value, name) for name in fields])

@@ -3,15 +3,15 @@ defmodule Vllm.OutputPatch do
   # Puts the items of a stream together again.
   #
   # vLLM yields whole objects; the worker sends the first `Vllm.RequestOutput` whole and each
-  # further one as a patch of the one before. python_worker/outputs.py, which makes the patches,
-  # says what they hold. What `apply/3` returns is what vLLM yielded.
+  # further one as a patch of the one before. python_worker/output_patch.py says what they
+  # hold. What `apply/3` returns is what vLLM yielded.
   #
   # Text grows by appending to the binary of the previous item, which the BEAM does in place
   # (there is room at its end, and the earlier items are unharmed). Token ids are a list, so each
   # CUMULATIVE item costs a copy of the ids so far. That is what a whole list per item means, and
   # still several times cheaper than decoding them; DELTA has no such cost.
 
-  alias Vllm.{CompletionOutput, Error, RequestOutput}
+  alias Vllm.{CompletionOutput, Error, RequestOutput, RequestStateStats}
   alias Vllm.Codec
   alias Vllm.Codec.{Decoder, Extension}
 
@@ -59,7 +59,7 @@ defmodule Vllm.OutputPatch do
     with {mode, index, text, id, changes} <- plain(body),
          %{^index => previous} <- known do
       completion = plain_completion(mode, previous, text, id)
-      item = changed(%{item | outputs: [completion], finished: false}, value(changes, instance))
+      item = plain_changes(%{item | outputs: [completion], finished: false}, changes, instance)
       {:ok, item, {item, %{known | index => completion}}}
     else
       _not_plain -> patch_of_values(body, state, instance)
@@ -103,8 +103,34 @@ defmodule Vllm.OutputPatch do
     %{completion | finish_reason: nil, stop_reason: nil}
   end
 
-  defp value(<<0xC0>>, _instance), do: nil
-  defp value(bytes, instance), do: Decoder.decode!(bytes, 2, instance)
+  defp plain_changes(item, <<0xC0>>, _instance), do: item
+
+  # With vLLM's statistics on, this is what a token changes of the metrics.
+  defp plain_changes(
+         %{metrics: %RequestStateStats{} = metrics} = item,
+         <<0x81, 0xA7, "metrics", 0x82, 0xB5, "num_generation_tokens", rest::binary>> = changes,
+         instance
+       ) do
+    case rest do
+      <<n, 0xAD, "last_token_ts", 0xCB, time::float>> when n < 0x80 ->
+        told(item, metrics, n, time)
+
+      <<0xCC, n, 0xAD, "last_token_ts", 0xCB, time::float>> ->
+        told(item, metrics, n, time)
+
+      <<0xCD, n::16, 0xAD, "last_token_ts", 0xCB, time::float>> ->
+        told(item, metrics, n, time)
+
+      _other ->
+        changed(item, Decoder.decode!(changes, 2, instance))
+    end
+  end
+
+  defp plain_changes(item, changes, instance),
+    do: changed(item, Decoder.decode!(changes, 2, instance))
+
+  defp told(item, metrics, tokens, time),
+    do: %{item | metrics: %{metrics | num_generation_tokens: tokens, last_token_ts: time}}
 
   defp patch_of_values(body, {item, known}, instance) do
     case body |> Decoder.detach() |> Decoder.decode!(1, instance) do

@@ -30,7 +30,7 @@ PYTHON_IMPORTERS = {
     "vllm": {"engine.py", "extension.py", "guard.py", "lora.py", "introspect.py", "testing/"},
     "torch": {"child.py", "engine.py", "tensors.py", "testing/"},
     "numpy": {"tensors.py", "testing/"},
-    "msgpack": {"codec.py", "outputs.py", "reducers.py", "testing/"},
+    "msgpack": {"codec.py", "metrics_patch.py", "reducers.py", "testing/"},
     "uvloop": {"__main__.py", "server.py"},
 }
 

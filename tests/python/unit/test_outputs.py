@@ -6,103 +6,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_worker import codec, outputs, records
-from python_worker.reducers import PATCH
+from python_worker import codec, outputs
+from tests.python.support.patches import (
+    METRICS,
+    Consumer,
+    completion,
+    expected,
+    is_patch,
+    item,
+    made,
+    plain,
+)
 from tests.vectors import make
 
 STREAMS = json.loads((Path(make.__file__).parent / "streams.json").read_text())
-
-REQUEST = type("RequestOutput", (make.Stub,), {"__bridge_record__": "RequestOutput"})
-COMPLETION = type("CompletionOutput", (make.Stub,), {"__bridge_record__": "CompletionOutput"})
-METRICS = type("RequestStateStats", (make.Stub,), {"__bridge_record__": "RequestStateStats"})
-
-
-def made(cls: type, **fields: object) -> Any:
-    value = cls()
-    value.__dict__.update(dict.fromkeys(records.fields_of(cls.__name__)), **fields)
-    return value
-
-
-def completion(index: int = 0, text: str = "", token_ids: Any = None, **others: object) -> Any:
-    return made(COMPLETION, index=index, text=text, token_ids=token_ids or [], **others)
-
-
-def item(*completions: Any, finished: bool = False, **others: object) -> Any:
-    fields = {"request_id": "r", "prompt": "p", "prompt_token_ids": PROMPT} | others
-    return made(REQUEST, outputs=list(completions), finished=finished, **fields)
-
-
-PROMPT = [1, 2, 3]
-
-
-class Consumer:
-    """The rules of a patch, as plainly as they can be written. Items are dicts of fields."""
-
-    def __init__(self) -> None:
-        self.item: dict[str, Any] = {}
-        self.known: dict[int, dict[str, Any]] = {}
-
-    def apply(self, data: bytes) -> dict[str, Any]:
-        outer = msgpack.unpackb(data, strict_map_key=False)
-        if outer.code != PATCH:
-            self.item = plain(codec.decode(data))
-            self.known = {}
-        else:
-            mode, finished, completions, changes = plain(codec.decode(outer.data))
-            self.item = self.item | {
-                "finished": finished,
-                "outputs": [self.completion(mode, *parts) for parts in completions],
-            }
-            for name, value in (changes or {}).items():
-                if name == "metrics" and isinstance(value, dict) and "__name__" not in value:
-                    value = self.item["metrics"] | value
-                self.item[name] = value
-        self.known |= {output["index"]: output for output in self.item["outputs"]}
-        return self.item
-
-    def completion(
-        self, mode: int, index: int, text: str, ids: Any, finish: Any, stop: Any, more: Any
-    ) -> dict[str, Any]:
-        blank = dict.fromkeys(records.fields_of("CompletionOutput"))
-        blank |= {"__name__": "CompletionOutput", "index": index, "text": "", "token_ids": []}
-        before: dict[str, Any] = self.known.get(index, blank)
-        more = more or {}
-        if mode == outputs.APPEND:
-            text, ids = before["text"] + text, before["token_ids"] + ids
-            if "logprobs" in more:
-                more["logprobs"] = (before["logprobs"] or []) + more["logprobs"]
-        else:
-            more = {"logprobs": None} | more
-        positional = {"text": text, "token_ids": ids, "finish_reason": finish, "stop_reason": stop}
-        merged: dict[str, Any] = before | positional | more
-        return merged
-
-
-def plain(value: Any) -> Any:
-    """Makes dicts of records, so that they can be compared and merged."""
-    if isinstance(value, codec.Record):
-        return {"__name__": value.name} | {k: plain(v) for k, v in value.fields.items()}
-    if isinstance(value, list):
-        return [plain(part) for part in value]
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    return value
-
-
-def expected(value: Any) -> dict[str, Any]:
-    """Returns what the consumer must have: the item as sent whole, on its own."""
-    whole: dict[str, Any] = plain(codec.decode(codec.encode(value)))
-    return whole
-
-
-def is_patch(data: bytes) -> bool:
-    outer = msgpack.unpackb(data, strict_map_key=False)
-    return isinstance(outer, msgpack.ExtType) and outer.code == PATCH
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=[stream["name"] for stream in STREAMS])

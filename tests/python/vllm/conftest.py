@@ -17,6 +17,9 @@ from tests.python.support.worker import Worker
 EXTENSION = "python_worker.testing.worker_extension.WorkerExtension"
 STAT_LOGGER = "tests.python.support.stat_logger:CountingStatLogger"
 
+# Else its assertions would not say what is different.
+pytest.register_assert_rewrite("tests.python.support.engine_outputs")
+
 #: How many requests the equipped engine admits.
 ADMITTED = 4
 

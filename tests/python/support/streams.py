@@ -1,0 +1,320 @@
+"""What a stream runs between: where its replies go, and a request that is given its outputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.stream import ADMISSION, drain
+
+
+async def wait_turns(count: int = 500) -> None:
+    """Let the loop turn, by default far more often than 100 items need."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class Replies:
+    """Collects the replies of a call."""
+
+    def __init__(self) -> None:
+        self.replies: list[pb.CallReply] = []
+
+    def send(self, reply: pb.CallReply) -> None:
+        self.replies.append(reply)
+
+    def send_item(self, item: bytes) -> None:
+        self.replies.append(pb.CallReply(item=item))
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [str(reply.WhichOneof("outcome")) for reply in self.replies]
+
+    @property
+    def items(self) -> list[bytes]:
+        return [reply.item for reply in self.replies if reply.WhichOneof("outcome") == "item"]
+
+
+class Places(Replies):
+    """An outlet with so many places; ``give`` makes more."""
+
+    def __init__(self, places: int = 1000) -> None:
+        super().__init__()
+        self.places = places
+        self._waiting: asyncio.Future[None] | None = None
+
+    def take_place(self) -> bool:
+        if self.places == 0:
+            return False
+        self.places -= 1
+        return True
+
+    async def wait_place(self) -> None:
+        while not self.take_place():
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+
+    def give(self, places: int) -> None:
+        self.places += places
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+@dataclass
+class Part:
+    """A part of a CompletionOutput."""
+
+    index: int
+    tokens: list[int]
+
+
+@dataclass
+class Output:
+    """A part of a RequestOutput: some tokens of some completions, and whether they are the last."""
+
+    outputs: list[Part]
+    finished: bool = False
+    metrics: Any = None
+
+    def add(self, output: Output, *, aggregate: bool) -> None:
+        assert aggregate
+        self.finished |= output.finished
+        for part in output.outputs:
+            for mine in self.outputs:
+                if mine.index == part.index:
+                    mine.tokens += part.tokens
+                    break
+            else:
+                self.outputs.append(part)
+
+
+def output(*tokens: int, index: int = 0, finished: bool = False, metrics: Any = None) -> Output:
+    return Output([Part(index, list(tokens))], finished, metrics)
+
+
+class Letters:
+    """An encoder: a completion is its index and its tokens, all in one digit each.
+
+    Attributes:
+        cumulative: What the outputs are taken for.
+        plain: Whether the last item was not odd.
+        odd: Whether items have more than tokens.
+        failing: Whether all is refused.
+        seen: The metrics of every item.
+    """
+
+    def __init__(self) -> None:
+        self.cumulative = False
+        self.plain = False
+        self.odd = False
+        self.failing = False
+        self.seen: list[Any] = []
+
+    def encode(self, item: Any) -> bytes:
+        assert isinstance(item, Output)
+        self.plain = False
+        parts = [self.encode_completion(part.index, "", part.tokens) for part in item.outputs]
+        data = self.encode_plain(parts, item.metrics)
+        self.plain = not self.odd
+        return data
+
+    def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
+        return f"{index}:{text}{''.join(map(str, token_ids))}".encode()
+
+    def encode_plain(self, completions: Collection[bytes], metrics: Any) -> bytes:
+        if self.failing:
+            raise ValueError("cannot")
+        self.seen.append(metrics)
+        return b" ".join(completions)
+
+
+class Collector:
+    """vLLM's, as far as ``generate`` and a shortcut go."""
+
+    aggregate = True
+
+    def __init__(self, request_id: str = "req-1") -> None:
+        self.request_id = request_id
+        self.output: Output | Exception | None = None
+        self.ready = asyncio.Event()
+        self.kept = 0
+
+    def put(self, output: Output | Exception) -> None:
+        self.kept += 1
+        if isinstance(self.output, Output) and isinstance(output, Output):
+            self.output.add(output, aggregate=self.aggregate)
+        else:
+            self.output = output
+        self.ready.set()
+
+    async def get(self) -> Output:
+        while (output := self.output) is None:
+            await self.ready.wait()
+        self.output = None
+        self.ready.clear()
+        if isinstance(output, Exception):
+            raise output
+        return output
+
+
+class Request:
+    """A request whose outputs the test puts into its collector.
+
+    Args:
+        outlet: Where its items go.
+        engine: What has its states; see ``RequestStates``.
+        first: An output that the collector holds before its call takes it over.
+    """
+
+    def __init__(self, outlet: Any, *, engine: Any = None, first: Output | None = None) -> None:
+        self.collector = Collector()
+        self.engine = engine
+        self.first = first
+        self.aborted: list[str] = []
+        self.encoder = Letters()
+        self.task = asyncio.create_task(
+            drain(self.generate(), outlet, encoder=self.encoder, abort=self.abort)
+        )
+
+    async def generate(self) -> AsyncIterator[Output]:
+        admission = ADMISSION.get()
+        assert admission is not None
+        if self.first is not None:
+            self.collector.put(self.first)
+        admission.collect(self.collector, self.engine)
+        finished = False
+        while not finished:
+            output = await self.collector.get()
+            finished = output.finished
+            yield output
+
+    async def abort(self, request_ids: list[str]) -> None:
+        self.aborted += request_ids
+
+    def put(self, *tokens: int, index: int = 0, finished: bool = False) -> None:
+        self.collector.put(output(*tokens, index=index, finished=finished))
+
+
+@dataclass
+class Kind:
+    """A RequestOutputKind."""
+
+    name: str
+
+
+class Detokenizer:
+    """Makes a letter of each token."""
+
+    def __init__(self) -> None:
+        self.output_token_ids: list[int] = []
+        self.text = ""
+        self.told = 0
+
+    def update(self, new_token_ids: list[int], stop_terminated: bool) -> None:
+        self.output_token_ids += new_token_ids
+        self.text += "".join(chr(ord("a") + token) for token in new_token_ids)
+
+    def get_next_output_text(self, finished: bool, delta: bool) -> str:
+        text = self.text[self.told :] if delta else self.text
+        self.told = len(self.text)
+        return text
+
+
+@dataclass
+class Logprobs:
+    """A LogprobsProcessor."""
+
+    num_logprobs: int | None = None
+    num_prompt_logprobs: int | None = None
+    prompt_token_id_logprobs: Any = None
+
+
+@dataclass
+class State:
+    """vLLM's RequestState, as far as the making of outputs goes."""
+
+    queue: Any
+    request_index: int = 0
+    output_kind: Kind = field(default_factory=lambda: Kind("DELTA"))
+    detokenizer: Detokenizer | None = field(default_factory=Detokenizer)
+    logprobs_processor: Logprobs = field(default_factory=Logprobs)
+    sampling_mask_chunks: list[Any] = field(default_factory=list)
+    stream_interval: int = 1
+    streaming_input: bool = False
+    prompt_token_ids: list[int] | None = field(default_factory=lambda: [1])
+    is_prefilling: bool = False
+    num_cached_tokens: int = 0
+    num_cache_creation_tokens: int = 0
+    stats: Any = None
+    made: int = 0
+
+    def make_request_output(
+        self,
+        new_token_ids: list[int],
+        pooling_output: Any,
+        finish_reason: Any,
+        stop_reason: Any,
+        kv_transfer_params: Any = None,
+        ec_transfer_params: Any = None,
+        error: Any = None,
+    ) -> Output:
+        self.made += 1
+        if self.detokenizer is not None:
+            self.detokenizer.get_next_output_text(False, True)
+        return Output(
+            [Part(self.request_index, list(new_token_ids))], finish_reason == "all", self.stats
+        )
+
+    def bring(self, *tokens: int, finish_reason: str | None = None, **others: Any) -> None:
+        """What ``OutputProcessor.process_outputs`` does with the tokens of a step."""
+        if self.detokenizer is not None:
+            self.detokenizer.update(list(tokens), False)
+        arguments: dict[str, Any] = {"pooling_output": None, "stop_reason": None} | others
+        made = self.make_request_output(list(tokens), finish_reason=finish_reason, **arguments)
+        if made is not None:
+            self.queue.put(made)
+
+
+class Parent:
+    """vLLM's ParentRequest."""
+
+    def __init__(self, children: list[str]) -> None:
+        self.child_requests = set(children)
+
+
+class Processor:
+    """vLLM's OutputProcessor, as far as it knows states."""
+
+    def __init__(self) -> None:
+        self.request_states: dict[str, State] = {}
+        self.parent_requests: dict[str, Parent] = {}
+
+
+class Engine:
+    """An engine whose processor has states that put into the collector of a request.
+
+    Args:
+        count: How many completions the request has.
+        fields: Of each state.
+    """
+
+    def __init__(self, count: int, **fields: Any) -> None:
+        self.output_processor = Processor()
+        self.states = [State(None, request_index=index, **fields) for index in range(count)]
+
+    def request(self, outlet: Any) -> Request:
+        """Begin the request."""
+        request = Request(outlet, engine=self)
+        request_id, processor = request.collector.request_id, self.output_processor
+        ids = [request_id]
+        if len(self.states) > 1:
+            ids = [f"{index}_{request_id}" for index in range(len(self.states))]
+            processor.parent_requests[request_id] = Parent(ids)
+        processor.request_states.update(zip(ids, self.states, strict=True))
+        for state in self.states:
+            request.encoder.cumulative = state.output_kind.name == "CUMULATIVE"
+            state.queue = request.collector
+        return request
