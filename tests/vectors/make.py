@@ -21,6 +21,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,34 @@ STREAMS: dict[str, tuple[bool, list[Notation]]] = {
                 metrics=_metrics(5, 11.0),
                 finished=True,
             ),
+        ],
+    ),
+    "metrics of every token": (
+        False,
+        [
+            _item(_completion(0, "t", [n]), metrics=_metrics(n, last))
+            for n, last in [
+                (1, 1.0),
+                (2, 1.5),
+                (0x7F, 2.0),
+                (0x80, 2.5),
+                (0xFF, 3.0),
+                (0x100, math.inf),
+                (0x101, 3.5),
+                (0xFFFF, 4.0),
+                (0x10000, 4.5),
+                (0x10001, 4.5),
+                (0x10002, 5.0),
+                (0x10002, 5.5),
+                (0x10003, 6.0),
+            ]
+        ],
+    ),
+    "metrics of every token, cumulative": (
+        True,
+        [
+            _item(_completion(0, "t" * n, list(range(n))), metrics=_metrics(n, 0.5 * n))
+            for n in range(1, 6)
         ],
     ),
     "cumulative": (
