@@ -175,7 +175,11 @@ class Shortcut:
 
     def take(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> None:
         """Take a token that was admitted."""
-        completion = self._encoder.encode_completion(index, text, token_ids)
+        try:
+            completion = self._encoder.encode_completion(index, text, token_ids)
+        except Exception as error:
+            self._fail(error, error)
+            return
         if not self._several:
             self._send_plain((completion,), metrics)
             return

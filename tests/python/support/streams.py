@@ -102,7 +102,8 @@ class Letters:
         cumulative: What the outputs are taken for.
         plain: Whether the last item was not odd.
         odd: Whether items have more than tokens.
-        failing: Whether all is refused.
+        failing: Whether all items are refused, ...
+        refusing: ... and completions.
         seen: The metrics of every item.
     """
 
@@ -110,7 +111,7 @@ class Letters:
         self.cumulative = False
         self.plain = False
         self.odd = False
-        self.failing = False
+        self.failing = self.refusing = False
         self.seen: list[Any] = []
 
     def encode(self, item: Any) -> bytes:
@@ -122,6 +123,8 @@ class Letters:
         return data
 
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
+        if self.refusing:
+            raise ValueError("cannot")
         return f"{index}:{text}{''.join(map(str, token_ids))}".encode()
 
     def encode_plain(self, completions: Collection[bytes], metrics: Any) -> bytes:

@@ -421,3 +421,19 @@ async def test_taken_tokens_that_cannot_be_encoded_fail_their_call(after: tuple[
     await wait_turns()
     assert outlet.items == []
     assert not any("make_request_output" in vars(state) for state in engine.states)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_token_that_cannot_be_encoded_fails_its_call_and_not_who_brings_it(
+    count: int,
+) -> None:
+    engine, outlet = Engine(count), Places()
+    request = await begun(engine, outlet)
+    request.encoder.refusing = True
+    engine.states[0].bring(1)
+    request.encoder.refusing = False
+    engine.states[0].bring(2)
+    with pytest.raises(ValueError, match="cannot"):
+        await request.task
+    await wait_turns()
+    assert outlet.items == []
