@@ -67,14 +67,12 @@ class RequestStates:
     """
 
     def __init__(self, engine: Any, request_id: str) -> None:
-        self._processor = processor = getattr(engine, "output_processor", None)
-        states = getattr(processor, "request_states", {})
-        found = [states.get(request_id)]
-        if found[0] is None:
-            parent = getattr(processor, "parent_requests", {}).get(request_id)
-            found = [states.get(child) for child in (parent.child_requests if parent else ())]
-        self._states = [state for state in found if state is not None]
-        self._waiting = {state.request_index: state for state in self._states}
+        self._processor = getattr(engine, "output_processor", None)
+        self._states = _states_of(self._processor, request_id)
+        self._waiting = {
+            getattr(state, "request_index", place): state
+            for place, state in enumerate(self._states)
+        }
         self.several = len(self._states) > 1
 
     def divert(self, index: int, taker: Taker, *, cumulative: bool) -> None:
@@ -88,11 +86,25 @@ class RequestStates:
             taker: What takes its tokens.
             cumulative: What ``taker`` takes the output kind for.
         """
-        if index not in self._waiting or any(state.is_prefilling for state in self._states):
+        if index not in self._waiting:
+            return
+        if not all(map(self._is_known, self._states)):
+            self._waiting.clear()
+            return
+        if any(state.is_prefilling for state in self._states):
             return
         state = self._waiting.pop(index)
         if self._are_alike() and self._can_be_plain(state, cumulative):
             state.make_request_output = _diverted(state, taker)
+
+    def _is_known(self, state: Any) -> bool:
+        # Before anything else is asked of it: in another vLLM it may have other attributes.
+        classes: Any = (
+            type(self._processor),
+            type(state),
+            type(getattr(state, "detokenizer", None)),
+        )
+        return known(*classes)
 
     def _are_alike(self) -> bool:
         """Whether it does not matter which of several completions an output is made by."""
@@ -108,8 +120,7 @@ class RequestStates:
         self._waiting.clear()
 
     def _can_be_plain(self, state: Any, cumulative: bool) -> bool:
-        classes: Any = (type(self._processor), type(state), type(state.detokenizer))
-        return (
+        return bool(
             state.detokenizer is not None
             and state.stream_interval == 1
             and not state.streaming_input
@@ -117,8 +128,16 @@ class RequestStates:
             and state.logprobs_processor.num_logprobs is None
             and state.logprobs_processor.num_prompt_logprobs is None
             and state.output_kind.name == ("CUMULATIVE" if cumulative else "DELTA")
-            and known(*classes)
         )
+
+
+def _states_of(processor: Any, request_id: str) -> list[Any]:
+    states = getattr(processor, "request_states", {})
+    if request_id in states:
+        return [states[request_id]]
+    parent = getattr(processor, "parent_requests", {}).get(request_id)
+    children = getattr(parent, "child_requests", ())
+    return [states[child] for child in children if child in states]
 
 
 def _diverted(state: Any, taker: Taker) -> Callable[..., Any]:
@@ -168,15 +187,22 @@ def _diverted(state: Any, taker: Taker) -> Callable[..., Any]:
 @functools.cache
 def known(processor: Any, state: Any, detokenizer: Any) -> bool:
     """Whether outputs are made as they were when this was written; it reads sources, once."""
-    methods = [getattr(processor, name) for name in OF_PROCESSORS]
-    methods += [getattr(state, name) for name in OF_STATES]
-    methods += [getattr(detokenizer, name) for name in OF_DETOKENIZERS]
-    new = [method.__qualname__ for method in methods if fingerprint(method) not in KNOWN.values()]
+    used = [(processor, OF_PROCESSORS), (state, OF_STATES), (detokenizer, OF_DETOKENIZERS)]
+    methods = [(cls, name) for cls, names in used for name in names]
+    new = [
+        f"{cls.__name__}.{name}"
+        for cls, name in methods
+        if fingerprint(getattr(cls, name, None)) not in KNOWN.values()
+    ]
     if new:
         logger.info("every output is made: this vLLM has its own %s", ", ".join(new))
     return not new
 
 
-def fingerprint(method: Callable[..., Any]) -> str:
-    """The start of the SHA-256 of a method's source."""
-    return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()[:16]
+def fingerprint(method: Any) -> str:
+    """The start of the SHA-256 of a method's source; nothing where there is none."""
+    try:
+        source = inspect.getsource(method)
+    except (OSError, TypeError):
+        return ""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
