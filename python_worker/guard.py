@@ -60,10 +60,14 @@ def guarded(base: Any) -> Any:
     base = updating(adapting(mortal(base)))
     encoder = MsgpackEncoder()
     decoder = MsgpackDecoder(EngineCoreRequest)
-    for name in ("IncrementalDetokenizer", "FastIncrementalDetokenizer"):
-        # Read now, in a thread, and not while the first stream runs.
-        processor, state = output_processor.OutputProcessor, output_processor.RequestState
-        request_states.known(processor, state, getattr(detokenizer, name))
+    # Read now, in a thread, and not while the first stream runs.
+    request_states.known("processor", output_processor.OutputProcessor)
+    request_states.known("state", output_processor.RequestState)
+    request_states.known("logprobs", output_processor.LogprobsProcessor)
+    request_states.known("parent", output_processor.ParentRequest)
+    for name in ("", "Fast", "Slow"):
+        cls = getattr(detokenizer, f"{name}IncrementalDetokenizer")
+        request_states.known("detokenizer", cls)
 
     def verify(request: Any) -> None:
         """Decode the request as EngineCore will: an error there is fatal.

@@ -26,16 +26,26 @@ KNOWN: Final[Mapping[str, str]] = {
     "RequestState.make_request_output": "353cb96c5deaa307",
     "RequestState._new_completion_output": "dec8c8112ea29602",
     "RequestState._new_request_output": "4c3408481517d773",
+    "LogprobsProcessor.from_new_request": "e8a0bed9a2f36092",
+    "LogprobsProcessor.update_from_output": "2d4d3c33fc3cc5d2",
+    "ParentRequest.get_outputs": "356e9f216d932035",
     "IncrementalDetokenizer.get_next_output_text": "a0f2aa28f90d761a",
     "IncrementalDetokenizer.update": "682204d64bcba607",
+    "IncrementalDetokenizer.output_token_ids": "4d83594ef0f12d54",
     "BaseIncrementalDetokenizer.get_next_output_text": "426afb10c034a31b",
     "BaseIncrementalDetokenizer.update": "ab88e88b47aeb0cc",
+    "SlowIncrementalDetokenizer.output_token_ids": "db76a35f995cbcd5",
 }
 """The methods that are repeated or relied on here, and the start of their sources' SHA-256."""
 
-OF_PROCESSORS: Final = ("process_outputs",)
-OF_STATES: Final = ("make_request_output", "_new_completion_output", "_new_request_output")
-OF_DETOKENIZERS: Final = ("get_next_output_text", "update")
+USED: Final[Mapping[str, tuple[str, ...]]] = {
+    "processor": ("process_outputs",),
+    "state": ("make_request_output", "_new_completion_output", "_new_request_output"),
+    "detokenizer": ("get_next_output_text", "update", "output_token_ids"),
+    "logprobs": ("from_new_request", "update_from_output"),
+    "parent": ("get_outputs",),
+}
+"""What of it is whose."""
 
 
 class Taker(Protocol):
@@ -63,7 +73,7 @@ class RequestStates:
         request_id: The engine's own id of the request.
 
     Attributes:
-        several: Whether the request has several completions.
+        several: Whether the request had several completions when it was admitted.
     """
 
     def __init__(self, engine: Any, request_id: str) -> None:
@@ -88,23 +98,28 @@ class RequestStates:
         """
         if index not in self._waiting:
             return
-        if not all(map(self._is_known, self._states)):
+        # This runs within vLLM's loop over the outputs of a step: an exception would end it.
+        try:
+            if not all(map(self._is_known, self._states)):
+                self._waiting.clear()
+            elif not any(state.is_prefilling for state in self._states):
+                state = self._waiting.pop(index)
+                if self._are_alike() and self._can_be_plain(state, cumulative):
+                    state.make_request_output = _diverted(state, taker)
+        except Exception:
+            logger.warning("every output is made: the states are not as known", exc_info=True)
             self._waiting.clear()
-            return
-        if any(state.is_prefilling for state in self._states):
-            return
-        state = self._waiting.pop(index)
-        if self._are_alike() and self._can_be_plain(state, cumulative):
-            state.make_request_output = _diverted(state, taker)
 
     def _is_known(self, state: Any) -> bool:
-        # Before anything else is asked of it: in another vLLM it may have other attributes.
-        classes: Any = (
-            type(self._processor),
-            type(state),
-            type(getattr(state, "detokenizer", None)),
-        )
-        return known(*classes)
+        parts: dict[str, Any] = {
+            "processor": self._processor,
+            "state": state,
+            "detokenizer": state.detokenizer,
+            "logprobs": state.logprobs_processor,
+            "parent": state.parent_req,
+        }
+        classes: dict[str, Any] = {role: type(it) for role, it in parts.items() if it is not None}
+        return all(known(role, cls) for role, cls in classes.items())
 
     def _are_alike(self) -> bool:
         """Whether it does not matter which of several completions an output is made by."""
@@ -127,6 +142,7 @@ class RequestStates:
             and state.prompt_token_ids is not None
             and state.logprobs_processor.num_logprobs is None
             and state.logprobs_processor.num_prompt_logprobs is None
+            and state.logprobs_processor.prompt_token_id_logprobs is None
             and state.output_kind.name == ("CUMULATIVE" if cumulative else "DELTA")
         )
 
@@ -185,24 +201,24 @@ def _diverted(state: Any, taker: Taker) -> Callable[..., Any]:
 
 
 @functools.cache
-def known(processor: Any, state: Any, detokenizer: Any) -> bool:
-    """Whether outputs are made as they were when this was written; it reads sources, once."""
-    used = [(processor, OF_PROCESSORS), (state, OF_STATES), (detokenizer, OF_DETOKENIZERS)]
-    methods = [(cls, name) for cls, names in used for name in names]
-    new = [
-        f"{cls.__name__}.{name}"
-        for cls, name in methods
-        if fingerprint(getattr(cls, name, None)) not in KNOWN.values()
-    ]
+def known(role: str, cls: Any) -> bool:
+    """Whether a class does as it did when this was written; it reads sources, once for each.
+
+    Args:
+        role: A key of ``USED``.
+        cls: vLLM's class, or somebody's subclass of it.
+    """
+    methods = {name: getattr(cls, name, None) for name in USED[role]}
+    new = [name for name, method in methods.items() if fingerprint(method) not in KNOWN.values()]
     if new:
-        logger.info("every output is made: this vLLM has its own %s", ", ".join(new))
+        logger.info("every output is made: this vLLM has its own %s.%s", cls.__name__, new[0])
     return not new
 
 
 def fingerprint(method: Any) -> str:
     """The start of the SHA-256 of a method's source; nothing where there is none."""
     try:
-        source = inspect.getsource(method)
+        source = inspect.getsource(getattr(method, "fget", method))
     except (OSError, TypeError):
         return ""
     return hashlib.sha256(source.encode()).hexdigest()[:16]

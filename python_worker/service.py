@@ -215,6 +215,9 @@ class SingleReply:
         """A call that returns sends no items."""
         return False
 
+    def return_place(self) -> None:
+        """Never called: there are none."""
+
     async def wait_place(self) -> None:
         """A call that returns sends no items."""
         await asyncio.get_running_loop().create_future()
@@ -261,6 +264,10 @@ class ReplyQueue:
             return False
         self._room.clear()
         return True
+
+    def return_place(self) -> None:
+        """Give the one place back."""
+        self._room.set()
 
     async def wait_place(self) -> None:
         """Wait until gRPC has taken the item before."""

@@ -84,6 +84,10 @@ class SessionOutlet:
         self._credit -= 1
         return True
 
+    def return_place(self) -> None:
+        """Give one item's worth of credit back."""
+        self._credit += 1
+
     async def wait_place(self) -> None:
         """Wait for credit and take one item's worth of it."""
         while not self.take_place():

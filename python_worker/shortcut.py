@@ -7,7 +7,8 @@ sent and there is credit. All else takes the long way (``stream.drain``): what f
 the last output, and failures.
 
 Of several completions vLLM merges what one step has brought into one output, while its task has
-not woken yet. So do we, until the end of the turn.
+not woken yet. So do we, until the end of the turn; only where one of them ends beside others that
+have plain tokens, the step makes several outputs.
 
 Outputs that bring nothing but a token need not even be made: see ``request_states``.
 """
@@ -22,7 +23,7 @@ from python_worker.frames import check_size
 from python_worker.request_states import RequestStates
 
 
-class Outlet(Protocol):
+class ItemOutlet(Protocol):
     """Where the items of one call go."""
 
     def send_item(self, item: bytes) -> None:
@@ -30,6 +31,9 @@ class Outlet(Protocol):
 
     def take_place(self) -> bool:
         """Take a place for one more item, if there is one."""
+
+    def return_place(self) -> None:
+        """Give a place back that was taken."""
 
 
 class Encoder(Protocol):
@@ -59,7 +63,7 @@ class Shortcut:
         failure: Why an output could not be sent; it took the long way.
     """
 
-    def __init__(self, outlet: Outlet, encoder: Encoder) -> None:
+    def __init__(self, outlet: ItemOutlet, encoder: Encoder) -> None:
         self._outlet = outlet
         self._encoder = encoder
         self._collector: Any = None
@@ -101,10 +105,12 @@ class Shortcut:
     # What follows runs within vLLM's loop over the outputs of a step: an exception would end it.
 
     def _put(self, output: Any) -> None:
-        if self._behind or isinstance(output, Exception) or output.finished:
+        if self._behind or isinstance(output, Exception):
             self._settle()
             self._behind = True
             self._keep(output)
+        elif output.finished:
+            self._finish(output)
         elif self._several:
             self._gather(output)
         elif self._outlet.take_place():
@@ -144,6 +150,16 @@ class Shortcut:
         else:
             self._behind = True
             self._keep(output)
+
+    def _finish(self, output: Any) -> None:
+        """Have the long way send the last output, with those that came with it."""
+        self._behind = True
+        if self._merged is not None:
+            self._outlet.return_place()
+            merged, self._merged = self._merged, None
+            self._keep(merged)
+        self._settle()
+        self._keep(output)
 
     def _settle(self) -> None:
         """Send what was gathered."""

@@ -3,7 +3,7 @@
 A stream is *accepted* when the engine has taken the request, which is before
 the first token and after everything that can be wrong with the request. vLLM's
 ``generate`` does both in the generator's first step, so the engine tells us in
-between through the ``Admission`` of the running call (see ``engine``).
+between through the ``Admission`` of the running call (see ``guard``).
 
 Credit bounds what is on its way: without it the stream holds one encoded item
 back, and vLLM's collector merges what the engine makes meanwhile. No queue of
@@ -23,8 +23,7 @@ from typing import Any, Protocol
 
 from python_worker.frames import check_size
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.shortcut import Encoder, Shortcut
-from python_worker.shortcut import Outlet as ItemOutlet
+from python_worker.shortcut import Encoder, ItemOutlet, Shortcut
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +121,11 @@ async def drain(
         admission.accept()
         outlet.send(pb.CallReply(end=pb.End()))
     except Exception as error:
-        if shortcut.failure not in (None, error):
-            raise shortcut.failure from error
-        raise
+        failure = shortcut.failure
+        if failure is None or failure is error:
+            raise
+        # Not from the error: vLLM has that from the failure, and it would be a circle.
+        raise failure from failure.__cause__
     finally:
         ADMISSION.reset(token)
         shortcut.close()

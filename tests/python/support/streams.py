@@ -52,6 +52,9 @@ class Places(Replies):
         self.places -= 1
         return True
 
+    def return_place(self) -> None:
+        self.places += 1
+
     async def wait_place(self) -> None:
         while not self.take_place():
             self._waiting = asyncio.get_running_loop().create_future()
@@ -147,11 +150,11 @@ class Collector:
 
     def put(self, output: Output | Exception) -> None:
         self.kept += 1
-        if isinstance(self.output, Output) and isinstance(output, Output):
-            self.output.add(output, aggregate=self.aggregate)
-        else:
+        if self.output is None or isinstance(output, Exception):
             self.output = output
-        self.ready.set()
+            self.ready.set()
+        elif isinstance(self.output, Output):
+            self.output.add(output, aggregate=self.aggregate)
 
     async def get(self) -> Output:
         while (output := self.output) is None:
@@ -161,6 +164,10 @@ class Collector:
         if isinstance(output, Exception):
             raise output
         return output
+
+
+class GenerateError(Exception):
+    """vLLM's, which says nothing."""
 
 
 class Request:
@@ -190,7 +197,10 @@ class Request:
         admission.collect(self.collector, self.engine)
         finished = False
         while not finished:
-            output = await self.collector.get()
+            try:
+                output = await self.collector.get()
+            except ValueError as error:
+                raise GenerateError from error  # as vLLM does
             finished = output.finished
             yield output
 
@@ -248,6 +258,7 @@ class State:
     stream_interval: int = 1
     streaming_input: bool = False
     prompt_token_ids: list[int] | None = field(default_factory=lambda: [1])
+    parent_req: Any = None
     is_prefilling: bool = False
     num_cached_tokens: int = 0
     num_cache_creation_tokens: int = 0

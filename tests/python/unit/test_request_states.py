@@ -25,12 +25,12 @@ KNOWN_TRULY = request_states.known
 
 
 @pytest.fixture(autouse=True)
-def known(monkeypatch: pytest.MonkeyPatch) -> list[tuple[type, ...]]:
+def known(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, type]]:
     """Has the fakes pass for vLLM's; what was asked for."""
-    asked: list[tuple[type, ...]] = []
+    asked: list[tuple[str, type]] = []
 
-    def known(*classes: type) -> bool:
-        asked.append(classes)
+    def known(role: str, cls: type) -> bool:
+        asked.append((role, cls))
         return True
 
     monkeypatch.setattr(request_states, "known", known)
@@ -65,7 +65,7 @@ def made(engine: Engine) -> int:
 # --- One completion ----------------------------------------------------------
 
 
-async def test_a_token_is_sent_without_an_output(known: list[tuple[type, ...]]) -> None:
+async def test_a_token_is_sent_without_an_output(known: list[tuple[str, type]]) -> None:
     engine, outlet = Engine(1, stats="metrics"), Places()
     request = await begun(engine, outlet)
     engine.states[0].bring(1)
@@ -73,7 +73,12 @@ async def test_a_token_is_sent_without_an_output(known: list[tuple[type, ...]]) 
     assert outlet.items == [b"0:b1", b"0:c2"]
     assert made(engine) == 0
     assert request.encoder.seen == ["metrics"] * 3
-    assert known == [(Processor, State, Detokenizer)]
+    assert known == [
+        ("processor", Processor),
+        ("state", State),
+        ("detokenizer", Detokenizer),
+        ("logprobs", Logprobs),
+    ]
     assert outlet.places == 997
     await end(engine, request)
     assert outlet.items[2:] == [b"0:9"]
@@ -188,12 +193,14 @@ async def test_another_vllm_makes_its_outputs(monkeypatch: pytest.MonkeyPatch) -
     await end(engine, request)
 
 
+@pytest.mark.parametrize("passes", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
 async def test_of_the_states_of_another_vllm_nothing_is_expected(
-    count: int, monkeypatch: pytest.MonkeyPatch
+    count: int, passes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may have other attributes and methods: what asks for one would end vLLM's loop."""
-    monkeypatch.setattr(request_states, "known", KNOWN_TRULY)
+    if not passes:
+        monkeypatch.setattr(request_states, "known", KNOWN_TRULY)
     engine, outlet = Engine(count), Places()
     for state in engine.states:
         for name in ("is_prefilling", "num_cached_tokens", "detokenizer", "stream_interval"):
@@ -212,7 +219,7 @@ async def test_of_the_states_of_another_vllm_nothing_is_expected(
 
 def test_what_has_no_source_is_unknown() -> None:
     assert request_states.fingerprint(len) == request_states.fingerprint(None) == ""
-    assert not KNOWN_TRULY(object, object, object)
+    assert not KNOWN_TRULY("state", object)
 
 
 async def test_an_output_that_was_not_plain_changes_nothing() -> None:
@@ -462,7 +469,10 @@ async def test_a_token_that_cannot_be_encoded_fails_its_call_and_not_who_brings_
     engine.states[0].bring(1)
     request.encoder.refusing = False
     engine.states[0].bring(2)
-    with pytest.raises(ValueError, match="cannot"):
+    with pytest.raises(ValueError, match="cannot") as caught:
         await request.task
+    # vLLM says that its own error comes from ours: who walks the causes is not to go in circles.
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
     await wait_turns()
     assert outlet.items == []

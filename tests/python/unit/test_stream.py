@@ -24,6 +24,9 @@ class Outlet(Replies):
     def take_place(self) -> bool:
         return False
 
+    def return_place(self) -> None:
+        self.credit.release()
+
     async def wait_place(self) -> None:
         await self.credit.acquire()
 

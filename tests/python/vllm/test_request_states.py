@@ -179,6 +179,20 @@ async def test_a_client_that_leaves(n: int, tokenizer: Any, tokens: list[int]) -
 
 
 @STREAMED
+async def test_completions_that_end_in_one_step_are_one_output(
+    kind: str, tokenizer: Any, tokens: list[int]
+) -> None:
+    both = BothWays(tokenizer, kind=kind, n=3)
+    for token in tokens[:4]:
+        await both.equal_turn(*[Step((token,), index) for index in range(3)])
+    steps = [Step((tokens[4],), index, "LENGTH") for index in range(3)]
+    yielded, received = await both.turn(*steps)
+    assert received == yielded
+    assert [len(item["outputs"]) for item in received] == [3]
+    both.check_ended()
+
+
+@STREAMED
 @COUNTS
 async def test_several_tokens_or_none_in_a_step(
     n: int, kind: str, tokenizer: Any, tokens: list[int]
