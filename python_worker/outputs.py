@@ -101,15 +101,18 @@ class ItemEncoder:
 
     # -- Plain items -----------------------------------------------------------------------------
 
-    def encode_plain(self, completions: Collection[bytes], metrics: Any) -> bytes:
+    def encode_plain(self, completions: Collection[bytes], changes: bytes) -> bytes:
         """Returns the bytes of an item that nobody has made: it would be as the one before.
 
         Args:
             completions: Of `encode_completion`, each index once.
-            metrics: Those that the item would have.
+            changes: Of `encode_metrics`.
         """
-        mode = APPEND if self.cumulative else REPLACE
-        return plain_patch(mode, completions, self._metrics.encode(metrics) or NIL)
+        return plain_patch(APPEND if self.cumulative else REPLACE, completions, changes)
+
+    def encode_metrics(self, metrics: Any) -> bytes:
+        """Returns the bytes of what is new of the metrics of the next item."""
+        return self._metrics.encode(metrics) or NIL
 
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         """Returns the bytes of a completion that has new tokens, and nothing else.
@@ -156,7 +159,7 @@ class ItemEncoder:
                 self.encode_completion(output.index, output.text, output.token_ids)
                 for output in item.outputs
             ],
-            item.metrics if shape.has_metrics else None,
+            self.encode_metrics(item.metrics if shape.has_metrics else None),
         )
 
     def _is_plain(self, shape: _Shape, output: Any) -> bool:

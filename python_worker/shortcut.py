@@ -48,7 +48,10 @@ class Encoder(Protocol):
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         """Encode what a token adds to one completion."""
 
-    def encode_plain(self, completions: Collection[bytes], metrics: Any) -> bytes:
+    def encode_metrics(self, metrics: Any) -> bytes:
+        """Encode what is new of the metrics."""
+
+    def encode_plain(self, completions: Collection[bytes], changes: bytes) -> bytes:
         """Encode an item that holds only that."""
 
 
@@ -72,10 +75,11 @@ class Shortcut:
         self._several = False
         self._behind = False
         # What this turn has brought of several completions, until it ends: an output, or the bytes
-        # of plain ones, by index, with the metrics of the first. A place is taken for it.
+        # of plain ones, by index, and of the metrics of the first, which vLLM alters with the next
+        # step. A place is taken for it.
         self._merged: Any = None
         self._plain: dict[int, bytes] = {}
-        self._metrics: Any = None
+        self._changes = b""
         self.failure: Exception | None = None
 
     def open(self, collector: Any, engine: Any) -> None:
@@ -168,7 +172,7 @@ class Shortcut:
             self._send(output)
         elif self._plain:
             completions, self._plain = self._plain, {}
-            self._send_plain(completions.values(), self._metrics)
+            self._send_plain(completions.values(), self._changes)
 
     # -- Tokens whose outputs are not made; see ``request_states.Taker`` ---------------------------
 
@@ -193,19 +197,19 @@ class Shortcut:
         """Take a token that was admitted."""
         try:
             completion = self._encoder.encode_completion(index, text, token_ids)
+            if not self._plain:
+                self._changes = self._encoder.encode_metrics(metrics)
         except Exception as error:
             self._fail(error, error)
             return
-        if not self._several:
-            self._send_plain((completion,), metrics)
-            return
-        if not self._plain:
-            self._metrics = metrics
-        self._plain[index] = completion
+        if self._several:
+            self._plain[index] = completion
+        else:
+            self._send_plain((completion,), self._changes)
 
-    def _send_plain(self, completions: Collection[bytes], metrics: Any) -> None:
+    def _send_plain(self, completions: Collection[bytes], changes: bytes) -> None:
         try:
-            data = self._encoder.encode_plain(completions, metrics)
+            data = self._encoder.encode_plain(completions, changes)
             check_size(len(data))
         except Exception as error:
             self._fail(error, error)

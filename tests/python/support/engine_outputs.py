@@ -233,6 +233,9 @@ class BothWays:
         whole = items[0] | {"outputs": list(items[0]["outputs"])}
         for item in items[1:]:
             whole["finished"] |= item["finished"]
+            if item["outputs"][0]["index"] == whole["outputs"][0]["index"]:
+                # vLLM's are the object of the first completion, which later steps have altered.
+                whole["metrics"] = item["metrics"]
             for name in ("kv_transfer_params", "ec_transfer_params"):
                 whole[name] = item[name]
             for output in item["outputs"]:

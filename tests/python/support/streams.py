@@ -121,7 +121,7 @@ class Letters:
         assert isinstance(item, Output)
         self.plain = False
         parts = [self.encode_completion(part.index, "", part.tokens) for part in item.outputs]
-        data = self.encode_plain(parts, item.metrics)
+        data = self.encode_plain(parts, self.encode_metrics(item.metrics))
         self.plain = not self.odd
         return data
 
@@ -130,10 +130,13 @@ class Letters:
             raise ValueError("cannot")
         return f"{index}:{text}{''.join(map(str, token_ids))}".encode()
 
-    def encode_plain(self, completions: Collection[bytes], metrics: Any) -> bytes:
+    def encode_metrics(self, metrics: Any) -> bytes:
+        self.seen.append(metrics)
+        return b""
+
+    def encode_plain(self, completions: Collection[bytes], changes: bytes) -> bytes:
         if self.failing:
             raise ValueError("cannot")
-        self.seen.append(metrics)
         return b" ".join(completions)
 
 

@@ -79,7 +79,7 @@ class Pair:
             self.unseeing.encode_completion(output.index, output.text, output.token_ids)
             for output in value.outputs
         ]
-        data = self.unseeing.encode_plain(parts, metrics)
+        data = self.unseeing.encode_plain(parts, self.unseeing.encode_metrics(metrics))
         assert self.consumer.apply(data) == expected(value)
         assert self.seeing.encode(value) == data
         assert self.seeing.plain
@@ -172,7 +172,7 @@ def test_metrics_of_another_kind(metrics: Any) -> None:
 def test_metrics_that_cannot_be_sent_are_refused() -> None:
     encoder = Pair([0], cumulative=False).unseeing
     with pytest.raises(codec.EncodeError):
-        encoder.encode_plain([encoder.encode_completion(0, "a", [7])], object())
+        encoder.encode_metrics(object())
 
 
 # --- What is plain -----------------------------------------------------------

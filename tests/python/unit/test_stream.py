@@ -83,7 +83,10 @@ class Bytes:
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         raise NotImplementedError
 
-    def encode_plain(self, completions: Collection[bytes], metrics: Any) -> bytes:
+    def encode_metrics(self, metrics: Any) -> bytes:
+        raise NotImplementedError
+
+    def encode_plain(self, completions: Collection[bytes], changes: bytes) -> bytes:
         raise NotImplementedError
 
 

@@ -218,7 +218,7 @@ async def test_several_steps_in_a_turn(kind: str, tokenizer: Any, tokens: list[i
     await both.abort()
     both.check_ended()
 
-    several = BothWays(tokenizer, kind=kind, n=2)
+    several = BothWays(tokenizer, kind=kind, n=2, log_stats=True)
     for part in (tokens[:1], tokens[1:2], tokens[2:5], tokens[5:8], tokens[8:11]):
         await several.equal_turn(*[Step((token,), index) for token in part for index in range(2)])
     assert several.ours.made.total() < several.vllm.made.total() / 2
