@@ -150,8 +150,7 @@ class ItemEncoder:
             return None
         if any(len(values[place]) != length for place, length in self._growing):
             return None
-        # An index twice would be appended to itself.
-        if len({output.index for output in item.outputs}) != len(item.outputs):
+        if not _indices_differ(item.outputs):
             return None
         self.plain = True
         return self.encode_plain(
@@ -215,15 +214,12 @@ class ItemEncoder:
             sent = self._completions.get(output.index)
             if sent is not None and not sent.is_extended_by(output):
                 return False
-        # An index twice in one item would be appended to itself.
-        return len(outputs) < 2 or len({output.index for output in outputs}) == len(outputs)
+        return _indices_differ(outputs)
 
     def _completion(self, shape: _Shape, output: Any, mode: int) -> list[object]:
         values = shape.read_completion(output)
         index, text, token_ids, finish_reason, stop_reason, logprobs = values[:6]
-        sent = self._completions.get(index)
-        if sent is None:
-            sent = self._completions[index] = _Sent()
+        sent = self._sent(index)
         others = values[6:]
         more: dict[str, object] | None = None
         if any(map(is_not, others, sent.others or shape.nothing)):
@@ -329,6 +325,11 @@ def _shape_of(item: Any, fields: tuple[str, ...]) -> _Shape:
     if shape is None:
         shape = _SHAPES[key] = _Shape(item, first, fields)
     return shape
+
+
+def _indices_differ(outputs: Sequence[Any]) -> bool:
+    """Whether no completion is there twice: it would be appended to itself."""
+    return len(outputs) < 2 or len({output.index for output in outputs}) == len(outputs)
 
 
 def _columns(logprobs: Any) -> Any:
