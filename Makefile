@@ -5,8 +5,9 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup lint format gen gen-check drift test-python test-elixir bench soak dialyzer \
-        doctor clean
+.PHONY: help demo test setup lint format gen gen-check drift bench soak dialyzer doctor clean \
+        test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
+        test-elixir-quick test-elixir-vllm
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -44,7 +45,7 @@ demo: setup ## start a worker, load a tiny model, stream tokens to this terminal
 	$(call announce,demo)
 	@$(LEAVING_NOTHING) mix vllm.demo
 
-test: setup lint dialyzer gen-check test-python test-elixir ## run every check and every test
+test: setup lint dialyzer gen-check test-quick test-vllm ## run every check and every test
 	@printf '\n== all passed, and no process is left\n'
 
 setup: ## install what is missing: Elixir, cowlib, the Python environment
@@ -78,24 +79,44 @@ drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-package
 
 # vLLM binds every engine's worker to the first core, where idle ones poll too: with the eight engines
 # of a lane on two cores, one core is never free and the other never full.
-test-python test-elixir: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-vllm test-python test-elixir: export VLLM_CPU_OMP_THREADS_BIND := nobind
 
 # Lane by lane, from the quickest to the one with real engines: the first failure comes early.
-test-python: setup ## run the Python tests
+test-python: test-python-quick test-python-vllm ## run the Python tests
+test-elixir: test-elixir-quick test-elixir-vllm ## run the Elixir tests
+test-quick: test-python-quick test-elixir-quick ## run the tests that need no real engine
+
+test-python-quick: setup
 	$(call announce,Python tests: unit)
 	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/unit
 	$(call announce,Python tests: bridge (a worker with the fake engine))
 	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/bridge
-	$(call announce,Python tests: vllm (real engines on CPU))
-	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/vllm
 
-test-elixir: setup ## run the Elixir tests
+test-elixir-quick: setup
 	$(call announce,Elixir tests: unit)
 	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/unit
 	$(call announce,Elixir tests: bridge (a worker with the fake engine))
 	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/bridge
+
+test-python-vllm: setup
+	$(call announce,Python tests: vllm (real engines on CPU))
+	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/vllm
+
+test-elixir-vllm: setup
 	$(call announce,Elixir tests: vllm (real engines on CPU))
 	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm
+
+# Both languages at once, because these lanes start many engines, and an engine's start is mostly one
+# thread that imports: on two cores two engines start in little more than the time of one. What
+# Python says is printed when Elixir has ended.
+test-vllm: setup ## run the tests with real engines, of both languages at once
+	@said="$$(mktemp)"; trap 'rm -f "$$said"' EXIT; \
+	$(MAKE) --no-print-directory test-python-vllm >"$$said" 2>&1 & python=$$!; \
+	failed=0; \
+	$(MAKE) --no-print-directory test-elixir-vllm || failed=1; \
+	wait "$$python" || failed=1; \
+	cat "$$said"; \
+	exit "$$failed"
 
 # OPTIONS go to every script: --json, --rounds N, --quick, --all.
 bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench [OPTIONS=--all]

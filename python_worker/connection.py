@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._http2 = Http2(grpc_wire.RESPONSE)
         self._messages = grpc_wire.Messages()
         self._session: Session | None = None
-        self._flush_planned = False
+        self._flush_planned = self._receiving = False
         # The transport holds enough; or nothing more is to be said.
         self._paused = self._over = False
         # What was answered since then.
@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
         if self._over:
             return
         http2 = self._http2
+        self._receiving = True
         try:
             for piece in http2.receive(data):
                 messages = self._messages.push(piece)
@@ -89,13 +90,17 @@ class Connection(asyncio.Protocol):
             self._refuse(error, grpc_wire.UNAUTHENTICATED)
         except ProtocolError as error:
             self._refuse(error, grpc_wire.FAILED_PRECONDITION)
+        finally:
+            self._receiving = False
         if self._over:
             return
         if http2.answers:
             self._answer()
         if http2.outflow.blocked and not self._paused:
             self._write(http2.outflow.more())
-            self._wake()
+        if not self._flush_planned:
+            # What has its answer already does not wait for another turn of the loop.
+            self._flush()
         if http2.ended or http2.reset:
             self._finish(grpc_wire.OK, "")
 
@@ -164,7 +169,7 @@ class Connection(asyncio.Protocol):
 
     def _wake(self) -> None:
         # At the end of this turn of the loop, so that one frame takes all that it brings.
-        if not self._flush_planned:
+        if not (self._flush_planned or self._receiving):
             self._flush_planned = True
             self._loop.call_soon(self._flush)
 

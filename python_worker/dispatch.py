@@ -5,7 +5,8 @@ iterates whatever is an async iterator, so a method that is a coroutine in one
 vLLM and plain in another gives its caller the same.
 
 Nothing here may hold up the event loop. Plain methods run in a thread, except
-those of an engine that are known to return at once.
+those of an engine that are known to return at once: these, and properties, have
+their reply in the turn of the loop in which they came.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import gc
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from python_worker import codec, engine, failures, gate, spellings
-from python_worker.call import Call
+from python_worker.call import Call, GoingOn
 from python_worker.collector import collect
 from python_worker.configs import EngineArguments, construct
 from python_worker.engine import CONSTRUCTORS, Builder
@@ -79,47 +80,63 @@ class Dispatcher:
         self.draining: Draining | None = None
         self._shutdowns: set[asyncio.Future[object]] = set()
 
-    async def perform(self, call: Call) -> None:
-        """Carry out one call and send its replies."""
+    def perform(self, call: Call) -> GoingOn | None:
+        """Check one call and carry it out, or return what is left to do of it."""
         if self.draining is not None:
             raise self.draining
         request = call.request
         args: Sequence[Any]
         args, kwargs = self._arguments(call)
         if request.class_name == ENGINE_TYPE:
-            await self._build(call, args, kwargs)
-            return
+            return self._build(call, args, kwargs)
         target = self._target(request)
         entry = self._registry.entry(target)
         on_engine = entry is not None and entry.type == ENGINE_TYPE
         member = find_member(target, request.method, on_engine=on_engine)
         if request.method in FIELDS and on_engine:
             refuse_arguments(request.method, args, kwargs)
-            self._reply(call, await asyncio.to_thread(FIELDS[request.method], member))
-            return
-        method = is_method(target, request.method, member)
-        if method:
-            # Strict where an engine could be harmed; see signature_of.
-            signature = gate.signature_of(member, strict=on_engine)
-            if on_engine and request.method in spellings.TRANSLATIONS:
-                names = list(signature.signature.parameters)
-                given = spellings.Arguments(names, args, kwargs)
-                spellings.modernise(request.method, given)
-                args, kwargs = given.args, given.kwargs
-            args, kwargs = signature.bind(args, kwargs)
-        else:
+            return self._copy(call, member)
+        if not is_method(target, request.method, member):
             refuse_arguments(request.method, args, kwargs)
+            if isinstance(member, AsyncIterator):
+                return self._stream(call, member, args, kwargs, target if on_engine else None)
+            self._reply(call, documented(request.method, member) if on_engine else member)
+            return None
+        # Strict where an engine could be harmed; see signature_of.
+        signature = gate.signature_of(member, strict=on_engine)
+        if on_engine and request.method in spellings.TRANSLATIONS:
+            names = list(signature.signature.parameters)
+            given = spellings.Arguments(names, args, kwargs)
+            spellings.modernise(request.method, given)
+            args, kwargs = given.args, given.kwargs
+        args, kwargs = signature.bind(args, kwargs)
         call.check_inputs()
         if on_engine and request.method == SHUTDOWN:
-            self._reply(call, await self._shut_down(target, self._invoke(member, args, kwargs)))
-            return
-        watch = self._watches.of(target)
-        with watch.over(call) if watch else nullcontext():
-            if on_engine and request.method == ADD_REQUEST:
+            return self._shut_down(call, target, member, args, kwargs)
+        if on_engine and request.method in IMMEDIATE and not returns_at_once(member):
+            with self._over(target, call):
+                self._reply(call, documented(request.method, member(*args, **kwargs)))
+            return None
+        return self._run(call, target, member, args, kwargs, on_engine=on_engine)
+
+    async def _run(
+        self,
+        call: Call,
+        target: object,
+        member: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        on_engine: bool,
+    ) -> None:
+        """Call a method with arguments that have been checked, and send what it returns."""
+        method = call.request.method
+        with self._over(target, call):
+            if on_engine and method == ADD_REQUEST:
                 await self._collect(call, target, member(*args, **kwargs))
                 return
             try:
-                result = await self._invoke(member, args, kwargs) if method else member
+                result = await self._invoke(member, args, kwargs)
             except RuntimeError as error:
                 # The thread pools of an engine that was shut down speak for themselves.
                 if on_engine and getattr(target, "errored", False):
@@ -128,7 +145,14 @@ class Dispatcher:
             if isinstance(result, AsyncIterator):
                 await self._stream(call, result, args, kwargs, target if on_engine else None)
             else:
-                self._reply(call, documented(request.method, result) if on_engine else result)
+                self._reply(call, documented(method, result) if on_engine else result)
+
+    def _over(self, target: object, call: Call) -> AbstractContextManager[None]:
+        watch = self._watches.of(target)
+        return watch.over(call) if watch else nullcontext()
+
+    async def _copy(self, call: Call, field: object) -> None:
+        self._reply(call, await asyncio.to_thread(FIELDS[call.request.method], field))
 
     async def _collect(self, call: Call, target: object, adding: Awaitable[object]) -> None:
         """Admit a request whose outputs are taken one by one."""
@@ -141,21 +165,22 @@ class Dispatcher:
             call.inputs.outlives_call = True  # A collector goes on reading it.
 
     async def _invoke(self, member: Callable[..., Any], args: Any, kwargs: Any) -> object:
-        on_engine = self._watches.of(getattr(member, "__self__", None)) is not None
-        if returns_at_once(member) or (on_engine and member.__name__ in IMMEDIATE):
+        if returns_at_once(member):
             result = member(*args, **kwargs)
         else:
             result = await asyncio.to_thread(member, *args, **kwargs)
         return await result if inspect.isawaitable(result) else result
 
-    async def _shut_down(self, target: object, shutdown: Awaitable[object]) -> object:
+    async def _shut_down(
+        self, call: Call, target: object, member: Callable[..., Any], args: Any, kwargs: Any
+    ) -> None:
         """Shut an engine down, to the end even when its caller leaves."""
         watch = self._watches.of(target)
         if watch is not None:
             watch.expect_end()
 
         async def finish() -> object:
-            result = await shutdown
+            result = await self._invoke(member, args, kwargs)
             self._watches.end(target)
             self._registry.unpin(target)
             if not any(self._registry.pinned()):
@@ -165,7 +190,7 @@ class Dispatcher:
         task = asyncio.ensure_future(finish())
         self._shutdowns.add(task)
         task.add_done_callback(self._shutdowns.discard)
-        return await asyncio.shield(task)
+        self._reply(call, await asyncio.shield(task))
 
     async def _build(self, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Build an engine: import vLLM, check, construct, all in a thread."""

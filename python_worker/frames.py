@@ -36,6 +36,10 @@ def check_size(size: int) -> None:
 
 def varint(value: int) -> bytes:
     """A number as protobuf writes it: seven bits a byte, the lowest first."""
+    if 0x80 <= value < 0x200000:  # the ids of calls, for the most part
+        if value < 0x4000:
+            return bytes((value & 0x7F | 0x80, value >> 7))
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     parts = bytearray()
     while value > 0x7F:
         parts.append(value & 0x7F | 0x80)

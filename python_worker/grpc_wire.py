@@ -91,6 +91,8 @@ class Messages:
         Raises:
             Refused: A message is too large, or compressed, which we do not offer.
         """
+        if not (self._missing or self._prefix) and (message := _whole(piece)) is not None:
+            return [message]
         if self._prefix:
             piece, self._prefix = self._prefix + bytes(piece), b""
         messages: list[bytes] = []
@@ -124,3 +126,11 @@ class Messages:
         first, *others = self._pieces
         self._pieces = []
         return first if not others and isinstance(first, bytes) else b"".join([first, *others])
+
+
+def _whole(piece: Buffer) -> bytes | None:
+    """The message, where a small piece is one and nothing else: so comes nearly every message."""
+    if type(piece) is not bytes or len(piece) < PREFIX.size:
+        return None
+    compressed, length = PREFIX.unpack_from(piece)
+    return None if compressed or length != len(piece) - PREFIX.size else piece[PREFIX.size :]

@@ -7,7 +7,7 @@ every other client would pay. The engine has limits of its own for requests
 
 from __future__ import annotations
 
-from python_worker.call import Call, Perform
+from python_worker.call import Call, GoingOn, Perform
 from python_worker.failures import Overloaded
 
 WORKER_TYPE = "Worker"
@@ -49,7 +49,7 @@ class Limit:
         self._max_calls = max_calls
         self._running = 0
 
-    async def perform(self, call: Call) -> None:
+    def perform(self, call: Call) -> GoingOn | None:
         """Carry out one call, or refuse it before anything of it is looked at.
 
         Raises:
@@ -57,16 +57,18 @@ class Limit:
         """
         request = call.request
         if request.class_name == WORKER_TYPE or request.method in UNLIMITED:
-            await self._perform(call)
-            return
+            return self._perform(call)
         if self._running >= self._max_calls:
             raise Overloaded(
                 f"the worker is carrying out {self._running} calls, as many as it may "
                 "(--max-calls): try again when some of them have ended",
                 max_calls=self._max_calls,
             )
-        self._running += 1
-        try:
-            await self._perform(call)
-        finally:
-            self._running -= 1
+        going_on = self._perform(call)
+        if going_on is not None:
+            self._running += 1
+            call.at_end = self._leave
+        return going_on
+
+    def _leave(self) -> None:
+        self._running -= 1

@@ -164,7 +164,10 @@ class Bridge:
     async def _run(self, request: pb.CallRequest, outlet: SingleReply | ReplyQueue) -> None:
         call = Call(request, outlet, holder=ANYONE, perform=self._perform)
         outlet.call = call
-        task = self._single_calls[call] = call.start()
+        task = call.start()
+        if task is None:
+            return
+        self._single_calls[call] = task
         try:
             # Unlike a shield, this is only ended by our own cancellation, not
             # by that of a call which was stopped before it ran.

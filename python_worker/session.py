@@ -211,9 +211,11 @@ class Session:
         call = Call(start.request, outlet, holder=self, perform=self._perform)
         if arguments:
             call.large = dict(arguments.get(call_id, {}))
-        self._calls[call_id] = (call, outlet)
-        self._tasks[call_id] = task = call.start()
-        task.add_done_callback(functools.partial(self._ended, call_id))
+        task = call.start()
+        if task is not None:
+            self._calls[call_id] = (call, outlet)
+            self._tasks[call_id] = task
+            task.add_done_callback(functools.partial(self._ended, call_id))
 
     def _ended(self, call_id: int, _task: asyncio.Task[None]) -> None:
         del self._tasks[call_id]

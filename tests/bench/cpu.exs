@@ -16,8 +16,9 @@ defmodule Cpu do
   @all [1, 4, 16, 64, 256]
   @tokens 128
   @prompt "hello world"
-  # The kernel counts in hundredths of a second, so each turn makes this many tokens or more.
-  @enough 40_000
+  # The kernel counts in hundredths of a second, so each turn makes this many tokens or more: ten or
+  # more of these for the process that uses least.
+  @enough 10_000
 
   @columns [
     streams: "streams",

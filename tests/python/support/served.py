@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from python_worker.call import Call
+from python_worker.call import Call, GoingOn
 from python_worker.clients import Clients
 from python_worker.connection import Connection
 from python_worker.door import Arrival
@@ -80,8 +80,14 @@ class Served:
         self.made.append(Noted(self.clients, self.connections))
         return self.made[-1]
 
-    async def perform(self, call: Call) -> None:
+    def perform(self, call: Call) -> GoingOn | None:
         """Carries a call out."""
+        if call.request.method != "at_once":
+            return self._run(call)
+        call.outlet.send_value([call.request.args])
+        return None
+
+    async def _run(self, call: Call) -> None:
         self.running += 1
         try:
             await getattr(self, call.request.method)(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 
 import pytest
@@ -68,6 +69,35 @@ async def test_the_hello_is_answered_at_once(served: Served, session: Session) -
     assert session.hello.pid == 7
     assert session.hello.incarnation == served.registry.incarnation
     assert len(served.clients) == 1
+
+
+async def test_an_answer_that_waits_for_nothing_leaves_in_the_turn_in_which_it_was_asked_for() -> (
+    None
+):
+    transport = Transport(Served().connection())
+    transport.deliver(OPENING + message(GREETING))
+    for call_id in (1, 2):
+        transport.said.clear()
+        start = pb.StartCall(id=call_id, request=request("Thing", "at_once", [call_id]))
+        transport.deliver(message(pb.ClientFrame(calls=[start]).SerializeToString()))
+        # No other turn of the loop has come: nothing was awaited.
+        [(kind, _, _, payload)] = transport.frames()
+        assert kind == DATA
+        [reply] = pb.ServerFrame.FromString(payload[5:]).replies
+        assert (reply.call, reply.value) == (call_id, start.request.args)
+    # And it leaves nothing to be sent later.
+    transport.said.clear()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not transport.said
+
+
+async def test_answers_at_once_and_later_are_all_there(session: Session, served: Served) -> None:
+    waiting = [await session.start("Thing", "wait", n) for n in range(10)]
+    at_once = [await session.start("Thing", "at_once", n) for n in range(10)]
+    assert [await call.value() for call in at_once] == [[n] for n in range(10)]
+    served.go.set()
+    assert [await call.value() for call in waiting] == [[n] for n in range(10)]
 
 
 async def test_replies_of_one_turn_share_a_frame(
