@@ -11,6 +11,9 @@ from tests.python.support.client import Session
 from tests.python.support.native import NativeRpc
 from tests.python.support.served import HELLO, Served, serving
 
+# Else its assertions would not say what is different.
+pytest.register_assert_rewrite("tests.python.support.http2_server")
+
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
