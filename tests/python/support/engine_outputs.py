@@ -228,6 +228,15 @@ class BothWays:
             received = [self.merged(received)]
         assert received == yielded
 
+    def each(self, *tokens: int, **others: Any) -> list[Step]:
+        """Steps that bring the same of every completion."""
+        return [Step(tokens, index, **others) for index in self.ours.states]
+
+    async def equal_turns(self, tokens: list[int]) -> None:
+        """A turn for each of these tokens, which every completion gets."""
+        for token in tokens:
+            await self.equal_turn(*self.each(token))
+
     def merged(self, items: list[Item]) -> Item:
         """``RequestOutput.add``, on items that were received."""
         whole = items[0] | {"outputs": list(items[0]["outputs"])}

@@ -1,4 +1,7 @@
-"""A native connection, from the worker's half to a client's session, all in the test's process."""
+"""A native connection, from the worker's half to a client's session, all in the test's process.
+
+And fakes that pass for vLLM's.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from python_worker import request_states
 from tests.python.support.client import Session
 from tests.python.support.native import NativeRpc
 from tests.python.support.served import HELLO, Served, serving
+
+# Else their assertions would not say what is different.
+pytest.register_assert_rewrite(
+    "tests.python.support.http2_server", "tests.python.support.request_states"
+)
 
 
 @pytest.fixture
@@ -33,3 +42,16 @@ async def session(rpc: NativeRpc) -> AsyncIterator[Session]:
     """A session."""
     async with Session(rpc, HELLO) as session:
         yield session
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, type]]:
+    """Has fakes of request states pass for vLLM's; what was asked for."""
+    asked: list[tuple[str, type]] = []
+
+    def known(role: str, cls: type) -> bool:
+        asked.append((role, cls))
+        return True
+
+    monkeypatch.setattr(request_states, "known", known)
+    return asked

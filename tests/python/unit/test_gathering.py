@@ -9,7 +9,8 @@ import pytest
 
 from python_worker import frames
 from python_worker.failures import Unsupported
-from tests.python.support.streams import Engine, Places, Request, wait_turns
+from tests.python.support.request_states import Engine
+from tests.python.support.streams import Places, Request, wait_turns
 
 #: A state of which no output is ever plain: all of them are made, and put.
 MADE = {"stream_interval": 2}

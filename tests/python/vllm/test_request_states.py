@@ -7,6 +7,8 @@ whether outputs were made: a comparison of what was made with what was made woul
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from tests.python.support.engine_outputs import ID, BothWays, Step
 #: Every character of it outside ASCII comes in parts, a token each.
 TEXT = " one Z\u00fcrich \u6771\u4eac \U0001f44b K\u00f6ln two"
 
+Begin = Callable[..., BothWays]
+
 
 @pytest.fixture(scope="module")
 def tokenizer(model: ScriptedModel) -> Any:
@@ -30,6 +34,24 @@ def tokens(model: ScriptedModel) -> list[int]:
     tokens = model.encode(TEXT)
     assert len(tokens) > 20
     return tokens
+
+
+@pytest.fixture
+def kind() -> str:
+    """The output kind of a test that is not parametrized by it."""
+    return "DELTA"
+
+
+@pytest.fixture
+def n() -> int:
+    """How many completions a test has that is not parametrized by it."""
+    return 1
+
+
+@pytest.fixture
+def begin(tokenizer: Any, kind: str, n: int) -> Begin:
+    """Begins a request of the test's kind and number of completions, unless told others."""
+    return partial(BothWays, tokenizer, kind=kind, n=n)
 
 
 async def run(both: BothWays, tokens: list[int], **others: Any) -> None:
@@ -71,9 +93,9 @@ SLOW: dict[str, dict[str, Any]] = {
 @COUNTS
 @pytest.mark.parametrize("params", QUICK.values(), ids=QUICK)
 async def test_a_token_a_turn(
-    params: dict[str, Any], n: int, kind: str, tokenizer: Any, tokens: list[int]
+    begin: Begin, params: dict[str, Any], n: int, tokens: list[int]
 ) -> None:
-    both = BothWays(tokenizer, kind=kind, n=n, **params)
+    both = begin(**params)
     await run(both, tokens)
     for index, state in both.ours.states.items():
         assert both.vllm.made[index] == state.detokenizer.num_output_tokens()
@@ -88,17 +110,17 @@ async def test_a_token_a_turn(
 @COUNTS
 @pytest.mark.parametrize("params", SLOW.values(), ids=SLOW)
 async def test_what_is_always_made(
-    params: dict[str, Any], n: int, kind: str, tokenizer: Any, tokens: list[int]
+    begin: Begin, params: dict[str, Any], n: int, tokens: list[int]
 ) -> None:
-    both = BothWays(tokenizer, kind=kind, n=n, **params)
+    both = begin(**params)
     await run(both, tokens, logprobs="logprobs" in params)
     assert both.ours.made == both.vllm.made
     assert both.ours.made.total() > 3 * n
 
 
 @COUNTS
-async def test_the_last_alone(n: int, tokenizer: Any, tokens: list[int]) -> None:
-    both = BothWays(tokenizer, kind="FINAL_ONLY", n=n, log_stats=True)
+async def test_the_last_alone(begin: Begin, tokens: list[int]) -> None:
+    both = begin(kind="FINAL_ONLY", log_stats=True)
     await run(both, tokens)
     assert len(both.received) == 1
     assert both.ours.made == both.vllm.made
@@ -106,10 +128,10 @@ async def test_the_last_alone(n: int, tokenizer: Any, tokens: list[int]) -> None
 
 @STREAMED
 async def test_a_tokenizer_in_python(
-    kind: str, tokenizer: Any, tokens: list[int], monkeypatch: pytest.MonkeyPatch
+    begin: Begin, tokens: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detokenizer, "uses_fast_detokenizer", lambda _: False)
-    both = BothWays(tokenizer, kind=kind)
+    both = begin()
     assert type(both.ours.states[0].detokenizer) is detokenizer.SlowIncrementalDetokenizer
     await run(both, tokens)
     assert both.ours.made[0] == 3
@@ -120,14 +142,11 @@ async def test_a_tokenizer_in_python(
 @COUNTS
 @pytest.mark.parametrize("include", [False, True])
 async def test_a_stop_string_ends_it(
-    include: bool, n: int, kind: str, tokenizer: Any, model: ScriptedModel
+    begin: Begin, include: bool, n: int, model: ScriptedModel
 ) -> None:
     """Which the detokenizer finds, and EngineCore does not know."""
-    both = BothWays(
-        tokenizer, kind=kind, n=n, stop=["r\u00fcck"], include_stop_str_in_output=include
-    )
-    for token in model.encode("zur\u00fcc"):
-        await both.equal_turn(*[Step((token,), index) for index in range(n)])
+    both = begin(stop=["r\u00fcck"], include_stop_str_in_output=include)
+    await both.equal_turns(model.encode("zur\u00fcc"))
     assert both.ours.made.total() < both.vllm.made.total()
     for index in range(n):
         await both.equal_turn(Step((model.encode("k")[0],), index))
@@ -139,22 +158,19 @@ async def test_a_stop_string_ends_it(
 
 @STREAMED
 @COUNTS
-async def test_a_token_ends_it(n: int, kind: str, tokenizer: Any, tokens: list[int]) -> None:
+async def test_a_token_ends_it(begin: Begin, tokens: list[int]) -> None:
     for stop_reason in (None, EOS_ID):
-        both = BothWays(tokenizer, kind=kind, n=n, log_stats=True)
-        for token in tokens[:5]:
-            await both.equal_turn(*[Step((token,), index) for index in range(n)])
-        ends = [Step((EOS_ID,), index, "STOP", stop_reason) for index in range(n)]
-        await both.equal_turn(*ends)
+        both = begin(log_stats=True)
+        await both.equal_turns(tokens[:5])
+        await both.equal_turn(*both.each(EOS_ID, finish="STOP", stop_reason=stop_reason))
         both.check_ended()
 
 
 @STREAMED
 @COUNTS
-async def test_an_abort_ends_it(n: int, kind: str, tokenizer: Any, tokens: list[int]) -> None:
-    both = BothWays(tokenizer, kind=kind, n=n, log_stats=True)
-    for token in tokens[:5]:
-        await both.equal_turn(*[Step((token,), index) for index in range(n)])
+async def test_an_abort_ends_it(begin: Begin, tokens: list[int]) -> None:
+    both = begin(log_stats=True)
+    await both.equal_turns(tokens[:5])
     before = len(both.received)
     await both.abort()
     assert both.merged(both.received[before:]) == both.yielded[-1]
@@ -163,10 +179,9 @@ async def test_an_abort_ends_it(n: int, kind: str, tokenizer: Any, tokens: list[
 
 
 @COUNTS
-async def test_a_client_that_leaves(n: int, tokenizer: Any, tokens: list[int]) -> None:
-    both = BothWays(tokenizer, n=n)
-    for token in tokens[:5]:
-        await both.equal_turn(*[Step((token,), index) for index in range(n)])
+async def test_a_client_that_leaves(begin: Begin, n: int, tokens: list[int]) -> None:
+    both = begin()
+    await both.equal_turns(tokens[:5])
     received = len(both.received)
     both.task.cancel()
     await asyncio.wait([both.task])
@@ -180,13 +195,11 @@ async def test_a_client_that_leaves(n: int, tokenizer: Any, tokens: list[int]) -
 
 @STREAMED
 async def test_completions_that_end_in_one_step_are_one_output(
-    kind: str, tokenizer: Any, tokens: list[int]
+    begin: Begin, tokens: list[int]
 ) -> None:
-    both = BothWays(tokenizer, kind=kind, n=3)
-    for token in tokens[:4]:
-        await both.equal_turn(*[Step((token,), index) for index in range(3)])
-    steps = [Step((tokens[4],), index, "LENGTH") for index in range(3)]
-    yielded, received = await both.turn(*steps)
+    both = begin(n=3)
+    await both.equal_turns(tokens[:4])
+    yielded, received = await both.turn(*both.each(tokens[4], finish="LENGTH"))
     assert received == yielded
     assert [len(item["outputs"]) for item in received] == [3]
     both.check_ended()
@@ -194,33 +207,30 @@ async def test_completions_that_end_in_one_step_are_one_output(
 
 @STREAMED
 @COUNTS
-async def test_several_tokens_or_none_in_a_step(
-    n: int, kind: str, tokenizer: Any, tokens: list[int]
-) -> None:
-    both = BothWays(tokenizer, kind=kind, n=n, log_stats=True)
+async def test_several_tokens_or_none_in_a_step(begin: Begin, tokens: list[int]) -> None:
+    both = begin(log_stats=True)
     for start, count in ((0, 1), (1, 1), (2, 1), (3, 3), (6, 0), (6, 1), (7, 2), (9, 1), (10, 1)):
-        part = tuple(tokens[start : start + count])
         made = both.ours.made.copy()
-        await both.equal_turn(*[Step(part, index) for index in range(n)])
+        await both.equal_turn(*both.each(*tokens[start : start + count]))
         if start > 2:
             assert both.ours.made == made
-    await both.equal_turn(*[Step((), index, "LENGTH") for index in range(n)])
+    await both.equal_turn(*both.each(finish="LENGTH"))
     both.check_ended()
 
 
 @STREAMED
-async def test_several_steps_in_a_turn(kind: str, tokenizer: Any, tokens: list[int]) -> None:
+async def test_several_steps_in_a_turn(begin: Begin, tokens: list[int]) -> None:
     """Of several completions too, though EngineCore brings one token of each in a step."""
-    both = BothWays(tokenizer, kind=kind)
+    both = begin()
     for start in range(0, 12, 3):
         await both.equal_turn(*[Step((token,)) for token in tokens[start : start + 3]])
     assert both.ours.made[0] == 2
     await both.abort()
     both.check_ended()
 
-    several = BothWays(tokenizer, kind=kind, n=2, log_stats=True)
+    several = begin(n=2, log_stats=True)
     for part in (tokens[:1], tokens[1:2], tokens[2:5], tokens[5:8], tokens[8:11]):
-        await several.equal_turn(*[Step((token,), index) for token in part for index in range(2)])
+        await several.equal_turn(*[step for token in part for step in several.each(token)])
     assert several.ours.made.total() < several.vllm.made.total() / 2
     await several.abort()
     several.check_ended()
@@ -229,10 +239,10 @@ async def test_several_steps_in_a_turn(kind: str, tokenizer: Any, tokens: list[i
 @STREAMED
 @COUNTS
 async def test_completions_that_wait_for_their_turn(
-    n: int, kind: str, tokenizer: Any, tokens: list[int]
+    begin: Begin, n: int, tokens: list[int]
 ) -> None:
     """Not every step brings tokens of each: some are not scheduled, or preempted."""
-    both = BothWays(tokenizer, kind=kind, n=n, log_stats=True)
+    both = begin(log_stats=True)
     for turn, token in enumerate(tokens):
         which = [index for index in range(n) if turn < 3 or (turn + index) % 3]
         await both.equal_turn(*[Step((token,), index) for index in reversed(which)])
@@ -243,16 +253,11 @@ async def test_completions_that_wait_for_their_turn(
 
 @STREAMED
 @COUNTS
-async def test_versions_of_the_weights(
-    n: int, kind: str, tokenizer: Any, tokens: list[int]
-) -> None:
-    both = BothWays(tokenizer, kind=kind, n=n)
+async def test_versions_of_the_weights(begin: Begin, tokens: list[int]) -> None:
+    both = begin()
     for turn, token in enumerate(tokens[:8]):
-        steps = [Step((token,), index) for index in range(n)]
-        await both.equal_turn(*steps, weight_version="v1" if turn < 5 else "v2")
-    await both.equal_turn(
-        *[Step((tokens[8],), index, "LENGTH") for index in range(n)], weight_version="v2"
-    )
+        await both.equal_turn(*both.each(token), weight_version="v1" if turn < 5 else "v2")
+    await both.equal_turn(*both.each(tokens[8], finish="LENGTH"), weight_version="v2")
     both.check_ended()
     spans = both.received[-1]["outputs"][0]["weight_versions"]
     assert [(span["start"], span["end"]) for span in spans] == [(0, 5), (5, 9)]
@@ -261,38 +266,32 @@ async def test_versions_of_the_weights(
 
 @STREAMED
 @COUNTS
-async def test_sampling_masks(n: int, kind: str, tokenizer: Any, tokens: list[int]) -> None:
-    both = BothWays(tokenizer, kind=kind, n=n)
+async def test_sampling_masks(begin: Begin, tokens: list[int]) -> None:
+    both = begin()
     for token in tokens[:6]:
-        await both.equal_turn(*[Step((token,), i, masks=((token, 7),)) for i in range(n)])
-    ends = [Step((5, 6), i, "LENGTH", masks=((5, 7), (6,))) for i in range(n)]
-    await both.equal_turn(*ends)
+        await both.equal_turn(*both.each(token, masks=((token, 7),)))
+    await both.equal_turn(*both.each(5, 6, finish="LENGTH", masks=((5, 7), (6,))))
     both.check_ended()
     assert both.ours.made == both.vllm.made
 
 
 @STREAMED
-async def test_masks_that_are_all_the_same_and_end(
-    kind: str, tokenizer: Any, tokens: list[int]
-) -> None:
-    both = BothWays(tokenizer, kind=kind)
+async def test_masks_that_are_all_the_same_and_end(begin: Begin, tokens: list[int]) -> None:
+    both = begin()
     for token in tokens[:4]:
         await both.equal_turn(Step((token,), masks=((7, 8),)))
-    for token in tokens[4:8]:
-        await both.equal_turn(Step((token,)))
+    await both.equal_turns(tokens[4:8])
     await both.abort()
     both.check_ended()
 
 
 @STREAMED
 @COUNTS
-async def test_parameters_of_a_connector(
-    n: int, kind: str, tokenizer: Any, tokens: list[int]
-) -> None:
-    both = BothWays(tokenizer, kind=kind, n=n)
+async def test_parameters_of_a_connector(begin: Begin, tokens: list[int]) -> None:
+    both = begin()
     for turn, token in enumerate(tokens[:8]):
         transfer = {"turn": turn} if turn in (1, 5) else None
-        await both.equal_turn(*[Step((token,), i, transfer=transfer) for i in range(n)])
+        await both.equal_turn(*both.each(token, transfer=transfer))
     await both.abort()
     both.check_ended()
     assert both.ours.made.total() < both.vllm.made.total()
@@ -300,13 +299,12 @@ async def test_parameters_of_a_connector(
 
 @STREAMED
 async def test_completions_that_found_other_parts_of_the_prompt_cached(
-    kind: str, tokenizer: Any, tokens: list[int]
+    begin: Begin, tokens: list[int]
 ) -> None:
     """An item has the number of the first in its turn, which may be any that still runs."""
-    both = BothWays(tokenizer, kind=kind, n=2)
+    both = begin(n=2)
     await both.equal_turn(Step((tokens[0],), 0, cached=0), Step((tokens[0],), 1, cached=16))
-    for token in tokens[1:4]:
-        await both.equal_turn(Step((token,), 0), Step((token,), 1))
+    await both.equal_turns(tokens[1:4])
     for token in tokens[4:6]:
         await both.equal_turn(Step((token,), 1))
     await both.abort()
@@ -316,16 +314,16 @@ async def test_completions_that_found_other_parts_of_the_prompt_cached(
 @KINDS
 @COUNTS
 async def test_credit_that_runs_out_and_comes_back(
-    n: int, kind: str, tokenizer: Any, tokens: list[int]
+    begin: Begin, kind: str, tokens: list[int]
 ) -> None:
     """What was merged meanwhile is less items, and the same text."""
-    both = BothWays(tokenizer, kind=kind, n=n, places=5)
+    both = begin(places=5)
     for turn, token in enumerate(tokens):
-        await both.turn(*[Step((token,), index) for index in range(n)])
+        await both.turn(*both.each(token))
         if turn == 12:
             assert len(both.received) == (0 if kind == "FINAL_ONLY" else 5)
             both.outlet.give(1000)
-    await both.turn(*[Step((), index, "LENGTH") for index in range(n)])
+    await both.turn(*both.each(finish="LENGTH"))
     both.check_ended()
     ours, theirs = both.merged(both.received), both.merged(both.yielded)
     assert ours["outputs"] == theirs["outputs"]
