@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 STDIN = 0
 
+# Of the flags that the kernel has for a process: it is ending (PF_EXITING).
+EXITING = 0x4
+
 
 def lead_process_group() -> None:
     """Make this process the leader of a process group of its own."""
@@ -49,7 +52,7 @@ def watch_signals(on_stop: Callable[[], None]) -> None:
 
 
 def group_members() -> list[int]:
-    """The other processes of our group, by process id.
+    """The other processes of our group that nobody has killed yet, by process id.
 
     Without Python's resource tracker: it ends by itself after us, and unlinks
     the shared memory that killed processes leave behind.
@@ -62,15 +65,25 @@ def group_members() -> list[int]:
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
                 # The command name may hold anything but a closing parenthesis
-                # after the last one; state, ppid and pgrp follow it.
-                state, _, pgrp = file.read().rpartition(b")")[2].split()[:3]
+                # after the last one; state, ppid, pgrp and others follow it.
+                state, _, pgrp, _, _, _, flags = file.read().rpartition(b")")[2].split()[:7]
             with open(f"/proc/{name}/cmdline", "rb") as file:
                 is_tracker = b"multiprocessing.resource_tracker" in file.read()
+            if int(pgrp) != group or is_tracker or state == b"Z":
+                continue
+            # What vLLM has killed needs a moment to give back its memory.
+            if not int(flags) & EXITING and not is_killed(int(name)):
+                members.append(int(name))
         except OSError:  # it ended while we looked
             continue
-        if int(pgrp) == group and state != b"Z" and not is_tracker:
-            members.append(int(name))
     return members
+
+
+def is_killed(pid: int) -> bool:
+    """Whether a SIGKILL is on its way to a process."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        pending = [line.split()[1] for line in file if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(int(signals, 16) >> (signal.SIGKILL - 1) & 1 for signals in pending)
 
 
 def kill_group() -> None:
