@@ -105,7 +105,7 @@ class ItemEncoder:
         """Returns the bytes of an item that nobody has made: it would be as the one before.
 
         Args:
-            completions: Of `encode_completion`, each index once.
+            completions: Of `encode_completion` and `encode_completions`, each index once.
             changes: Of `encode_metrics`.
         """
         return plain_patch(APPEND if self.cumulative else REPLACE, completions, changes)
@@ -131,6 +131,32 @@ class ItemEncoder:
             return encoded
         return self._encoder.encode([index, text, token_ids, None, None, None])
 
+    def encode_completions(self, item: Any) -> dict[int, bytes] | None:
+        """Returns the bytes of the completions of an item, by index, to go beside plain ones.
+
+        Its metrics are not looked at. None where more is new in it than its completions.
+
+        Raises:
+            codec.EncodeError: Some part cannot be sent.
+        """
+        shape = self._shape
+        if (
+            shape is None
+            or type(item) is not shape.cls
+            or item.request_id != self._request_id
+            or item.finished
+            or not self._is_unchanged(shape, item)
+            or not _indices_differ(item.outputs)
+            or (self.cumulative and not self._extends(shape, item.outputs))
+        ):
+            return None
+        self.plain = False
+        mode = APPEND if self.cumulative else REPLACE
+        return {
+            output.index: self._encoder.encode(self._completion(shape, output, mode))
+            for output in item.outputs
+        }
+
     def _plain(self, shape: _Shape, item: Any) -> bytes | None:
         """Returns the patch of an item in which completions have new tokens, or None.
 
@@ -138,17 +164,12 @@ class ItemEncoder:
         say the same; but it is worth knowing that an item was plain, because the next can do
         without being made.
         """
-        if item.finished or self._altered_unseen or not item.outputs:
+        if item.finished or not item.outputs or not self._is_unchanged(shape, item):
             return None
-        values = shape.read(item)
         try:
-            if values != self._values or not all(
-                self._is_plain(shape, output) for output in item.outputs
-            ):
+            if not all(self._is_plain(shape, output) for output in item.outputs):
                 return None
         except (ValueError, RuntimeError):  # arrays and tensors, which compare to no truth
-            return None
-        if any(len(values[place]) != length for place, length in self._growing):
             return None
         if not _indices_differ(item.outputs):
             return None
@@ -160,6 +181,16 @@ class ItemEncoder:
             ],
             self.encode_metrics(item.metrics if shape.has_metrics else None),
         )
+
+    def _is_unchanged(self, shape: _Shape, item: Any) -> bool:
+        """Whether nothing is new in an item but its completions, and the metrics."""
+        values = shape.read(item)
+        try:
+            if self._altered_unseen or values != self._values:
+                return False
+        except (ValueError, RuntimeError):
+            return False
+        return all(len(values[place]) == length for place, length in self._growing)
 
     def _is_plain(self, shape: _Shape, output: Any) -> bool:
         sent = self._completions.get(output.index)

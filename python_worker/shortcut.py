@@ -7,8 +7,7 @@ sent and there is credit. All else takes the long way (``stream.drain``): what f
 the last output, and failures.
 
 Of several completions vLLM merges what one step has brought into one output, while its task has
-not woken yet. So do we, until the end of the turn; only where one of them ends beside others that
-have plain tokens, the step makes several outputs.
+not woken yet. So do we, until the end of the turn.
 
 Outputs that bring nothing but a token need not even be made: see ``request_states``.
 """
@@ -47,6 +46,9 @@ class Encoder(Protocol):
 
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         """Encode what a token adds to one completion."""
+
+    def encode_completions(self, item: Any) -> dict[int, bytes] | None:
+        """Encode the completions of an item, if nothing else is new in it."""
 
     def encode_metrics(self, metrics: Any) -> bytes:
         """Encode what is new of the metrics."""
@@ -145,6 +147,8 @@ class Shortcut:
 
     def _gather(self, output: Any) -> None:
         if self._plain:
+            if self._join(output):
+                return
             self._settle()
         if self._merged is not None:
             self._merged.add(output, aggregate=self._collector.aggregate)
@@ -154,6 +158,20 @@ class Shortcut:
         else:
             self._behind = True
             self._keep(output)
+
+    def _join(self, output: Any) -> bool:
+        """Put an output beside the plain tokens of its turn, if it has only completions to add."""
+        if any(completion.index in self._plain for completion in output.outputs):
+            return False
+        try:
+            completions = self._encoder.encode_completions(output)
+        except Exception as error:
+            self._fail(error, output)
+            return True
+        if not completions:
+            return False
+        self._plain.update(completions)
+        return True
 
     def _finish(self, output: Any) -> None:
         """Have the long way send the last output, with those that came with it."""
@@ -183,7 +201,9 @@ class Shortcut:
             return False
         if not self._several:
             return self._outlet.take_place()
-        if self._merged is not None or index in self._plain:
+        if self._merged is not None:
+            return False  # It is going to be merged into that.
+        if index in self._plain:
             self._settle()
         if self._plain:
             return True

@@ -105,6 +105,7 @@ class Letters:
         cumulative: What the outputs are taken for.
         plain: Whether the last item was not odd.
         odd: Whether items have more than tokens.
+        joining: Whether completions of items may go beside plain ones.
         failing: Whether all items are refused, ...
         refusing: ... and completions.
         seen: The metrics of every item.
@@ -114,6 +115,7 @@ class Letters:
         self.cumulative = False
         self.plain = False
         self.odd = False
+        self.joining = False
         self.failing = self.refusing = False
         self.seen: list[Any] = []
 
@@ -129,6 +131,14 @@ class Letters:
         if self.refusing:
             raise ValueError("cannot")
         return f"{index}:{text}{''.join(map(str, token_ids))}".encode()
+
+    def encode_completions(self, item: Any) -> dict[int, bytes] | None:
+        if not self.joining:
+            return None
+        self.plain = False
+        return {
+            part.index: self.encode_completion(part.index, "", part.tokens) for part in item.outputs
+        }
 
     def encode_metrics(self, metrics: Any) -> bytes:
         self.seen.append(metrics)

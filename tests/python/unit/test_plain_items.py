@@ -307,3 +307,76 @@ def test_any_tokens(turns: list[tuple[dict[int, tuple[str, int]], Any]], cumulat
     for tokens, count in turns:
         metrics = None if count is None else made(METRICS, num_generation_tokens=count)
         pair.check(tokens, metrics)
+
+
+# --- Beside plain completions ----------------------------------------------------
+
+
+def beside(cumulative: bool, alter: Any, **others: Any) -> tuple[Any, ItemEncoder]:
+    """Puts a completion beside a plain one; returns None where its item has to go apart.
+
+    Otherwise the item that the two make is checked. ``alter`` gets the item of the one.
+    """
+    encoder, consumer, whole = third(cumulative, **others)
+    one = item(whole.outputs[1], **others)
+    alter(one)
+    first = whole.outputs[0]
+    plain = encoder.encode_completion(first.index, first.text, first.token_ids)
+    completions = encoder.encode_completions(one)
+    if completions is not None:
+        assert list(completions) == [output.index for output in one.outputs]
+        whole.outputs[1:] = one.outputs
+        data = encoder.encode_plain([plain, *completions.values()], encoder.encode_metrics(None))
+        assert consumer.apply(data) == expected(whole)
+        # And the next, which is made, says what is as it was before.
+        after = item(*[grown(index, 4, cumulative) for index in (0, 1)], **others)
+        assert not encoder.plain
+        assert consumer.apply(encoder.encode(after)) == expected(after)
+    return completions, encoder
+
+
+JOINED = {name: ORDINARY[name] for name in ("logprobs", "stop reason", "an index that is new")} | {
+    "it ends": lambda value: setattr(value.outputs[0], "finish_reason", "length"),
+    "another field of it": lambda value: setattr(value.outputs[0], "cumulative_logprob", -1.0),
+    "as it is": lambda value: None,
+}
+
+
+@KINDS
+@pytest.mark.parametrize("alter", JOINED.values(), ids=JOINED)
+def test_a_completion_of_any_kind_goes_beside_plain_ones(alter: Any, cumulative: bool) -> None:
+    assert beside(cumulative, alter)[0] is not None
+
+
+APART = {
+    name: ORDINARY[name]
+    for name in ("finished", "cached tokens", "another prompt", "a dict of a connector", "an array")
+} | {
+    "another request": lambda value: setattr(value, "request_id", "s"),
+    "an index twice": lambda value: value.outputs.append(value.outputs[0]),
+}
+
+
+@KINDS
+@pytest.mark.parametrize("alter", APART.values(), ids=APART)
+def test_an_item_with_more_than_completions_goes_apart(alter: Any, cumulative: bool) -> None:
+    completions, encoder = beside(cumulative, alter)
+    assert completions is None
+    assert encoder.plain
+
+
+def test_a_completion_that_does_not_continue_goes_apart() -> None:
+    for name, other in (("text", "bbb"), ("token_ids", [9, 9, 9])):
+        completions, _ = beside(
+            True, lambda value, name=name, other=other: setattr(value.outputs[0], name, other)
+        )
+        assert completions is None
+
+
+def test_before_the_first_item_nothing_goes_beside() -> None:
+    assert ItemEncoder().encode_completions(item(completion(0, "a", [1]))) is None
+
+
+def test_a_completion_that_cannot_be_sent_is_refused() -> None:
+    with pytest.raises(codec.EncodeError):
+        beside(False, lambda value: setattr(value.outputs[0], "cumulative_logprob", object()))

@@ -65,8 +65,8 @@ async def test_made_outputs_and_tokens_of_a_turn_stay_in_order() -> None:
     first.bring(2)
     second.bring(3)
     await wait_turns()
-    assert outlet.items == [b"0:b1", b"1:2", b"0:c2 1:d3"]
-    assert made(engine) == 1
+    assert outlet.items == [b"0:b1", b"1:23 0:2"]
+    assert made(engine) == 3
     await end(engine, request)
 
 
@@ -76,7 +76,56 @@ async def test_the_last_output_overtakes_neither_made_outputs_nor_tokens_of_its_
     engine.states[1].bring(2, kv_transfer_params={"a": 1})
     engine.states[0].bring(1)
     await end(engine, request)
-    assert outlet.items == [b"1:2", b"0:b1", b"2:9"]
+    assert outlet.items == [b"1:2 0:1 2:9"]
+    assert outlet.places == 999 - 1
+
+
+async def test_a_completion_that_ends_goes_beside_the_tokens_of_others() -> None:
+    engine, outlet = Engine(4), Places()
+    request = await begun(engine, outlet)
+    request.encoder.joining = True
+    first, second, third, fourth = engine.states
+    first.bring(1)
+    second.bring(2, finish_reason="length")
+    third.bring(3)  # Made: what is not plain has come before it.
+    fourth.bring(4)
+    await wait_turns()
+    assert outlet.items == [b"0:b1 1:2 2:3 3:4"]
+    assert outlet.places == 998
+    assert made(engine) == 3
+    for state in (first, third, fourth):
+        state.bring(5)
+    await wait_turns()
+    assert outlet.items[1:] == [b"0:5 2:5 3:5"]
+    await end(engine, request)
+
+
+async def test_a_completion_that_ends_when_it_is_there_already_is_another_item() -> None:
+    engine, outlet = Engine(3), Places()
+    request = await begun(engine, outlet)
+    request.encoder.joining = True
+    first, second, _ = engine.states
+    first.bring(1)
+    second.bring(2)
+    second.bring(3, finish_reason="length")
+    assert outlet.items == [b"0:b1 1:c2"]
+    await wait_turns()
+    assert outlet.items[1:] == [b"1:3"]
+    await end(engine, request)
+
+
+async def test_a_completion_that_cannot_be_put_beside_others_fails_its_call() -> None:
+    engine, outlet = Engine(3), Places()
+    request = await begun(engine, outlet)
+    request.encoder.joining = True
+    engine.states[0].bring(1)
+    request.encoder.refusing = True
+    engine.states[1].bring(2, finish_reason="length")
+    request.encoder.refusing = False
+    with pytest.raises(ValueError, match="cannot"):
+        await request.task
+    await wait_turns()
+    assert outlet.outcomes.count("end") == 0
 
 
 @pytest.mark.parametrize("finish", [False, True])

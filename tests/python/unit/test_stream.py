@@ -83,6 +83,9 @@ class Bytes:
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         raise NotImplementedError
 
+    def encode_completions(self, item: Any) -> dict[int, bytes] | None:
+        raise NotImplementedError
+
     def encode_metrics(self, metrics: Any) -> bytes:
         raise NotImplementedError
 
