@@ -7,7 +7,7 @@
 .NOTPARALLEL:
 .PHONY: help demo test setup lint format gen gen-check drift bench soak dialyzer doctor clean \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
-        test-elixir-quick test-elixir-vllm
+        test-elixir-quick test-elixir-vllm test-elixir-life
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -83,7 +83,7 @@ test-vllm test-python test-elixir: export VLLM_CPU_OMP_THREADS_BIND := nobind
 
 # Lane by lane, from the quickest to the one with real engines: the first failure comes early.
 test-python: test-python-quick test-python-vllm ## run the Python tests
-test-elixir: test-elixir-quick test-elixir-vllm ## run the Elixir tests
+test-elixir: test-elixir-quick test-elixir-vllm test-elixir-life ## run the Elixir tests
 test-quick: test-python-quick test-elixir-quick ## run the tests that need no real engine
 
 test-python-quick: setup
@@ -104,18 +104,27 @@ test-python-vllm: setup
 
 test-elixir-vllm: setup
 	$(call announce,Elixir tests: vllm (real engines on CPU))
-	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm
+	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm/*_test.exs
 
-# Both languages at once, because these lanes start many engines, and an engine's start is mostly one
-# thread that imports: on two cores two engines start in little more than the time of one. What
-# Python says is printed when Elixir has ended.
+test-elixir-life: setup
+	$(call announce,Elixir tests: vllm/life (real engines that are built and killed))
+	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm/life
+
+# At once, because these lanes start many engines, and an engine's start is mostly one thread that
+# imports: on two cores the first two took 18 minutes, as long as Elixir's alone. What the others say
+# is printed when Elixir's has ended.
+ASIDE := test-python-vllm test-elixir-life
 test-vllm: setup ## run the tests with real engines, of both languages at once
-	@said="$$(mktemp)"; trap 'rm -f "$$said"' EXIT; \
-	$(MAKE) --no-print-directory test-python-vllm >"$$said" 2>&1 & python=$$!; \
-	failed=0; \
+	@said="$$(mktemp -d)"; trap 'rm -rf "$$said"' EXIT; \
+	failed=0; declare -A running; \
+	for lane in $(ASIDE); do \
+	  $(MAKE) --no-print-directory "$$lane" >"$$said/$$lane" 2>&1 & running[$$lane]=$$!; \
+	done; \
 	$(MAKE) --no-print-directory test-elixir-vllm || failed=1; \
-	wait "$$python" || failed=1; \
-	cat "$$said"; \
+	for lane in $(ASIDE); do \
+	  wait "$${running[$$lane]}" || failed=1; \
+	  cat "$$said/$$lane"; \
+	done; \
 	exit "$$failed"
 
 # OPTIONS go to every script: --json, --rounds N, --quick, --all.
