@@ -115,6 +115,7 @@ test-elixir-life: setup
 # is printed when Elixir's has ended.
 ASIDE := test-python-vllm test-elixir-life
 test-vllm: setup ## run the tests with real engines, of both languages at once
+	@MIX_ENV=test mix compile # once, and not by two at the same time
 	@said="$$(mktemp -d)"; trap 'rm -rf "$$said"' EXIT; \
 	failed=0; declare -A running; \
 	for lane in $(ASIDE); do \
