@@ -17,7 +17,7 @@ import typing_extensions
 from python_worker.codec import Record
 from python_worker.failures import Refused
 from python_worker.hints import hints_of
-from python_worker.parameters import Compile, check_of
+from python_worker.parameters import MADE_HERE, Compile, check_of
 from python_worker.refusals import refuse
 from python_worker.scalars import Check
 
@@ -88,6 +88,7 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
     """An object of the class, or made from a record or map of its fields."""
     lazy = _LazyFields(cls, compile_, fields)
     wanted = cls.__name__
+    ours = {name: v for name, v in MADE_HERE.get(wanted, {}).items() if name in fields}
 
     def check(value: Any, path: str) -> Any:
         if isinstance(value, cls):
@@ -103,7 +104,7 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
             refuse(value, path, wanted)
         checked = lazy.check(value, path, wanted)
         try:
-            return cls(**checked)
+            return cls(**(checked | ours))
         except (AssertionError, OverflowError, TypeError, ValueError) as error:
             # A field is missing, or the class's own validation refuses it.
             reason = str(error) or f"{wanted} refuses these values"

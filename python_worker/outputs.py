@@ -291,35 +291,27 @@ class ItemEncoder:
     def _differences(self, shape: _Shape, values: tuple[Any, ...]) -> dict[str, object]:
         last, lengths = self._values, dict(self._growing)
         changes = _differences(shape.fields, values, last)
-        for name in _GROWING:
-            place = shape.positions.get(name)
-            if place is None or place not in lengths or not isinstance(values[place], Sequence):
+        for place in shape.growing:
+            name = shape.fields[place]
+            if place not in lengths or not _has_length(values[place]):
                 continue
             if len(values[place]) != lengths[place]:
                 changes[name] = values[place]
             elif type(values[place]) is list and values[place] == last[place]:
                 # The same numbers in another list, as vLLM makes for prompt embeddings.
                 changes.pop(name, None)
-        for name in _ALWAYS:
-            place = shape.positions.get(name)
-            if place is not None and values[place] is not None:
-                changes[name] = values[place]
+        for place in shape.always:
+            if values[place] is not None:
+                changes[shape.fields[place]] = values[place]
         self._remember(shape, values)
         return changes
 
     def _remember(self, shape: _Shape, values: tuple[Any, ...]) -> None:
         self._values = values
         self._growing = [
-            (place, len(values[place]))
-            for name in _GROWING
-            if (place := shape.positions.get(name)) is not None
-            and isinstance(values[place], Sequence)
+            (place, len(values[place])) for place in shape.growing if _has_length(values[place])
         ]
-        self._altered_unseen = any(
-            values[place] is not None
-            for name in _ALWAYS
-            if (place := shape.positions.get(name)) is not None
-        )
+        self._altered_unseen = any(values[place] is not None for place in shape.always)
 
 
 class _Shape:
@@ -328,7 +320,8 @@ class _Shape:
     def __init__(self, item: Any, first: Any, fields: tuple[str, ...]) -> None:
         self.cls = type(item)
         self.fields = tuple(name for name in fields if name not in _APART and hasattr(item, name))
-        self.positions = {name: position for position, name in enumerate(self.fields)}
+        self.growing = [place for place, name in enumerate(self.fields) if name in _GROWING]
+        self.always = [place for place, name in enumerate(self.fields) if name in _ALWAYS]
         self.has_metrics = hasattr(item, "metrics")
         self.read = tuple_reader(self.fields)
         self.other_fields = tuple(
@@ -356,6 +349,11 @@ def _shape_of(item: Any, fields: tuple[str, ...]) -> _Shape:
     if shape is None:
         shape = _SHAPES[key] = _Shape(item, first, fields)
     return shape
+
+
+def _has_length(value: object) -> bool:
+    """Whether it is a list or the like; asking an abstract class is slow."""
+    return type(value) is list or (value is not None and isinstance(value, Sequence))
 
 
 def _indices_differ(outputs: Sequence[Any]) -> bool:

@@ -13,6 +13,7 @@ Classes that stand in for vLLM's (a fake engine's) say so themselves::
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -213,7 +214,8 @@ def fields_of(name: str) -> tuple[str, ...]:
     return _FIELDS_BY_NAME[name]
 
 
-def record_of(cls: type) -> Record | None:
+@functools.lru_cache(maxsize=256)
+def record_of(cls: Any) -> Record | None:  # to mypy a class cannot be hashed
     """Returns what `cls` travels as, by itself or by the nearest class it inherits from."""
     for base in cls.__mro__:
         declared = base.__dict__.get("__bridge_record__")

@@ -295,3 +295,51 @@ def test_a_method_without_a_signature_takes_what_it_is_given() -> None:
 )
 def test_annotations_are_described_as_they_are_written(annotation: Any, text: str) -> None:
     assert describe(annotation) == text
+
+
+# --- What is made here ---------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Fresh:
+    """As vLLM's SamplingParams, which are copied for each request unless they say otherwise."""
+
+    n: int = 1
+    skip_clone: bool = False
+
+
+Fresh.__name__ = "SamplingParams"
+
+
+@dataclasses.dataclass
+class Older:
+    """As those of a vLLM that always copies them."""
+
+    n: int = 1
+
+
+Older.__name__ = "SamplingParams"
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"n": 2}, {"skip_clone": False}, Record("SamplingParams", {"n": 2})]
+)
+def test_parameters_that_are_made_here_need_no_copy(given: Any) -> None:
+    made = checker(Fresh)(given, "params")
+    assert made.skip_clone
+    assert made.n == (2 if given and given != {"skip_clone": False} else 1)
+
+
+def test_parameters_that_somebody_holds_are_left_alone() -> None:
+    held = Fresh(n=3)
+    assert checker(Fresh)(held, "params") is held
+    assert not held.skip_clone
+
+
+def test_parameters_of_an_older_vllm_are_made_as_they_are() -> None:
+    assert checker(Older)({"n": 2}, "params") == Older(n=2)
+
+
+def test_a_flag_of_the_wrong_type_is_refused_all_the_same() -> None:
+    with pytest.raises(Refused, match="skip_clone"):
+        checker(Fresh)({"skip_clone": 1}, "params")
