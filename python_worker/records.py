@@ -214,9 +214,14 @@ def fields_of(name: str) -> tuple[str, ...]:
     return _FIELDS_BY_NAME[name]
 
 
-@functools.lru_cache(maxsize=256)
-def record_of(cls: Any) -> Record | None:  # to mypy a class cannot be hashed
+def record_of(cls: type) -> Record | None:
     """Returns what `cls` travels as, by itself or by the nearest class it inherits from."""
+    hashable: Any = cls  # to mypy a class cannot be hashed
+    return _find(hashable)
+
+
+@functools.lru_cache(maxsize=256)
+def _find(cls: Any) -> Record | None:
     for base in cls.__mro__:
         declared = base.__dict__.get("__bridge_record__")
         if declared is not None:

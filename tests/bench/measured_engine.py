@@ -9,6 +9,7 @@ process, measured in turn, so their ratio is the bridge's and nobody else's.
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import time
 from typing import Any
@@ -47,7 +48,7 @@ class MeasuredAsyncLLM(AsyncLLM):  # type: ignore[misc]
             The tokens that all streams yielded together, and the seconds from
             the first request to the last token.
         """
-        engine = self.plain
+        engine, sampling_params = self.plain, own(sampling_params)
         deltas = sampling_params.output_kind is RequestOutputKind.DELTA
 
         async def one(index: int) -> int:
@@ -71,9 +72,20 @@ class MeasuredAsyncLLM(AsyncLLM):  # type: ignore[misc]
             and how many outputs there were.
         """
         first, outputs = 0.0, 0
+        sampling_params = own(sampling_params)
         began = time.perf_counter()
         async for _output in self.plain.generate(prompt, sampling_params, "in-process"):
             last = time.perf_counter()
             first = first or last
             outputs += 1
         return first - began, last - began, outputs
+
+
+def own(sampling_params: SamplingParams) -> SamplingParams:
+    """The parameters as a Python application has them, which vLLM copies for each request.
+
+    Those that a worker makes for one request need no copy.
+    """
+    kept = copy.copy(sampling_params)
+    kept.skip_clone = False
+    return kept
