@@ -79,9 +79,9 @@ drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-package
 
 # vLLM binds every engine's worker to the first core, where idle ones poll too: with the eight engines
 # of a lane on two cores, one core is never free and the other never full.
-test-vllm test-python test-elixir: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-python-vllm test-elixir-vllm test-elixir-life: export VLLM_CPU_OMP_THREADS_BIND := nobind
 
-# Lane by lane, from the quickest to the one with real engines: the first failure comes early.
+# Lane by lane, from the quickest to those with real engines.
 test-python: test-python-quick test-python-vllm ## run the Python tests
 test-elixir: test-elixir-quick test-elixir-vllm test-elixir-life ## run the Elixir tests
 test-quick: test-python-quick test-elixir-quick ## run the tests that need no real engine
@@ -104,28 +104,28 @@ test-python-vllm: setup
 
 test-elixir-vllm: setup
 	$(call announce,Elixir tests: vllm (real engines on CPU))
-	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm/*_test.exs
+	@$(LEAVING_NOTHING) mix test --warnings-as-errors \
+	  $$(find tests/elixir/vllm -name '*_test.exs' -not -path '*/life/*')
 
 test-elixir-life: setup
 	$(call announce,Elixir tests: vllm/life (real engines that are built and killed))
 	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm/life
 
 # At once, because these lanes start many engines, and an engine's start is mostly one thread that
-# imports: on two cores the first two took 18 minutes, as long as Elixir's alone. What the others say
-# is printed when Elixir's has ended.
+# imports: on two cores the first two together took 18 minutes, as long as Elixir's alone. What those
+# aside say is printed when the first has ended.
 ASIDE := test-python-vllm test-elixir-life
 test-vllm: setup ## run the tests with real engines, of both languages at once
 	@MIX_ENV=test mix compile # once, and not by two at the same time
-	@said="$$(mktemp -d)"; trap 'rm -rf "$$said"' EXIT; \
-	failed=0; declare -A running; \
+	@said="$$(mktemp -d)"; failed=0; \
+	trap 'rm -rf "$$said"' EXIT; \
+	trap 'kill "$${running[@]}" 2>/dev/null; wait; exit 1' INT TERM; \
+	$(MAKE) --no-print-directory test-elixir-vllm & running=($$!); \
 	for lane in $(ASIDE); do \
-	  $(MAKE) --no-print-directory "$$lane" >"$$said/$$lane" 2>&1 & running[$$lane]=$$!; \
+	  $(MAKE) --no-print-directory "$$lane" >"$$said/$$lane" 2>&1 & running+=($$!); \
 	done; \
-	$(MAKE) --no-print-directory test-elixir-vllm || failed=1; \
-	for lane in $(ASIDE); do \
-	  wait "$${running[$$lane]}" || failed=1; \
-	  cat "$$said/$$lane"; \
-	done; \
+	for lane in "$${running[@]}"; do wait "$$lane" || failed=1; done; \
+	cat "$$said"/*; \
 	exit "$$failed"
 
 # OPTIONS go to every script: --json, --rounds N, --quick, --all.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, Protocol
 
 from python_worker import failures
-from python_worker.failures import Expired, Refused
+from python_worker.failures import Expired, Refused, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.inputs import Decode, InputStream
 from python_worker.stream import Outlet
@@ -108,7 +108,11 @@ class Call:
         if self.inputs is not None:
             raise Refused("only one argument of a call may be a stream")
         inputs = InputStream(self.outlet.send, decode)
-        self.outlet.route_inputs(inputs)
+        try:
+            self.outlet.route_inputs(inputs)
+        except Unsupported:
+            inputs.withdraw()
+            raise
         self.inputs = inputs
         return inputs
 
@@ -159,7 +163,15 @@ class Call:
                 self.at_end()
 
     def _fail(self, error: BaseException) -> None:
-        failure = failures.to_proto(error)
+        try:
+            failure = failures.to_proto(error)
+        except Exception:
+            # It cannot even say what it is, and who waits has to be told something.
+            failure = pb.Failure(
+                kind=pb.FAILURE_KIND_PYTHON,
+                message=f"a {type(error).__name__} that cannot be described",
+                type=failures.qualified_name(type(error)),
+            )
         if failure.kind == pb.FAILURE_KIND_PYTHON:
             # The message is the client's: it may quote a prompt.
             logger.warning("%s failed with %s", self.request.method, failure.type)

@@ -1,7 +1,8 @@
 """The connection of one client that holds a session: bytes to frames and back.
 
 It is on the event loop's own transport: what comes is acted on in the turn in
-which it comes, and what a turn brings leaves at its end, in one frame. Clients
+which it comes. What is answered then leaves at once in one frame, and what else
+a turn brings leaves at its end in another. Clients
 of any other kind are served by gRPC (see ``door``), which costs each message
 two more threads.
 """
@@ -98,7 +99,7 @@ class Connection(asyncio.Protocol):
             self._answer()
         if http2.outflow.blocked and not self._paused:
             self._write(http2.outflow.more())
-        if not self._flush_planned:
+        if not (self._flush_planned or http2.reset):
             # What has its answer already does not wait for another turn of the loop.
             self._flush()
         if http2.ended or http2.reset:

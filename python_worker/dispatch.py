@@ -5,8 +5,8 @@ iterates whatever is an async iterator, so a method that is a coroutine in one
 vLLM and plain in another gives its caller the same.
 
 Nothing here may hold up the event loop. Plain methods run in a thread, except
-those of an engine that are known to return at once: these, and properties, have
-their reply in the turn of the loop in which they came.
+those of an engine that are known to return at once. These, and what only reads
+an attribute, have their reply in the turn of the loop in which they came.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Dispatcher:
     def perform(self, call: Call) -> GoingOn | None:
         """Check one call and carry it out, or return what is left to do of it."""
         if self.draining is not None:
-            raise self.draining
+            raise self.draining.with_traceback(None)  # else it keeps the frames of all of them
         request = call.request
         args: Sequence[Any]
         args, kwargs = self._arguments(call)
@@ -98,10 +98,7 @@ class Dispatcher:
             return self._copy(call, member)
         if not is_method(target, request.method, member):
             refuse_arguments(request.method, args, kwargs)
-            if isinstance(member, AsyncIterator):
-                return self._stream(call, member, args, kwargs, target if on_engine else None)
-            self._reply(call, documented(request.method, member) if on_engine else member)
-            return None
+            return self._answer(call, target, member, args, kwargs, on_engine=on_engine)
         # Strict where an engine could be harmed; see signature_of.
         signature = gate.signature_of(member, strict=on_engine)
         if on_engine and request.method in spellings.TRANSLATIONS:
@@ -115,8 +112,8 @@ class Dispatcher:
             return self._shut_down(call, target, member, args, kwargs)
         if on_engine and request.method in IMMEDIATE and not returns_at_once(member):
             with self._over(target, call):
-                self._reply(call, documented(request.method, member(*args, **kwargs)))
-            return None
+                result = member(*args, **kwargs)
+            return self._answer(call, target, result, args, kwargs, on_engine=True)
         return self._run(call, target, member, args, kwargs, on_engine=on_engine)
 
     async def _run(
@@ -130,9 +127,8 @@ class Dispatcher:
         on_engine: bool,
     ) -> None:
         """Call a method with arguments that have been checked, and send what it returns."""
-        method = call.request.method
         with self._over(target, call):
-            if on_engine and method == ADD_REQUEST:
+            if on_engine and call.request.method == ADD_REQUEST:
                 await self._collect(call, target, member(*args, **kwargs))
                 return
             try:
@@ -142,10 +138,34 @@ class Dispatcher:
                 if on_engine and getattr(target, "errored", False):
                     raise getattr(target, "dead_error", error) from error
                 raise
-            if isinstance(result, AsyncIterator):
-                await self._stream(call, result, args, kwargs, target if on_engine else None)
-            else:
-                self._reply(call, documented(method, result) if on_engine else result)
+        going_on = self._answer(call, target, result, args, kwargs, on_engine=on_engine)
+        if going_on is not None:
+            await going_on
+
+    def _answer(
+        self,
+        call: Call,
+        target: object,
+        result: object,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        on_engine: bool,
+    ) -> GoingOn | None:
+        """Send a result, or return what is left to do of it."""
+        if isinstance(result, AsyncIterator):
+            return self._stream(call, target, result, args, kwargs, on_engine=on_engine)
+        if inspect.isawaitable(result):
+            return self._wait(call, target, result, on_engine=on_engine)
+        self._reply(call, documented(call.request.method, result) if on_engine else result)
+        return None
+
+    async def _wait(
+        self, call: Call, target: object, awaited: Awaitable[object], *, on_engine: bool
+    ) -> None:
+        with self._over(target, call):
+            result = await awaited
+        self._reply(call, documented(call.request.method, result) if on_engine else result)
 
     def _over(self, target: object, call: Call) -> AbstractContextManager[None]:
         watch = self._watches.of(target)
@@ -211,10 +231,12 @@ class Dispatcher:
     async def _stream(
         self,
         call: Call,
+        target: object,
         items: AsyncIterator[object],
         args: Sequence[Any],
         kwargs: Mapping[str, object],
-        target: object | None,
+        *,
+        on_engine: bool,
     ) -> None:
         params = next((v for v in (*args, *kwargs.values()) if hasattr(v, "output_kind")), None)
         encoder = ItemEncoder(
@@ -222,8 +244,9 @@ class Dispatcher:
             failure_bytes=failures.to_bytes,
             cumulative=getattr(getattr(params, "output_kind", None), "name", "") == "CUMULATIVE",
         )
-        abort = None if target is None else functools.partial(engine.abort, target)
-        await drain(items, call.outlet, encoder=encoder, abort=abort)
+        abort = functools.partial(engine.abort, target) if on_engine else None
+        with self._over(target, call):
+            await drain(items, call.outlet, encoder=encoder, abort=abort)
 
     def _target(self, request: pb.CallRequest) -> object:
         which = request.WhichOneof("target")

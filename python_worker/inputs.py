@@ -108,6 +108,10 @@ class InputStream(AsyncGenerator[Any, None]):
             self._close(reason)
             self._send(closed_reply())
 
+    def withdraw(self) -> None:
+        """The client was never told of it, and is not told of its end."""
+        self._closed = True
+
     def call_ended(self) -> None:
         """The call that has the stream has sent its last reply."""
         if not self.outlives_call:

@@ -63,27 +63,34 @@ def group_members() -> list[int]:
         if not name.isdigit() or int(name) == own:
             continue
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                # The command name may hold anything but a closing parenthesis
-                # after the last one; state, ppid, pgrp and others follow it.
-                state, _, pgrp, _, _, _, flags = file.read().rpartition(b")")[2].split()[:7]
+            _, pgrp, _ = stat(name)
             with open(f"/proc/{name}/cmdline", "rb") as file:
                 is_tracker = b"multiprocessing.resource_tracker" in file.read()
-            if int(pgrp) != group or is_tracker or state == b"Z":
-                continue
-            # What vLLM has killed needs a moment to give back its memory.
-            if not int(flags) & EXITING and not is_killed(int(name)):
+            if pgrp == group and not is_tracker and not is_going(name):
                 members.append(int(name))
         except OSError:  # it ended while we looked
             continue
     return members
 
 
-def is_killed(pid: int) -> bool:
-    """Whether a SIGKILL is on its way to a process."""
+def stat(pid: str) -> tuple[bytes, int, int]:
+    """The state, process group and flags of a process."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # The command name may hold anything but a closing parenthesis after the last one;
+        # state, parent, process group and others follow it.
+        state, _, group, _, _, _, flags = file.read().rpartition(b")")[2].split()[:7]
+    return state, int(group), int(flags)
+
+
+def is_going(pid: str) -> bool:
+    """Whether a process has ended or been killed, and needs a moment to give back its memory."""
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         pending = [line.split()[1] for line in file if line.startswith(("SigPnd:", "ShdPnd:"))]
-    return any(int(signals, 16) >> (signal.SIGKILL - 1) & 1 for signals in pending)
+    if any(int(signals, 16) >> (signal.SIGKILL - 1) & 1 for signals in pending):
+        return True
+    # Last, because a SIGKILL that is on its way no more has led to this.
+    state, _, flags = stat(pid)
+    return state == b"Z" or bool(flags & EXITING)
 
 
 def kill_group() -> None:

@@ -71,8 +71,8 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
     return member
 
 
-# Both are kept, because without a look through the eleven classes of an engine two thirds of the
-# dispatch of a small call are gone: 7 µs instead of 22.
+# Both are kept: a look through the eleven classes of an engine was two thirds of the dispatch of a
+# small call.
 @functools.lru_cache(maxsize=1024)
 def _shows(cls: type, name: str, on_engine: bool) -> bool:
     """Whether objects of a class show what they have under a name."""

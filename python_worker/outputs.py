@@ -92,12 +92,18 @@ class ItemEncoder:
                 self._encoder.encode(self._patch(shape, item))
             )
         except Exception as error:
-            self._shape = None
-            if isinstance(error, EncodeError) and (
-                problem := find_problem(item, **self._known)  # as a path of the item
-            ):
-                raise EncodeError(problem.path, problem.message) from error
+            self._lose(item, error)
             raise
+
+    def _lose(self, item: Any, error: Exception) -> None:
+        """After an item that cannot be sent the next is sent whole.
+
+        Raises:
+            codec.EncodeError: What cannot be sent, as a path of the item.
+        """
+        self._shape = None
+        if isinstance(error, EncodeError) and (problem := find_problem(item, **self._known)):
+            raise EncodeError(problem.path, problem.message) from error
 
     # -- Plain items -----------------------------------------------------------------------------
 
@@ -152,10 +158,14 @@ class ItemEncoder:
             return None
         self.plain = False
         mode = APPEND if self.cumulative else REPLACE
-        return {
-            output.index: self._encoder.encode(self._completion(shape, output, mode))
-            for output in item.outputs
-        }
+        try:
+            return {
+                output.index: self._encoder.encode(self._completion(shape, output, mode))
+                for output in item.outputs
+            }
+        except Exception as error:
+            self._lose(item, error)
+            raise
 
     def _plain(self, shape: _Shape, item: Any) -> bytes | None:
         """Returns the patch of an item in which completions have new tokens, or None.

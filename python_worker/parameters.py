@@ -45,10 +45,10 @@ EXTRA_ARGS: Mapping[str, Any] = {
 REASONING: Mapping[str, Any] = {"chat_template_kwargs": dict[str, Any] | None}
 EXTRA_KWARGS: Mapping[str, Any] = {"compressed_token_type_ids": int | None}
 
-# What objects get that are made here of what a client sent, and that nobody else will ever hold.
+# What objects get that are made here of what a client sent, each for one call.
 MADE_HERE: Mapping[str, Mapping[str, Any]] = {
     # Else vLLM copies them with all that is in them, lest their owner change them: 29 µs a request.
-    # Its own servers say the same of theirs.
+    # Its own servers say the same of theirs. Whatever a client says of it, it holds of these.
     "SamplingParams": {"skip_clone": True},
 }
 

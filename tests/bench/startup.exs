@@ -55,8 +55,8 @@ defmodule Startup do
     Port.command(probe, path <> "\n")
     began = now()
 
-    worker =
-      open(python, ["-m", "python_worker", "--listen", listen, "--lifeline", "stdin"], env: env)
+    arguments = ["--listen", listen, "--lifeline", "stdin", "--log-level", "error"]
+    worker = open(python, ["-m", "python_worker" | arguments], env: env)
 
     "VLLM_BRIDGE READY" <> _ = line(worker)
     ready = now()
@@ -96,7 +96,9 @@ defmodule Startup do
 
   defp alone(python, model) do
     began = now()
-    port = open(python, ["-m", "tests.bench.vllm_alone", model])
+    # Its log would bury the table.
+    port =
+      open(python, ["-m", "tests.bench.vllm_alone", model], env: [{'VLLM_LOGGING_LEVEL', 'ERROR'}])
 
     times =
       for event <- ["imported", "engine", "token"] do

@@ -199,6 +199,9 @@ async def test_single_calls_cannot_have_one(client: Client, engine: Ref) -> None
     with pytest.raises(Failed, match="needs a Session") as stream:
         await client.items(engine, "generate", STREAM, PARAMS, "r")
     assert {call.value.kind, stream.value.kind} == {"UNSUPPORTED"}
+    # And nothing else: that no inputs are wanted would come after the last reply.
+    replies = [it async for it in client.replies(engine, "generate", STREAM, PARAMS, "r")]
+    assert [reply.WhichOneof("outcome") for reply in replies] == ["failure"]
 
 
 async def test_a_client_that_leaves_leaves_nothing(client: Client, engine: Ref) -> None:

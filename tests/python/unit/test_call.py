@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
 from python_worker.call import Call, GoingOn
 from python_worker.failures import BridgeError, Cancelled, Draining, Overloaded
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.inputs import InputStream
 from python_worker.limits import Limit
-from python_worker.tensors import Buffer
+from tests.python.support.calls import Answers
 
 KINDS = {
     Cancelled: pb.FAILURE_KIND_CANCELLED,
@@ -21,39 +19,11 @@ KINDS = {
 }
 
 
-class Replies:
-    """Keeps the replies of a call."""
+class Speechless(Exception):
+    """Cannot say what it is."""
 
-    def __init__(self) -> None:
-        self.all: list[pb.CallReply] = []
-
-    def send(self, reply: pb.CallReply) -> None:
-        self.all.append(reply)
-
-    def send_value(self, parts: Sequence[Buffer]) -> None:
-        self.all.append(pb.CallReply(value=b"".join(parts)))
-
-    def send_item(self, item: bytes) -> None:
-        self.all.append(pb.CallReply(item=item))
-
-    def take_place(self) -> bool:
-        return True
-
-    def return_place(self) -> None:
-        pass
-
-    async def wait_place(self) -> None:
-        pass
-
-    def route_inputs(self, inputs: InputStream) -> None:
-        pass
-
-    @property
-    def failed(self) -> int:
-        """The kind of the one reply, a failure."""
-        [reply] = self.all
-        assert reply.WhichOneof("outcome") == "failure"
-        return reply.failure.kind
+    def __str__(self) -> str:
+        raise ValueError("no words")
 
 
 class Performed:
@@ -70,6 +40,8 @@ class Performed:
             raise Draining("the worker is stopping")
         if what == "exit":
             raise SystemExit(1)
+        if what == "speechless":
+            raise Speechless
         if what != "at_once":
             return self.wait(call)
         call.outlet.send_value([b"there"])
@@ -80,10 +52,12 @@ class Performed:
         await self.go.wait()
         if call.request.method == "fail_later":
             raise Draining("the worker is stopping")
+        if call.request.method == "speechless_later":
+            raise Speechless
         call.outlet.send_value([b"there"])
 
-    def call(self, method: str, timeout_ms: int = 0) -> tuple[Call, Replies]:
-        replies = Replies()
+    def call(self, method: str, timeout_ms: int = 0) -> tuple[Call, Answers]:
+        replies = Answers()
         request = pb.CallRequest(class_name="Thing", method=method, timeout_ms=timeout_ms)
         return Call(request, replies, holder=self, perform=self.limit.perform), replies
 
@@ -99,19 +73,19 @@ async def assert_room(performed: Performed) -> None:
     begun = [performed.call("wait") for _ in range(3)]
     tasks = [call.start() for call, _ in begun]
     assert [task is None for task in tasks] == [False, False, True]
-    assert begun[2][1].failed == KINDS[Overloaded]
+    assert begun[2][1].failure.kind == KINDS[Overloaded]
     performed.go.set()
     await asyncio.wait([task for task in tasks if task is not None])
-    assert all(replies.all[0].value == b"there" for _, replies in begun[:2])
+    assert all(replies.value == b"there" for _, replies in begun[:2])
 
 
 async def test_what_needs_no_waiting_is_over_when_it_was_started(performed: Performed) -> None:
     for _ in range(5):
         call, replies = performed.call("at_once")
         assert call.start() is None
-        assert [reply.value for reply in replies.all] == [b"there"]
+        assert replies.value == b"there"
         call.stop(Cancelled("too late"))
-        assert len(replies.all) == 1
+        assert len(replies.replies) == 1
     await assert_room(performed)
 
 
@@ -119,10 +93,10 @@ async def test_what_fails_at_once_has_its_failure_at_once(performed: Performed) 
     for _ in range(5):
         call, replies = performed.call("fail")
         assert call.start() is None
-        assert replies.failed == KINDS[Draining]
+        assert replies.failure.kind == KINDS[Draining]
     call, replies = performed.call("exit")
     assert call.start() is None
-    assert replies.failed == pb.FAILURE_KIND_PYTHON
+    assert replies.failure.kind == pb.FAILURE_KIND_PYTHON
     await assert_room(performed)
 
 
@@ -139,7 +113,7 @@ async def test_a_call_that_is_stopped_says_why_and_gives_its_room_back(
     call.stop(reason)
     call.stop(Cancelled("the first reason counts"))
     await asyncio.wait([task])
-    assert replies.failed == KINDS[type(reason)]
+    assert replies.failure.kind == KINDS[type(reason)]
     # Stopped in its first turn, nothing of it was begun.
     assert performed.begun == (1 if turns else 0)
     await assert_room(performed)
@@ -150,24 +124,37 @@ async def test_a_call_that_goes_on_ends_once(method: str, performed: Performed) 
     call, replies = performed.call(method)
     task = call.start()
     assert task is not None
-    assert not replies.all
+    assert not replies.replies
     performed.go.set()
     await task
-    [reply] = replies.all
-    assert reply.WhichOneof("outcome") == ("value" if method == "wait" else "failure")
+    assert replies.outcomes == ["value" if method == "wait" else "failure"]
     call.stop(Cancelled("too late"))
     await asyncio.sleep(0)
-    assert len(replies.all) == 1
+    assert len(replies.replies) == 1
     await assert_room(performed)
 
 
 async def test_a_deadline_is_for_what_goes_on(performed: Performed) -> None:
     call, replies = performed.call("at_once", timeout_ms=1)
     assert call.start() is None
-    assert replies.all[0].value == b"there"
+    assert replies.value == b"there"
     call, replies = performed.call("wait", timeout_ms=1)
     task = call.start()
     assert task is not None
     await task
-    assert replies.failed == pb.FAILURE_KIND_TIMEOUT
+    assert replies.failure.kind == pb.FAILURE_KIND_TIMEOUT
+    await assert_room(performed)
+
+
+@pytest.mark.parametrize("method", ["speechless", "speechless_later"])
+async def test_an_error_that_cannot_be_described_is_told_by_its_name(
+    method: str, performed: Performed
+) -> None:
+    call, replies = performed.call(method)
+    performed.go.set()
+    if (task := call.start()) is not None:
+        await task
+    assert replies.failure.kind == pb.FAILURE_KIND_PYTHON
+    assert replies.failure.type.endswith(".Speechless")
+    assert "cannot be described" in replies.failure.message
     await assert_room(performed)

@@ -323,3 +323,15 @@ async def test_stopping_who_is_gone_or_refused_is_nothing(served: Served, rpc: N
     await served.wait_left()
     await served.made[-1].stop(60)
     assert await rpc.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_who_resets_its_request_is_sent_nothing_more_of_it() -> None:
+    """Also no answer that was there when the reset came."""
+    transport = Transport(Served().connection())
+    transport.deliver(OPENING + message(GREETING))
+    transport.said.clear()
+    start = pb.StartCall(id=1, request=request("Thing", "at_once", [1]))
+    call = message(pb.ClientFrame(calls=[start]).SerializeToString())
+    transport.deliver(call + http2_frame(RST_STREAM, 0, 1, (8).to_bytes(4)))
+    assert DATA not in [kind for kind, _, _, _ in transport.frames()]
+    assert not transport.open

@@ -35,20 +35,28 @@ def test_a_process_of_the_group_is_a_member_until_it_has_ended(
     assert lifeline.group_members() == []
 
 
+@pytest.mark.parametrize("core", [None, min(os.sched_getaffinity(0))])
 def test_who_is_killed_is_no_member_however_long_it_takes_to_end(
-    child: subprocess.Popen[bytes], caplog: pytest.LogCaptureFixture
+    core: int | None, child: subprocess.Popen[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Killed by somebody else: from then on it is going, whether or not it is gone. A zombie until
-    # it is waited for.
-    child.kill()
-    assert lifeline.group_members() == []
+    # Killed by somebody else: from then on it is going, whether or not it is gone. On the same core
+    # it cannot even begin before we rest. A zombie until it is waited for.
+    ours = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(child.pid, {core})
+        os.sched_setaffinity(0, {core})
+    try:
+        child.kill()
+        assert lifeline.group_members() == []
+    finally:
+        os.sched_setaffinity(0, ours)
     lifeline.kill_group()
     assert not caplog.records
 
 
 def test_other_signals_on_their_way_do_not_count(child: subprocess.Popen[bytes]) -> None:
     child.send_signal(signal.SIGTERM)
-    assert not lifeline.is_killed(child.pid)
+    assert not lifeline.is_going(str(child.pid))
     assert lifeline.group_members() == [child.pid]
 
 
@@ -56,5 +64,5 @@ def test_of_a_process_that_is_gone_nothing_is_said(child: subprocess.Popen[bytes
     child.kill()
     child.wait()
     with pytest.raises(OSError, match=str(child.pid)):
-        lifeline.is_killed(child.pid)
+        lifeline.is_going(str(child.pid))
     assert lifeline.group_members() == []

@@ -378,5 +378,5 @@ def test_before_the_first_item_nothing_goes_beside() -> None:
 
 
 def test_a_completion_that_cannot_be_sent_is_refused() -> None:
-    with pytest.raises(codec.EncodeError):
+    with pytest.raises(codec.EncodeError, match=r"outputs\[0\]\.cumulative_logprob"):
         beside(False, lambda value: setattr(value.outputs[0], "cumulative_logprob", object()))

@@ -87,7 +87,9 @@ defmodule Vllm.Proto.ClientFrame do
   order of their fields, but inputs before cancels.
 
     * `hello` opens the session.
-    * `calls` are started, each in a task of its own.
+    * `calls` are started in their order; what waits for nothing is answered at once, and the
+      others go on beside each other. So a later call may be carried out before an earlier one
+      whose reply has not come.
     * `credits` let streams send more items.
     * `cancels` are the ids of calls that the client no longer wants. An id that has ended, or
       was never used, is ignored.
