@@ -14,6 +14,7 @@ package in the order in which a call travels through it:
 ``child``             what vLLM's child processes run first; ``mend``: what
                       vLLM gets wrong in them on a CPU
 ``door``              where clients come in: those that want a session, and others
+``relay``             between those others and gRPC's server: bytes, both ways
 ``connection``        a client that wants a session, on the loop's own transport;
                       ``http2`` and ``grpc_wire`` are what its bytes mean
                       (``http2_frames``, ``outflow``), ``large`` reads

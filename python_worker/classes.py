@@ -18,6 +18,7 @@ from python_worker.codec import Record
 from python_worker.failures import Refused
 from python_worker.hints import hints_of
 from python_worker.parameters import MADE_HERE, Compile, check_of
+from python_worker.records import qualified_name
 from python_worker.refusals import refuse
 from python_worker.scalars import Check
 
@@ -88,7 +89,8 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
     """An object of the class, or made from a record or map of its fields."""
     lazy = _LazyFields(cls, compile_, fields)
     wanted = cls.__name__
-    ours = {name: v for name, v in MADE_HERE.get(wanted, {}).items() if name in fields}
+    more = MADE_HERE.get(qualified_name(cls), {})
+    ours = {name: value for name, value in more.items() if name in fields}
 
     def check(value: Any, path: str) -> Any:
         if isinstance(value, cls):

@@ -10,13 +10,11 @@ has health, reflection, ``Call`` and ``Stream``, and ``Session`` as well.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import cast
 
 from python_worker.http2_frames import HEAD, PREFACE, SETTING, SETTINGS
-
-logger = logging.getLogger(__name__)
+from python_worker.relay import Relay
 
 # In the range that the registry of HTTP/2 settings leaves to experiments. `Vllm.HTTP2` sends it.
 SESSION_SETTING = 0xF0B1
@@ -51,11 +49,18 @@ class Arrival(asyncio.Protocol):
     Args:
         session: Makes the protocol of a client that wants a session.
         grpc: The path of the socket where gRPC serves.
+        relays: Where the relays of other clients are as long as they last.
     """
 
-    def __init__(self, session: Callable[[], asyncio.Protocol], grpc: str) -> None:
+    def __init__(
+        self,
+        session: Callable[[], asyncio.Protocol],
+        grpc: str,
+        relays: set[Relay] | None = None,
+    ) -> None:
         self._session = session
         self._grpc = grpc
+        self._relays = set() if relays is None else relays
         self._said = b""
         self._transport: asyncio.Transport
         self._patience: asyncio.TimerHandle
@@ -81,82 +86,11 @@ class Arrival(asyncio.Protocol):
         else:
             near = Relay()
             near.connection_made(self._transport)
+            self._relays.add(near)
+            near.gone.add_done_callback(lambda _: self._relays.discard(near))
             self._transport.set_protocol(near)
             near.reach(self._grpc, self._said)
 
     def connection_lost(self, error: Exception | None) -> None:
         """It left without a word that is known here."""
         self._patience.cancel()
-
-
-class Relay(asyncio.Protocol):
-    """One end of a way for bytes: what comes here is written at the other end.
-
-    Neither end is read while the other does not take what it was given.
-
-    Args:
-        other: The other end, where it is there first.
-    """
-
-    def __init__(self, other: Relay | None = None) -> None:
-        self.transport: asyncio.Transport
-        self._other = other
-        self._ended = False
-        self._reaching: asyncio.Task[None]
-
-    def reach(self, path: str, said: bytes) -> None:
-        """Connect with a Unix socket, and go on with what was said to us before."""
-        self.transport.pause_reading()
-        self._reaching = asyncio.ensure_future(self._reach(path, said))
-
-    async def _reach(self, path: str, said: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            # gRPC speaks first, and may have before this returns.
-            _, other = await loop.create_unix_connection(lambda: Relay(self), path)
-        except OSError as error:
-            # gRPC is being started anew (see ``server``), and clients try again.
-            logger.warning("gRPC cannot be reached: %s", error)
-            self.transport.abort()
-            return
-        self._other = other
-        if self.transport.is_closing():
-            other.transport.close()
-            return
-        self.transport.resume_reading()
-        # Behind it: it may be more than the other end takes at once, and pauses us again then.
-        other.transport.write(said)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the end."""
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Write it at the other end."""
-        assert self._other is not None, "nothing is read before there is another end"
-        self._other.transport.write(data)
-
-    def pause_writing(self) -> None:
-        """Read no more at the other end."""
-        if self._other is not None and not self._other.transport.is_closing():
-            self._other.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Read again at the other end."""
-        if self._other is not None and not self._other.transport.is_closing():
-            self._other.transport.resume_reading()
-
-    def eof_received(self) -> bool:
-        """Pass on that no more will come; the way back stays open until that ends too."""
-        self._ended = True
-        other = self._other
-        if other is not None and not other._ended and not other.transport.is_closing():
-            other.transport.write_eof()
-            return True
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Close the other end, behind what was written there."""
-        if self._other is not None:
-            self._other.transport.close()
-            self._other = None

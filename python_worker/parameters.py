@@ -49,7 +49,7 @@ EXTRA_KWARGS: Mapping[str, Any] = {"compressed_token_type_ids": int | None}
 MADE_HERE: Mapping[str, Mapping[str, Any]] = {
     # Else vLLM copies them with all that is in them, lest their owner change them: 29 µs a request.
     # Its own servers say the same of theirs. Whatever a client says of it, it holds of these.
-    "SamplingParams": {"skip_clone": True},
+    "vllm.sampling_params.SamplingParams": {"skip_clone": True},
 }
 
 PLAIN = (bool, int, float, str, bytes, dt.datetime, dt.date, dt.time)

@@ -30,6 +30,7 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.health import Health
 from python_worker.limits import Limit
 from python_worker.registry import Registry
+from python_worker.relay import Relay
 from python_worker.service import ANYONE, SERVICE, Bridge
 from python_worker.settings import MAX_MESSAGE_BYTES, Settings, SettingsError
 from python_worker.watch import Watches
@@ -93,6 +94,7 @@ class Server:
         )
         self._bridge = Bridge(self._clients, perform=perform, token=settings.token)
         self._connections: set[Connection] = set()
+        self._relays: set[Relay] = set()
         self._classes["Worker"] = Worker(
             registry=self._registry,
             watches=self._watches,
@@ -182,6 +184,10 @@ class Server:
             *(connection.stop(LAST_WORDS_SECONDS) for connection in self._connections),
             *(server.stop(grace=LAST_WORDS_SECONDS) for server in servers),
         )
+        # gRPC has closed; what it said last is still on its way through here.
+        if self._relays:
+            going = [relay.gone for relay in self._relays]
+            await asyncio.wait(going, timeout=LAST_WORDS_SECONDS)
         # 6. Leave nothing behind.
         for address in self._settings.listen:
             remove_socket(address)
@@ -201,6 +207,7 @@ class Server:
             Arrival,
             functools.partial(Connection, self._clients, self._connections),
             self._grpc_socket,
+            self._relays,
         )
         loop = asyncio.get_running_loop()
         try:

@@ -8,7 +8,8 @@ import struct
 import pytest
 
 from python_worker import door
-from python_worker.door import MAX_SETTINGS_BYTES, Arrival, Relay, wants_session
+from python_worker.door import MAX_SETTINGS_BYTES, Arrival, wants_session
+from python_worker.relay import Relay
 from tests.python.support.native import (
     HEADERS,
     INITIAL_WINDOW_SIZE,

@@ -308,7 +308,7 @@ class Fresh:
     skip_clone: bool = False
 
 
-Fresh.__name__ = "SamplingParams"
+Fresh.__module__, Fresh.__qualname__ = "vllm.sampling_params", "SamplingParams"
 
 
 @dataclasses.dataclass
@@ -318,12 +318,10 @@ class Older:
     n: int = 1
 
 
-Older.__name__ = "SamplingParams"
+Older.__module__, Older.__qualname__ = Fresh.__module__, Fresh.__qualname__
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"n": 2}, {"skip_clone": False}, Record("SamplingParams", {"n": 2})]
-)
+@pytest.mark.parametrize("given", [{}, {"n": 2}, {"skip_clone": False}, Record("Fresh", {"n": 2})])
 def test_parameters_that_are_made_here_need_no_copy(given: Any) -> None:
     made = checker(Fresh)(given, "params")
     assert made.skip_clone
@@ -338,6 +336,11 @@ def test_parameters_that_somebody_holds_are_left_alone() -> None:
 
 def test_parameters_of_an_older_vllm_are_made_as_they_are() -> None:
     assert checker(Older)({"n": 2}, "params") == Older(n=2)
+
+
+def test_parameters_of_another_class_are_made_as_they_are() -> None:
+    assert checker(Params)({"n": 2}, "params").n == 2
+    assert not checker(type("SamplingParams", (Fresh,), {}))({}, "params").skip_clone
 
 
 def test_a_flag_of_the_wrong_type_is_refused_all_the_same() -> None:

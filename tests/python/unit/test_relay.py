@@ -13,7 +13,8 @@ from typing import ClassVar
 import pytest
 
 from python_worker import door
-from python_worker.door import Arrival, Relay
+from python_worker.door import Arrival
+from python_worker.relay import Relay
 from tests.python.support.native import (
     PREFACE,
     settings,
@@ -73,6 +74,7 @@ class Way:
         address: Of the door.
         grpc: Of the server.
         arrived: What has connected with the server.
+        relays: Those that last.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,6 +84,7 @@ class Way:
             asyncio.Queue()
         )
         self.writers: list[asyncio.StreamWriter] = []
+        self.relays: set[Relay] = set()
 
     async def keep(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Takes who comes."""
@@ -99,7 +102,7 @@ class Way:
 async def opened(way: Way) -> AsyncIterator[Way]:
     loop = asyncio.get_running_loop()
     entrance = await loop.create_unix_server(
-        lambda: Arrival(asyncio.Protocol, way.grpc), way.address
+        lambda: Arrival(asyncio.Protocol, way.grpc, way.relays), way.address
     )
     try:
         yield way
@@ -245,6 +248,27 @@ async def test_what_was_said_before_the_end_arrives(way: Way) -> None:
     await Watched.ends[0].full.wait()
     back.close()
     assert await slowly(reader) == MUCH
+
+
+async def test_a_relay_is_there_until_its_client_has_everything_and_closes(way: Way) -> None:
+    """A worker that stops waits for that."""
+    reader, writer = await way.client()
+    writer.write(PREFACE + settings())
+    _, back = await way.arrived.get()
+    [near] = way.relays
+    back.write(MUCH)
+    await Watched.ends[0].full.wait()
+    back.close()
+    # gRPC has closed, and the client has not read all.
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert way.relays == {near}
+    assert not near.gone.done()
+    assert await slowly(reader) == MUCH
+    writer.close()
+    await near.gone
+    await asyncio.sleep(0)
+    assert way.relays == set()
 
 
 async def test_what_waits_to_be_written_is_not_lost_with_the_end_it_came_from(way: Way) -> None:
