@@ -6,7 +6,8 @@ package in the order in which a call travels through it:
 ====================  =========================================================
 ``__main__``          the entry: reads the settings, runs the server
 ``settings``          the command line, as one frozen dataclass
-``server``            start and stop of the process, one numbered sequence each
+``server``            start and stop of the process, one numbered sequence each;
+                      ``addresses``: what it listens at
 ``health``            what grpc.health says of the worker and of its engines
 ``lifeline``          stdin, signals and process group: nothing outlives us;
                       ``belongings``: nor do its files; ``scheduling``: the

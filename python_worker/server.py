@@ -7,18 +7,15 @@ import functools
 import json
 import logging
 import os
-import socket
-import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from python_worker import belongings, lifeline
+from python_worker import addresses, belongings, lifeline
 from python_worker.clients import Clients
 from python_worker.connection import Connection
 from python_worker.desk import Worker
@@ -57,9 +54,6 @@ CHANNEL_OPTIONS = [
 
 # How often gRPC is asked whether it still takes calls; it tells nobody.
 LOOK_SECONDS = 0.2
-
-# Clients that may wait to be let in; a Unix socket refuses beyond it.
-BACKLOG = 1024
 
 # How long what was said at the end may take to leave.
 LAST_WORDS_SECONDS = 0.5
@@ -129,14 +123,14 @@ class Server:
         #    means that calls are answered, not that an engine is there.
         await self._serve_grpc()
         try:
-            addresses = [await self._open(address) for address in self._settings.listen]
+            listening = [await self._open(address) for address in self._settings.listen]
         except SettingsError:
             belongings.remove(self._folder)
             raise
         await self._health.serve(SERVICE)
         # 4. Tell the parent, and never write to its stdout again.
-        announce(ready, addresses, self._registry.incarnation)
-        logger.info("serving at %s", ", ".join(addresses))
+        announce(ready, listening, self._registry.incarnation)
+        logger.info("serving at %s", ", ".join(listening))
         guard = asyncio.ensure_future(self._serve_grpc_again())
         await self._stop_asked.wait()
         guard.cancel()
@@ -147,8 +141,8 @@ class Server:
         logger.warning("stdin has ended: the client is gone")
         lifeline.kill_group()
         for address in self._settings.listen:
-            remove_socket(address)
-            remove_folder(address)
+            addresses.remove_socket(address)
+            addresses.remove_folder(address)
         belongings.remove(self._folder)
         os._exit(0)
 
@@ -190,7 +184,7 @@ class Server:
             await asyncio.wait(going, timeout=LAST_WORDS_SECONDS)
         # 6. Leave nothing behind.
         for address in self._settings.listen:
-            remove_socket(address)
+            addresses.remove_socket(address)
         lifeline.kill_group()
         belongings.remove(self._folder)
 
@@ -202,29 +196,11 @@ class Server:
         Raises:
             SettingsError: It cannot be bound.
         """
-        scheme, _, rest = address.partition(":")
-        arrival = functools.partial(
-            Arrival,
-            functools.partial(Connection, self._clients, self._connections),
-            self._grpc_socket,
-            self._relays,
-        )
-        loop = asyncio.get_running_loop()
-        try:
-            if scheme == "unix":
-                Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                remove_socket(address)
-                door = await loop.create_unix_server(arrival, rest, backlog=BACKLOG)
-                restrict(address)
-                self._doors.append(door)
-                return address
-            host, _, port = rest.rpartition(":")
-            sockets = bind(host, int(port))
-            for bound in sockets:
-                self._doors.append(await loop.create_server(arrival, sock=bound, backlog=BACKLOG))
-        except OSError as error:
-            raise SettingsError(f"cannot listen at {address}: {error}") from error
-        return f"tcp:{host}:{sockets[0].getsockname()[1]}"
+        session = functools.partial(Connection, self._clients, self._connections)
+        arrival = functools.partial(Arrival, session, self._grpc_socket, self._relays)
+        doors, address = await addresses.listen(address, arrival)
+        self._doors += doors
+        return address
 
     async def _serve_grpc(self) -> None:
         """Have gRPC serve those of our clients that want no session."""
@@ -263,32 +239,6 @@ class Server:
         del self._retired[server]
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Sockets at every address of a host, all at one port: for port 0, one that is free.
-
-    Raises:
-        OSError: It cannot be bound.
-    """
-    bound: list[socket.socket] = []
-    flags = socket.AI_PASSIVE
-    found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=flags)
-    try:
-        for family, kind, protocol, _name, address in found:
-            new = socket.socket(family, kind, protocol)
-            bound.append(new)
-            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                # The other family is bound on its own, where the host has it.
-                new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            new.bind((address[0], port, *address[2:]))
-            port = new.getsockname()[1]
-    except OSError:
-        for each in bound:
-            each.close()
-        raise
-    return bound
-
-
 def shutdown(engine: object) -> None:
     """Shut one engine down. One that fails at it is killed with the group."""
     try:
@@ -297,33 +247,11 @@ def shutdown(engine: object) -> None:
         logger.exception("an engine did not shut down")
 
 
-def restrict(address: str) -> None:
-    """Let nobody but the owner connect to a Unix socket."""
-    scheme, _, path = address.partition(":")
-    if scheme == "unix":
-        os.chmod(path, stat.S_IRUSR | stat.S_IWUSR)
-
-
-def remove_socket(address: str) -> None:
-    """Remove a Unix socket's file, ours at the end or a dead worker's before."""
-    scheme, _, path = address.partition(":")
-    if scheme == "unix":
-        Path(path).unlink(missing_ok=True)
-
-
-def remove_folder(address: str) -> None:
-    """Remove the folder of a Unix socket that a client made for it, if empty."""
-    scheme, _, path = address.partition(":")
-    if scheme == "unix":
-        with suppress(OSError):
-            Path(path).parent.rmdir()
-
-
-def announce(ready: int, addresses: list[str], incarnation: str) -> None:
+def announce(ready: int, listening: list[str], incarnation: str) -> None:
     """Write the ready line, the only one that stdout ever carries."""
-    facts = {"address": addresses[0], "pid": os.getpid(), "incarnation": incarnation}
-    if len(addresses) > 1:
-        facts["addresses"] = addresses
+    facts = {"address": listening[0], "pid": os.getpid(), "incarnation": incarnation}
+    if len(listening) > 1:
+        facts["addresses"] = listening
     with open(ready, "w", encoding="utf-8") as stdout:
         stdout.write(f"{READY} {json.dumps(facts)}\n")
 

@@ -1,0 +1,96 @@
+"""The addresses that a worker listens at: Unix sockets, and ports of TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from python_worker.settings import SettingsError
+
+# Clients that may wait to be let in; a Unix socket refuses beyond it.
+BACKLOG = 1024
+
+
+async def listen(
+    address: str, arrival: Callable[[], asyncio.Protocol]
+) -> tuple[list[asyncio.Server], str]:
+    """Let clients in at one address; TCP port 0 becomes the port that was free.
+
+    Args:
+        address: ``unix:PATH`` or ``tcp:HOST:PORT``.
+        arrival: Makes the protocol of who comes.
+
+    Returns:
+        What lets them in, and the address as clients take it.
+
+    Raises:
+        SettingsError: It cannot be bound.
+    """
+    loop = asyncio.get_running_loop()
+    scheme, _, rest = address.partition(":")
+    try:
+        if scheme == "unix":
+            Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            remove_socket(address)
+            door = await loop.create_unix_server(arrival, rest, backlog=BACKLOG)
+            restrict(address)
+            return [door], address
+        host, _, port = rest.rpartition(":")
+        sockets = bind(host, int(port))
+        doors = [await loop.create_server(arrival, sock=it, backlog=BACKLOG) for it in sockets]
+    except OSError as error:
+        raise SettingsError(f"cannot listen at {address}: {error}") from error
+    return doors, f"tcp:{host}:{sockets[0].getsockname()[1]}"
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets at every address of a host, all at one port: for port 0, one that is free.
+
+    Raises:
+        OSError: It cannot be bound.
+    """
+    bound: list[socket.socket] = []
+    flags = socket.AI_PASSIVE
+    found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=flags)
+    try:
+        for family, kind, protocol, _name, address in found:
+            new = socket.socket(family, kind, protocol)
+            bound.append(new)
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # The other family is bound on its own, where the host has it.
+                new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            new.bind((address[0], port, *address[2:]))
+            port = new.getsockname()[1]
+    except OSError:
+        for each in bound:
+            each.close()
+        raise
+    return bound
+
+
+def restrict(address: str) -> None:
+    """Let nobody but the owner connect to a Unix socket."""
+    scheme, _, path = address.partition(":")
+    if scheme == "unix":
+        os.chmod(path, stat.S_IRUSR | stat.S_IWUSR)
+
+
+def remove_socket(address: str) -> None:
+    """Remove a Unix socket's file, ours at the end or a dead worker's before."""
+    scheme, _, path = address.partition(":")
+    if scheme == "unix":
+        Path(path).unlink(missing_ok=True)
+
+
+def remove_folder(address: str) -> None:
+    """Remove the folder of a Unix socket that a client made for it, if empty."""
+    scheme, _, path = address.partition(":")
+    if scheme == "unix":
+        with suppress(OSError):
+            Path(path).parent.rmdir()
