@@ -6,7 +6,7 @@ defmodule Vllm.Connection do
   # It moves frames and knows which process waits for which call. It never looks into a payload:
   # arguments are encoded and values are decoded by the processes that call, so a large value costs
   # nobody else time. Both directions are gathered: every request that is in the mailbox leaves in
-  # one frame, and one frame brings every reply of one turn of the worker's event loop.
+  # one frame, and one frame brings what one turn of the worker's event loop has made of all streams.
   #
   # All messages to this process are sent by the functions of this module, of Vllm.Exchange for
   # callers and of Vllm.Subscription for consumers of streams. They work from any connected node: an

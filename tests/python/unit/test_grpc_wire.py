@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import grpc
@@ -17,6 +17,7 @@ from python_worker import grpc_wire
 from python_worker.grpc_wire import Messages, Refused
 from python_worker.settings import MAX_MESSAGE_BYTES
 from python_worker.tensors import Buffer
+from tests.python.support.http2_frames import pieces
 
 MEGABYTE = 1024 * 1024
 
@@ -167,15 +168,6 @@ def test_status_codes_are_those_of_grpc(code: grpc.StatusCode) -> None:
 def message(body: bytes, *, flag: int = 0, claim: int | None = None) -> bytes:
     """A message with a prefix that may lie."""
     return bytes((flag,)) + (len(body) if claim is None else claim).to_bytes(4, "big") + body
-
-
-def pieces(whole: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
-    """Cut it into pieces of these sizes, over and over."""
-    place = number = 0
-    while place < len(whole):
-        size = sizes[number % len(sizes)]
-        yield whole[place : place + size]
-        place, number = place + size, number + 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 65_536, MAX_MESSAGE_BYTES, 2**32 - 1])
