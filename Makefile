@@ -1,7 +1,7 @@
 # Every command a developer needs. `make` alone lists them.
 #
 # The two that matter on a fresh machine are `make demo` and `make test`. Both install what is
-# missing first (python_worker/install.py), say what they do, and are quick the second time.
+# missing first (python_worker/install/), say what they do, and are quick the second time.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

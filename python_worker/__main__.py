@@ -23,15 +23,16 @@ def main() -> NoReturn:
 
     import uvloop
 
-    from python_worker import lifeline, scheduling, server, settings, tensors
+    from python_worker import server, settings
+    from python_worker.process import allocator, cpu_share, lifeline
 
     try:
         known = settings.parse(sys.argv[1:])
         ready = server.take_stdout()
         os.umask(0o077)
         lifeline.lead_process_group()
-        scheduling.give_way()
-        tensors.keep_freed_memory()
+        cpu_share.give_way()
+        allocator.keep_freed_memory()
         logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
 
         async def serve() -> NoReturn:
@@ -59,5 +60,5 @@ def leave(status: int) -> NoReturn:
 if __name__ == "__main__":
     # multiprocessing runs this module's spec again in every child, and for a
     # package's __main__ it runs nothing: give it the module meant for children.
-    sys.modules["__main__"].__spec__ = importlib.util.find_spec("python_worker.child")
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("python_worker.process.child")
     main()

@@ -1,151 +1,56 @@
 """Exceptions become failures: whose fault it was and what to do next.
 
-The worker's own exceptions::
-
-    BridgeError
-    ├── Refused         an argument is wrong                      INVALID
-    ├── NotServed       no such class, method or parameter         NOT_FOUND
-    ├── Unsupported     known, but not to be had this way          UNSUPPORTED
-    ├── Conflict        not in the state that things are in        CONFLICT
-    ├── StaleReference  released, of another worker, or forged     STALE_REF
-    ├── Overloaded      too many calls at once                     OVERLOADED
-    ├── Expired         the call's own deadline passed             TIMEOUT
-    ├── Cancelled       the client cancelled the call              CANCELLED
-    ├── Draining        the worker is stopping                     DRAINING
-    ├── Stopped         the worker stopped in the middle           WORKER_DOWN
-    └── ProtocolError   the client broke the protocol              PROTOCOL
-
-Every other exception finds its kind in ``KINDS`` by the qualified name of its
-class or of the nearest base class: names, so that vLLM need not be imported.
+The worker's own exceptions carry their kind (``exceptions``). Every other exception finds its kind
+in ``KINDS`` by the qualified name of its class or of the nearest base class: names, so that vLLM
+need not be imported.
 """
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from typing import cast
 
 from python_worker import codec
+from python_worker.exceptions import BridgeError, EncodeError, Kind
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-
-Kind = pb.FailureKind
 
 # A traceback is for a person; vLLM's are deep but the last frames tell.
 MAX_TRACEBACK_CHARS = 16_384
 MAX_CAUSES = 8
 
 
-class BridgeError(Exception):
-    """Base of the worker's own exceptions.
-
-    Args:
-        message: What was wrong with what, for a person.
-        details: The same as data, for a program.
-    """
-
-    kind: Kind = pb.FAILURE_KIND_PYTHON
-
-    def __init__(self, message: str, **details: object) -> None:
-        super().__init__(message)
-        self.details: Mapping[str, object] = details
-
-
-class Refused(BridgeError):
-    """An argument is wrong. The engine has not seen it."""
-
-    kind = pb.FAILURE_KIND_INVALID
-
-
-class NotServed(BridgeError):
-    """No such class or method, or not one that clients may call."""
-
-    kind = pb.FAILURE_KIND_NOT_FOUND
-
-
-class Unsupported(BridgeError):
-    """The thing exists but cannot be had this way."""
-
-    kind = pb.FAILURE_KIND_UNSUPPORTED
-
-
-class Conflict(BridgeError):
-    """The thing can be had, but not in the present state of its object."""
-
-    kind = pb.FAILURE_KIND_CONFLICT
-
-
-class StaleReference(BridgeError):
-    """The reference was released, is of another worker, or never existed."""
-
-    kind = pb.FAILURE_KIND_STALE_REF
-
-
-class Overloaded(BridgeError):
-    """There are as many calls as the worker takes; the engine has not seen this one."""
-
-    kind = pb.FAILURE_KIND_OVERLOADED
-
-
-class Expired(BridgeError):
-    """The deadline that the client gave the call has passed."""
-
-    kind = pb.FAILURE_KIND_TIMEOUT
-
-
-class Cancelled(BridgeError):
-    """The client cancelled the call."""
-
-    kind = pb.FAILURE_KIND_CANCELLED
-
-
-class Draining(BridgeError):
-    """The worker is stopping and takes no new calls."""
-
-    kind = pb.FAILURE_KIND_DRAINING
-
-
-class Stopped(BridgeError):
-    """The worker stopped before the call had ended; it may have run in part."""
-
-    kind = pb.FAILURE_KIND_WORKER_DOWN
-
-
-class ProtocolError(BridgeError):
-    """The client broke the protocol; its session ends."""
-
-    kind = pb.FAILURE_KIND_PROTOCOL
-
-
 KINDS: Mapping[str, Kind] = {
     # vLLM: the client's mistakes
-    "vllm.exceptions.VLLMClientError": pb.FAILURE_KIND_INVALID,
-    "vllm.exceptions.VLLMNotFoundError": pb.FAILURE_KIND_NOT_FOUND,
+    "vllm.exceptions.VLLMClientError": Kind.INVALID,
+    "vllm.exceptions.VLLMNotFoundError": Kind.NOT_FOUND,
     # vLLM: limits and states
-    "vllm.exceptions.QueueOverflowError": pb.FAILURE_KIND_OVERLOADED,
-    "vllm.exceptions.MaxQueuedTokensError": pb.FAILURE_KIND_OVERLOADED,
-    "vllm.exceptions.RetryableRequestError": pb.FAILURE_KIND_OVERLOADED,
-    "vllm.exceptions.ProfilerAlreadyActiveError": pb.FAILURE_KIND_CONFLICT,
+    "vllm.exceptions.QueueOverflowError": Kind.OVERLOADED,
+    "vllm.exceptions.MaxQueuedTokensError": Kind.OVERLOADED,
+    "vllm.exceptions.RetryableRequestError": Kind.OVERLOADED,
+    "vllm.exceptions.ProfilerAlreadyActiveError": Kind.CONFLICT,
     # vLLM: the engine
-    "vllm.exceptions.VLLMServerError": pb.FAILURE_KIND_ENGINE_ERROR,
-    "vllm.v1.engine.exceptions.EngineGenerateError": pb.FAILURE_KIND_ENGINE_ERROR,
-    "vllm.v1.engine.exceptions.EngineDeadError": pb.FAILURE_KIND_ENGINE_DEAD,
+    "vllm.exceptions.VLLMServerError": Kind.ENGINE_ERROR,
+    "vllm.v1.engine.exceptions.EngineGenerateError": Kind.ENGINE_ERROR,
+    "vllm.v1.engine.exceptions.EngineDeadError": Kind.ENGINE_DEAD,
     # The codec: what we cannot send, and what we cannot read
-    "python_worker.codec.EncodeError": pb.FAILURE_KIND_UNSUPPORTED,
-    "python_worker.codec.DecodeError": pb.FAILURE_KIND_PROTOCOL,
+    "python_worker.exceptions.EncodeError": Kind.UNSUPPORTED,
+    "python_worker.exceptions.DecodeError": Kind.PROTOCOL,
     # Python and its libraries
-    "pydantic_core._pydantic_core.ValidationError": pb.FAILURE_KIND_INVALID,
-    "builtins.ValueError": pb.FAILURE_KIND_INVALID,
-    "builtins.TypeError": pb.FAILURE_KIND_INVALID,
-    "builtins.FileNotFoundError": pb.FAILURE_KIND_NOT_FOUND,
-    "builtins.NotImplementedError": pb.FAILURE_KIND_UNSUPPORTED,
-    "builtins.TimeoutError": pb.FAILURE_KIND_TIMEOUT,
-    "asyncio.exceptions.CancelledError": pb.FAILURE_KIND_CANCELLED,
-    "builtins.BaseException": pb.FAILURE_KIND_PYTHON,
+    "pydantic_core._pydantic_core.ValidationError": Kind.INVALID,
+    "builtins.ValueError": Kind.INVALID,
+    "builtins.TypeError": Kind.INVALID,
+    "builtins.FileNotFoundError": Kind.NOT_FOUND,
+    "builtins.NotImplementedError": Kind.UNSUPPORTED,
+    "builtins.TimeoutError": Kind.TIMEOUT,
+    "asyncio.exceptions.CancelledError": Kind.CANCELLED,
+    "builtins.BaseException": Kind.PYTHON,
 }
 
-RETRYABLE = frozenset({pb.FAILURE_KIND_OVERLOADED, pb.FAILURE_KIND_DRAINING})
+RETRYABLE = frozenset({Kind.OVERLOADED, Kind.DRAINING})
 
 # What is wrong with a request, rather than with the engine that has it.
-KINDS_OF_REQUESTS = frozenset({pb.FAILURE_KIND_INVALID, pb.FAILURE_KIND_CONFLICT})
+KINDS_OF_REQUESTS = frozenset({Kind.INVALID, Kind.CONFLICT})
 
 # What EngineCore raised comes back with one of these texts in a class that says
 # nothing: its own class is lost on the way between the processes.
@@ -166,16 +71,21 @@ def kind_of(error: BaseException) -> Kind:
         return error.kind
     prefix = FROM_ENGINE_CORE.get(type(error))
     if prefix is not None and str(error).startswith(prefix):
-        return pb.FAILURE_KIND_ENGINE_ERROR
+        return Kind.ENGINE_ERROR
     kind = next(
         KINDS[name] for cls in type(error).__mro__ if (name := qualified_name(cls)) in KINDS
     )
-    if kind == pb.FAILURE_KIND_ENGINE_ERROR and error.__cause__ is not None:
+    if kind == Kind.ENGINE_ERROR and error.__cause__ is not None:
         # vLLM wraps whatever preprocessing raises in EngineGenerateError,
         # which has no message: a ValueError in there is still the client's.
         cause = kind_of(error.__cause__)
         return cause if cause in KINDS_OF_REQUESTS else kind
     return kind
+
+
+def to_wire(kind: Kind) -> pb.FailureKind:
+    """The kind as the protocol has it."""
+    return cast(pb.FailureKind, int(kind))
 
 
 def message_of(error: BaseException) -> str:
@@ -203,7 +113,7 @@ def encode_details(details: Mapping[str, object]) -> bytes:
         return b""
     try:
         return codec.encode(dict(details))
-    except codec.EncodeError:
+    except EncodeError:
         return codec.encode({name: repr(value) for name, value in details.items()})
 
 
@@ -229,7 +139,7 @@ def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
         return said  # the client's own words, for a stream of its own that failed
     kind = kind_of(error)
     failure = pb.Failure(
-        kind=kind,
+        kind=to_wire(kind),
         message=message_of(error),
         type=qualified_name(type(error)),
         traceback=traceback_of(error),

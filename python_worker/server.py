@@ -15,22 +15,24 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from python_worker import addresses, belongings, lifeline
-from python_worker.clients import Clients
-from python_worker.connection import Connection
-from python_worker.desk import Worker
-from python_worker.dispatch import Dispatcher
-from python_worker.door import Arrival
-from python_worker.engine import Builder
-from python_worker.failures import Draining, Stopped
+from python_worker.dispatch.call_limit import Limit
+from python_worker.dispatch.dispatcher import Dispatcher
+from python_worker.dispatch.engine_watch import Watches
+from python_worker.dispatch.references import References
+from python_worker.dispatch.worker_class import Worker
+from python_worker.engines.builder import Builder
+from python_worker.exceptions import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.health import Health
-from python_worker.limits import Limit
-from python_worker.registry import Registry
-from python_worker.relay import Relay
-from python_worker.service import ANYONE, SERVICE, Bridge
-from python_worker.settings import MAX_MESSAGE_BYTES, Settings, SettingsError
-from python_worker.watch import Watches
+from python_worker.process import lifeline, run_folder
+from python_worker.rpc import addresses
+from python_worker.rpc.door import Arrival
+from python_worker.rpc.grpc_service import ANYONE, SERVICE, Bridge
+from python_worker.rpc.health import Health
+from python_worker.rpc.relay import Relay
+from python_worker.rpc.session_protocol import SessionProtocol
+from python_worker.rpc.sessions import Sessions
+from python_worker.settings import Settings, SettingsError
+from python_worker.wire.limits import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +69,8 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop_asked = asyncio.Event()
-        self._folder = belongings.settle()
-        self._registry = Registry()
+        self._folder = run_folder.create()
+        self._registry = References()
         self._classes: dict[str, object] = {}
         self._health = Health()
         self._watches = Watches(
@@ -83,11 +85,11 @@ class Server:
             watches=self._watches,
         )
         perform = Limit(self._dispatcher.perform, settings.max_calls).perform
-        self._clients = Clients(
+        self._clients = Sessions(
             perform=perform, registry=self._registry, token=settings.token, pid=os.getpid()
         )
         self._bridge = Bridge(self._clients, perform=perform, token=settings.token)
-        self._connections: set[Connection] = set()
+        self._connections: set[SessionProtocol] = set()
         self._relays: set[Relay] = set()
         self._classes["Worker"] = Worker(
             registry=self._registry,
@@ -125,7 +127,7 @@ class Server:
         try:
             listening = [await self._open(address) for address in self._settings.listen]
         except SettingsError:
-            belongings.remove(self._folder)
+            run_folder.remove(self._folder)
             raise
         await self._health.serve(SERVICE)
         # 4. Tell the parent, and never write to its stdout again.
@@ -143,7 +145,7 @@ class Server:
         for address in self._settings.listen:
             addresses.remove_socket(address)
             addresses.remove_folder(address)
-        belongings.remove(self._folder)
+        run_folder.remove(self._folder)
         os._exit(0)
 
     async def _stop(self) -> None:
@@ -186,7 +188,7 @@ class Server:
         for address in self._settings.listen:
             addresses.remove_socket(address)
         lifeline.kill_group()
-        belongings.remove(self._folder)
+        run_folder.remove(self._folder)
 
     # --- Serving ---------------------------------------------------------------
 
@@ -196,7 +198,7 @@ class Server:
         Raises:
             SettingsError: It cannot be bound.
         """
-        session = functools.partial(Connection, self._clients, self._connections)
+        session = functools.partial(SessionProtocol, self._clients, self._connections)
         arrival = functools.partial(Arrival, session, self._grpc_socket, self._relays)
         doors, address = await addresses.listen(address, arrival)
         self._doors += doors

@@ -16,13 +16,6 @@ TOKEN_VARIABLE = "VLLM_BRIDGE_TOKEN"
 # sun_path of sockaddr_un holds 108 bytes with its closing zero.
 MAX_SOCKET_PATH_BYTES = 107
 
-# A 64 MB tensor or an 8k prompt with images is legal; a claim of 2 GB is not.
-MAX_MESSAGE_BYTES = 256 * 1024 * 1024
-
-# gRPC ends the whole session over a message that is too large, so a value is
-# refused before. The rest is for what shares its frame.
-MAX_VALUE_BYTES = MAX_MESSAGE_BYTES - 16 * 1024 * 1024
-
 
 @dataclass(frozen=True)
 class Settings:

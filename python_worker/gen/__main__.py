@@ -10,15 +10,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from python_worker.gen import (
-    elixir_async_llm,
-    elixir_classes,
-    elixir_protobuf,
-    elixir_structs,
-    manifest,
-    protobuf,
-)
-from python_worker.gen.elixir_source import format_all
+from python_worker.gen import manifest, protobuf
+from python_worker.gen.elixir import async_llm, classes, structs
+from python_worker.gen.elixir import protobuf as elixir_protobuf
+from python_worker.gen.elixir.text import format_all
 from python_worker.gen.files import Files
 
 
@@ -70,11 +65,11 @@ def _manifest() -> list[Files]:
 
 def _elixir() -> list[Files]:
     loaded = manifest.load()
-    texts = elixir_structs.struct_texts(loaded)
-    texts[elixir_classes.PATH] = elixir_classes.classes_text(loaded)
-    texts[elixir_async_llm.PATH] = elixir_async_llm.async_llm_text(loaded)
-    texts[elixir_async_llm.TIMEOUTS_PATH] = elixir_async_llm.timeouts_text(loaded)
-    return [Files(format_all(texts), owned=(f"{elixir_structs.FOLDER}/*.ex",))]
+    texts = structs.struct_texts(loaded)
+    texts[classes.PATH] = classes.classes_text(loaded)
+    texts[async_llm.PATH] = async_llm.async_llm_text(loaded)
+    texts[async_llm.TIMEOUTS_PATH] = async_llm.timeouts_text(loaded)
+    return [Files(format_all(texts), owned=(f"{structs.FOLDER}/*.ex",))]
 
 
 PARTS: dict[str, Callable[[], list[Files]]] = {

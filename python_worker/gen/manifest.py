@@ -13,7 +13,7 @@ PATH = "python_worker/generated/manifest.json"
 def manifest_files() -> Files:
     """Introspects the installed vLLM, which takes some seconds."""
     # Here, because only this part needs vLLM: the others work without it.
-    from python_worker.introspect import manifest
+    from python_worker.gen.introspection.introspect import manifest
 
     return Files({PATH: json.dumps(manifest(), indent=1, ensure_ascii=False) + "\n"})
 

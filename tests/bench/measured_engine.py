@@ -17,7 +17,7 @@ from typing import Any
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
-from python_worker.engine import import_async_llm
+from python_worker.engines.builder import import_async_llm
 
 AsyncLLM = import_async_llm()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import resource
 
-from python_worker.testing.fake_engine import FakeAsyncLLM
-from python_worker.testing.fake_types import SamplingParams
+from python_worker.testing.fake_engine.engine import FakeAsyncLLM
+from python_worker.testing.fake_vllm.types import SamplingParams
 
 
 def cpu_seconds() -> float:

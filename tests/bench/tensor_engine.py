@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from python_worker.testing.fake_engine import FakeAsyncLLM
+from python_worker.testing.fake_engine.engine import FakeAsyncLLM
 
 
 class TensorAsyncLLM(FakeAsyncLLM):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from python_worker.testing.fake_engine import FakeAsyncLLM
+from python_worker.testing.fake_engine.engine import FakeAsyncLLM
 from tests.bench.timed_aborts import TimedAborts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from python_worker.engine import import_async_llm
+from python_worker.engines.builder import import_async_llm
 from tests.bench.timed_aborts import TimedAborts
 
 AsyncLLM = import_async_llm()

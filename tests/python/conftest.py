@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-from python_worker.testing.scripted_model import ScriptedModel, scripted_model
+from python_worker.testing.models.scripted_model import ScriptedModel, scripted_model
 from tests.python.support.client import Client, build_engine
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import STARTED, Worker, wait_group_gone

@@ -28,7 +28,8 @@ from typing import Any
 
 import msgpack
 
-from python_worker import codec, outputs, records
+from python_worker import codec
+from python_worker.codec import item_encoder, records, types
 
 HERE = Path(__file__).parent
 
@@ -42,7 +43,7 @@ class Opaque:
     """Stands for an object that is sent as a reference."""
 
     def __init__(self, incarnation: str, identity: str, kind: str) -> None:
-        self.parts = codec.RefParts(incarnation, identity, kind)
+        self.parts = types.RefParts(incarnation, identity, kind)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Opaque) and self.parts == other.parts
@@ -109,14 +110,14 @@ def build(notation: Notation) -> Any:
             return stub(name, **{field: build(item) for field, item in fields.items()})
         case "record":  # a struct of Elixir's, with the fields that are not the defaults
             name, fields = content
-            return codec.Record(name, {field: build(item) for field, item in fields.items()})
+            return types.Record(name, {field: build(item) for field, item in fields.items()})
     raise ValueError(kind)
 
 
 def _tensor(dtype: str, shape: list[int], data: str) -> object:
     import torch  # noqa: F401  # arrays are built as torch's where it has been imported
 
-    from python_worker import tensors
+    from python_worker.codec import tensors
 
     return tensors.to_array(dtype, shape, bytes.fromhex(data))
 
@@ -126,7 +127,7 @@ def encode(value: object) -> bytes:
     return codec.encode(value, register=register, failure_bytes=lambda error: error.args[0])
 
 
-def register(value: object) -> codec.RefParts:
+def register(value: object) -> types.RefParts:
     """Registers an `Opaque` under the name it carries."""
     assert isinstance(value, Opaque)
     return value.parts
@@ -480,7 +481,7 @@ def streams() -> list[dict[str, Notation]]:
     """Returns the contents of streams.json."""
     made = []
     for name, (cumulative, items) in STREAMS.items():
-        encoder = outputs.ItemEncoder(cumulative=cumulative)
+        encoder = item_encoder.ItemEncoder(cumulative=cumulative)
         classes: dict[str, type] = {}
         entries = []
         for item in items:

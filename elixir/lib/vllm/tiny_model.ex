@@ -3,7 +3,7 @@ defmodule Vllm.TinyModel do
   Makes tiny Llama models on the spot, to try the bridge or test an application on real vLLM.
 
   Nothing is downloaded, and a CPU runs them: two layers, a tokenizer that knows every byte. They
-  are made once, in under a second, by `python -m python_worker.testing.tiny_model`.
+  are made once, in under a second, by `python -m python_worker.testing.models.tiny_model`.
 
   | kind | what it is |
   | --- | --- |
@@ -63,7 +63,7 @@ defmodule Vllm.TinyModel do
 
   The name is the word to say: `:meow`, `:woof`, or any other that the model's script leads to,
   such as `:one`. A name with `broken-` before it makes one that does not load; see
-  `python -m python_worker.testing.adapters --help`.
+  `python -m python_worker.testing.models.adapters --help`.
   """
   @spec adapter(atom() | String.t(), Path.t() | nil) :: {:ok, Path.t()} | {:error, Error.t()}
   def adapter(name, folder \\ nil) do
@@ -86,7 +86,7 @@ defmodule Vllm.TinyModel do
   defp python(module, arguments) do
     with {:ok, python} <- Environment.python(),
          {:ok, worker_dir} <- Environment.worker_dir() do
-      arguments = ["-m", "python_worker.testing.#{module}" | arguments]
+      arguments = ["-m", "python_worker.testing.models.#{module}" | arguments]
 
       case System.cmd(python, arguments, cd: worker_dir, stderr_to_stdout: true) do
         {said, 0} -> {:ok, said}

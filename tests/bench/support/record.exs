@@ -4,7 +4,7 @@ defmodule Bench.Record do
   @versions """
   import platform
   from importlib.metadata import version
-  from python_worker.versions import vllm_version
+  from python_worker.process.versions import vllm_version
   print(vllm_version(), platform.python_version(), version("torch"), version("grpcio"))
   """
 

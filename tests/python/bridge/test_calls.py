@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from python_worker.watch import INTERVAL_SECONDS
+from python_worker.dispatch.engine_watch import INTERVAL_SECONDS
 from tests.python.support.client import Client, Failed
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker

@@ -22,7 +22,7 @@ async def configuration(client: Client, **fields: object) -> Ref:
     [
         ("auto", "MultiprocExecutor"),
         ("uni", "UniProcExecutor"),
-        ("python_worker.testing.fake_configs:UniProcExecutor", "UniProcExecutor"),
+        ("python_worker.testing.fake_vllm.configs:UniProcExecutor", "UniProcExecutor"),
     ],
 )
 async def test_new(executor: str, chosen: str, client: Client) -> None:

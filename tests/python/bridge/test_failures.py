@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from python_worker.testing.fake_engine import FakeAsyncLLM
-from python_worker.testing.fake_utilities import Utilities
+from python_worker.testing.fake_engine.engine import FakeAsyncLLM
+from python_worker.testing.fake_engine.utilities import Utilities
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 
@@ -45,8 +45,8 @@ async def test_an_exception_in_any_method_is_a_failure(
         await call(engine, method, *arguments)
     failure = caught.value.failure
     assert caught.value.kind == "PYTHON"
-    assert failure.type == "python_worker.testing.fake_errors.Untold"
-    assert "fake_engine.py" in failure.traceback or "fake_utilities.py" in failure.traceback
+    assert failure.type == "python_worker.testing.fake_vllm.errors.Untold"
+    assert "fake_engine/" in failure.traceback
     assert [cause.type for cause in caught.value.causes()] == ["builtins.KeyError"]
     await client.call(engine, "inject", method, None)
     assert await client.call(engine, "echo", 1) == 1

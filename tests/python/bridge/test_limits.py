@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.settings import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES
+from python_worker.wire.limits import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES
 from tests.python.support.client import Client, Failed, Running, Session, request, sampling
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import TOKEN, Worker

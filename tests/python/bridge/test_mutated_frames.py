@@ -20,14 +20,14 @@ from typing import Any
 import grpc
 import pytest
 
-from python_worker.dispatch import Dispatcher
-from python_worker.engine import Builder
-from python_worker.failures import ProtocolError
+from python_worker.dispatch.call_limit import Limit
+from python_worker.dispatch.dispatcher import Dispatcher
+from python_worker.dispatch.engine_watch import Watches
+from python_worker.dispatch.references import References
+from python_worker.engines.builder import Builder
+from python_worker.exceptions import ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.limits import Limit
-from python_worker.registry import Registry
-from python_worker.session import Session
-from python_worker.watch import Watches
+from python_worker.rpc.session import Session
 from tests.python.support.client import Client, request
 from tests.python.support.native import (
     BOTH_WAYS,
@@ -123,7 +123,7 @@ class Thing:
 
 
 async def test_mutated_messages_end_calls_or_the_session() -> None:
-    registry = Registry()
+    registry = References()
     dispatcher = Dispatcher(
         registry,
         Builder(None),

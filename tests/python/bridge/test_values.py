@@ -129,7 +129,7 @@ async def test_what_cannot_be_sent_is_refused_with_path_and_type(
         await client.call(engine, "make", kind)
     assert words in caught.value.failure.message
     assert "value" in caught.value.failure.message, "the path"
-    assert caught.value.failure.type == "python_worker.codec.EncodeError"
+    assert caught.value.failure.type == "python_worker.exceptions.EncodeError"
     assert await client.call(engine, "echo", 1) == 1
 
 

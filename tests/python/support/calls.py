@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from python_worker.buffers import Buffer
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.inputs import InputStream
-from python_worker.tensors import Buffer
+from python_worker.streaming.input_stream import InputStream
 from tests.python.support.streams import Places
 
 

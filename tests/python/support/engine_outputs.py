@@ -21,8 +21,9 @@ from vllm.v1.engine.parallel_sampling import ParentRequest
 from vllm.v1.metrics.stats import IterationStats, PrefillStats
 from vllm.v1.outputs import LogprobsLists, SamplingMaskLists
 
-from python_worker.outputs import ItemEncoder
-from python_worker.stream import ADMISSION, drain
+from python_worker.codec.item_encoder import ItemEncoder
+from python_worker.streaming.admission import ADMISSION
+from python_worker.streaming.stream import drain
 from tests.python.support.patches import Consumer, expected
 from tests.python.support.streams import Places, wait_turns
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from python_worker.http2 import Http2
-from python_worker.http2_frames import Broken
-from python_worker.tensors import Buffer
+from python_worker.buffers import Buffer
+from python_worker.wire.http2 import Http2
+from python_worker.wire.http2_frames import ProtocolViolation
 from tests.python.support.http2_frames import REQUEST, STREAM, Frame, parse, pieces, wire
 from tests.python.support.native import END_HEADERS, HEADERS
 
@@ -38,7 +38,7 @@ def broken(chunks: Iterable[bytes]) -> tuple[int, str] | None:
     try:
         for chunk in chunks:
             http2.receive(chunk)
-    except Broken as error:
+    except ProtocolViolation as error:
         assert str(error) == error.reason  # noqa: PT017
         return error.code, error.reason
     return None

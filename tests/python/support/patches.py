@@ -6,9 +6,10 @@ from typing import Any
 
 import msgpack
 
-from python_worker import codec, records
-from python_worker.output_patch import APPEND
-from python_worker.reducers import LOGPROB, PATCH, POSITION
+from python_worker import codec
+from python_worker.codec import records, types
+from python_worker.codec.output_patch import APPEND
+from python_worker.codec.reducers import LOGPROB, PATCH, POSITION
 from tests.vectors import make
 
 REQUEST = type("RequestOutput", (make.Stub,), {"__bridge_record__": "RequestOutput"})
@@ -102,7 +103,7 @@ def without_columns(data: bytes) -> bytes:
 
 def plain(value: Any) -> Any:
     """Makes dicts of records, so that they can be compared and merged."""
-    if isinstance(value, codec.Record):
+    if isinstance(value, types.Record):
         return {"__name__": value.name} | {k: plain(v) for k, v in value.fields.items()}
     if isinstance(value, list):
         return [plain(part) for part in value]

@@ -17,7 +17,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from python_worker.gen.elixir_source import format_all, string
+from python_worker.gen.elixir.text import format_all, string
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
 PATH = Path(__file__).resolve().parents[2] / "vectors/proto.exs"

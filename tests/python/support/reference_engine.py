@@ -13,7 +13,7 @@ from typing import Any
 
 from vllm import SamplingParams
 
-from python_worker.engine import import_async_llm
+from python_worker.engines.builder import import_async_llm
 
 AsyncLLM: Any = import_async_llm()
 

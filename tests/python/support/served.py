@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from python_worker.call import Call, GoingOn
-from python_worker.clients import Clients
-from python_worker.connection import Connection
-from python_worker.door import Arrival
+from python_worker.dispatch.call import Call, GoingOn
+from python_worker.dispatch.references import References
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.registry import Registry
+from python_worker.rpc.door import Arrival
+from python_worker.rpc.session_protocol import SessionProtocol
+from python_worker.rpc.sessions import Sessions
 from tests.python.support.client import PROTOCOL_VERSION, Session
 from tests.python.support.native import WANTS_SESSION, headers, settings
 
@@ -44,7 +44,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-class Noted(Connection):
+class Noted(SessionProtocol):
     """A connection whose transport can be looked at."""
 
     transport: asyncio.Transport
@@ -68,9 +68,9 @@ class Served:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.address = f"unix:{folder}/socket"
-        self.registry = Registry()
-        self.clients = Clients(perform=self.perform, registry=self.registry, token=TOKEN, pid=7)
-        self.connections: set[Connection] = set()
+        self.registry = References()
+        self.clients = Sessions(perform=self.perform, registry=self.registry, token=TOKEN, pid=7)
+        self.connections: set[SessionProtocol] = set()
         self.made: list[Noted] = []
         self.items = self.echoes = self.running = 0
         self.go = asyncio.Event()
@@ -158,7 +158,7 @@ async def numbers(session: Session, call_id: int, count: int) -> list[int]:
 class Transport(asyncio.Transport):
     """A client that takes what it is sent or does not, and says what the test says."""
 
-    def __init__(self, protocol: Connection) -> None:
+    def __init__(self, protocol: SessionProtocol) -> None:
         super().__init__()
         self.protocol = protocol
         self.said = bytearray()

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from python_worker.buffers import Buffer
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.stream import ADMISSION, drain
+from python_worker.streaming.admission import ADMISSION
+from python_worker.streaming.input_stream import InputStream
+from python_worker.streaming.stream import drain
 
 
 async def wait_turns(count: int = 500) -> None:
@@ -36,6 +39,12 @@ class Replies:
     @property
     def items(self) -> list[bytes]:
         return [reply.item for reply in self.replies if reply.WhichOneof("outcome") == "item"]
+
+    def send_value(self, parts: Sequence[Buffer]) -> None:
+        raise AssertionError("a stream sends no value")
+
+    def route_inputs(self, inputs: InputStream) -> None:
+        raise AssertionError("this call has no argument that is a stream")
 
 
 class Places(Replies):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from python_worker import request_states
+from python_worker.streaming import token_tap
 from tests.python.support.client import Session
 from tests.python.support.native import NativeRpc
 from tests.python.support.served import HELLO, Served, serving
@@ -53,5 +53,5 @@ def known(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, type]]:
         asked.append((role, cls))
         return True
 
-    monkeypatch.setattr(request_states, "known", known)
+    monkeypatch.setattr(token_tap, "known", known)
     return asked

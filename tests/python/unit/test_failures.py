@@ -6,25 +6,31 @@ import asyncio
 
 import pytest
 
-from python_worker import codec, failures
+from python_worker import codec, exceptions, failures
+from python_worker.exceptions import Kind
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
 OWN = [
-    (failures.Refused, pb.FAILURE_KIND_INVALID),
-    (failures.NotServed, pb.FAILURE_KIND_NOT_FOUND),
-    (failures.Unsupported, pb.FAILURE_KIND_UNSUPPORTED),
-    (failures.StaleReference, pb.FAILURE_KIND_STALE_REF),
-    (failures.Expired, pb.FAILURE_KIND_TIMEOUT),
-    (failures.Cancelled, pb.FAILURE_KIND_CANCELLED),
-    (failures.Draining, pb.FAILURE_KIND_DRAINING),
-    (failures.Stopped, pb.FAILURE_KIND_WORKER_DOWN),
-    (failures.ProtocolError, pb.FAILURE_KIND_PROTOCOL),
+    (exceptions.InvalidArgument, pb.FAILURE_KIND_INVALID),
+    (exceptions.NotServed, pb.FAILURE_KIND_NOT_FOUND),
+    (exceptions.Unsupported, pb.FAILURE_KIND_UNSUPPORTED),
+    (exceptions.StaleReference, pb.FAILURE_KIND_STALE_REF),
+    (exceptions.Expired, pb.FAILURE_KIND_TIMEOUT),
+    (exceptions.Cancelled, pb.FAILURE_KIND_CANCELLED),
+    (exceptions.Draining, pb.FAILURE_KIND_DRAINING),
+    (exceptions.Stopped, pb.FAILURE_KIND_WORKER_DOWN),
+    (exceptions.ProtocolError, pb.FAILURE_KIND_PROTOCOL),
 ]
+
+
+def test_the_kinds_are_those_of_the_protocol() -> None:
+    ours = {f"FAILURE_KIND_{kind.name}": int(kind) for kind in Kind}
+    assert ours == {k: v for k, v in pb.FailureKind.items() if v != pb.FAILURE_KIND_UNSPECIFIED}
 
 
 @pytest.mark.parametrize(("cls", "kind"), OWN)
 def test_the_workers_own_exceptions_know_their_kind(
-    cls: type[failures.BridgeError], kind: pb.FailureKind
+    cls: type[exceptions.BridgeError], kind: pb.FailureKind
 ) -> None:
     failure = failures.to_proto(cls("what was wrong", parameter="p"))
     assert failure.kind == kind
@@ -36,21 +42,21 @@ def test_the_workers_own_exceptions_know_their_kind(
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (ValueError("x"), pb.FAILURE_KIND_INVALID),
-        (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), pb.FAILURE_KIND_INVALID),
-        (TypeError("x"), pb.FAILURE_KIND_INVALID),
-        (NotImplementedError("x"), pb.FAILURE_KIND_UNSUPPORTED),
-        (TimeoutError("x"), pb.FAILURE_KIND_TIMEOUT),
-        (FileNotFoundError("x"), pb.FAILURE_KIND_NOT_FOUND),
-        (asyncio.CancelledError(), pb.FAILURE_KIND_CANCELLED),
-        (KeyError("x"), pb.FAILURE_KIND_PYTHON),
-        (Exception("Call to add_lora method failed: no"), pb.FAILURE_KIND_ENGINE_ERROR),
-        (Exception("anything else"), pb.FAILURE_KIND_PYTHON),
-        (RuntimeError("Engine core initialization failed."), pb.FAILURE_KIND_ENGINE_ERROR),
-        (KeyboardInterrupt(), pb.FAILURE_KIND_PYTHON),
+        (ValueError("x"), Kind.INVALID),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), Kind.INVALID),
+        (TypeError("x"), Kind.INVALID),
+        (NotImplementedError("x"), Kind.UNSUPPORTED),
+        (TimeoutError("x"), Kind.TIMEOUT),
+        (FileNotFoundError("x"), Kind.NOT_FOUND),
+        (asyncio.CancelledError(), Kind.CANCELLED),
+        (KeyError("x"), Kind.PYTHON),
+        (Exception("Call to add_lora method failed: no"), Kind.ENGINE_ERROR),
+        (Exception("anything else"), Kind.PYTHON),
+        (RuntimeError("Engine core initialization failed."), Kind.ENGINE_ERROR),
+        (KeyboardInterrupt(), Kind.PYTHON),
     ],
 )
-def test_other_exceptions_find_theirs_by_class(error: BaseException, kind: pb.FailureKind) -> None:
+def test_other_exceptions_find_theirs_by_class(error: BaseException, kind: Kind) -> None:
     assert failures.kind_of(error) == kind
 
 
@@ -79,7 +85,7 @@ def test_a_wrapper_without_a_message_speaks_through_its_cause() -> None:
 
 def test_a_wrapped_mistake_of_the_client_stays_the_clients() -> None:
     error = with_cause(engine_error(), ValueError("prompt has no text"))
-    assert failures.kind_of(error) == pb.FAILURE_KIND_INVALID
+    assert failures.kind_of(error) == Kind.INVALID
 
 
 def test_the_chain_of_causes_is_cut() -> None:
@@ -109,13 +115,13 @@ def test_an_exception_without_words_is_named() -> None:
 
 
 def test_details_that_cannot_be_sent_are_sent_as_text() -> None:
-    failure = failures.to_proto(failures.Refused("no", value=print))
+    failure = failures.to_proto(exceptions.InvalidArgument("no", value=print))
     assert codec.decode(failure.details) == {"value": repr(print)}
 
 
 def test_only_what_may_succeed_later_is_retryable() -> None:
     retryable = {cls for cls, _ in OWN if failures.to_proto(cls("x")).retryable}
-    assert retryable == {failures.Draining}
+    assert retryable == {exceptions.Draining}
 
 
 def test_every_kind_of_the_wire_can_be_produced() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,19 +24,41 @@ TOP_LEVEL = {
     *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".ci", ".gitignore"),
 }
 
-# Foreign thing -> the files of the worker that may import it; folders end in "/".
-PYTHON_IMPORTERS = {
-    # At run time engine.py imports it, guard.py and lora.py stand before it; introspection and the
-    # tests' tools look at vLLM offline, and child.py runs inside vLLM's own processes.
-    "vllm": {"engine.py", "extension.py", "guard.py", "lora.py", "introspect.py", "testing/"},
-    "torch": {"child.py", "engine.py", "tensors.py", "testing/"},
-    "numpy": {"tensors.py", "testing/"},
-    "msgpack": {"codec.py", "metrics_patch.py", "reducers.py", "testing/"},
-    "uvloop": {"__main__.py", "server.py"},
-}
+# The layers of the worker, bottom first. A module imports from its own layer and from those below.
+LAYERS: tuple[frozenset[str], ...] = tuple(
+    map(
+        frozenset,
+        (
+            {"exceptions", "settings", "buffers", "generated", ""},
+            {"wire", "codec", "process"},
+            {"failures", "core_errors", "streaming"},
+            {"validation"},
+            {"engines"},
+            {"dispatch"},
+            {"rpc", "offline", "chat"},
+            {"integrations"},
+            {"surface"},
+            {"server"},
+            {"__main__"},
+        ),
+    )
+)
 
-# Standard library only: it runs before anything is installed.
-INSTALLER = {"install.py", "install_environment.py", "install_progress.py"}
+# Not part of the running worker: each may import from it, and nothing of it imports them.
+APART = frozenset({"gen", "testing", "install"})
+
+# Foreign thing -> the folders and files of the worker that may import it; folders end in "/".
+PYTHON_IMPORTERS = {
+    # `process/child.py` runs inside of vLLM's own processes.
+    "vllm": {"engines/", "offline/", "chat/", "integrations/", "gen/", "testing/"},
+    "torch": {"codec/tensors.py", "engines/builder.py", "process/child.py", "testing/"},
+    "numpy": {"codec/tensors.py", "testing/"},
+    "msgpack": {
+        *("codec/decoder.py", "codec/encoder.py", "codec/metrics_patch.py", "codec/reducers.py"),
+        "testing/",
+    },
+    "uvloop": {"__main__.py", "rpc/", "server.py"},
+}
 
 # Foreign thing, as it looks in Elixir -> how many files may name it.
 ELIXIR_IMPORTERS = {
@@ -81,11 +104,12 @@ def test_a_foreign_package_is_imported_where_it_belongs(package: str) -> None:
     assert {it for it in importers if not is_allowed(it, PYTHON_IMPORTERS[package])} == set()
 
 
-@pytest.mark.parametrize("name", sorted(INSTALLER))
-def test_the_installer_imports_the_standard_library_and_itself(name: str) -> None:
-    import sys
-
-    foreign = imports(WORKER / name) - sys.stdlib_module_names - {"python_worker", "__future__"}
+def test_the_installer_imports_the_standard_library_and_itself() -> None:
+    foreign = (
+        set().union(*map(imports, (WORKER / "install").glob("*.py")))
+        - sys.stdlib_module_names
+        - {"python_worker", "__future__"}
+    )
     assert foreign == set()
 
 
@@ -124,7 +148,108 @@ def test_both_sides_have_one_version() -> None:
     assert mix[1] == worker[1] == project["version"]
 
 
-def test_the_map_of_the_worker_names_every_module() -> None:
+def test_the_map_of_the_worker_names_every_room() -> None:
     doc = ast.get_docstring(ast.parse((WORKER / "__init__.py").read_text(encoding="utf-8"))) or ""
-    modules = {path.stem for path in WORKER.glob("*.py")} - {"__init__"}
-    assert [name for name in sorted(modules) if f"``{name}``" not in doc] == []
+    rooms = {path.parent.name for path in WORKER.glob("*/__init__.py")}
+    rooms |= {path.stem for path in WORKER.glob("*.py")} - {"__init__"}
+    assert [name for name in sorted(rooms) if f"``{name}``" not in doc] == []
+
+
+# --- Which module imports which ------------------------------------------------
+
+
+def module_name(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def own_imports(path: Path, known: set[str]) -> set[str]:
+    """The modules of the worker that a module imports, anywhere in it; types included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert not node.level, f"{path}: imports are absolute"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & known
+            if inner - known:
+                found.add(node.module)
+    return found & known - {module_name(path)}
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    """Each module of the worker, and those that it imports."""
+    paths = {module_name(path): path for path in worker_files()}
+    generated = {module_name(path): path for path in sorted((WORKER / "generated").rglob("*.py"))}
+    known = {*paths, *generated}
+    return {name: own_imports(path, known) for name, path in paths.items()}
+
+
+def room(module: str) -> str:
+    """The folder or module at the top of the worker that a module belongs to."""
+    return [*module.split("."), ""][1]
+
+
+def layer(module: str) -> int:
+    (place,) = [at for at, rooms in enumerate(LAYERS) if room(module) in rooms]
+    return place
+
+
+def test_every_room_has_a_layer(graph: dict[str, set[str]]) -> None:
+    rooms = {room(module) for module in graph} - APART
+    assert rooms - frozenset().union(*LAYERS) == set()
+
+
+def test_imports_point_downwards(graph: dict[str, set[str]]) -> None:
+    upward = [
+        f"{importer} imports {imported}"
+        for importer, imports_ in sorted(graph.items())
+        if room(importer) not in APART
+        for imported in sorted(imports_)
+        if room(imported) in APART or layer(imported) > layer(importer)
+    ]
+    assert upward == []
+
+
+def test_rooms_of_one_layer_import_each_other_one_way(graph: dict[str, set[str]]) -> None:
+    pairs = {
+        (room(importer), room(imported))
+        for importer, imports_ in graph.items()
+        for imported in imports_
+        if room(importer) != room(imported)
+    }
+    assert [pair for pair in sorted(pairs) if pair[::-1] in pairs] == []
+
+
+def test_no_imports_form_a_circle(graph: dict[str, set[str]]) -> None:
+    assert circle(graph) == []
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of one circle of imports, or none."""
+    done: set[str] = set()
+
+    def visit(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return []
+        for imported in sorted(graph.get(module, ())):
+            if found := visit(imported, [*way, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := visit(module, []))), [])
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+@pytest.mark.parametrize("folder", ["engines", "engines/guards", "process"])
+def test_what_child_processes_import_through_is_empty(folder: str) -> None:
+    """VLLM's child processes import worker extensions and `process.child` by their paths."""
+    assert (WORKER / folder / "__init__.py").read_text(encoding="utf-8") == ""

@@ -13,7 +13,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from python_worker import belongings, server
+from python_worker import server
+from python_worker.process import run_folder
 from python_worker.settings import Settings, SettingsError
 
 
@@ -38,7 +39,7 @@ class Stopped:
 @pytest.fixture
 async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[server.Server]:
     """A worker that listens nowhere yet."""
-    monkeypatch.setattr(belongings, "settle", lambda: tmp_path)
+    monkeypatch.setattr(run_folder, "create", lambda: tmp_path)
     monkeypatch.setattr(server, "LOOK_SECONDS", 0.01)
     served = server.Server(Settings(listen=(), token="t"))
     yield served

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from python_worker.testing.scripted_model import ScriptedModel
+from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker

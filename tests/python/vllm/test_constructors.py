@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from python_worker.testing.scripted_model import ScriptedModel
+from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker, members_of, wait_group_gone

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from python_worker.gen import drift, manifest
-from python_worker.gen.surface import Class, Surface, from_manifest
+from python_worker.gen import manifest
+from python_worker.gen.drift import __main__ as drift
+from python_worker.gen.drift.surface import Class, Surface, from_manifest
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from python_worker.testing.scripted_model import ScriptedModel
-from python_worker.worker_methods import WORKER_METHODS
+from python_worker.engines.guards.worker_methods import WORKER_METHODS
+from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 from tests.python.vllm.conftest import ADMITTED, Equipped

@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from python_worker.testing.scripted_model import EOS_ID, ScriptedModel
+from python_worker.testing.models.scripted_model import EOS_ID, ScriptedModel
 from tests.python.support.client import Client, sampling
 from tests.python.support.values import Ref
 

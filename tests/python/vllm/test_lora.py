@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from python_worker import kept
-from python_worker.lora import adapting
+from python_worker.engines import core_calls
+from python_worker.engines.guards.lora import adapting
 
 WIDE = "/wide"
 MISFIT = "Call to add_lora method failed: The size of tensor a (64) must match"
@@ -225,7 +225,7 @@ async def test_what_is_pinned_follows_calls_in_a_row(engine: Any) -> None:
 async def test_a_dead_engine_is_waited_for_no_longer(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(core_calls, "LOOK_SECONDS", 0.001)
     engine.held = True
     waiting = [ask(engine, str(n), lora(n % 2 + 1)) for n in range(4)]
     await until_sent(engine, "add")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from python_worker.engine import import_async_llm
-from python_worker.testing.scripted_model import ScriptedModel
+from python_worker.engines.builder import import_async_llm
+from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 

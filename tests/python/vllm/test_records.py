@@ -19,7 +19,8 @@ from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 from vllm.v1.engine import FinishReason
 from vllm.v1.metrics.stats import RequestStateStats
 
-from python_worker import codec, outputs
+from python_worker import codec
+from python_worker.codec import item_encoder
 
 
 def sent(value: object) -> Any:
@@ -49,7 +50,7 @@ def test_outputs_of_every_step() -> None:
     assert out.fields["lora_request"].fields["lora_path"] == "/adapter"
     assert [list(position) for position in out.fields["logprobs"]] == [[5, 6]]
 
-    encoder = outputs.ItemEncoder(cumulative=True)
+    encoder = item_encoder.ItemEncoder(cumulative=True)
     encoder.encode(item)
     flat.append({7: Logprob(-0.5, 1, "c")})
     completion.token_ids = [5, 7]

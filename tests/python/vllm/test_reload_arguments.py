@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from python_worker.gen import drift
-from python_worker.weights import SIGNATURES
+from python_worker.engines.guards.weights import SIGNATURES
+from python_worker.gen.drift import __main__ as drift
 
 
 def test_the_parameters_are_those_of_the_workers() -> None:

@@ -1,0 +1,57 @@
+"""Values on the wire: the one table that both languages implement.
+
+Arguments, results and stream items are MessagePack with extension types. Elixir's half is
+`Vllm.Codec` (elixir/lib/vllm/codec.ex); `tests/vectors/` holds what both must agree on.
+
+=================================  ====  ========================================================
+Python                             ext   Elixir
+=================================  ====  ========================================================
+None, bool, float                        nil, boolean, float
+nan, inf, -inf                           :nan, :infinity, :neg_infinity
+int of 64 bits                           integer
+any other int                      3     integer
+str                                      binary; outbound must be UTF-8; each lone surrogate of
+                                         Python's is sent as U+FFFD
+str                                      ← any other atom, by its name
+bytes, bytearray, memoryview             binary; ← %Vllm.Bytes{}
+list                                     list
+dict, any key                            map; keys keep their type; ← non-empty keyword list
+tuple, also named                  1     tuple
+set, frozenset → set               2     MapSet
+datetime, aware                    4     DateTime in UTC, to the microsecond
+datetime, naive                    5     NaiveDateTime
+date                               6     Date
+time, naive (aware is refused)     7     Time
+numpy array, torch tensor          8     %Vllm.Tensor{}
+numpy scalar                             the plain number
+Enum member                        9     atom where the class is known, else string; → only
+any other object                   10    %Vllm.Ref{}
+vLLM's parameters and outputs      11    struct of the same name (`records.RECORDS`)
+exception                          12    %Vllm.Error{}; → only
+item of a stream after the first   13    see `codec.item_encoder`; → only
+Logprob                            14    %Vllm.Logprob{}
+logprobs of one position           16    map of %Vllm.Logprob{} by token id: lists of ids, logprobs,
+                                         ranks and tokens; only in items of streams, → only
+an async generator                 15    ← an enumerable, as an argument: `streaming.input_stream`
+=================================  ====  ========================================================
+
+Where the two languages differ:
+
+* In Python True, 1 and 1.0 are one key. A map from Elixir that holds several of them arrives with
+  one, and sets likewise. Elixir's 1 and 1.0 are two keys.
+* A list, map or set cannot be a key or a member of a set in Python, so from Elixir it is refused.
+* Arrays of objects and of text are sent as lists.
+* A subclass of a listed type is sent as that type. `fold` and the name of a time zone are lost.
+* MessagePack's own timestamp (ext -1), which neither of our encoders sends, is read as an aware
+  datetime.
+
+Functions, classes, modules, coroutines and generators are refused. So are cyclic values, and
+containers more than 500 deep, where all but lists and dicts count as two. Nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+from python_worker.codec.decoder import decode
+from python_worker.codec.encoder import Encoder, encode
+
+__all__ = ["Encoder", "decode", "encode"]

@@ -1,0 +1,137 @@
+"""Finds what in a value cannot be encoded, and where it is.
+
+The encoder is fast because it neither tracks where it is nor counts how deep. Only after it has
+failed is the value walked here, slowly and without recursion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from python_worker.codec.reducers import (
+    EXCEPTION,
+    NATIVE,
+    RECORD,
+    REFERENCE,
+    NotEncodable,
+    reducer_for,
+)
+
+MAX_DEPTH: Final = 500
+"""Containers inside one another, where all but lists and dicts count as two: on the wire they are
+an extension type around an array. The packer, which does not know our limit, stops lists and dicts
+at 1,024 only; so does the unpacker."""
+
+_MAX_PATH: Final = 200
+
+
+class Problem(NamedTuple):
+    """Why a value cannot be encoded, and the path of the part that cannot."""
+
+    path: str
+    message: str
+
+
+class _Frame(NamedTuple):
+    """A container whose children are being looked at."""
+
+    path: str
+    identity: int
+    depth: int
+    children: Iterator[tuple[str, object]]
+
+
+def find_problem(value: object, *, references: bool, exceptions: bool) -> Problem | None:
+    """Returns the first part of `value` that cannot be encoded, or None.
+
+    Args:
+        value: What the encoder could not encode.
+        references: Whether objects can be sent as references.
+        exceptions: Whether exceptions can be sent as values.
+    """
+    frames: list[_Frame] = []
+    ancestors: set[int] = set()
+    frames.append(_Frame("", 0, 0, iter([("value", value)])))
+    while frames:
+        entry = next(frames[-1].children, None)
+        if entry is None:
+            ancestors.discard(frames.pop().identity)
+            continue
+        path, child = entry
+        try:
+            children = _children(path, child, references=references, exceptions=exceptions)
+        except NotEncodable as refusal:
+            return Problem(_shorten(path), str(refusal))
+        if children is None:
+            continue
+        kind = type(child).__name__
+        if id(child) in ancestors:
+            return Problem(_shorten(path), f"a {kind} that contains itself cannot be sent")
+        depth = frames[-1].depth + (1 if isinstance(child, (list, dict)) else 2)
+        if depth > MAX_DEPTH:
+            return Problem(
+                _shorten(path),
+                f"a {kind} so deep inside other containers (over {MAX_DEPTH}) cannot be sent",
+            )
+        ancestors.add(id(child))
+        frames.append(_Frame(path, id(child), depth, children))
+    return None
+
+
+def _children(
+    path: str, value: object, *, references: bool, exceptions: bool
+) -> Iterator[tuple[str, object]] | None:
+    """Returns the parts of a container with their paths, None for what is not a container."""
+    record = False
+    while type(value) not in NATIVE or (type(value) is int and not _fits(value)):
+        reduced = reducer_for(type(value))(value)
+        if reduced is REFERENCE:
+            if not references:
+                raise NotEncodable(f"an object of {type(value).__name__} cannot be sent as a value")
+            return None
+        if reduced is EXCEPTION:
+            if not exceptions:
+                raise NotEncodable(
+                    f"an exception ({type(value).__name__}) cannot be sent as a value"
+                )
+            return None
+        if type(reduced) is tuple:
+            code, value = reduced
+            record = code == RECORD
+            break
+        value = reduced
+    if record:
+        assert isinstance(value, list)
+        return ((f"{path}.{name}", part) for name, part in value[1].items())
+    if isinstance(value, list):
+        return ((f"{path}[{index}]", part) for index, part in enumerate(value))
+    if isinstance(value, dict):
+        return _dict_children(path, value)
+    if isinstance(value, memoryview) and not value.c_contiguous:
+        raise NotEncodable("a memoryview that is not contiguous cannot be sent: send bytes(view)")
+    if isinstance(value, (str, bytes, bytearray, memoryview)) and len(value) >= 2**32:
+        raise NotEncodable(f"a {type(value).__name__} of 4 GiB or more cannot be sent")
+    return None
+
+
+def _dict_children(path: str, value: dict[object, object]) -> Iterator[tuple[str, object]]:
+    for key, part in value.items():
+        # A key is shown by its text where that is short, and never by calling foreign code.
+        shown = repr(key)[:80] if type(key) in _SHOWN else f"<{type(key).__name__}>"
+        yield f"{path} key {shown}", key
+        yield f"{path}[{shown}]", part
+
+
+_SHOWN: Final = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def _fits(value: int) -> bool:
+    return -(2**63) <= value < 2**64
+
+
+def _shorten(path: str) -> str:
+    if len(path) <= _MAX_PATH:
+        return path
+    half = _MAX_PATH // 2
+    return f"{path[:half]}…{path[-half:]}"

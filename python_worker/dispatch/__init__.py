@@ -1,0 +1,1 @@
+"""From a request to a method of an object, and from its result to replies."""

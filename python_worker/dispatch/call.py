@@ -1,0 +1,167 @@
+"""One call, from its start to its last reply.
+
+What a call can do without waiting it does at once, in the turn of the loop in
+which it came; what then goes on is one task. Whatever ends it early (its
+client, its deadline, the death of its engine, the drain of the worker) stops
+the task with a reason, and the reason is what the client gets. Every call ends
+with exactly one last reply: ``value``, ``end`` or ``failure``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any
+
+from python_worker import exceptions, failures
+from python_worker.exceptions import Expired, InvalidArgument, Unsupported
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.streaming.input_stream import Decode, InputStream
+from python_worker.streaming.reply_sink import ReplySink
+
+logger = logging.getLogger(__name__)
+
+
+GoingOn = Coroutine[Any, Any, None]
+"""What is left to do of a call."""
+
+Perform = Callable[["Call"], GoingOn | None]
+"""Carries a call out as far as it goes without waiting; None when that is all."""
+
+
+class Call:
+    """One call of one client.
+
+    Args:
+        request: What is called with what.
+        outlet: Where its replies go.
+        holder: Who holds the references that it returns.
+        perform: Carries the call out (``Dispatcher.perform``).
+
+    Attributes:
+        inputs: The argument that is a stream, where there is one.
+        large: Arguments that were left out of the request (see ``large``), until they are read.
+        at_end: Called once, when the call is over, however it ended.
+    """
+
+    large: dict[str, memoryview] | None = None
+    at_end: Callable[[], None] | None = None
+
+    def __init__(
+        self, request: pb.CallRequest, outlet: ReplySink, *, holder: Hashable, perform: Perform
+    ) -> None:
+        self.request = request
+        self.outlet = outlet
+        self.holder = holder
+        self.inputs: InputStream | None = None
+        self._perform = perform
+        self._task: asyncio.Task[None] | None = None
+        self._running = False
+        self._reason: BaseException | None = None
+
+    def start(self) -> asyncio.Task[None] | None:
+        """Begin to run.
+
+        Returns:
+            The task that goes on with it, which ends without an exception; None when the call is
+            over already. A task for a call that has nothing to wait for takes two more turns of the
+            loop.
+        """
+        try:
+            going_on = self._perform(self)
+        except BaseException as error:
+            self._end(self._reason or error)
+            return None
+        if going_on is None:
+            self._end(None)
+            return None
+        self._task = asyncio.get_running_loop().create_task(self._run(going_on))
+        return self._task
+
+    def stop(self, reason: BaseException) -> None:
+        """End the call with a reason; a call that has ended is left alone."""
+        if self._reason is None and not (self._task is not None and self._task.done()):
+            self._reason = reason
+            # Cancelled in the turn it was made in, a task never runs a line, and would not answer.
+            if self._running and self._task is not None:
+                self._task.cancel()
+
+    def open_inputs(self, decode: Decode) -> InputStream:
+        """The argument of this call that is a stream.
+
+        Raises:
+            Refused: There is one already.
+            Unsupported: The client cannot send inputs.
+        """
+        if self.inputs is not None:
+            raise InvalidArgument("only one argument of a call may be a stream")
+        inputs = InputStream(self.outlet.send, decode)
+        try:
+            self.outlet.route_inputs(inputs)
+        except Unsupported:
+            inputs.withdraw()
+            raise
+        self.inputs = inputs
+        return inputs
+
+    def check_inputs(self) -> None:
+        """Refuse a stream in a place where only its parts could be checked."""
+        if self.inputs is not None and not self.inputs.expected:
+            raise InvalidArgument(f"{self.request.method}() takes no stream in this place")
+
+    async def _run(self, going_on: GoingOn) -> None:
+        self._running = True
+        if self._reason is not None:
+            going_on.close()
+            self._end(self._reason)
+            return
+        deadline: asyncio.TimerHandle | None = None
+        if self.request.timeout_ms:
+            seconds = self.request.timeout_ms / 1000
+            deadline = asyncio.get_running_loop().call_later(seconds, self._expire)
+        failure: BaseException | None = None
+        try:
+            await going_on
+        except asyncio.CancelledError:
+            # Without a reason the whole worker is going, and nobody listens.
+            failure = self._reason or exceptions.Cancelled("the worker is stopping")
+        except BaseException as error:
+            # SystemExit and its like too: a library that calls exit() must not
+            # take the worker along. What a stopped method raises on its way
+            # out is not the reason.
+            failure = self._reason or error
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            self._end(failure)
+
+    def _expire(self) -> None:
+        timeout_ms = self.request.timeout_ms
+        message = f"{self.request.method} did not end within {timeout_ms} ms"
+        self.stop(Expired(message, timeout_ms=timeout_ms))
+
+    def _end(self, error: BaseException | None) -> None:
+        try:
+            if error is not None:
+                self._fail(error)
+        finally:
+            if self.inputs is not None:
+                self.inputs.call_ended()
+            if self.at_end is not None:
+                self.at_end()
+
+    def _fail(self, error: BaseException) -> None:
+        try:
+            failure = failures.to_proto(error)
+        except Exception:
+            # It cannot even say what it is, and who waits has to be told something.
+            failure = pb.Failure(
+                kind=pb.FAILURE_KIND_PYTHON,
+                message=f"a {type(error).__name__} that cannot be described",
+                type=failures.qualified_name(type(error)),
+            )
+        if failure.kind == pb.FAILURE_KIND_PYTHON:
+            # The message is the client's: it may quote a prompt.
+            logger.warning("%s failed with %s", self.request.method, failure.type)
+        self.outlet.send(pb.CallReply(failure=failure))

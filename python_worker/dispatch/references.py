@@ -1,0 +1,131 @@
+"""References: which object a client means, and how long we keep it.
+
+Objects that cannot cross the wire stay here and a reference goes in their
+place. A reference names the incarnation of the worker, so one that outlived a
+restart is known for what it is, and its id is random, so one that was made up
+finds nothing. The same object gets the same reference as long as it is held.
+
+Each holder (a session, or the worker itself for clients without one) counts
+how often it was sent a reference; the object goes when no holder is left.
+Engines are pinned: they live until they are shut down, whoever built them. A
+class may have a method ``__let_go__``, which is called when no holder is left.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+from python_worker.codec.types import RefParts
+from python_worker.exceptions import StaleReference
+
+Holder = Hashable
+
+
+@dataclass
+class Entry:
+    """One object that clients hold references to."""
+
+    id: str
+    target: object
+    type: str
+    pinned: bool = False
+    holders: Counter[Holder] = field(default_factory=Counter)
+
+
+class References:
+    """The objects of one worker, by reference id.
+
+    Attributes:
+        incarnation: 32 hex digits, new at each start of the worker.
+    """
+
+    def __init__(self) -> None:
+        self.incarnation = secrets.token_hex(16)
+        self._entries: dict[str, Entry] = {}
+        # By identity: equal objects are not the same object.
+        self._ids: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def hold(
+        self, target: object, holder: Holder, *, type_name: str | None = None, pin: bool = False
+    ) -> RefParts:
+        """The reference of an object, counted once more for a holder."""
+        ref_id = self._ids.get(id(target))
+        if ref_id is None:
+            ref_id = secrets.token_hex(8)
+            self._ids[id(target)] = ref_id
+            self._entries[ref_id] = Entry(ref_id, target, type_name or type(target).__name__)
+        entry = self._entries[ref_id]
+        entry.pinned = entry.pinned or pin
+        entry.holders[holder] += 1
+        return RefParts(self.incarnation, ref_id, entry.type)
+
+    def resolve(self, incarnation: str, ref_id: str) -> object:
+        """The object a reference stands for.
+
+        Raises:
+            StaleReference: It is of another incarnation, was released, or
+                never existed.
+        """
+        if incarnation != self.incarnation:
+            raise StaleReference(
+                f"the reference {ref_id} belongs to an earlier worker; get a new one",
+                ref=ref_id,
+                incarnation=incarnation,
+            )
+        entry = self._entries.get(ref_id)
+        if entry is None:
+            raise StaleReference(
+                f"the reference {ref_id} was released or never existed", ref=ref_id
+            )
+        return entry.target
+
+    def entry(self, target: object) -> Entry | None:
+        """The entry of an object that is held."""
+        ref_id = self._ids.get(id(target))
+        return None if ref_id is None else self._entries[ref_id]
+
+    def release(self, ref_id: str, holder: Holder) -> bool:
+        """Take back one count of a holder; unknown ids are ignored.
+
+        Returns:
+            Whether the holder held the reference.
+        """
+        entry = self._entries.get(ref_id)
+        if entry is None or holder not in entry.holders:
+            return False
+        entry.holders[holder] -= 1
+        if entry.holders[holder] == 0:
+            del entry.holders[holder]
+        self._drop_unheld(entry)
+        return True
+
+    def release_all(self, holder: Holder) -> None:
+        """Take back everything a holder holds: its session has ended."""
+        for entry in list(self._entries.values()):
+            if entry.holders.pop(holder, 0):
+                self._drop_unheld(entry)
+
+    def unpin(self, target: object) -> None:
+        """Let an engine go once nobody holds it: it has been shut down."""
+        entry = self.entry(target)
+        if entry is not None:
+            entry.pinned = False
+            self._drop_unheld(entry)
+
+    def pinned(self) -> Iterator[Entry]:
+        """The engines that have not been shut down."""
+        return iter([entry for entry in self._entries.values() if entry.pinned])
+
+    def _drop_unheld(self, entry: Entry) -> None:
+        if not entry.pinned and not entry.holders:
+            del self._entries[entry.id]
+            del self._ids[id(entry.target)]
+            let_go = getattr(type(entry.target), "__let_go__", None)
+            if let_go is not None:
+                let_go(entry.target)

@@ -1,0 +1,137 @@
+"""vLLM's AsyncLLM, imported and built; ``guard`` is what it is built as.
+
+Nothing imports vLLM before the first engine is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from python_worker.engines.guards.admission import admitting
+from python_worker.engines.guards.async_llm import guarded
+from python_worker.engines.guards.streamed_prompts import continuing
+from python_worker.engines.metrics import counting
+from python_worker.exceptions import NotServed
+
+ASYNC_LLM_MODULE = "vllm.v1.engine.async_llm"
+
+# What ``AsyncLLM(...)`` is called by, as a method.
+NEW = "new"
+
+CONSTRUCTORS = frozenset({NEW, "from_engine_args", "from_vllm_config"})
+
+# Engines that load at the same time. Their threads live as long as the worker:
+# vLLM's children are killed when the *thread* that made them ends.
+MAX_LOADING = 8
+
+ENVIRONMENT: Mapping[str, str] = {
+    # stdout carried the ready line; a library's log has no place on it.
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    # A fork would inherit gRPC's threads in an undefined state, and the
+    # listening socket with them.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+}
+
+
+class Builder:
+    """Loads the engine class and builds engines, both in threads.
+
+    Args:
+        path: ``module:Class`` in place of vLLM's AsyncLLM.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path
+        self._threads = ThreadPoolExecutor(MAX_LOADING, thread_name_prefix="engine")
+
+    @functools.cached_property
+    def engine_class(self) -> Any:
+        """The class that is served as ``AsyncLLM``; the first use imports it."""
+        if self._path is None:
+            return served(import_async_llm())
+        base = import_class(self._path)
+        # A subclass of vLLM's is in the same danger as vLLM's own.
+        is_vllm = any(cls.__module__ == ASYNC_LLM_MODULE for cls in base.__mro__)
+        return served(base) if is_vllm else admitting(base)
+
+    async def run(self, build: Callable[[Any], object]) -> object:
+        """Call ``build`` with the engine class in a thread that stays.
+
+        An engine that nobody waits for any more is shut down as soon as it is
+        built: building cannot be interrupted.
+        """
+        future = self._threads.submit(self._build, build)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if not future.cancel():
+                # In a thread as well: shutting down takes seconds, and this
+                # runs on the loop where the engine is built already.
+                self._threads.submit(_discard, future)
+            raise
+
+    async def load(self, make: Callable[[Any], object]) -> object:
+        """Call ``make`` with the engine class in a thread; it makes no engine."""
+        future = self._threads.submit(lambda: make(self.engine_class))
+        return await asyncio.wrap_future(future)
+
+    def _build(self, build: Callable[[Any], object]) -> object:
+        engine = build(self.engine_class)
+        # torch and vLLM are a million objects that stay. Unfrozen, the garbage
+        # collector walks them again and again: 11 % of the worker's time at 256
+        # streams. vLLM's own servers do the same after they have started.
+        gc.freeze()
+        return engine
+
+
+def served(base: Any) -> Any:
+    """What clients reach in place of vLLM's class, or a subclass of it."""
+    return guarded(continuing(counting(admitting(base))))
+
+
+def _discard(future: Future[Any]) -> None:
+    if future.exception() is None:
+        future.result().shutdown()
+
+
+def import_class(path: str) -> Any:
+    """The class that ``--engine-class`` names.
+
+    Raises:
+        NotServed: There is no such module, or no such class in it.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise NotServed(f"--engine-class {path}: {error}") from error
+
+
+def import_async_llm() -> Any:
+    """Import vLLM and return its ``AsyncLLM``; importing it takes 6 to 9 s.
+
+    Raises:
+        NotServed: It is not there, or what it needs is not.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        return importlib.import_module(ASYNC_LLM_MODULE).AsyncLLM
+    except ImportError as error:
+        raise NotServed(
+            f"vLLM cannot be imported by {sys.executable}: {error}; `mix vllm.setup` makes an "
+            "environment that has it, `mix vllm.doctor --deep` says what is wrong with this one"
+        ) from error
+
+
+async def abort(engine: Any, request_ids: Iterable[str]) -> None:
+    """Abort requests by the engine's own ids, those it knows no more included."""
+    await engine.abort(list(request_ids), internal=True)

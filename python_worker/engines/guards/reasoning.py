@@ -1,0 +1,55 @@
+"""Reasoning parsers: what a request asks of one is tried before EngineCore does.
+
+EngineCore makes the parser of a request with structured outputs in the middle
+of a step, from ``reasoning_parser_kwargs`` as they came. An error there ends
+the engine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from python_worker.exceptions import InvalidArgument
+
+logger = logging.getLogger(__name__)
+
+
+def parser_class(name: str, find: Callable[[str], Any]) -> Any:
+    """The class of an engine's reasoning parser.
+
+    Args:
+        name: As the engine was given it; may be empty.
+        find: vLLM's own look-up.
+
+    Returns:
+        None where there is none, or where only EngineCore has loaded it.
+    """
+    if not name:
+        return None
+    try:
+        return find(name)
+    except Exception as error:
+        logger.warning("the reasoning parser %s cannot be had here: %s", name, error)
+        return None
+
+
+def check_reasoning(request: Any, parser: Any, tokenizer: Any) -> None:
+    """Refuse keywords that the parser of this engine does not take.
+
+    Args:
+        request: vLLM's ``EngineCoreRequest``.
+        parser: The class; None where the engine has none.
+        tokenizer: The engine's.
+    """
+    keywords = request.reasoning_parser_kwargs
+    if not keywords or parser is None:
+        return
+    try:
+        parser(tokenizer=tokenizer, **keywords)
+    except Exception as error:
+        raise InvalidArgument(
+            f"reasoning_parser_kwargs: {parser.__name__} does not take them: {error}",
+            parameter="reasoning_parser_kwargs",
+        ) from error

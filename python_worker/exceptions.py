@@ -1,0 +1,152 @@
+"""The worker's own exceptions, and the kinds of failures.
+
+This module knows neither vLLM nor protobuf; ``failures`` turns exceptions into what crosses the
+wire::
+
+    BridgeError
+    ├── InvalidArgument   an argument is wrong                      INVALID
+    ├── NotServed         no such class, method or parameter        NOT_FOUND
+    ├── Unsupported       known, but not available in this way      UNSUPPORTED
+    ├── Conflict          not possible in the present state         CONFLICT
+    ├── StaleReference    released, of another worker, or forged    STALE_REF
+    ├── Overloaded        too many calls at once                    OVERLOADED
+    ├── Expired           the call's own deadline passed            TIMEOUT
+    ├── Cancelled         the client cancelled the call             CANCELLED
+    ├── Draining          the worker is stopping                    DRAINING
+    ├── Stopped           the worker stopped in the middle          WORKER_DOWN
+    └── ProtocolError     the client broke the protocol             PROTOCOL
+        └── BadToken      the client does not know the token
+
+    EncodeError           a value cannot be sent                    UNSUPPORTED
+    DecodeError           bytes are not a value                     PROTOCOL
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+
+class Kind(enum.IntEnum):
+    """Whose fault a failure is; the same names and numbers as ``FailureKind`` in ``proto/``."""
+
+    INVALID = 1
+    NOT_FOUND = 2
+    UNSUPPORTED = 3
+    CONFLICT = 4
+    OVERLOADED = 5
+    TIMEOUT = 6
+    CANCELLED = 7
+    ENGINE_DEAD = 8
+    ENGINE_ERROR = 9
+    WORKER_DOWN = 10
+    STALE_REF = 11
+    PROTOCOL = 12
+    PYTHON = 13
+    DRAINING = 14
+
+
+class BridgeError(Exception):
+    """Base of the worker's own exceptions.
+
+    Args:
+        message: What was wrong with what, for a person.
+        details: The same as data, for a program.
+    """
+
+    kind = Kind.PYTHON
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details: Mapping[str, object] = details
+
+
+class InvalidArgument(BridgeError):
+    """An argument is wrong. The engine has not seen it."""
+
+    kind = Kind.INVALID
+
+
+class NotServed(BridgeError):
+    """No such class or method, or not one that clients may call."""
+
+    kind = Kind.NOT_FOUND
+
+
+class Unsupported(BridgeError):
+    """The thing exists but is not available in this way."""
+
+    kind = Kind.UNSUPPORTED
+
+
+class Conflict(BridgeError):
+    """The call is possible, but not in the present state of its object."""
+
+    kind = Kind.CONFLICT
+
+
+class StaleReference(BridgeError):
+    """The reference was released, belongs to another worker, or never existed."""
+
+    kind = Kind.STALE_REF
+
+
+class Overloaded(BridgeError):
+    """As many calls run as the worker takes; the engine has not seen this one."""
+
+    kind = Kind.OVERLOADED
+
+
+class Expired(BridgeError):
+    """The deadline that the client gave the call has passed."""
+
+    kind = Kind.TIMEOUT
+
+
+class Cancelled(BridgeError):
+    """The client cancelled the call."""
+
+    kind = Kind.CANCELLED
+
+
+class Draining(BridgeError):
+    """The worker is stopping and takes no new calls."""
+
+    kind = Kind.DRAINING
+
+
+class Stopped(BridgeError):
+    """The worker stopped before the call had ended; it may have run in part."""
+
+    kind = Kind.WORKER_DOWN
+
+
+class ProtocolError(BridgeError):
+    """The client broke the protocol; its session ends."""
+
+    kind = Kind.PROTOCOL
+
+
+class BadToken(ProtocolError):
+    """The client does not know the worker's token."""
+
+
+class EncodeError(Exception):
+    """A value cannot be sent.
+
+    Attributes:
+        path: Where in the value, such as ``value[2]['x']``.
+        message: What is wrong there.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(path, message)
+        self.path = path
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class DecodeError(Exception):
+    """The bytes are not a value of the codec's table."""

@@ -1,0 +1,1 @@
+"""Says what another version of vLLM changes for the bridge."""

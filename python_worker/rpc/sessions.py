@@ -1,0 +1,88 @@
+"""The clients that hold sessions: greeted, told what happens, and left when they go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from python_worker import PROTOCOL_VERSION, __version__
+from python_worker.dispatch.call import Perform
+from python_worker.dispatch.references import References
+from python_worker.exceptions import BridgeError, ProtocolError
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.process.versions import vllm_version
+from python_worker.rpc.session import Session, check_hello
+
+logger = logging.getLogger(__name__)
+
+
+class Sessions:
+    """All clients of one worker that hold a session, however they are connected.
+
+    Args:
+        perform: Carries a call out.
+        registry: Where references are kept.
+        token: What clients must present; empty for none.
+        pid: The worker's process id, for the hello.
+    """
+
+    def __init__(self, *, perform: Perform, registry: References, token: str, pid: int) -> None:
+        self._perform = perform
+        self._registry = registry
+        self._token = token
+        self._hello = pb.ServerHello(
+            protocol_version=PROTOCOL_VERSION,
+            worker_version=__version__,
+            vllm_version=vllm_version() or "",
+            incarnation=registry.incarnation,
+            pid=pid,
+        )
+        self._sessions: set[Session] = set()
+        self._closing: set[asyncio.Future[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def greet(self, first: pb.ClientFrame) -> pb.ServerFrame:
+        """Answer the first frame of a client.
+
+        Raises:
+            ProtocolError: It cannot have a session.
+        """
+        if not first.HasField("hello"):
+            raise ProtocolError("the first frame must hold a hello")
+        check_hello(first.hello, token=self._token)
+        return pb.ServerFrame(hello=self._hello)
+
+    def open(self, hello: pb.ClientHello, wake: Callable[[], None]) -> Session:
+        """The session of a client that was greeted; ``wake`` is for ``Session``."""
+        session = Session(perform=self._perform, registry=self._registry, wake=wake)
+        self._sessions.add(session)
+        logger.info("client %s connected", hello.client_version or "of unknown version")
+        return session
+
+    def close(self, session: Session) -> asyncio.Future[None]:
+        """Stop what a session runs, in a task of its own; once is enough."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+            logger.info("client disconnected")
+        closing = asyncio.ensure_future(session.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        return closing
+
+    @property
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """The calls that are running, of all sessions."""
+        return frozenset[asyncio.Task[None]]().union(*(it.tasks for it in self._sessions))
+
+    def announce(self, notice: pb.Notice) -> None:
+        """Send a notice to every session."""
+        for session in self._sessions:
+            session.notify(notice)
+
+    def stop_calls(self, reason: BridgeError) -> None:
+        """End every call that is still running, and say why."""
+        for session in list(self._sessions):
+            session.stop_calls(reason)

@@ -1,0 +1,1 @@
+"""What flows during a call: items out, elements of arguments in."""

@@ -1,0 +1,1 @@
+"""What the fake engine needs in the place of vLLM's classes."""

@@ -1,0 +1,1 @@
+"""Tiny models, made on disk."""

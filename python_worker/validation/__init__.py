@@ -1,0 +1,1 @@
+"""Arguments checked before an engine sees them."""

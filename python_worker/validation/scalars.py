@@ -1,0 +1,88 @@
+"""The checks of plain values, one for each scalar annotation.
+
+Strict: a bool is no int, a float is no int, NaN is no number.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from python_worker.codec.types import Record
+from python_worker.validation.messages import refuse
+
+Check = Callable[[Any, str], Any]
+"""From a value and its path, such as ``params.stop[1]``, to the checked value."""
+
+
+def plain(value: Any) -> Any:
+    """A value for a parameter that takes anything: records become maps."""
+    if isinstance(value, Record):
+        return {name: plain(item) for name, item in value.fields.items()}
+    if type(value) is list:
+        return [plain(item) for item in value]
+    if type(value) is dict:
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def anything(value: Any, path: str) -> Any:
+    """No check at all."""
+    return plain(value)
+
+
+def _none(value: Any, path: str) -> None:
+    if value is not None:
+        refuse(value, path, "None")
+
+
+def _bool(value: Any, path: str) -> bool:
+    return value if type(value) is bool else refuse(value, path, "bool")
+
+
+def _int(value: Any, path: str) -> int:
+    if type(value) is not int:
+        refuse(value, path, "int")
+    # What MessagePack can carry on to EngineCore.
+    if not -(2**63) <= value < 2**64:
+        refuse(value, path, "an int of at most 64 bits")
+    return value
+
+
+def _float(value: Any, path: str) -> float:
+    if type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            refuse(value, path, "float")
+    if type(value) is not float:
+        refuse(value, path, "float")
+    # No parameter of vLLM has a use for NaN, and comparisons let it through
+    # every range check that is to keep it out. Infinity bans or forces tokens.
+    if math.isnan(value):
+        refuse(value, path, "a float that is a number")
+    return value
+
+
+def _str(value: Any, path: str) -> str:
+    return value if isinstance(value, str) else refuse(value, path, "str")
+
+
+def _bytes(value: Any, path: str) -> bytes:
+    return value if isinstance(value, bytes) else refuse(value, path, "bytes")
+
+
+SCALARS: Mapping[Any, Check] = {
+    Any: anything,
+    object: anything,
+    inspect.Parameter.empty: anything,
+    None: _none,
+    type(None): _none,
+    bool: _bool,
+    int: _int,
+    float: _float,
+    str: _str,
+    bytes: _bytes,
+}

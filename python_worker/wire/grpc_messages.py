@@ -1,0 +1,136 @@
+"""gRPC on top of HTTP/2, as far as the server of one bidirectional stream needs it.
+
+A message is five bytes of prefix and a body; a stream ends with a status in its
+trailers. The Elixir side's ``Vllm.GRPC`` is its other end.
+"""
+
+from __future__ import annotations
+
+import struct
+from urllib.parse import quote
+
+from python_worker.buffers import Buffer
+from python_worker.wire.limits import MAX_MESSAGE_BYTES
+
+PREFIX = struct.Struct(">BI")
+
+# Status codes: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+OK = 0
+RESOURCE_EXHAUSTED = 8
+FAILED_PRECONDITION = 9
+UNIMPLEMENTED = 12
+INTERNAL = 13
+UNAVAILABLE = 14
+UNAUTHENTICATED = 16
+
+
+class RpcStatus(Exception):
+    """A message cannot be taken; the stream ends with a status.
+
+    Attributes:
+        status: The status code.
+        message: What is wrong.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def literal(name: str, value: str) -> bytes:
+    """A header in HPACK's plainest form, which refers to no other: literal, not indexed."""
+    return b"\x00" + _text(name) + _text(value)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    # An integer with a prefix of seven bits.
+    if len(data) < 0x7F:
+        return bytes((len(data),)) + data
+    rest, length = len(data) - 0x7F, bytearray((0x7F,))
+    while rest > 0x7F:
+        length.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    length.append(rest)
+    return bytes(length) + data
+
+
+# 0x88 is `:status: 200` of HPACK's static table.
+RESPONSE = b"\x88" + literal("content-type", "application/grpc")
+
+# Longer ones would not fit into the largest frame that every client takes.
+MAX_STATUS_CHARACTERS = 1000
+
+
+def trailers(status: int, message: str = "") -> bytes:
+    """The header block that ends a response."""
+    # gRPC percent-encodes what is not printable ASCII.
+    said = quote(message[:MAX_STATUS_CHARACTERS], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+    return literal("grpc-status", str(status)) + literal("grpc-message", said)
+
+
+def prefix(size: int) -> bytes:
+    """What stands before a message."""
+    return PREFIX.pack(0, size)
+
+
+class Messages:
+    """Puts the pieces of a body together to messages."""
+
+    def __init__(self) -> None:
+        # Of a message whose prefix has come; without it.
+        self._pieces: list[Buffer] = []
+        self._missing = 0
+        # Of a prefix that has not come whole.
+        self._prefix = b""
+
+    def push(self, piece: Buffer) -> list[bytes]:
+        """Take a piece; returns the messages that it completes.
+
+        Raises:
+            Refused: A message is too large, or compressed, which we do not offer.
+        """
+        if not (self._missing or self._prefix) and (message := _whole(piece)) is not None:
+            return [message]
+        if self._prefix:
+            piece, self._prefix = self._prefix + bytes(piece), b""
+        messages: list[bytes] = []
+        place, end = 0, len(piece)
+        while True:
+            if self._missing:
+                taken = min(self._missing, end - place)
+                self._pieces.append(piece[place : place + taken])
+                self._missing -= taken
+                place += taken
+                if self._missing:
+                    return messages
+                messages.append(self._join())
+            if end - place < PREFIX.size:
+                self._prefix = bytes(piece[place:])
+                return messages
+            compressed, length = PREFIX.unpack_from(piece, place)
+            place += PREFIX.size
+            if compressed:
+                raise RpcStatus(UNIMPLEMENTED, "a message is compressed, which was not offered")
+            if length > MAX_MESSAGE_BYTES:
+                raise RpcStatus(
+                    RESOURCE_EXHAUSTED,
+                    f"a message of {length} bytes; at most {MAX_MESSAGE_BYTES} are taken",
+                )
+            if not length:
+                messages.append(b"")
+            self._missing = length
+
+    def _join(self) -> bytes:
+        first, *others = self._pieces
+        self._pieces = []
+        return first if not others and isinstance(first, bytes) else b"".join([first, *others])
+
+
+def _whole(piece: Buffer) -> bytes | None:
+    """The message, where a small piece is one and nothing else: so comes nearly every message."""
+    if type(piece) is not bytes or len(piece) < PREFIX.size:
+        return None
+    compressed, length = PREFIX.unpack_from(piece)
+    return None if compressed or length != len(piece) - PREFIX.size else piece[PREFIX.size :]

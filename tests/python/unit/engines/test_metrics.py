@@ -1,0 +1,177 @@
+"""What is counted of an engine, and that counting never ends one."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from python_worker.engines import metrics
+from python_worker.engines.metrics import NAMES, Metrics, counting, of_engine
+
+
+def scheduled(**fields: Any) -> Any:
+    given: dict[str, Any] = {
+        "num_running_reqs": 0,
+        "num_waiting_reqs": 0,
+        "num_skipped_waiting_reqs": 0,
+        "kv_cache_usage": 0.0,
+        "prefix_cache_stats": SimpleNamespace(queries=0, hits=0),
+        "spec_decoding_stats": None,
+    }
+    return SimpleNamespace(**given | fields)
+
+
+def put_out(**fields: Any) -> Any:
+    given: dict[str, Any] = {
+        "num_prompt_tokens": 0,
+        "prompt_token_stats": SimpleNamespace(cached_tokens=0),
+        "num_generation_tokens": 0,
+        "num_preempted_reqs": 0,
+        "time_to_first_tokens_iter": [],
+        "inter_token_latencies_iter": [],
+        "finished_requests": [],
+    }
+    return SimpleNamespace(**given | fields)
+
+
+def read(counted: Metrics) -> dict[str, float]:
+    values = counted.read()
+    assert values is not None
+    assert list(values) == list(NAMES)
+    return values
+
+
+def test_an_engine_that_has_done_nothing_has_counted_zero() -> None:
+    counted = Metrics()
+    counted(None, 0)
+    assert set(read(counted).values()) == {0}
+
+
+def test_gauges_are_the_last_and_counters_the_sum() -> None:
+    counted = Metrics()
+    rank = counted(None, 0)
+    prefix = SimpleNamespace(queries=10, hits=8)
+    for running, usage in ((3, 0.5), (2, 0.25)):
+        rank.record(
+            scheduled(
+                num_running_reqs=running,
+                num_waiting_reqs=1,
+                num_skipped_waiting_reqs=4,
+                kv_cache_usage=usage,
+                prefix_cache_stats=prefix,
+                spec_decoding_stats=SimpleNamespace(num_draft_tokens=5, num_accepted_tokens=3),
+            ),
+            put_out(num_generation_tokens=7, time_to_first_tokens_iter=[0.5, 0.25]),
+        )
+    values = read(counted)
+    assert (values["requests_running"], values["requests_waiting"]) == (2, 5)
+    assert values["kv_cache_usage"] == 0.25
+    assert (values["prefix_cache_queries"], values["prefix_cache_hits"]) == (20, 16)
+    assert (values["draft_tokens"], values["draft_tokens_accepted"]) == (10, 6)
+    assert values["generation_tokens"] == 14
+    assert (values["first_tokens"], values["time_to_first_token_s"]) == (4, 1.5)
+
+
+def test_a_step_may_have_only_one_of_the_two() -> None:
+    counted = Metrics()
+    rank = counted(None, 0)
+    finished = SimpleNamespace(queued_time=0.5, e2e_latency=2.0)
+    rank.record(None, put_out(finished_requests=[finished, finished]))
+    rank.record(scheduled(num_running_reqs=1), None)
+    values = read(counted)
+    assert values["requests_running"] == 1
+    assert (values["requests_finished"], values["queue_time_s"]) == (2, 1.0)
+    assert values["request_time_s"] == 4.0
+
+
+def test_ranks_are_added_up_and_their_cache_is_their_mean() -> None:
+    counted = Metrics()
+    for index, usage in enumerate((0.5, 1.0)):
+        step = scheduled(num_running_reqs=2, kv_cache_usage=usage)
+        counted(None, index).record(step, put_out(num_prompt_tokens=3))
+    values = read(counted)
+    assert (values["requests_running"], values["kv_cache_usage"]) == (4, 0.75)
+    assert values["prompt_tokens"] == 6
+
+
+def test_statistics_of_another_vllm_end_the_counting_and_not_the_engine(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    counted = Metrics()
+    rank = counted(None, 0)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            rank.record(SimpleNamespace(), SimpleNamespace())
+    assert counted.read() is None
+    assert len(caplog.records) == 1
+
+
+class Engine:
+    """An engine as far as its constructor goes."""
+
+    def __init__(
+        self,
+        vllm_config: Any,
+        executor_class: Any,
+        log_stats: bool,
+        stat_loggers: list[Any] | None = None,
+    ) -> None:
+        self.given: Any = stat_loggers
+
+
+def test_every_engine_has_counters_of_its_own_beside_its_other_loggers() -> None:
+    counted = counting(Engine)
+    first = counted(None, None, True, ["theirs"])
+    second = counted(None, None, log_stats=True)
+    assert first.given[0] == "theirs"
+    for engine, factory in ((first, first.given[1]), (second, second.given[0])):
+        factory(None, 0).record(None, put_out(num_generation_tokens=engine is first))
+    values = [of_engine(first), of_engine(second)]
+    assert [it and it["generation_tokens"] for it in values] == [1, 0]
+
+
+def test_an_engine_that_is_told_to_count_nothing_is_left_alone() -> None:
+    engine = counting(Engine)(None, None, False)
+    assert engine.given is None
+    assert of_engine(engine) is None
+    assert of_engine(object()) is None
+
+
+@pytest.mark.parametrize(("default", "counts"), [(True, True), (False, False)])
+def test_a_class_may_give_log_stats_a_default(default: bool, counts: bool) -> None:
+    class Own(Engine):
+        def __init__(
+            self, log_stats: bool = default, stat_loggers: list[Any] | None = None, **more: Any
+        ) -> None:
+            super().__init__(None, None, log_stats, stat_loggers)
+            self.more = more
+
+    engine = counting(Own)(other=1)
+    assert engine.more == {"other": 1}
+    assert len(engine.given or ()) == counts
+
+
+def test_a_class_that_takes_its_arguments_some_other_way_is_left_alone() -> None:
+    class Own(Engine):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+    engine = counting(Own)(None, None, log_stats=True)
+    assert engine.given is None
+    assert of_engine(engine) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (SimpleNamespace(served_model_name="llama", model="/path"), "llama"),
+        (SimpleNamespace(model="/path"), "/path"),
+        (SimpleNamespace(served_model_name=object()), None),
+        (None, None),
+    ],
+)
+def test_the_model_is_named_as_it_is_served(config: Any, name: str | None) -> None:
+    assert metrics.model_name(SimpleNamespace(model_config=config)) == name

@@ -1,0 +1,199 @@
+"""The files of a worker: under names of their own, and removed whoever was killed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from multiprocessing import shared_memory
+from pathlib import Path
+
+import pytest
+
+from python_worker.process import run_folder
+from python_worker.settings import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leaves the environment and the names of shared memory as they were."""
+    names = ("_SHM_NAME_PREFIX", "_SHM_SAFE_NAME_LENGTH")
+    before = {name: vars(shared_memory)[name] for name in names}
+    monkeypatch.delenv(run_folder.FOLDER_VARIABLE, raising=False)
+    monkeypatch.delenv(run_folder.SOCKETS_VARIABLE, raising=False)
+    yield
+    vars(shared_memory).update(before)
+    for name in (run_folder.FOLDER_VARIABLE, run_folder.SOCKETS_VARIABLE):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files that is the test's own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_files_and_shared_memory_carry_the_name_of_the_run(temporary: Path) -> None:
+    folder = run_folder.create()
+    assert folder.parent == temporary
+    assert os.environ[run_folder.FOLDER_VARIABLE] == str(folder)
+    piece = shared_memory.SharedMemory(create=True, size=8)
+    try:
+        assert piece.name.startswith(f"{folder.name}_")
+    finally:
+        piece.close()
+        piece.unlink()
+
+
+def test_the_folder_that_a_client_names_is_taken(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary / "named"))
+    assert run_folder.create() == temporary / "named"
+
+
+@pytest.mark.parametrize(("length", "taken"), [(70, True), (71, False)])
+def test_sockets_lie_in_the_folder_if_their_paths_are_short_enough(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, length: int, taken: bool
+) -> None:
+    monkeypatch.setattr(run_folder, "hold", lambda folder: None)
+    monkeypatch.setattr(Path, "mkdir", lambda self, **_: None)
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, "/" + "x" * (length - 1))
+    run_folder.create()
+    assert (run_folder.SOCKETS_VARIABLE in os.environ) == taken
+
+
+def test_without_a_place_for_files_the_worker_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(tmp_path / "no" / "such"))
+    with pytest.raises(SettingsError, match="set TMPDIR"):
+        run_folder.create()
+
+
+def test_processes_of_one_engine_meet_in_the_folder(temporary: Path) -> None:
+    folder = run_folder.create()
+    module = types.SimpleNamespace(get_file_store_init_method=None)
+    run_folder.meet_in_folder(module)
+    assert module.get_file_store_init_method().startswith(f"file://{folder}/vllm_dist_")
+    run_folder.meet_in_folder(types.SimpleNamespace())  # a vLLM that has no such function
+
+
+def test_what_killed_workers_left_is_removed_and_what_others_hold_is_not(temporary: Path) -> None:
+    held = temporary / "vllm-held"
+    dead = temporary / "vllm-dead"
+    young = temporary / "vllm-young"
+    foreign = temporary / "vllm-foreign"
+    for folder in (held, dead, young, foreign):
+        folder.mkdir()
+    (dead / "socket").touch()
+    for folder in (dead, young):
+        (folder / run_folder.LOCK).touch()
+    code = "import pathlib, sys; from python_worker.process import run_folder as b\n"
+    code += "b.hold(pathlib.Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(held)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        for folder in (held, dead):
+            os.utime(folder / run_folder.LOCK, (0, 0))
+        run_folder.remove_dead(temporary)
+        assert sorted(it.name for it in temporary.iterdir()) == [
+            "vllm-foreign",
+            "vllm-held",
+            "vllm-young",
+        ]
+    finally:
+        holder.kill()
+        holder.communicate()
+    run_folder.remove_dead(temporary)
+    assert not held.exists()
+
+
+@pytest.fixture
+def dead(temporary: Path) -> Path:
+    """What a killed worker has left."""
+    folder = temporary / "vllm-dead"
+    folder.mkdir()
+    (folder / run_folder.LOCK).touch()
+    os.utime(folder / run_folder.LOCK, (0, 0))
+    return folder
+
+
+def test_what_only_looks_like_a_workers_is_left(temporary: Path, dead: Path) -> None:
+    """Not another program's folder, nor one that a link leads to, nor one locked by a link."""
+    cache = temporary / "vllm-cache"
+    cache.mkdir()
+    (cache / "lock").touch()
+    os.utime(cache / "lock", (0, 0))
+    dead.rename(temporary / "else")
+    (temporary / "vllm-link").symlink_to(temporary / "else")
+    (temporary / "vllm-linked").mkdir()
+    (temporary / "vllm-linked" / run_folder.LOCK).symlink_to(temporary / "else" / run_folder.LOCK)
+    (temporary / "vllm-file").touch()
+    before = sorted(temporary.rglob("*"))
+    run_folder.remove_dead(temporary)
+    assert sorted(temporary.rglob("*")) == before
+
+
+def test_what_another_users_worker_left_is_theirs(
+    temporary: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as somebody_else:
+        somebody_else.setattr(os, "getuid", lambda: dead.stat().st_uid + 1)
+        run_folder.remove_dead(temporary)
+    assert dead.exists()
+    run_folder.remove_dead(temporary)
+    assert not dead.exists()
+
+
+def test_without_locks_a_worker_starts_and_nobody_takes_its_folder(
+    temporary: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folder = run_folder.create()
+    assert dead.exists()
+    monkeypatch.undo()
+    for lock in folder.glob(run_folder.LOCK):
+        os.utime(lock, (0, 0))
+    run_folder.remove_dead(temporary)
+    assert folder.exists()
+
+
+def test_shared_memory_that_cannot_be_removed_is_left(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / "vllm-1_folder").mkdir()  # not even root can unlink it
+    (temporary / "vllm-1_mine").touch()
+    monkeypatch.setattr(run_folder, "SHARED_MEMORY", temporary)
+    run_folder.remove(temporary / "vllm-1")
+    assert [it.name for it in temporary.iterdir()] == ["vllm-1_folder"]
+
+
+def test_a_name_is_no_pattern(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("vllm-[1]_mine", "vllm-1_theirs"):
+        (temporary / name).touch()
+    monkeypatch.setattr(run_folder, "SHARED_MEMORY", temporary)
+    run_folder.remove(temporary / "vllm-[1]")
+    assert [it.name for it in temporary.iterdir()] == ["vllm-1_theirs"]
+
+
+def test_removing_takes_the_shared_memory_along(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = temporary / "memory"
+    memory.mkdir()
+    for name in ("vllm-1_abc", "vllm-12_abc", "psm_1"):
+        (memory / name).touch()
+    monkeypatch.setattr(run_folder, "SHARED_MEMORY", memory)
+    run_folder.remove(temporary / "vllm-1")
+    assert sorted(it.name for it in memory.iterdir()) == ["psm_1", "vllm-12_abc"]

@@ -1,0 +1,78 @@
+"""The client's elements as an async generator: what crosses what."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from python_worker.exceptions import ProtocolError
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.streaming.input_stream import InputStream
+
+
+@pytest.fixture
+async def replies() -> list[Any]:
+    """What was sent to the client."""
+    return []
+
+
+@pytest.fixture
+async def stream(replies: list[Any]) -> InputStream:
+    """A stream that takes whatever comes."""
+    stream = InputStream(replies.append, lambda data: data)
+    stream.expect(lambda value, _path: value, "prompt")
+    return stream
+
+
+def said(replies: list[Any]) -> list[str]:
+    return [str(reply.WhichOneof("outcome")) for reply in replies]
+
+
+async def reading(stream: InputStream) -> asyncio.Task[Any]:
+    """Somebody who waits for an element that the client was asked for."""
+    reader = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    return reader
+
+
+async def test_an_element_is_asked_for_and_taken(stream: InputStream, replies: list[Any]) -> None:
+    reader = await reading(stream)
+    assert said(replies) == ["input_wanted"]
+    stream.put(pb.Input(call=1, element=b"a"))
+    assert await reader == b"a"
+
+
+async def test_one_that_was_not_asked_for_breaks_the_protocol(stream: InputStream) -> None:
+    with pytest.raises(ProtocolError, match="call 1 was sent an input"):
+        stream.put(pb.Input(call=1, element=b"a"))
+    reader = await reading(stream)
+    stream.put(pb.Input(call=1, element=b"a"))
+    with pytest.raises(ProtocolError, match="call 1 was sent an input"):
+        stream.put(pb.Input(call=1, element=b"b"))
+    assert await reader == b"a"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pb.Input(call=1, element=b"a"),
+        pb.Input(call=1, end=pb.End()),
+        pb.Input(call=1, failure=pb.Failure(message="it ended")),
+    ],
+    ids=["element", "end", "failure"],
+)
+async def test_one_that_crosses_the_end_of_its_reader_is_left(
+    step: pb.Input, stream: InputStream, replies: list[Any]
+) -> None:
+    """The client sent it before it cancelled, or before it heard that nobody reads."""
+    reader = await reading(stream)
+    reader.cancel()
+    stream.put(step)  # in the same turn of the loop
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    stream.put(step)
+    assert said(replies) == ["input_wanted", "inputs_closed"]
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)

@@ -1,0 +1,216 @@
+"""A stream is accepted once, obeys credit, and is aborted wherever it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any
+
+import pytest
+
+from python_worker.exceptions import Unsupported
+from python_worker.streaming.admission import ADMISSION
+from python_worker.streaming.stream import drain
+from python_worker.wire import server_frames
+from tests.python.support.streams import Replies, wait_turns
+
+
+class Outlet(Replies):
+    """Hands out credit one by one."""
+
+    def __init__(self, credit: int = 1000) -> None:
+        super().__init__()
+        self.credit = asyncio.Semaphore(credit)
+
+    def take_place(self) -> bool:
+        return False
+
+    def return_place(self) -> None:
+        self.credit.release()
+
+    async def wait_place(self) -> None:
+        await self.credit.acquire()
+
+
+class Engine:
+    """Generates as vLLM does: admission inside of the generator's first step.
+
+    Every await of a request passes ``pause``, so that a test can stop it there.
+    """
+
+    def __init__(self, *, stop_at: str | None = None) -> None:
+        self.stop_at = stop_at
+        self.reached = asyncio.Event()
+        self.live: set[str] = set()
+        self.aborted: list[str] = []
+        self.closed = False
+
+    async def pause(self, place: str) -> None:
+        if place == self.stop_at:
+            self.reached.set()
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(0)
+
+    async def generate(self, items: int) -> AsyncIterator[int]:
+        admission = ADMISSION.get()
+        assert admission is not None
+        try:
+            await self.pause("tokenize")
+            admission.note("req-1")
+            self.live.add("req-1")
+            await self.pause("add_request")
+            admission.accept()
+            for item in range(items):
+                await self.pause(f"item {item}")
+                yield item
+            self.live.discard("req-1")
+        finally:
+            self.closed = True
+
+    async def abort(self, request_ids: list[str]) -> None:
+        self.aborted += request_ids
+        self.live.difference_update(request_ids)
+
+
+class Bytes:
+    """An encoder of small numbers. Nothing asks it for completions: no engine has states here."""
+
+    cumulative = False
+    plain = False
+
+    def encode(self, item: Any) -> bytes:
+        return bytes([item])
+
+    def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
+        raise NotImplementedError
+
+    def encode_completions(self, item: Any) -> dict[int, bytes] | None:
+        raise NotImplementedError
+
+    def encode_metrics(self, metrics: Any) -> bytes:
+        raise NotImplementedError
+
+    def encode_plain(self, completions: Collection[bytes], changes: bytes) -> bytes:
+        raise NotImplementedError
+
+
+async def test_items_come_in_order_between_accepted_and_end() -> None:
+    engine, outlet = Engine(), Outlet()
+    await drain(engine.generate(3), outlet, encoder=Bytes(), abort=engine.abort)
+    assert outlet.outcomes == ["accepted", "item", "item", "item", "end"]
+    assert outlet.items == [b"\x00", b"\x01", b"\x02"]
+    assert engine.aborted == []
+
+
+async def test_a_stream_without_items_is_accepted_and_ends() -> None:
+    engine, outlet = Engine(), Outlet()
+    await drain(engine.generate(0), outlet, encoder=Bytes(), abort=engine.abort)
+    assert outlet.outcomes == ["accepted", "end"]
+
+
+async def test_accepted_comes_before_the_first_item_is_made() -> None:
+    engine, outlet = Engine(stop_at="item 0"), Outlet()
+    task = asyncio.create_task(
+        drain(engine.generate(3), outlet, encoder=Bytes(), abort=engine.abort)
+    )
+    await engine.reached.wait()
+    assert outlet.outcomes == ["accepted"]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_is_no_request_of_an_engine_is_accepted_at_once() -> None:
+    async def fails() -> AsyncIterator[int]:
+        raise RuntimeError("no")
+        yield
+
+    outlet = Outlet()
+    with pytest.raises(RuntimeError):
+        await drain(fails(), outlet, encoder=Bytes(), abort=None)
+    assert outlet.outcomes == ["accepted"]
+
+
+@pytest.mark.parametrize("credit", [0, 1, 5])
+async def test_no_more_items_than_credit(credit: int) -> None:
+    engine, outlet = Engine(), Outlet(credit)
+    task = asyncio.create_task(
+        drain(engine.generate(100), outlet, encoder=Bytes(), abort=engine.abort)
+    )
+    await wait_turns()
+    assert outlet.outcomes.count("item") == credit
+    outlet.credit.release()
+    await wait_turns()
+    assert outlet.outcomes.count("item") == credit + 1
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("place", ["tokenize", "add_request", "item 0", "item 2"])
+async def test_a_cancel_at_any_await_leaves_nothing_in_the_engine(place: str) -> None:
+    engine, outlet = Engine(stop_at=place), Outlet()
+    task = asyncio.create_task(
+        drain(engine.generate(5), outlet, encoder=Bytes(), abort=engine.abort)
+    )
+    await engine.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.live == set()
+    assert engine.closed
+    assert engine.aborted == ([] if place == "tokenize" else ["req-1"])
+    assert "end" not in outlet.outcomes
+
+
+async def test_a_cancel_while_waiting_for_credit_aborts() -> None:
+    engine, outlet = Engine(), Outlet(credit=2)
+    task = asyncio.create_task(
+        drain(engine.generate(5), outlet, encoder=Bytes(), abort=engine.abort)
+    )
+    await wait_turns()
+    assert outlet.outcomes.count("item") == 2
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.live == set()
+
+
+async def test_an_item_that_cannot_be_encoded_aborts() -> None:
+    engine, outlet = Engine(), Outlet()
+
+    class Refusing(Bytes):
+        def encode(self, item: Any) -> bytes:
+            raise ValueError("cannot")
+
+    with pytest.raises(ValueError, match="cannot"):
+        await drain(engine.generate(5), outlet, encoder=Refusing(), abort=engine.abort)
+    assert engine.live == set()
+    assert outlet.outcomes == ["accepted"]
+
+
+async def test_an_item_that_no_message_can_hold_is_refused_with_both_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_frames, "MAX_VALUE_BYTES", 10)
+    engine, outlet = Engine(), Outlet()
+
+    class Long(Bytes):
+        def encode(self, item: Any) -> bytes:
+            return b"x" * 11
+
+    with pytest.raises(Unsupported, match="has 11 bytes; a message holds at most 10"):
+        await drain(engine.generate(5), outlet, encoder=Long(), abort=engine.abort)
+    assert engine.live == set()
+    server_frames.check_size(10)
+
+
+async def test_an_abort_that_fails_does_not_hide_the_reason() -> None:
+    engine, outlet = Engine(stop_at="item 1"), Outlet()
+
+    async def fails(request_ids: list[str]) -> None:
+        raise RuntimeError("the engine is dead")
+
+    task = asyncio.create_task(drain(engine.generate(5), outlet, encoder=Bytes(), abort=fails))
+    await engine.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,249 @@
+"""What annotations do not say: keys, ranges and contents of parameters, by their names."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import UserDict
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, TypedDict
+
+import numpy as np
+import pytest
+
+from python_worker.codec.types import Record
+from python_worker.engines.guards.prompts import check_prompt, check_token_types
+from python_worker.engines.guards.reasoning import check_reasoning, parser_class
+from python_worker.exceptions import InvalidArgument
+from python_worker.validation.annotations import checker
+from python_worker.validation.constraints import check_of
+from python_worker.validation.signatures import signature_of
+
+BIG = 2**64
+
+
+@dataclass
+class LoRARequest:
+    lora_int_id: int
+
+
+class Items(TypedDict):
+    mm_kwargs: Any
+
+
+class Engine:
+    def add_request(
+        self,
+        arrival_time: float | None = None,
+        tokenization_kwargs: dict[str, Any] | None = None,
+        lora_request: LoRARequest | None = None,
+    ) -> None:
+        """As vLLM's."""
+
+
+def refusal(owner: str, name: str, value: object, annotation: Any = Any) -> str:
+    with pytest.raises(InvalidArgument) as caught:
+        check_of(owner, name, annotation, checker)(value, name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [
+        ("generate", "tokenization_kwargs", None),
+        ("generate", "tokenization_kwargs", {}),
+        ("generate", "tokenization_kwargs", {"truncate_prompt_tokens": -1, "max_length": None}),
+        ("generate", "tokenization_kwargs", {"padding": "max_length", "truncation": True}),
+        ("generate", "tokenization_kwargs", {"what_vllm_ignores": object}),
+        ("add_request", "arrival_time", None),
+        ("add_request", "arrival_time", 1.7e9),
+        ("generate", "data_parallel_rank", 0),
+        ("pin_lora", "lora_id", 2**63 - 1),
+        ("collective_rpc", "timeout", 0.5),
+        ("collective_rpc", "timeout", math.inf),
+        ("collective_rpc", "args", (1, [{"a": b"b"}])),
+        ("collective_rpc", "kwargs", None),
+        ("SamplingParams", "extra_args", {"a": [1, {2: None}], "b": {3}, "c": dt.date(2024, 1, 1)}),
+        ("SamplingParams", "extra_args", {"kv_transfer_params": {"x": [1]}}),
+        ("SamplingParams", "prompt_logprob_token_ids", [[1, 2], [3]]),
+        ("SamplingParams", "prompt_logprob_token_ids", None),
+        ("PoolingParams", "extra_kwargs", {"compressed_token_type_ids": 3}),
+        ("LateInteractionParams", "mode", "cache_query"),
+    ],
+)
+def test_a_fitting_value_passes_unchanged(owner: str, name: str, value: object) -> None:
+    assert check_of(owner, name, Any, checker)(value, name) == value
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "value", "named"),
+    [
+        ("g", "tokenization_kwargs", {"max_length": "7"}, "['max_length']: wants int | None"),
+        ("g", "tokenization_kwargs", {"truncate_prompt_tokens": 1.5}, "wants int"),
+        ("g", "tokenization_kwargs", {"truncation_side": "up"}, "wants 'left' | 'right' | None"),
+        ("g", "tokenization_kwargs", {"do_lower_case": 1}, "wants bool"),
+        ("g", "arrival_time", -1.0, "seconds since 1970"),
+        ("g", "arrival_time", math.inf, "seconds since 1970"),
+        ("g", "data_parallel_rank", -1, "0 or more"),
+        ("g", "lora_id", 0, "from 1 to"),
+        ("g", "lora_id", 2**63, "from 1 to"),
+        ("g", "drain_timeout", -1, "0 or more"),
+        ("collective_rpc", "timeout", 0, "above 0"),
+        ("collective_rpc", "args", (1, [BIG]), "args[1][0]: wants an int of at most 64 bits"),
+        ("collective_rpc", "args", (np.zeros(1),), "plain data"),
+        ("collective_rpc", "kwargs", {1: 2}, "kwargs key: wants str"),
+        ("SamplingParams", "extra_args", {"a": np.zeros(1)}, "extra_args['a']: wants plain data"),
+        ("SamplingParams", "extra_args", {"a": {"b": BIG}}, "extra_args['a']['b']: wants an int"),
+        ("SamplingParams", "extra_args", {"a": {(1, 2): 3}}, "key: wants str | int"),
+        ("SamplingParams", "extra_args", {"a": {BIG: 3}}, "64 bits"),
+        ("SamplingParams", "extra_args", {"kv_transfer_params": 7}, "wants dict"),
+        ("SamplingParams", "prompt_logprob_token_ids", [[1.5]], "[0][0]: wants int"),
+        ("SamplingParams", "prompt_logprob_token_ids", np.zeros(1), "an array of int"),
+        ("PoolingParams", "extra_kwargs", {"compressed_token_type_ids": "x"}, "wants int"),
+        ("PoolingParams", "extra_kwargs", {"compressed_token_type_ids": -1}, "0 or more"),
+        ("LateInteractionParams", "mode", "score_doc", "'cache_query'"),
+        ("LateInteractionParams", "query_key", "", "not empty"),
+        ("MultiModalInput", "mm_kwargs", {}, "MultiModalKwargsItems"),
+        ("MultiModalInput", "mm_placeholders", {"image": [{"offset": 0}]}, "PlaceholderRange"),
+        ("g", "reasoning_parser_kwargs", {"chat_template_kwargs": [1]}, "wants dict"),
+    ],
+)
+def test_a_wrong_value_is_refused(owner: str, name: str, value: object, named: str) -> None:
+    assert named in refusal(owner, name, value)
+
+
+def test_a_record_among_plain_data_becomes_a_map() -> None:
+    check = check_of("SamplingParams", "extra_args", dict[str, Any], checker)
+    assert check({"a": [Record("Params", {"n": 1})]}, "it") == {"a": [{"n": 1}]}
+
+
+def test_an_array_becomes_numpys() -> None:
+    ids = np.array([[1, 2]])
+    check = check_of("SamplingParams", "prompt_logprob_token_ids", Any, checker)
+    assert check(ids, "it") is ids
+
+
+def test_what_only_the_renderer_makes_is_known_by_its_class() -> None:
+    made = type("MultiModalKwargsItems", (UserDict,), {})()
+    assert check_of("MultiModalInput", "mm_kwargs", Any, checker)(made, "it") is made
+
+
+def test_parameters_and_fields_have_these_checks() -> None:
+    signature = signature_of(Engine().add_request, strict=True)
+    for wrong in (
+        {"arrival_time": -1.0},
+        {"tokenization_kwargs": {"padding": 1}},
+        {"lora_request": {"lora_int_id": 2**63}},
+    ):
+        with pytest.raises(InvalidArgument, match=next(iter(wrong))):
+            signature.bind([], wrong)
+
+
+def model(**changes: Any) -> Any:
+    """The configuration of a model of three tokens, four wide, with a context of eight."""
+    config = {"skip_tokenizer_init": False, "enable_prompt_embeds": True, "max_model_len": 8}
+    methods = {"get_vocab_size": lambda: 3, "get_inputs_embeds_size": lambda: 4}
+    return SimpleNamespace(**{**config, **methods, **changes})
+
+
+def embeds(*shape: int, floats: bool = True) -> Any:
+    return SimpleNamespace(shape=shape, dtype="dtype", is_floating_point=lambda: floats)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tokenization", "config"),
+    [
+        ("Hello", None, model()),
+        ([99], None, model()),  # vLLM's tokenizer knows
+        ([0, 2], None, model(skip_tokenizer_init=True)),
+        ({"prompt_token_ids": [2]}, {}, model(skip_tokenizer_init=True)),
+        ({"prompt_embeds": embeds(2, 4)}, None, model()),
+        ({"prompt_embeds": embeds(1, 2, 4)}, None, model()),
+        ({"type": "embeds", "prompt_embeds": embeds(2, 4)}, None, model()),
+        ("Hello", {"pad_prompt_tokens": 8}, model()),
+        ("Hello", {"max_length": 2**40}, model()),
+    ],
+)
+def test_a_prompt_that_the_model_can_take(prompt: Any, tokenization: Any, config: Any) -> None:
+    check_prompt(prompt, tokenization, config)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tokenization", "config", "named"),
+    [
+        ([3], None, model(skip_tokenizer_init=True), "token id 3"),
+        ({"prompt_token_ids": [-1]}, None, model(skip_tokenizer_init=True), "token id -1"),
+        ({"prompt_embeds": embeds(2, 5)}, None, model(), "4 columns"),
+        ({"prompt_embeds": embeds(4)}, None, model(), "4 columns"),
+        ({"prompt_embeds": embeds()}, None, model(), "4 columns"),
+        ({"prompt_embeds": embeds(2, 4, floats=False)}, None, model(), "floats"),
+        ({"type": "embeds", "prompt_embeds": embeds(1, 2, 4)}, None, model(), "4 columns"),
+        (
+            {"type": "embeds", "prompt_embeds": embeds(2, 4)},
+            None,
+            model(enable_prompt_embeds=False),
+            "enable_prompt_embeds",
+        ),
+        ("Hello", {"pad_prompt_tokens": 9}, model(), "at most 8"),
+        ("Hello", {"padding": "max_length", "max_length": 2**40}, model(), "max_length"),
+    ],
+)
+def test_a_prompt_that_the_model_cannot_take(
+    prompt: Any, tokenization: Any, config: Any, named: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=named):
+        check_prompt(prompt, tokenization, config)
+
+
+class Bert:
+    def forward(self, input_ids: object, token_type_ids: object = None) -> None:
+        """As vLLM's classifiers."""
+
+
+class Llama:
+    def forward(self, input_ids: object) -> None:
+        """As vLLM's."""
+
+
+def of_class(cls: type, token_types: int) -> Any:
+    registry = SimpleNamespace(resolve_model_cls=lambda *_: (cls, cls.__name__))
+    hf_config = SimpleNamespace(type_vocab_size=token_types)
+    return SimpleNamespace(registry=registry, hf_config=hf_config, architectures=[])
+
+
+def test_token_types_are_for_models_that_have_them() -> None:
+    params = SimpleNamespace(extra_kwargs={"compressed_token_type_ids": 3})
+    check_token_types(params, of_class(Bert, 2))
+    check_token_types(SimpleNamespace(extra_kwargs=None), of_class(Llama, 0))
+    check_token_types(SimpleNamespace(), of_class(Llama, 0))
+    for config in (of_class(Bert, 1), of_class(Llama, 2)):
+        with pytest.raises(InvalidArgument, match="no token types"):
+            check_token_types(params, config)
+
+
+class Parser:
+    def __init__(self, tokenizer: object, *, chat_template_kwargs: dict[str, Any]) -> None:
+        self.thinking = chat_template_kwargs.get("thinking")
+
+
+@pytest.mark.parametrize("keywords", [{"x": 1}, {"tokenizer": 1}, {"chat_template_kwargs": 7}])
+def test_keywords_that_a_reasoning_parser_does_not_take(keywords: dict[str, Any]) -> None:
+    request = SimpleNamespace(reasoning_parser_kwargs=keywords)
+    with pytest.raises(InvalidArgument, match="Parser does not take them"):
+        check_reasoning(request, Parser, None)
+    check_reasoning(request, None, None)  # an engine without one looks at none of them
+
+
+def test_keywords_that_a_reasoning_parser_takes() -> None:
+    for keywords in (None, {}, {"chat_template_kwargs": {"thinking": True}}):
+        check_reasoning(SimpleNamespace(reasoning_parser_kwargs=keywords), Parser, None)
+
+
+def test_a_reasoning_parser_that_cannot_be_found_is_none() -> None:
+    def find(name: str) -> Any:
+        return {"mine": Parser}[name]
+
+    assert parser_class("mine", find) is Parser
+    assert parser_class("a plugin's", find) is None
+    assert parser_class("", find) is None
