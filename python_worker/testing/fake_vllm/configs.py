@@ -39,7 +39,7 @@ class ParallelConfig:
 
 @dataclass
 class VllmConfig:
-    """The configuration of one engine: what it was made from (``AsyncEngineArgs``), and a part of vLLM's."""
+    """The configuration of one engine, made from ``AsyncEngineArgs``; a part of vLLM's."""
 
     engine_args: Any
     parallel_config: ParallelConfig = field(default_factory=ParallelConfig)
