@@ -17,7 +17,7 @@ defmodule Vllm do
 
   ## Options of an instance
 
-  #{Vllm.Instance.options_docs()}
+  #{Vllm.Core.Instance.options_docs()}
 
   ### Engines that hang
 
@@ -27,7 +27,7 @@ defmodule Vllm do
   weights are replaced, and while a streamed prompt waits for its next part, that time does not run.
   The option `:watchdog` holds
 
-  #{Vllm.Watchdog.options_docs()}
+  #{Vllm.Core.Instance.Watchdog.options_docs()}
 
   An engine that hangs is logged, is told by the event `[:vllm, :engine, :stalled]` and, when it moves
   again, `[:vllm, :engine, :recovered]` (see `Vllm.Telemetry`), has a number in `"stalled_s"` of
@@ -39,7 +39,9 @@ defmodule Vllm do
              watchdog: [stall_after: 60_000, action: :replace]}
   """
 
-  alias Vllm.{Call, Connection, Engines, Error, Instance, Metrics, Ref, Refs}
+  alias Vllm.{Call, Error, Ref}
+  alias Vllm.Core.{Connection, Instance}
+  alias Vllm.Core.Instance.{Engines, Metrics, ReferenceTracker}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -155,11 +157,12 @@ defmodule Vllm do
   of the kind `:stale_ref`. An engine lives on, and its reference works, until it is shut down.
   """
   @spec release(Ref.t()) :: :ok
-  defdelegate release(ref), to: Refs
+  defdelegate release(ref), to: ReferenceTracker
 
   @doc "Makes `owner` another owner of a reference: the object lives until all of them are gone."
   @spec share(Ref.t(), pid()) :: :ok
-  def share(%Ref{} = ref, owner \\ self()) when is_pid(owner), do: Refs.share(ref, owner)
+  def share(%Ref{} = ref, owner \\ self()) when is_pid(owner),
+    do: ReferenceTracker.share(ref, owner)
 
   defp located({_name, _node} = instance), do: instance
   defp located(name), do: {name, node()}

@@ -15,7 +15,8 @@ Code.require_file("support/processes.exs", __DIR__)
 
 defmodule Growth do
   alias Bench.Processes
-  alias Vllm.{AsyncLLM, Connection, Instance, Ref}
+  alias Vllm.{AsyncLLM, Ref}
+  alias Vllm.Core.{Connection, Instance}
 
   @name Growth.Vllm
 
@@ -63,7 +64,7 @@ defmodule Growth do
 
   # Further instances, each with a connection of its own to the worker of the first.
   defp connect_more(%Ref{} = engine, count) do
-    {:ok, address, token} = Vllm.Worker.address(Instance.process_name(@name, "Worker"))
+    {:ok, address, token} = Vllm.Core.Worker.address(Instance.process_name(@name, "Worker"))
 
     for n <- 1..count do
       name = Module.concat(Growth, "Vllm#{n}")

@@ -5,7 +5,7 @@
 Code.require_file("support/bench.exs", __DIR__)
 
 defmodule Telemetry do
-  alias Vllm.Telemetry.{Meter, Trace}
+  alias Vllm.Core.Telemetry.{Meter, Trace}
 
   @times 1_000_000
 

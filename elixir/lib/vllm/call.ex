@@ -18,27 +18,18 @@ defmodule Vllm.Call do
 
   They live under one key that no Python parameter has, `rpc: [timeout: 5_000]`:
 
-  #{Vllm.Call.Arguments.docs()}
+  #{Vllm.Core.Call.Arguments.docs()}
   `:__runtime__` is accepted in place of `:rpc`.
   """
 
-  alias Vllm.{
-    Codec,
-    Connection,
-    Error,
-    Exchange,
-    Inputs,
-    Ref,
-    Refs,
-    Stream,
-    Telemetry,
-    Timeouts,
-    Worker
-  }
+  alias Vllm.{Codec, Error, Ref, Stream, Telemetry, Timeouts}
+  alias Vllm.Core.{Connection, Worker}
+  alias Vllm.Core.Call.{Caller, StreamedArgument}
+  alias Vllm.Core.Instance.ReferenceTracker
 
-  alias Vllm.Call.Arguments
+  alias Vllm.Core.Call.Arguments
   alias Vllm.Proto.CallRequest
-  alias Vllm.Telemetry.Trace
+  alias Vllm.Core.Telemetry.Trace
 
   # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
   # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
@@ -209,7 +200,7 @@ defmodule Vllm.Call do
   end
 
   # Only methods of objects have a use for one.
-  defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: Inputs.take(args, kwargs)
+  defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: StreamedArgument.take(args, kwargs)
   defp take_stream(_request, args, kwargs), do: {:ok, nil, args, kwargs}
 
   defp open_stream(stream, instance, class, method, deadline, sent, rpc) do
@@ -260,15 +251,17 @@ defmodule Vllm.Call do
 
   defp decode(payload, instance) do
     with {:ok, value} <- Codec.decode(payload, instance) do
-      Refs.track(instance, value, self())
+      ReferenceTracker.track(instance, value, self())
       {:ok, value}
     end
   end
 
   defp receive_built(payload, receipt, instance, rpc) do
     with {:ok, value} <- decode(payload, instance) do
-      with %Ref{type: "AsyncLLM"} = engine when rpc.link <- value, do: Refs.link(engine, self())
-      Exchange.received(receipt)
+      with %Ref{type: "AsyncLLM"} = engine when rpc.link <- value,
+           do: ReferenceTracker.link(engine, self())
+
+      Caller.received(receipt)
       {:ok, value}
     end
   end

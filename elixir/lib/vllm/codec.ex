@@ -38,7 +38,7 @@ defmodule Vllm.Codec do
   (all but lists and maps count as two) cannot be sent. What arrives never becomes a new atom.
   """
 
-  alias Vllm.Codec.{Decoder, Encoder}
+  alias Vllm.Core.Codec.{Decoder, Encoder}
   alias Vllm.Error
 
   @doc """

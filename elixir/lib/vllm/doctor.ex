@@ -12,7 +12,7 @@ defmodule Vllm.Doctor do
   some ten more.
   """
 
-  alias Vllm.Doctor.Machine
+  alias Vllm.Core.Doctor.Machine
 
   # sun_path of sockaddr_un holds 108 bytes with its closing zero, 104 on macOS.
   @socket_path_bytes 103

@@ -36,8 +36,12 @@ defmodule Vllm.Stream do
   holds back the others, and itself with them.
   """
 
-  alias Vllm.{Connection, Error, Instance, OutputPatch, Refs, RequestOutput, Subscription}
-  alias Vllm.Telemetry.Meter
+  alias Vllm.{Error, RequestOutput}
+  alias Vllm.Core.{Connection, Instance}
+  alias Vllm.Core.Call.Consumer
+  alias Vllm.Core.Codec.OutputPatch
+  alias Vllm.Core.Instance.ReferenceTracker
+  alias Vllm.Core.Telemetry.Meter
 
   require Logger
 
@@ -185,7 +189,7 @@ defmodule Vllm.Stream do
 
   def reduce(%__MODULE__{} = stream, {:cont, acc}, fun, watch) do
     subscription =
-      Subscription.attach(
+      Consumer.attach(
         stream.source,
         stream.instance,
         stream.window,
@@ -198,7 +202,7 @@ defmodule Vllm.Stream do
   end
 
   defp next(subscription, _patch, meter, {:halt, acc}, _fun) do
-    Subscription.close(subscription)
+    Consumer.close(subscription)
     Meter.stop(meter, :halted)
     {:halted, acc}
   end
@@ -208,16 +212,16 @@ defmodule Vllm.Stream do
   end
 
   defp next(%{instance: instance} = subscription, patch, meter, {:cont, acc}, fun) do
-    case Subscription.next(subscription) do
+    case Consumer.next(subscription) do
       {:item, payload, subscription} ->
         case OutputPatch.apply(payload, patch, instance) do
           {:ok, item, patch} ->
-            Refs.track(instance, item, self())
+            ReferenceTracker.track(instance, item, self())
             Meter.item(meter)
             next(subscription, patch, meter, reduced(item, acc, fun, subscription, meter), fun)
 
           {:error, error} ->
-            Subscription.close(subscription)
+            Consumer.close(subscription)
             Meter.stop(meter, error)
             {:error, error}
         end
@@ -236,7 +240,7 @@ defmodule Vllm.Stream do
     fun.(item, acc)
   catch
     kind, reason ->
-      Subscription.close(subscription)
+      Consumer.close(subscription)
       Meter.exception(meter, kind, reason, __STACKTRACE__)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end

@@ -1,5 +1,5 @@
 defmodule Vllm.Telemetry do
-  alias Vllm.Telemetry.Witness
+  alias Vllm.Core.Telemetry.Witness
 
   # Every event with what it means: the documentation below is made of this table, tests hold
   # what is emitted against it, and the guide names each.

@@ -27,7 +27,7 @@ defmodule Vllm.Tensor do
     * `data` - the bytes
   """
 
-  alias Vllm.Tensor.Numbers
+  alias Vllm.Core.Codec.Numbers
 
   @enforce_keys [:dtype, :shape, :data]
   defstruct [:dtype, :shape, :data]

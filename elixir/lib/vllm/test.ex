@@ -54,7 +54,7 @@ defmodule Vllm.Test do
 
   Where an error is wanted, it may be
 
-    * a kind: #{Enum.map_join(Vllm.Test.Script.kinds(), ", ", &"`#{inspect(&1)}`")}. See
+    * a kind: #{Enum.map_join(Vllm.Core.Test.Script.kinds(), ", ", &"`#{inspect(&1)}`")}. See
       `Vllm.Error` for what they mean. The Python exception is the one that vLLM raises.
     * the name of a Python exception, such as `"KeyError"` or `"json.decoder.JSONDecodeError"`
     * a tuple of one of these and a message: `{:engine_error, "CUDA out of memory"}`.
@@ -71,10 +71,11 @@ defmodule Vllm.Test do
   was asserted did not happen within `:timeout` milliseconds, by default #{30_000}.
   """
 
-  import Vllm.Test.Control, except: [engines: 1]
+  import Vllm.Core.Test.Control, except: [engines: 1]
 
   alias Vllm.{Error, Ref}
-  alias Vllm.Test.{Assertions, Control, Request, Script, Workers}
+  alias Vllm.Core.Test.{Assertions, Control, Script, Workers}
+  alias Vllm.Test.Request
 
   @typedoc "The name of a worker."
   @type worker :: atom()

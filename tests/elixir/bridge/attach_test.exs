@@ -5,7 +5,8 @@ defmodule Vllm.Bridge.AttachTest do
   import Vllm.BridgeCase
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
-  alias Vllm.{AsyncLLM, Connection, Error, Stream}
+  alias Vllm.{AsyncLLM, Error, Stream}
+  alias Vllm.Core.Connection
 
   @moduletag :bridge
 

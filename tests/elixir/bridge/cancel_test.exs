@@ -2,7 +2,7 @@ defmodule Vllm.Bridge.CancelTest do
   # Whatever ends a consumer ends its request in the engine, in every phase of it, and nothing stays.
   use Vllm.BridgeCase, async: true
 
-  alias Vllm.{Connection, Instance, Worker}
+  alias Vllm.Core.{Connection, Instance, Worker}
 
   # Consumers that raise, and a connection that is killed, are reported.
   @moduletag :capture_log

@@ -8,7 +8,9 @@ defmodule Vllm.Bridge.CollectorTest do
     {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
     {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "Hello", endless())
     waiting = for _ <- 1..3, do: Task.async(fn -> Collector.get(collector) end)
-    wait_until(fn -> match?({:ok, %{calls: 3}}, Vllm.Connection.info({instance, node()})) end)
+
+    wait_until(fn -> match?({:ok, %{calls: 3}}, Vllm.Core.Connection.info({instance, node()})) end)
+
     for _ <- 1..2, do: assert(Collector.close(collector) == {:ok, nil})
     assert Task.await_many(waiting, :infinity) == List.duplicate({:ok, nil}, 3)
     assert Collector.get(collector) == {:ok, nil}

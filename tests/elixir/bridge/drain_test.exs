@@ -45,7 +45,7 @@ defmodule Vllm.Bridge.DrainTest do
       end
 
     slow = blocked(engine, Path.join(dir, "open"))
-    wait_until(fn -> match?({:ok, %{calls: 6}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 6}}, Vllm.Core.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
     wait_until(fn -> refused?(engine) end)
@@ -71,7 +71,7 @@ defmodule Vllm.Bridge.DrainTest do
     {:ok, there} = Vllm.engine(name, :there)
     waiting = Task.async(fn -> Vllm.engine(name, :coming) end)
     call = blocked(engine, Path.join(dir, "open"))
-    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Core.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
     assert {:error, %Error{kind: :draining}} = Task.await(waiting, :infinity)
@@ -87,7 +87,7 @@ defmodule Vllm.Bridge.DrainTest do
     %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 300)
     stream = generate(engine, endless())
     call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
-    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Core.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
     assert {:error, %Error{kind: :draining}} = Task.await(stream, :infinity)
@@ -113,7 +113,7 @@ defmodule Vllm.Bridge.DrainTest do
   test "a worker that is killed is not waited for", %{test: name} do
     %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 600_000)
     call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
-    wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Core.Connection.info({name, node()})) end)
     kill(os_pid)
     assert {:error, %Error{kind: :worker_down}} = Task.await(call, :infinity)
     wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)

@@ -83,7 +83,7 @@ defmodule Vllm.Bridge.InstanceTest do
     engine = engine(context.test)
     child = control(engine, "start_child")
     pid = worker_pid(context.test)
-    {:ok, "unix:" <> socket, _token} = Vllm.Worker.address(worker(context.test))
+    {:ok, "unix:" <> socket, _token} = Vllm.Core.Worker.address(worker(context.test))
     assert File.exists?(socket)
     :ok = stop_supervised(context.test)
     wait_until(fn -> not alive?(pid) and not alive?(child) end)
@@ -119,7 +119,7 @@ defmodule Vllm.Bridge.InstanceTest do
   test "a worker started elsewhere is attached by its address and token", context do
     owner = :"#{context.test} owner"
     {:ok, _} = start(owner, listen: {:tcp, 0})
-    {:ok, address, token} = Vllm.Worker.address(worker(owner))
+    {:ok, address, token} = Vllm.Core.Worker.address(worker(owner))
 
     Process.flag(:trap_exit, true)
     options = [name: context.test, connect: address]
@@ -163,7 +163,7 @@ defmodule Vllm.Bridge.InstanceTest do
     end
   end
 
-  defp worker(instance), do: Vllm.Instance.process_name(instance, "Worker")
-  defp worker_pid(instance), do: Vllm.Worker.info(worker(instance)).os_pid
-  defp client(instance), do: Vllm.Connection.info({instance, node()})
+  defp worker(instance), do: Vllm.Core.Instance.process_name(instance, "Worker")
+  defp worker_pid(instance), do: Vllm.Core.Worker.info(worker(instance)).os_pid
+  defp client(instance), do: Vllm.Core.Connection.info({instance, node()})
 end

@@ -6,7 +6,8 @@ defmodule Vllm.Bridge.RestartsTest do
   import Vllm.BridgeCase
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
-  alias Vllm.{AsyncLLM, Connection, Error, Instance, OtherNode, ProcessTree, Worker}
+  alias Vllm.{AsyncLLM, Error, OtherNode, ProcessTree}
+  alias Vllm.Core.{Connection, Instance, Worker}
 
   @moduletag :bridge
   @moduletag :tmp_dir

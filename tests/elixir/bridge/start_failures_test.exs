@@ -5,7 +5,7 @@ defmodule Vllm.Bridge.StartFailuresTest do
   import Vllm.BridgeCase, only: [engine_class: 0, patience: 0]
 
   alias Vllm.{AsyncLLM, Doctor, Environment, Error}
-  alias Vllm.Doctor.Machine
+  alias Vllm.Core.Doctor.Machine
 
   @moduletag :bridge
   @moduletag :tmp_dir

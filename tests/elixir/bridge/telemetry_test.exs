@@ -112,7 +112,7 @@ defmodule Vllm.Bridge.TelemetryTest do
       {:ok, stream} = generate(engine, endless())
       enumeration = Task.async(fn -> Stream.collect(stream) end)
       connection = Process.whereis(Module.concat(name, "Connection"))
-      wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({name, node()})) end)
+      wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Core.Connection.info({name, node()})) end)
       monitor = Process.monitor(connection)
       :sys.suspend(connection)
       callers = for _ <- 1..3, do: Task.async(fn -> generate(engine, max_tokens: 1) end)
@@ -128,7 +128,7 @@ defmodule Vllm.Bridge.TelemetryTest do
           do: assert({:error, %Error{kind: :worker_down}} = Task.await(task, :infinity))
 
       wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)
-      assert heard() =~ "Vllm.Connection has failed with FunctionClauseError"
+      assert heard() =~ "Vllm.Core.Connection has failed with FunctionClauseError"
       refute_heard(@secret)
     end
 

@@ -96,8 +96,8 @@ defmodule Vllm.Bridge.WatchdogTest do
 
   test "the worker is told the time, in seconds" do
     for {time, seconds} <- [{1_500, "1.5"}, {120_000, "120.0"}, {0, "0.0"}, {:infinity, "0"}] do
-      {:ok, options} = Vllm.Watchdog.validate(stall_after: time)
-      assert Vllm.Watchdog.arguments(options) == ["--stall-after", seconds]
+      {:ok, options} = Vllm.Core.Instance.Watchdog.validate(stall_after: time)
+      assert Vllm.Core.Instance.Watchdog.arguments(options) == ["--stall-after", seconds]
     end
   end
 

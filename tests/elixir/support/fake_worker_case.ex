@@ -12,7 +12,8 @@ defmodule Vllm.FakeWorkerCase do
   using do
     quote do
       import Vllm.FakeWorkerCase
-      alias Vllm.{Call, Connection, Error, FakeWorker, Ref}
+      alias Vllm.{Call, Error, FakeWorker, Ref}
+      alias Vllm.Core.Connection
       alias Vllm.Proto.{ClientFrame, Failure, ServerFrame, StartCall}
     end
   end

@@ -10,9 +10,9 @@ defmodule Vllm.ProcessTree do
   defstruct [:worker, :pids, :folder]
 
   def of(instance) do
-    server = Vllm.Instance.process_name(instance, "Worker")
-    %{os_pid: worker} = Vllm.Worker.info(server)
-    {:ok, "unix:" <> socket, _token} = Vllm.Worker.address(server)
+    server = Vllm.Core.Instance.process_name(instance, "Worker")
+    %{os_pid: worker} = Vllm.Core.Worker.info(server)
+    {:ok, "unix:" <> socket, _token} = Vllm.Core.Worker.address(server)
     pids = for {pid, _command} <- Vllm.VllmEngine.group(worker), do: String.to_integer(pid)
     %__MODULE__{worker: worker, pids: pids, folder: Path.dirname(socket)}
   end

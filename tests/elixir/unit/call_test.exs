@@ -1,7 +1,7 @@
 defmodule Vllm.CallTest do
   use ExUnit.Case, async: true
 
-  alias Vllm.Call.Arguments
+  alias Vllm.Core.Call.Arguments
   alias Vllm.{Call, Error, Ref}
 
   describe "normalize/3" do

@@ -2,7 +2,7 @@ defmodule Vllm.DoctorTest do
   use ExUnit.Case, async: true
 
   alias Vllm.Doctor
-  alias Vllm.Doctor.Machine
+  alias Vllm.Core.Doctor.Machine
 
   @venv "/home/ada/.cache/vllm_bridge/venv"
   @meminfo "MemTotal: 25000000 kB\nMemAvailable:   20000000 kB\n"

@@ -3,20 +3,25 @@ defmodule Vllm.LayeringTest do
   use ExUnit.Case, async: true
 
   # The doctor looks at the machine, not at a worker.
-  @sources Path.wildcard("elixir/lib/**/*.ex") -- Path.wildcard("elixir/lib/vllm/doctor/*.ex")
+  @sources Path.wildcard("elixir/lib/**/*.ex") --
+             Path.wildcard("elixir/lib/vllm/core/doctor/*.ex")
 
   test "cowlib is known to one module" do
-    assert users(~r/:cow_\w+\./) == ["elixir/lib/vllm/http2.ex"]
+    assert users(~r/:cow_\w+\./) == ["elixir/lib/vllm/core/wire/http2.ex"]
   end
 
   test "ports are known to one module" do
-    assert users(~r/\bPort\.(open|close|command|info)\b/) == ["elixir/lib/vllm/worker.ex"]
+    assert users(~r/\bPort\.(open|close|command|info)\b/) == ["elixir/lib/vllm/core/worker.ex"]
   end
 
   test "sockets are opened by one module and owned by one process" do
-    assert users(~r/:gen_tcp\.connect/) == ["elixir/lib/vllm/socket.ex"]
+    assert users(~r/:gen_tcp\.connect/) == ["elixir/lib/vllm/core/wire/socket.ex"]
 
-    owner = ["elixir/lib/vllm/connection/outgoing.ex", "elixir/lib/vllm/handshake.ex"]
+    owner = [
+      "elixir/lib/vllm/core/connection/handshake.ex",
+      "elixir/lib/vllm/core/connection/outgoing.ex"
+    ]
+
     assert users(~r/:gen_tcp\.(send|recv|close)\(/) == owner
   end
 

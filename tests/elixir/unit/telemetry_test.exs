@@ -4,8 +4,9 @@ defmodule Vllm.TelemetryTest do
 
   import Vllm.StandIns
 
-  alias Vllm.{Codec, Metrics, Stream, Telemetry}
-  alias Vllm.Telemetry.{Meter, Trace, Witness}
+  alias Vllm.{Codec, Stream, Telemetry}
+  alias Vllm.Core.Instance.Metrics
+  alias Vllm.Core.Telemetry.{Meter, Trace, Witness}
 
   @metadata %{instance: X, class: "AsyncLLM", method: "sleep"}
 

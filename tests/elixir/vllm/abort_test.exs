@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.AbortTest do
+defmodule Vllm.RealEngine.AbortTest do
   use Vllm.VllmEngine, engine: :scripted
 
   # The engine takes a second or more for the tokens of an endless request, and does not wait for their

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.AdmissionTest do
+defmodule Vllm.RealEngine.AdmissionTest do
   # An engine that admits two requests at a time, and whose processes can be made to fail.
   use Vllm.VllmEngine, engine: :faulty
 

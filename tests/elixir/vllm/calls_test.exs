@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.CallsTest do
+defmodule Vllm.RealEngine.CallsTest do
   use Vllm.VllmEngine, engine: :scripted
 
   describe "properties" do

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.CancelTest do
+defmodule Vllm.RealEngine.CancelTest do
   # What is cancelled, in each phase and by each end of its consumer, is gone from a real engine.
   # tests/elixir/vllm/abort_test.exs and load_test.exs hold what clients are told meanwhile.
   use Vllm.VllmEngine, engine: :scripted

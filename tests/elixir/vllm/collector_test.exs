@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.CollectorTest do
+defmodule Vllm.RealEngine.CollectorTest do
   # Requests whose outputs are taken one by one instead of enumerated.
   use Vllm.VllmEngine, engine: :scripted
 
@@ -58,7 +58,11 @@ defmodule Vllm.Vllm.CollectorTest do
       {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
       {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "count", endless())
       waiting = Task.async(fn -> Collector.get(collector) end)
-      wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({instance(), node()})) end)
+
+      wait_until(fn ->
+        match?({:ok, %{calls: 1}}, Vllm.Core.Connection.info({instance(), node()}))
+      end)
+
       for _ <- 1..2, do: assert(Collector.close(collector) == {:ok, nil})
       assert Task.await(waiting, :infinity) == {:ok, nil}
       assert Collector.get(collector) == {:ok, nil}

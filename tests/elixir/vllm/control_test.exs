@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.ControlTest do
+defmodule Vllm.RealEngine.ControlTest do
   # Pausing, sleeping and emptying caches while requests run. The model counts, so a token that is
   # lost, repeated or computed from a wrong cache is seen in the text.
   use Vllm.VllmEngine, engine: :scripted

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.DifferentialTest do
+defmodule Vllm.RealEngine.DifferentialTest do
   # The same requests on the same engine, in process and through Elixir: everything is identical,
   # to the last bit of every logprob. The model has random weights, so that nothing is certain but
   # what the seed decides.

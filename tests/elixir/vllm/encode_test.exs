@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.EncodeTest do
+defmodule Vllm.RealEngine.EncodeTest do
   use Vllm.VllmEngine, engine: :pooling
 
   alias Vllm.{PoolingOutput, PoolingParams, PoolingRequestOutput, Tensor}

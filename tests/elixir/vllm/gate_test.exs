@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.GateTest do
+defmodule Vllm.RealEngine.GateTest do
   # No input bricks an engine. Without the gate many of these end a thread in EngineCore, and from
   # then on every call hangs. So after each of them a good request must be answered, exactly.
   use Vllm.VllmEngine, engine: :scripted

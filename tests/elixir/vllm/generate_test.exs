@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.GenerateTest do
+defmodule Vllm.RealEngine.GenerateTest do
   use Vllm.VllmEngine, engine: :scripted
 
   setup_all %{engine: engine} do

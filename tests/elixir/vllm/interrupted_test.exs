@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.InterruptedTest do
+defmodule Vllm.RealEngine.InterruptedTest do
   # Control calls beside many requests, in states where they make no sense, and cut off in the
   # middle: no text changes, and nothing leaves the engine refusing for ever.
   use Vllm.VllmEngine, engine: :scripted

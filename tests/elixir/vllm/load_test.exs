@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LoadTest do
+defmodule Vllm.RealEngine.LoadTest do
   # Many requests at once, and requests that end before their time: the cases of vLLM's
   # tests/v1/engine/test_async_llm.py and of its neighbours, named at each test.
   use Vllm.VllmEngine, engine: :scripted
@@ -215,7 +215,7 @@ defmodule Vllm.Vllm.LoadTest do
 
     test "with the connection", %{engine: engine} do
       pause(engine)
-      name = Vllm.Vllm.LoadTest.Another
+      name = Vllm.RealEngine.LoadTest.Another
       connection = another_client(name)
       engine_there = %{engine | instance: {name, node()}}
       streams = for _ <- 1..10, do: generate(engine_there, "count", endless())
@@ -280,8 +280,10 @@ defmodule Vllm.Vllm.LoadTest do
 
   # Another client of the same worker, and its connection.
   defp another_client(name) do
-    {:ok, address, token} = Vllm.Worker.address(Vllm.Instance.process_name(instance(), "Worker"))
+    {:ok, address, token} =
+      Vllm.Core.Worker.address(Vllm.Core.Instance.process_name(instance(), "Worker"))
+
     {:ok, _} = start_supervised({Vllm, name: name, connect: address, token: token})
-    Process.whereis(Vllm.Instance.process_name(name, "Connection"))
+    Process.whereis(Vllm.Core.Instance.process_name(name, "Connection"))
   end
 end

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LogprobsTest do
+defmodule Vllm.RealEngine.LogprobsTest do
   # Logprobs of prompt and output: the cases of vLLM's tests/samplers/test_logprobs.py and
   # tests/v1/sample/test_logprobs.py, named at each test. The model has random weights, so that no
   # token is certain.

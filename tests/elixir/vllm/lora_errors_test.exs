@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LoraErrorsTest do
+defmodule Vllm.RealEngine.LoraErrorsTest do
   # Adapters that do not load: an error each time and by every way, and nothing of them is left.
   use Vllm.LoraCase
 

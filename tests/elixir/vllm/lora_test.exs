@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LoraTest do
+defmodule Vllm.RealEngine.LoraTest do
   # Adapters on a real engine with four slots: what is loaded, who uses it, and load on both.
   # Names of upstream tests are vLLM's.
   use Vllm.LoraCase

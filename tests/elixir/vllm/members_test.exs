@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.MembersTest do
+defmodule Vllm.RealEngine.MembersTest do
   # Every function of Vllm.AsyncLLM on a real engine, with its exact result or its exact error. What
   # the functions do beyond that is in the other files of this folder.
   use Vllm.VllmEngine, engine: :scripted
@@ -260,7 +260,7 @@ defmodule Vllm.Vllm.MembersTest do
 
   # The last lines of the worker's log.
   defp lines do
-    {:ok, worker} = Vllm.Instance.server({instance(), node()}, "Worker")
-    Vllm.Worker.info(worker).log
+    {:ok, worker} = Vllm.Core.Instance.server({instance(), node()}, "Worker")
+    Vllm.Core.Worker.info(worker).log
   end
 end

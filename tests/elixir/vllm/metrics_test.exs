@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.MetricsTest do
+defmodule Vllm.RealEngine.MetricsTest do
   # What vLLM counts, against what is known of the requests.
   use Vllm.VllmEngine, engine: :scripted
 
@@ -122,7 +122,7 @@ defmodule Vllm.Vllm.MetricsTest do
 
   test "they are emitted as events", %{engine: engine} do
     telemetry()
-    assert Vllm.Metrics.emit({instance(), node()}) == :ok
+    assert Vllm.Core.Instance.Metrics.emit({instance(), node()}) == :ok
     emitted = events()
     assert [%{calls: 0}] = for({[:vllm, :instance, :metrics], load, _, _} <- emitted, do: load)
 

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.PoolingTest do
+defmodule Vllm.RealEngine.PoolingTest do
   # What pooling engines answer to each task, and that no wrong parameter harms them. Names of
   # upstream tests are vLLM's. The engine for embeddings has a hidden size of 128; both tell bytes
   # apart, so a prompt has as many tokens as bytes.

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.ReadmeTest do
+defmodule Vllm.RealEngine.ReadmeTest do
   # The README is executed: its session with IEx as it stands, on the default instance, and the
   # examples of its text against an engine of this lane.
   use Vllm.VllmEngine, engine: :scripted

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.SamplingTest do
+defmodule Vllm.RealEngine.SamplingTest do
   # What each sampling parameter does, through Elixir on the real engine: the cases of vLLM's
   # tests/v1/engine/test_llm_engine.py, tests/v1/sample and tests/samplers, named at each test. How
   # a request ends is in stopping_test.exs. The scripted model's greedy output is known, so most of

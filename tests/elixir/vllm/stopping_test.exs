@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StoppingTest do
+defmodule Vllm.RealEngine.StoppingTest do
   # How a request ends: at stop strings and tokens, not before min_tokens, and at repetition. The
   # cases of vLLM's tests/v1/sample, tests/detokenizer and tests/v1/core, named at each test.
   use Vllm.VllmEngine, engine: :scripted

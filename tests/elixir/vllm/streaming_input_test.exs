@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StreamingInputTest do
+defmodule Vllm.RealEngine.StreamingInputTest do
   # A prompt that is an enumerable, on vLLM's own engine. What upstream holds of it is in
   # tests/v1/e2e/general/test_streaming_input.py, whose tests are named here.
   use Vllm.VllmEngine, engine: :scripted

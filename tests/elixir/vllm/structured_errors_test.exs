@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StructuredErrorsTest do
+defmodule Vllm.RealEngine.StructuredErrorsTest do
   # Structures that cannot be: each is an error of its request alone, and the engine lives. The
   # cases of vLLM's tests/v1/entrypoints/llm/test_struct_output_generate.py that are about errors.
   # The back end is xgrammar: see settle_structures in Vllm.VllmEngine.

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StructuredOutputsTest do
+defmodule Vllm.RealEngine.StructuredOutputsTest do
   # Output that is forced into a structure, of every form that vLLM knows, and with the other
   # parameters: the cases of vLLM's tests/v1/entrypoints/llm/test_struct_output_generate.py, named
   # at each test. Structures that cannot be are in structured_errors_test.exs.

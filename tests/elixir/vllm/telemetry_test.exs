@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.TelemetryTest do
+defmodule Vllm.RealEngine.TelemetryTest do
   # What a real engine does with a trace, what is told of its streams, and what it logs.
   use Vllm.VllmEngine, engine: :scripted
 

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.ConstructionTest do
+defmodule Vllm.RealEngine.ConstructionTest do
   # Engines of a test's own: built from a configuration, shut down, and killed beside another one.
   use Vllm.VllmEngine, engine: :scripted
 

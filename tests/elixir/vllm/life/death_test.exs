@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.DeathTest do
+defmodule Vllm.RealEngine.DeathTest do
   # The processes of an engine are killed. It is declared, in an instance of its own, so that it comes
   # back; every test takes the one that is there and leaves it dead.
   use Vllm.VllmEngine

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LifecycleTest do
+defmodule Vllm.RealEngine.LifecycleTest do
   # What becomes of an engine that is built, used and shut down beside another that goes on.
   use Vllm.VllmEngine, engine: :scripted
 

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.OrphansTest do
+defmodule Vllm.RealEngine.OrphansTest do
   # Whatever is killed, nothing of the tree below it stays: no process, no socket, no shared memory.
   # A test kills what it has built, so there are few of them and each does much.
   use Vllm.VllmEngine

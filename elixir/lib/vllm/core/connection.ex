@@ -1,0 +1,297 @@
+defmodule Vllm.Core.Connection do
+  @moduledoc false
+  # The process that owns the socket to a worker and the one gRPC call on it, `Session`, through
+  # which everything goes.
+  #
+  # It moves frames and knows which process waits for which call. It never looks into a payload:
+  # arguments are encoded and values are decoded by the processes that call, so a large value costs
+  # nobody else time. Both directions are gathered: every request that is in the mailbox leaves in
+  # one frame, and one frame brings what one turn of the worker's event loop has made of all streams.
+  #
+  # All messages to this process are sent by the functions of this module, of Vllm.Core.Call.Caller for
+  # callers and of Vllm.Core.Call.Consumer for consumers of streams. They work from any connected node: an
+  # instance is `{name, node}`, a stream is known by this process's pid.
+  #
+  # When the session ends, for whatever reason, every call that waits is answered with the reason
+  # and the process stops. The supervisor then replaces worker, connection and reference tracker
+  # together; there is no reconnecting, because what the old worker knew is gone. With `connect:` the
+  # next process waits for the worker that somebody else starts (Vllm.Core.Connection.Reconnect).
+  #
+  # Here are the messages and what follows from each; the parts are in connection/. One call's way:
+  #
+  #     Connection.call/5     in the caller (Vllm.Core.Call.Caller): sends {:call, …} and waits
+  #     Calls.start/2         gives it a number, notes who waits, puts it into the outbox
+  #     :flush                Outgoing sends what has gathered since
+  #     {:tcp, …}             Incoming finds by the number who waits (Vllm.Core.Connection.Routes): there it is
+
+  use GenServer
+  use Vllm.Core.RedactedServer
+
+  alias Vllm.Error
+  alias Vllm.Core.Instance
+  alias Vllm.Core.Call.{Caller, Producer, Producers}
+  alias Vllm.Core.Connection.Routes
+  alias Vllm.Core.Wire.Socket
+  alias Vllm.Core.Connection.{Calls, Closing, Incoming, Opening, Outgoing, State}
+  alias Vllm.Proto.{CallRequest, Credit, Failure, Input}
+
+  # The last part of this process's name.
+  @part "Connection"
+
+  # Socket messages until the socket has to be asked for more. Bounds what lies in the mailbox
+  # unread, at a system call less per message than active: :once.
+  @active 64
+
+  @typedoc "An instance, as it is known on every node."
+  @type instance :: {name :: atom(), node()}
+
+  @typedoc "A stream: the connection that serves it and its number there."
+  @type stream :: {pid(), Routes.id()}
+
+  @type reply ::
+          {:value, binary()}
+          | {:handed, binary(), Caller.receipt()}
+          | {:stream, stream()}
+          | {:failure, Failure.t()}
+          | {:error, Error.t()}
+          # what a worker must not send first
+          | {:item, binary()}
+          | {:end, term()}
+
+  ## For the instance
+
+  @doc """
+  Options: `:instance`, the name; `:address`, `"unix:PATH"` or `"tcp:HOST:PORT"`, or
+  `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:start_timeout`, how long an address that
+  was given is tried; `:watchdog`, the action of `Vllm.Core.Instance.Watchdog`.
+  """
+  @spec start_link(keyword()) :: GenServer.on_start()
+  def start_link(options) do
+    name = Keyword.fetch!(options, :instance)
+    GenServer.start_link(__MODULE__, options, name: Instance.process_name(name, @part))
+  end
+
+  @doc "What the worker said of itself, and how many calls are in flight."
+  @spec info(instance()) :: {:ok, map()} | {:error, Error.t()}
+  def info(instance) do
+    case Instance.server(instance, @part) do
+      {:ok, server} -> GenServer.call(server, :info)
+      :error -> {:error, Instance.down(instance, :noconnection)}
+    end
+  catch
+    :exit, _reason -> {:error, Instance.down(instance, :noproc)}
+  end
+
+  @doc """
+  Refuses new calls and waits until those in flight have ended, `grace` milliseconds at most. Those
+  that have not get the error `:draining` when this process stops.
+  """
+  @spec drain(instance(), pos_integer()) :: :ok
+  def drain(instance, grace) do
+    with {:ok, server} <- Instance.server(instance, @part),
+         do: GenServer.call(server, :drain, grace)
+
+    :ok
+  catch
+    # The time is over, or the session with the worker.
+    :exit, _reason -> :ok
+  end
+
+  ## For callers
+
+  @doc """
+  Sends a request and waits for its first reply. `window` is how many items a stream may be ahead
+  of its consumer, `enumerable` the argument that is a stream, if there is one.
+  """
+  @spec call(instance(), CallRequest.t(), timeout(), pos_integer(), Enumerable.t() | nil) ::
+          reply()
+  def call(instance, %CallRequest{} = request, timeout, window, enumerable \\ nil) do
+    case Instance.server(instance, @part) do
+      {:ok, server} when enumerable == nil ->
+        Caller.run(server, instance, request, timeout, window, nil)
+
+      {:ok, server} ->
+        Producer.during(
+          enumerable,
+          server,
+          &Caller.run(server, instance, request, timeout, window, &1)
+        )
+
+      :error ->
+        {:error, Instance.down(instance, :noconnection)}
+    end
+  end
+
+  @doc "Cancels a stream, whoever consumes it. Harmless when it is over."
+  @spec cancel(stream()) :: :ok
+  def cancel({connection, id}) do
+    send(connection, {:cancel, id})
+    :ok
+  end
+
+  @doc "Sends one step of an argument that is a stream; for `Vllm.Core.Call.Producer`."
+  @spec input(pid(), Routes.id(), {:element, binary()} | {:end | :failure, struct()}) :: :ok
+  def input(connection, id, step) do
+    send(connection, {:input, %Input{call: id, step: step}})
+    :ok
+  end
+
+  @doc "Lets references of a worker's incarnation go; for `Vllm.Core.Instance.ReferenceTracker`."
+  @spec release(instance(), String.t(), [String.t()]) :: :ok
+  def release({_name, _node} = instance, incarnation, ids) do
+    with {:ok, server} <- Instance.server(instance, @part) do
+      send(server, {:release, incarnation, ids})
+    end
+
+    :ok
+  end
+
+  ## Start
+
+  @impl true
+  def init(options) do
+    if Opening.again?(options) do
+      state = %State{instance: Opening.instance(options)}
+      {:ok, state, {:continue, {:open_again, options}}}
+    else
+      case Opening.run(options) do
+        {:ok, state} -> {:ok, state, {:continue, :activate}}
+        {:error, error} -> {:stop, {:shutdown, error}}
+      end
+    end
+  end
+
+  @impl true
+  def handle_continue(:activate, state), do: state |> activate() |> go_on()
+
+  def handle_continue({:open_again, options}, state) do
+    case Opening.run_again(options) do
+      {:ok, state} -> state |> activate() |> go_on()
+      {:error, error} -> go_on({:error, error, state})
+    end
+  end
+
+  ## From the instance
+
+  @impl true
+  def handle_call(:info, _from, state) do
+    info = %{
+      incarnation: state.hello.incarnation,
+      pid: state.hello.pid,
+      worker_version: state.hello.worker_version,
+      vllm_version: state.hello.vllm_version,
+      calls: Routes.size(state.routes)
+    }
+
+    {:reply, {:ok, info}, state}
+  end
+
+  def handle_call(:drain, from, state), do: go_on(%{state | drain: from})
+
+  ## From the socket
+
+  @impl true
+  def handle_info({:tcp, socket, bytes}, %{socket: socket} = state),
+    do: state |> Incoming.bytes(bytes) |> go_on()
+
+  def handle_info({:tcp_passive, socket}, %{socket: socket} = state),
+    do: state |> activate() |> go_on()
+
+  def handle_info({:tcp_closed, socket}, %{socket: socket} = state),
+    do: go_on({:error, Socket.error(:closed), state})
+
+  def handle_info({:tcp_error, socket, reason}, %{socket: socket} = state),
+    do: go_on({:error, Socket.error(reason), state})
+
+  ## From callers and consumers
+
+  def handle_info({:call, _alias, _caller, _request, _window, _producer} = call, state),
+    do: state |> Calls.start(call) |> go_on()
+
+  def handle_info({:received, alias_ref}, state),
+    do: state |> Calls.received(alias_ref) |> go_on()
+
+  def handle_info({:attach, id, alias_ref, watch}, state),
+    do: state |> Calls.attach(id, alias_ref, watch) |> go_on()
+
+  def handle_info({:credit, id, items}, state),
+    do: state |> Outgoing.put(:credits, [%Credit{call: id, items: items}]) |> go_on()
+
+  def handle_info({:cancel, id_or_alias}, state),
+    do: state |> Calls.cancel(id_or_alias) |> go_on()
+
+  ## From producers and the reference tracker
+
+  def handle_info({:input, %Input{step: {_kind, payload}} = input}, state) do
+    size = if is_binary(payload), do: byte_size(payload), else: 0
+    state |> Outgoing.put(:inputs, [input], size) |> go_on()
+  end
+
+  def handle_info({:overdue, producer}, state) do
+    Producers.kill(producer)
+    go_on(state)
+  end
+
+  def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state),
+    do: state |> Outgoing.put(:releases, ids) |> go_on()
+
+  def handle_info({:release, _earlier_incarnation, _ids}, state), do: {:noreply, state}
+
+  ## From the runtime and ourselves
+
+  def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
+    case Producers.down(state.producers, monitor, reason) do
+      {:ok, inputs, producers} ->
+        %{state | producers: producers} |> Outgoing.put(:inputs, inputs) |> go_on()
+
+      :unknown ->
+        state |> Calls.cancel(monitor) |> go_on()
+    end
+  end
+
+  def handle_info(:flush, state), do: state |> Outgoing.flush() |> go_on()
+
+  # The socket's port, which tells more by messages of its own.
+  def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
+
+  # A stray message is no reason to end every call.
+  def handle_info(_other, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(reason, state), do: Closing.run(state, reason)
+
+  @doc false
+  # What a crash or :sys.get_status/1 may show. Requests hold prompts.
+  def format_status(status) do
+    status
+    |> Map.replace(:message, :hidden)
+    |> Map.replace(:log, [])
+    |> Map.replace_lazy(:state, &%{instance: &1.instance, calls: Routes.size(&1.routes)})
+  end
+
+  ## What follows
+
+  defp activate(state) do
+    case :inet.setopts(state.socket, active: @active) do
+      :ok -> {:ok, state}
+      {:error, reason} -> {:error, Socket.error(reason), state}
+    end
+  end
+
+  # After every step: an error ends the session, who waits for the last call is told that it is
+  # over, and a frame that is full leaves.
+  defp go_on({:ok, state}), do: go_on(state)
+  defp go_on({:error, error, state}), do: {:stop, Closing.reason(state, error), state}
+
+  defp go_on(%State{drain: {_, _} = from, routes: %{calls: calls}} = state) when calls == %{} do
+    GenServer.reply(from, :ok)
+    go_on(%{state | drain: :done})
+  end
+
+  defp go_on(%State{} = state) do
+    case Outgoing.flush_full(state) do
+      {:ok, state} -> {:noreply, state}
+      {:error, _error, _state} = ended -> go_on(ended)
+    end
+  end
+end

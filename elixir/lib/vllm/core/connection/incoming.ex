@@ -1,0 +1,127 @@
+defmodule Vllm.Core.Connection.Incoming do
+  @moduledoc false
+  # What the worker sends: bytes become frames, replies go to the processes that wait for them
+  # (Vllm.Core.Connection.Routes), and notices to who is concerned.
+
+  require Logger
+
+  alias Vllm.{Error, Ref}
+  alias Vllm.Core.Connection
+  alias Vllm.Core.Call.Producers
+  alias Vllm.Core.Connection.Routes
+  alias Vllm.Core.Instance.{Engines, ReferenceTracker, Watchdog}
+  alias Vllm.Core.Wire.Session
+  alias Vllm.Core.Connection.{Outgoing, State}
+  alias Vllm.Proto.{CallReply, Failure, Notice, ServerFrame}
+
+  @doc """
+  Takes what the socket delivered. An error ends the session after the frames that came before it;
+  also when the worker no longer takes our answer, what it said before it went is worth hearing.
+  """
+  @spec bytes(State.t(), binary()) :: State.step()
+  def bytes(state, bytes) do
+    {frames, error, out, session} = Session.handle_bytes(state.session, bytes)
+    sent = Outgoing.transmit(%{state | session: session}, out)
+
+    with {:ok, state} <- frames(%{state | session: session}, frames) do
+      case {error, sent} do
+        {nil, {:ok, _state}} -> {:ok, state}
+        {nil, {:error, unsent, _state}} -> {:error, unsent, state}
+        {error, _sent} -> {:error, error, state}
+      end
+    end
+  end
+
+  @doc "Acts on frames, in their order, up to one that ends the session."
+  @spec frames(State.t(), [ServerFrame.t()]) :: State.step()
+  def frames(state, []), do: {:ok, state}
+
+  def frames(state, [frame | frames]) do
+    with {:ok, state} <- frame(state, frame), do: frames(state, frames)
+  end
+
+  defp frame(state, %ServerFrame{failure: %Failure{} = failure}),
+    do: {:error, Error.from_proto(failure), state}
+
+  defp frame(state, %ServerFrame{replies: replies, notices: notices}) do
+    with {:ok, state} <- notices(state, notices),
+         do: {:ok, %{state | routes: Enum.reduce(replies, state.routes, &reply(&1, &2, state))}}
+  end
+
+  ## Replies
+
+  defp reply(%CallReply{call: id, outcome: {:input_wanted, _}}, routes, state) do
+    with {:gone, failure} <- Producers.want(state.producers, id),
+         do: Connection.input(self(), id, {:failure, failure})
+
+    routes
+  end
+
+  defp reply(%CallReply{call: id, outcome: {:inputs_closed, _}}, routes, state) do
+    Producers.stop(state.producers, [id])
+    routes
+  end
+
+  defp reply(%CallReply{call: id, outcome: outcome}, routes, state) do
+    outcome = outcome(outcome)
+
+    case Routes.reply(routes, id, outcome) do
+      {:ok, routes} ->
+        routes
+
+      :unknown ->
+        # Cancelled meanwhile. The value may hold references that nobody else would let go.
+        with {:value, payload} <- outcome, do: ReferenceTracker.discard(state.instance, payload)
+        routes
+    end
+  end
+
+  defp outcome({kind, payload}) when kind in [:item, :value], do: {kind, detach(payload)}
+  defp outcome(nil), do: {:error, Error.new(:protocol, "the worker sent an empty reply")}
+  defp outcome(outcome), do: outcome
+
+  # A payload is a part of the frame it came in. Without a copy, somebody who keeps one item would
+  # keep all items of that turn of all streams.
+  defp detach(payload) do
+    if :binary.referenced_byte_size(payload) > 2 * byte_size(payload),
+      do: :binary.copy(payload),
+      else: payload
+  end
+
+  ## Notices
+
+  defp notices(state, []), do: {:ok, state}
+
+  defp notices(state, [%Notice{event: event} | notices]) do
+    case notice(event, state) do
+      {:replace, error} -> {:error, error, state}
+      :ok -> notices(state, notices)
+    end
+  end
+
+  defp notice({:draining, %{grace_ms: grace}}, state) do
+    Logger.notice(
+      "the worker is stopping; calls in flight have #{grace} ms",
+      State.metadata(state)
+    )
+  end
+
+  defp notice({:engine_died, %{ref: ref, failure: failure}}, state) do
+    why = if failure, do: failure.message, else: "no reason given"
+    Logger.error("the engine #{ref} died: #{why}", State.metadata(state))
+    Engines.died(state.instance, engine(ref, state), why)
+    :ok
+  end
+
+  defp notice({:engine_stalled, stalled}, state),
+    do: Watchdog.stalled(state.instance, engine(stalled.ref, state), stalled, state.watchdog)
+
+  defp notice({:engine_recovered, recovered}, state),
+    do: Watchdog.recovered(state.instance, engine(recovered.ref, state), recovered)
+
+  # A newer worker's notice.
+  defp notice(_unknown, _state), do: :ok
+
+  defp engine(id, %{instance: instance, hello: %{incarnation: incarnation}}),
+    do: %Ref{instance: instance, incarnation: incarnation, id: id, type: "AsyncLLM"}
+end

@@ -1,0 +1,93 @@
+defmodule Vllm.Core.Connection.Opening do
+  @moduledoc false
+  # From the options of a connection to its state with an open session.
+
+  alias Vllm.Error
+  alias Vllm.Core.Worker
+  alias Vllm.Core.Connection.Reconnect
+  alias Vllm.Core.Instance.LastFailure
+  alias Vllm.Core.Connection.{Closing, Incoming, State}
+
+  @doc """
+  Whether a connection has been there before this one. A worker of somebody else is waited for by
+  whoever starts the instance, but not by the supervisor each time that it was lost: a supervisor
+  that waits cannot be stopped.
+  """
+  @spec again?(keyword()) :: boolean()
+  def again?(options) do
+    case options[:starts] do
+      nil ->
+        false
+
+      starts ->
+        :counters.add(starts, 1, 1)
+        :counters.get(starts, 1) > 1
+    end
+  end
+
+  @doc "The first time: what whoever starts the instance waits for."
+  @spec run(keyword()) :: {:ok, State.t()} | {:error, Error.t()}
+  def run(options), do: open(options, deadline(options))
+
+  @doc "After a worker of somebody else was lost: for as long as it takes."
+  @spec run_again(keyword()) :: {:ok, State.t()} | {:error, Error.t()}
+  def run_again(options) do
+    instance = instance(options)
+
+    with {:ok, address, _token} <- locate(options) do
+      Reconnect.wait(instance, address, LastFailure.find(instance), Reconnect.pause(0))
+      open(options, :infinity)
+    end
+  end
+
+  @doc "The instance that the connection is a part of, as other nodes know it."
+  @spec instance(keyword()) :: Vllm.Core.Connection.instance()
+  def instance(options), do: {Keyword.fetch!(options, :instance), node()}
+
+  defp open(options, deadline) do
+    started = System.monotonic_time()
+    instance = instance(options)
+
+    with {:ok, address, token} <- locate(options),
+         {:ok, socket, session, hello, frames} <-
+           Reconnect.run(instance, address, token, deadline),
+         state = %State{
+           instance: instance,
+           socket: socket,
+           session: session,
+           hello: hello,
+           watchdog: Keyword.get(options, :watchdog, :report),
+           since: System.monotonic_time()
+         },
+         {:ok, state} <- Incoming.frames(state, frames) do
+      Closing.event(:up, state, %{duration: state.since - started})
+
+      # For terminate/2: who waits is told why. Not earlier, or a stop would wait for a worker that
+      # does not answer.
+      Process.flag(:trap_exit, true)
+      {:ok, state}
+    else
+      {:error, error} -> {:error, error}
+      # It greeted us and ended the session in one breath. The socket goes with this process.
+      {:error, error, _state} -> {:error, error}
+    end
+  end
+
+  defp locate(options) do
+    case Keyword.fetch!(options, :address) do
+      {:worker, worker} -> Worker.address(worker)
+      address -> {:ok, address, Keyword.get(options, :token, "")}
+    end
+  end
+
+  # Our own worker is there once it has told its address. One of somebody else may be about to start.
+  defp deadline(options) do
+    case {Keyword.fetch!(options, :address), Keyword.get(options, :start_timeout, 0)} do
+      {{:worker, _worker}, _timeout} -> now()
+      {_address, :infinity} -> :infinity
+      {_address, timeout} -> now() + timeout
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

@@ -1,0 +1,199 @@
+defmodule Vllm.Core.Connection.Routes do
+  @moduledoc false
+  # Which process waits for which call: the state of a connection, without its socket.
+  #
+  # A call goes through at most three phases:
+  #
+  #     :waiting --value/failure--> gone
+  #         | accepted
+  #         v
+  #     :open ---- attach --------> :flowing ---end/failure--> gone
+  #       items are kept, at most     items go to the consumer
+  #       the credit of the stream
+  #
+  # The value of a call that builds something goes through one more: it is `:handed` over until its
+  # caller says that it has it.
+  #
+  # In every phase some processes are watched, and the death of any of them ends the call: the
+  # caller while it waits and owns the stream, the consumer once it has attached. From then on the
+  # caller's life no longer matters, so a stream can be handed to another process.
+  #
+  # Replies are sent to an alias, never to a pid: when the receiver has stopped listening (deadline,
+  # halted enumeration), the runtime drops what is still on its way, and no mailbox is littered.
+
+  alias Vllm.Error
+
+  # calls: id => call. ids: every monitor and alias under which a call can be found => id.
+  defstruct calls: %{}, ids: %{}
+
+  defmodule Call do
+    @moduledoc false
+    # reply_to: the alias of the caller, then of the consumer. found_by: the alias of the caller,
+    # until a consumer attaches: who gave up waiting knows the call by nothing else. kept: items
+    # before attach, newest first. last: how the stream ended before attach, or the value that is
+    # handed over. builds?: whether its value is.
+    @enforce_keys [:phase, :watched]
+    defstruct [:phase, :watched, :reply_to, :found_by, :last, kept: [], builds?: false]
+  end
+
+  @type id :: pos_integer()
+  @type t :: %__MODULE__{
+          calls: %{id() => %Call{}},
+          ids: %{reference() => id()}
+        }
+
+  @doc "A call was sent; `reply_to` waits for its first reply, on behalf of `caller`."
+  @spec start(t(), id(), reference(), pid(), boolean()) :: t()
+  def start(routes, id, reply_to, caller, builds? \\ false) do
+    monitor = Process.monitor(caller)
+
+    call = %Call{
+      phase: :waiting,
+      watched: [monitor],
+      reply_to: reply_to,
+      found_by: reply_to,
+      builds?: builds?
+    }
+
+    %{
+      routes
+      | calls: Map.put(routes.calls, id, call),
+        ids: routes.ids |> Map.put(monitor, id) |> Map.put(reply_to, id)
+    }
+  end
+
+  @doc """
+  A reply arrived. Returns `:unknown` for a call that nobody waits for any more.
+  """
+  @spec reply(t(), id(), {atom(), term()}) :: {:ok, t()} | :unknown
+  def reply(routes, id, outcome) do
+    case routes.calls do
+      %{^id => call} -> {:ok, handle(call, outcome, id, routes)}
+      %{} -> :unknown
+    end
+  end
+
+  # An item in the middle of a stream with a consumer is what nearly every reply is: first.
+  defp handle(%Call{phase: :flowing} = call, {:item, payload}, _id, routes) do
+    tell(call.reply_to, {:item, payload})
+    routes
+  end
+
+  defp handle(%Call{phase: :open} = call, {:item, payload}, id, routes) do
+    put(routes, id, %{call | kept: [payload | call.kept]})
+  end
+
+  defp handle(%Call{phase: :waiting} = call, {:accepted, _}, id, routes) do
+    tell(call.reply_to, {:stream, {self(), id}})
+    put(routes, id, %{call | phase: :open, reply_to: nil})
+  end
+
+  defp handle(%Call{phase: :waiting, builds?: true} = call, {:value, payload}, id, routes) do
+    tell(call.reply_to, {:value, payload})
+    put(routes, id, %{call | phase: :handed, reply_to: nil, last: payload})
+  end
+
+  # The stream is over before anybody enumerates it: it is kept for its owner.
+  defp handle(%Call{phase: :open} = call, last, id, routes) do
+    put(routes, id, %{call | last: last})
+  end
+
+  defp handle(%Call{} = call, last, id, routes) do
+    tell(call.reply_to, last)
+    delete(routes, id, call)
+  end
+
+  @doc "A process wants the items of a stream; the death of any of `watch` ends it."
+  @spec attach(t(), id(), reference(), [pid()]) :: {:ok | :refused, t()}
+  def attach(routes, id, reply_to, watch) do
+    case routes.calls do
+      %{^id => %Call{phase: :open} = call} -> {:ok, flow(routes, id, call, reply_to, watch)}
+      %{} -> {:refused, routes}
+    end
+  end
+
+  defp flow(routes, id, call, reply_to, watch) do
+    for payload <- Enum.reverse(call.kept), do: tell(reply_to, {:item, payload})
+    routes = delete(routes, id, call)
+
+    case call.last do
+      nil ->
+        monitors = Enum.map(watch, &Process.monitor/1)
+        ids = Enum.reduce(monitors, routes.ids, &Map.put(&2, &1, id))
+        call = %Call{phase: :flowing, watched: monitors, reply_to: reply_to}
+        put(%{routes | ids: ids}, id, call)
+
+      last ->
+        tell(reply_to, last)
+        routes
+    end
+  end
+
+  @doc """
+  The caller has the value that was handed over, or never will: returns it, and forgets the call. It
+  is found by the alias of the caller or the monitor of its death.
+  """
+  @spec take_handed(t(), reference()) :: {binary(), t()} | nil
+  def take_handed(routes, reference) do
+    with %{^reference => id} <- routes.ids,
+         %{^id => %Call{phase: :handed} = call} <- routes.calls do
+      {call.last, delete(routes, id, call)}
+    else
+      _not_handed -> nil
+    end
+  end
+
+  @doc """
+  Forgets a call that is no longer wanted, found by its id, by the alias of its caller, or by the
+  monitor of a process that died. Who still listens is told. Also returns the ids of which the
+  worker has to be told: none for a call that is over.
+  """
+  @spec cancel(t(), id() | reference()) :: {[id()], t()}
+  def cancel(routes, reference) when is_reference(reference) do
+    case routes.ids do
+      %{^reference => id} -> cancel(routes, id)
+      %{} -> {[], routes}
+    end
+  end
+
+  def cancel(routes, id) do
+    case routes.calls do
+      %{^id => %Call{} = call} ->
+        if call.reply_to, do: tell(call.reply_to, {:error, cancelled()})
+        {if(call.last, do: [], else: [id]), delete(routes, id, call)}
+
+      %{} ->
+        {[], routes}
+    end
+  end
+
+  @doc "Answers every call with `error`: the connection is lost."
+  @spec fail_all(t(), Error.t()) :: :ok
+  def fail_all(routes, error) do
+    for {_id, %Call{reply_to: alias_ref}} <- routes.calls, alias_ref != nil do
+      tell(alias_ref, {:error, error})
+    end
+
+    :ok
+  end
+
+  @doc "How many calls are in flight."
+  @spec size(t()) :: non_neg_integer()
+  def size(routes), do: map_size(routes.calls)
+
+  defp tell(alias_ref, message), do: send(alias_ref, {alias_ref, message})
+
+  defp put(routes, id, call), do: %{routes | calls: Map.put(routes.calls, id, call)}
+
+  defp delete(routes, id, call) do
+    Enum.each(call.watched, &Process.demonitor(&1, [:flush]))
+
+    %{
+      routes
+      | calls: Map.delete(routes.calls, id),
+        ids: Map.drop(routes.ids, [call.found_by | call.watched])
+    }
+  end
+
+  defp cancelled, do: Error.new(:cancelled, "the call was cancelled")
+end

@@ -1,0 +1,238 @@
+defmodule Vllm.Core.Instance do
+  @moduledoc false
+  # The supervision tree of one worker:
+  #
+  #     Vllm.Core.Instance, registered as the instance's name          one_for_all
+  #     ├── Vllm.Core.Worker        the Python process                 permanent
+  #     ├── Task.Supervisor    forwarders of `stream_to:`         permanent
+  #     ├── Vllm.Core.Connection    the session with it                permanent
+  #     ├── Vllm.Core.Instance.ReferenceTracker          which processes own which objects  permanent
+  #     ├── Vllm.Core.Instance.Engines       the engines that were declared     permanent
+  #     ├── Vllm.Core.Instance.Drain         time for calls when it stops       permanent
+  #     └── Vllm.Core.Instance.Metrics       events by `metrics_interval:`      permanent
+  #
+  # one_for_all, because none of them means anything without the others: a session belongs to one
+  # run of the worker, and the objects that references name live in that run. The order is that of
+  # need, so they stop in reverse: calls in flight have their time before the connection goes, nobody
+  # talks to a worker that was told to stop, and forwarders are there to tell their receivers that
+  # the connection has gone.
+  #
+  # With the option `connect:` the worker belongs to somebody else and there is no Vllm.Core.Worker.
+  #
+  # Processes are found by name, `MyApp.Vllm.Core.Connection` and so on: no registry, and the same name
+  # on every node.
+
+  use Supervisor
+
+  alias Vllm.Error
+  alias Vllm.Core.{Connection, Options, Worker}
+  alias Vllm.Core.Instance.{Drain, Engines, LastFailure, Metrics, ReferenceTracker, Watchdog}
+
+  @table [
+    {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
+    {:python, :string, nil,
+     "the Python interpreter. See `Vllm.Environment` for where it is looked for otherwise."},
+    {:worker_args, {:list, :string}, [],
+     "further arguments of the worker, such as `[\"--log-level\", \"debug\"]`."},
+    {:engine_class, :string, nil,
+     "`\"module:Class\"` of an engine class to serve in place of vLLM's, for tests."},
+    {:env, :env, %{},
+     "environment variables of the worker, such as `%{\"CUDA_VISIBLE_DEVICES\" => \"0\"}`; " <>
+       "`false` removes one."},
+    {:listen, {:or, [{:in, [:unix]}, {:port, :tcp}]}, :unix,
+     "`:unix` for a socket in a folder that only this user may enter, or `{:tcp, port}` on the " <>
+       "loopback address (port 0 picks a free one)."},
+    {:socket_dir, :string, nil,
+     "where the folder of the socket is made; the system's folder for temporary files if unset."},
+    {:start_timeout, :timeout, 30_000,
+     "how long the worker may take until it serves; one that is given by `:connect` is tried " <>
+       "this long at the start, and after it was lost for as long as it takes, with pauses of up " <>
+       "to 5 s. Calls are refused with `:worker_down` meanwhile."},
+    {:grace, :pos_integer, 5_000,
+     "how many milliseconds calls in flight are given when the instance stops, or its worker is " <>
+       "told to. New ones are refused with `:draining`, and those that are not over by then end " <>
+       "with it. Shutting engines down takes up to 10 s more; then the worker is killed."},
+    {:max_calls, :pos_integer, 10_000,
+     "how many calls the worker carries out at once, streams included; more are refused with " <>
+       "`:overloaded`. What tells of requests or ends them, such as `abort`, is not counted."},
+    {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
+     "the level at which the worker's output is logged: each line's own with `:auto`, one for " <>
+       "all, or `false` for not at all."},
+    {:max_restarts, :pos_integer, 5,
+     "how many times the worker may be restarted within `:max_seconds` before the instance " <>
+       "gives up and its supervisor decides. Not for `:connect`."},
+    {:max_seconds, :pos_integer, 60, "see `:max_restarts`."},
+    {:engines, :engines, [],
+     "engines to have as long as the instance lives, such as " <>
+       "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
+       "one after the other when the worker serves, and again when one dies or the worker was " <>
+       "replaced."},
+    {:watchdog, :keyword_list, [],
+     "what counts as an engine that hangs, and what is done then: see *Engines that hang*."},
+    {:metrics_interval, {:or, [:pos_integer, {:in, [:infinity]}]}, :infinity,
+     "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
+       "see `Vllm.Telemetry`. `:infinity` for never."},
+    {:connect, :string, nil,
+     "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
+       "`\"tcp:HOST:PORT\"`. None is started then."},
+    {:token, :string, nil, "the token of that worker."}
+  ]
+
+  @typedoc "The last part of a process's name."
+  @type part :: String.t()
+
+  @doc "The options, as documentation."
+  @spec options_docs() :: String.t()
+  def options_docs, do: Options.docs(@table)
+
+  @doc "Starts an instance. Returns when its worker serves, or with the reason why it does not."
+  @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
+  def start_link(options) do
+    with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
+         {:ok, watchdog} <- Watchdog.validate(options.watchdog),
+         options = %{options | watchdog: watchdog},
+         :ok <- check_watchdog(options),
+         :ok <- check_engines(options) do
+      case Supervisor.start_link(__MODULE__, options, name: options.name) do
+        {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
+          {:error, error}
+
+        other ->
+          other
+      end
+    end
+  end
+
+  # They would be built again with every new connection, beside those of the last one.
+  defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
+    {:error,
+     Error.new(
+       :invalid,
+       "the option :engines is for a worker of this instance's own; the one at #{address} " <>
+         "belongs to somebody else",
+       details: %{"option" => "engines"}
+     )}
+  end
+
+  defp check_engines(_options), do: :ok
+
+  defp check_watchdog(%{connect: address, watchdog: %{action: :replace}})
+       when is_binary(address) do
+    {:error,
+     Error.new(
+       :invalid,
+       "the option :watchdog cannot replace the worker at #{address}, which belongs to somebody " <>
+         "else; use action: :report",
+       details: %{"option" => "watchdog"}
+     )}
+  end
+
+  defp check_watchdog(_options), do: :ok
+
+  @doc "The name under which a part of an instance is registered."
+  @spec process_name(atom(), part()) :: atom()
+  def process_name(name, part), do: Module.concat(name, part)
+
+  @doc """
+  A part of an instance, as messages and monitors want it. It need not run; on a node that is not
+  distributed there are no others.
+  """
+  @spec server(Connection.instance(), part()) :: {:ok, {atom(), node()}} | :error
+  def server({name, node}, part) do
+    cond do
+      # The instance is older than the name of this node, which Node.start/2 gave it since.
+      node == :nonode@nohost -> {:ok, {process_name(name, part), node()}}
+      node == node() or Node.alive?() -> {:ok, {process_name(name, part), node}}
+      true -> :error
+    end
+  end
+
+  @doc "The error for a part of an instance that is not there."
+  @spec down(Connection.instance(), term()) :: Error.t()
+  def down(instance, {:shutdown, %Error{} = error}) do
+    message = "the worker of #{show(instance)} is gone: " <> first_line(error)
+    Error.new(:worker_down, message, cause: error)
+  end
+
+  def down(instance, :noconnection) do
+    Error.new(:worker_down, "the node of #{show(instance)} is not connected")
+  end
+
+  def down({name, _node} = instance, :noproc) do
+    case LastFailure.find(instance) do
+      nil ->
+        Error.new(
+          :worker_down,
+          "#{show(instance)} is not running: it is restarting, or was not started; put " <>
+            "{Vllm, name: #{inspect(name)}} into a supervision tree"
+        )
+
+      error ->
+        state =
+          if Process.whereis(name),
+            do: "is restarting",
+            else: "has given up (options :max_restarts and :max_seconds) or was stopped"
+
+        message = "#{show(instance)} #{state}: " <> first_line(error)
+        Error.new(:worker_down, message, cause: error)
+    end
+  end
+
+  def down(instance, _reason) do
+    case LastFailure.find(instance) do
+      nil -> Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
+      error -> down(instance, {:shutdown, error})
+    end
+  end
+
+  # What follows are the last lines of a log; they are in the cause.
+  defp first_line(%Error{message: message}), do: message |> String.split(["; ", "\n"]) |> hd()
+
+  defp show({name, node}) when node == node(), do: inspect(name)
+  defp show({name, node}), do: "#{inspect(name)} on #{node}"
+
+  @impl true
+  def init(options) do
+    name = options.name
+
+    {worker, address} =
+      case options.connect do
+        nil -> {[{Worker, options}], {:worker, process_name(name, "Worker")}}
+        address -> {[], address}
+      end
+
+    connection = [
+      instance: name,
+      address: address,
+      token: options.token || "",
+      start_timeout: options.start_timeout,
+      starts: if(options.connect, do: :counters.new(1, [])),
+      watchdog: options.watchdog.action
+    ]
+
+    children =
+      worker ++
+        [
+          {Task.Supervisor, name: process_name(name, "Tasks")},
+          {Connection, connection},
+          {ReferenceTracker, name},
+          {Engines, {name, options.engines}},
+          {Drain, {name, options.grace}}
+        ] ++ metrics(options)
+
+    Supervisor.init(
+      children,
+      [strategy: :one_for_all] ++ intensity(options)
+    )
+  end
+
+  # A worker of somebody else may be lost as often as it likes: it is waited for, with pauses, by the
+  # connection.
+  defp intensity(%{connect: nil} = options),
+    do: [max_restarts: options.max_restarts, max_seconds: options.max_seconds]
+
+  defp intensity(_attached), do: [max_restarts: 1_000, max_seconds: 1]
+
+  defp metrics(%{metrics_interval: :infinity}), do: []
+  defp metrics(%{name: name, metrics_interval: interval}), do: [{Metrics, {name, interval}}]
+end

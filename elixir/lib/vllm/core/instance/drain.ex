@@ -1,0 +1,43 @@
+defmodule Vllm.Core.Instance.Drain do
+  @moduledoc false
+  # Gives calls in flight their grace period when the instance stops.
+  #
+  # It does nothing but stop before the connection does: the supervisor waits for its end, and it
+  # ends when the connection has nothing in flight any more or the grace period is over. Meanwhile
+  # the connection refuses new calls, and engines that are being built are given up.
+
+  use GenServer
+
+  alias Vllm.Core.{Connection, Instance}
+  alias Vllm.Core.Instance.Engines
+
+  # For the answer, beyond the grace period.
+  @patience 500
+
+  @spec start_link({atom(), pos_integer()}) :: GenServer.on_start()
+  def start_link({instance, grace}) do
+    name = Instance.process_name(instance, "Drain")
+    GenServer.start_link(__MODULE__, {instance, grace}, name: name)
+  end
+
+  @doc false
+  def child_spec({instance, grace}) do
+    %{
+      id: __MODULE__,
+      start: {__MODULE__, :start_link, [{instance, grace}]},
+      shutdown: grace + 2 * @patience
+    }
+  end
+
+  @impl true
+  def init({instance, grace}) do
+    Process.flag(:trap_exit, true)
+    {:ok, {instance, grace}}
+  end
+
+  @impl true
+  def terminate(_reason, {instance, grace}) do
+    Engines.stop({instance, node()})
+    Connection.drain({instance, node()}, grace)
+  end
+end

@@ -1,0 +1,321 @@
+defmodule Vllm.Core.Instance.Engines do
+  @moduledoc false
+  # The engines that an instance was told to have: `engines: [llama: [model: "…"]]`.
+  #
+  # They are built one after the other, in the order of the list: two that load at once would each
+  # take the other's memory for used. An engine that dies is shut down, and built again when that has
+  # given its memory back: at once the first time, and if it dies again before it has lived a minute,
+  # after a pause that doubles. With a new worker everything starts again, because this process
+  # restarts with it.
+  #
+  # `fetch/3` is asked before every request, so the references stand in a table that every process
+  # reads by itself; only who has to wait comes here.
+
+  use GenServer
+
+  require Logger
+
+  alias Vllm.{AsyncLLM, Error, Ref, Telemetry}
+  alias Vllm.Core.{Connection, Instance}
+
+  @part "Engines"
+
+  # Milliseconds until an engine that did not start is tried again; doubled each time.
+  @first_pause 1_000
+  @longest_pause 60_000
+
+  # Milliseconds after which the death of an engine has nothing to do with the one before.
+  @settled 60_000
+
+  # For a dead engine to be shut down. vLLM takes 3 to 4 s, and less where nothing lives.
+  @clearing [timeout: 60_000]
+
+  # Another try gives the same.
+  @permanent [:invalid, :not_found, :unsupported]
+
+  # statuses: name => :building | {:ready, ref} | {:failed, error}; queue: {:clear, ref} and
+  # {:build, name}; task: {the task, what of these, started}; waiting: name => callers; failures: name
+  # => how many in a row; born: name => when it was ready; stillborn: what died while one was being
+  # built, id => reason: of the one itself that may be heard before it is ready.
+  defstruct [
+    :instance,
+    :declared,
+    :table,
+    :task,
+    queue: [],
+    statuses: %{},
+    waiting: %{},
+    failures: %{},
+    born: %{},
+    stillborn: %{},
+    stopping?: false
+  ]
+
+  @type status :: :building | {:ready, Ref.t()} | {:failed, Error.t()}
+
+  @doc "Takes the instance's name and its declared engines."
+  @spec start_link({atom(), keyword()}) :: GenServer.on_start()
+  def start_link({instance, declared}) do
+    name = Instance.process_name(instance, @part)
+    GenServer.start_link(__MODULE__, {instance, declared}, name: name)
+  end
+
+  @doc "The engine of a name. Waits while it is being built."
+  @spec fetch(Connection.instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def fetch({instance, node} = location, name, timeout) do
+    case node == node() && look(instance, name) do
+      {:ready, ref} -> {:ok, ref}
+      _otherwise -> ask(location, name, timeout)
+    end
+  end
+
+  @doc "What is known of each declared engine, in their order."
+  @spec statuses(Connection.instance()) :: {:ok, [{atom(), status()}]} | {:error, Error.t()}
+  def statuses(location), do: call(location, :statuses, 5_000)
+
+  @doc "Ends the building: the instance stops; for `Vllm.Core.Instance.Drain`."
+  @spec stop(Connection.instance()) :: :ok
+  def stop(location) do
+    {_ok, _answer} = call(location, :stop, 5_000)
+    :ok
+  end
+
+  @doc "Tells that an engine is dead; for `Vllm.Core.Connection`."
+  @spec died(Connection.instance(), Ref.t(), String.t()) :: :ok
+  def died({instance, _node}, ref, reason) do
+    GenServer.cast(Instance.process_name(instance, @part), {:died, ref, reason})
+  end
+
+  @doc "Emits an event of an engine, with its name if it has one; for `Vllm.Core.Instance.Watchdog`."
+  @spec tell(Connection.instance(), atom(), Ref.t(), map()) :: :ok
+  def tell({instance, _node}, what, ref, measurements) do
+    GenServer.cast(Instance.process_name(instance, @part), {:tell, what, ref, measurements})
+  end
+
+  defp look(instance, name) do
+    case :ets.lookup(Instance.process_name(instance, @part), name) do
+      [{^name, status}] -> status
+      [] -> nil
+    end
+  rescue
+    # No table: the instance is restarting, or is not there.
+    ArgumentError -> nil
+  end
+
+  defp ask(location, name, timeout) do
+    with {:ok, answer} <- call(location, {:await, name}, timeout), do: answer
+  end
+
+  defp call(location, message, timeout) do
+    case Instance.server(location, @part) do
+      {:ok, server} -> {:ok, GenServer.call(server, message, timeout)}
+      :error -> {:error, Instance.down(location, :noconnection)}
+    end
+  catch
+    :exit, {:timeout, _call} -> {:error, late(message, timeout)}
+    :exit, _reason -> {:error, Instance.down(location, :noproc)}
+  end
+
+  defp late({:await, name}, timeout) do
+    Error.new(:timeout, "the engine #{inspect(name)} was not ready within #{timeout} ms")
+  end
+
+  defp late(_message, timeout) do
+    Error.new(:timeout, "the declared engines did not answer within #{timeout} ms")
+  end
+
+  ## Callbacks
+
+  @impl true
+  def init({instance, declared}) do
+    table = Instance.process_name(instance, @part)
+    :ets.new(table, [:named_table, :protected, read_concurrency: true])
+    state = %__MODULE__{instance: instance, declared: declared, table: table}
+    names = Keyword.keys(declared)
+    state = Enum.reduce(names, state, &put_status(&2, &1, :building))
+    {:ok, %{state | queue: Enum.map(names, &{:build, &1})}, {:continue, :next}}
+  end
+
+  @impl true
+  def handle_continue(:next, state), do: {:noreply, next(state)}
+
+  @impl true
+  def handle_call({:await, name}, from, state) do
+    case state.statuses do
+      %{^name => :building} ->
+        {:noreply, %{state | waiting: Map.update(state.waiting, name, [from], &[from | &1])}}
+
+      %{^name => status} ->
+        {:reply, answer(status), state}
+
+      %{} ->
+        {:reply, {:error, unknown(name, state)}, state}
+    end
+  end
+
+  def handle_call(:statuses, _from, state) do
+    {:reply, Enum.map(state.declared, fn {name, _} -> {name, state.statuses[name]} end), state}
+  end
+
+  # Nobody waits for an engine of an instance that stops, and its building would keep the instance
+  # for all of the grace period.
+  def handle_call(:stop, _from, state) do
+    with {task, _what, _started} <- state.task, do: Task.shutdown(task, :brutal_kill)
+    error = Error.new(:draining, "#{inspect(state.instance)} is stopping: it builds no engines")
+    building = for {name, :building} <- state.statuses, do: name
+    state = %{state | task: nil, queue: [], stopping?: true}
+    {:reply, :ok, Enum.reduce(building, state, &settle(&2, &1, {:failed, error}))}
+  end
+
+  @impl true
+  def handle_cast({:died, %Ref{id: id} = ref, reason}, state) do
+    case Enum.find(state.statuses, &match?({_, {:ready, %Ref{id: ^id}}}, &1)) do
+      {name, {:ready, dead}} ->
+        event(:down, state, name, %{ref: dead, reason: reason})
+        {:noreply, if(state.stopping?, do: state, else: rebuild(state, name, dead, reason))}
+
+      nil ->
+        event(:down, state, nil, %{ref: ref, reason: reason})
+        {:noreply, if(state.task, do: put_in(state.stillborn[id], reason), else: state)}
+    end
+  end
+
+  def handle_cast({:tell, what, %Ref{id: id} = ref, measurements}, state) do
+    {name, _status} =
+      Enum.find(state.statuses, {nil, nil}, &match?({_, {:ready, %Ref{id: ^id}}}, &1))
+
+    event(what, state, name, %{ref: ref}, measurements)
+    {:noreply, state}
+  end
+
+  @impl true
+  def handle_info({ref, result}, %{task: {%{ref: ref}, what, started}} = state) do
+    Process.demonitor(ref, [:flush])
+    {:noreply, %{state | task: nil} |> done(what, result, duration(started)) |> next()}
+  end
+
+  def handle_info({:DOWN, ref, _, _, reason}, %{task: {%{ref: ref}, what, started}} = state) do
+    error = Error.new(:python, "building the engine ended with #{inspect(reason)}")
+    {:noreply, %{state | task: nil} |> done(what, {:error, error}, duration(started)) |> next()}
+  end
+
+  def handle_info({:retry, name}, %{stopping?: false} = state) do
+    {:noreply, state |> put_status(name, :building) |> enqueue({:build, name})}
+  end
+
+  # Of a task that was ended, or of an instance that stops.
+  def handle_info(_other, state), do: {:noreply, state}
+
+  ## Building
+
+  defp enqueue(state, what), do: next(%{state | queue: state.queue ++ [what]})
+
+  defp next(%{task: nil, queue: [what | queue]} = state) do
+    tasks = Instance.process_name(state.instance, "Tasks")
+    task = Task.Supervisor.async_nolink(tasks, job(what, state))
+    %{state | queue: queue, task: {task, what, System.monotonic_time()}, stillborn: %{}}
+  end
+
+  defp next(state), do: state
+
+  defp job({:build, name}, %{instance: instance, declared: declared}) do
+    arguments = Keyword.fetch!(declared, name)
+    fn -> AsyncLLM.from_engine_args(instance, arguments) end
+  end
+
+  # A dead engine still has memory in the worker, and its reference says why it died until then.
+  defp job({:clear, dead}, _state), do: fn -> AsyncLLM.shutdown(dead, rpc: @clearing) end
+
+  # Whatever came of it: the new engine says it better, if there is no room for it.
+  defp done(state, {:clear, _dead}, _result, _duration), do: state
+
+  defp done(state, {:build, name}, {:ok, ref}, duration) do
+    state = %{state | born: Map.put(state.born, name, now())}
+
+    case state.stillborn[ref.id] do
+      nil ->
+        event(:up, state, name, %{ref: ref}, %{duration: duration})
+        settle(state, name, {:ready, ref})
+
+      reason ->
+        rebuild(state, name, ref, reason)
+    end
+  end
+
+  defp done(state, {:build, name}, {:error, error}, duration) do
+    event(:failed, state, name, %{error: error}, %{duration: duration})
+    {failures, state} = count(state, name)
+    again? = error.kind not in @permanent
+    if again?, do: retry(name, failures)
+
+    Logger.error(
+      "the engine #{inspect(name)} did not start: #{error.message}" <>
+        if(again?, do: "; next try in #{pause(failures)} ms", else: ""),
+      vllm_instance: state.instance
+    )
+
+    settle(state, name, {:failed, error})
+  end
+
+  defp rebuild(state, name, dead, reason) do
+    state = enqueue(state, {:clear, dead})
+    lived = now() - Map.fetch!(state.born, name)
+
+    state =
+      if lived < @settled, do: state, else: %{state | failures: Map.delete(state.failures, name)}
+
+    case count(state, name) do
+      {1, state} ->
+        state |> put_status(name, :building) |> enqueue({:build, name})
+
+      {failures, state} ->
+        retry(name, failures - 1)
+        settle(state, name, {:failed, Error.new(:engine_dead, reason)})
+    end
+  end
+
+  defp count(state, name) do
+    failures = Map.update(state.failures, name, 1, &(&1 + 1))
+    {failures[name], %{state | failures: failures}}
+  end
+
+  defp retry(name, failures), do: Process.send_after(self(), {:retry, name}, pause(failures))
+
+  defp pause(failures) do
+    min(@first_pause * Integer.pow(2, min(failures - 1, 16)), @longest_pause)
+  end
+
+  defp settle(state, name, status), do: state |> put_status(name, status) |> answer_waiting(name)
+
+  defp duration(started), do: System.monotonic_time() - started
+  defp now, do: System.monotonic_time(:millisecond)
+
+  defp answer_waiting(state, name) do
+    {callers, waiting} = Map.pop(state.waiting, name, [])
+    for from <- callers, do: GenServer.reply(from, answer(state.statuses[name]))
+    %{state | waiting: waiting}
+  end
+
+  defp answer({:ready, ref}), do: {:ok, ref}
+  defp answer({:failed, error}), do: {:error, error}
+
+  defp put_status(state, name, status) do
+    :ets.insert(state.table, {name, status})
+    %{state | statuses: Map.put(state.statuses, name, status)}
+  end
+
+  defp unknown(name, state) do
+    known = Enum.map_join(state.declared, ", ", fn {known, _} -> inspect(known) end)
+
+    Error.new(
+      :not_found,
+      "#{inspect(state.instance)} has no engine #{inspect(name)}; " <>
+        if(known == "", do: "none is declared with the option :engines", else: "it has #{known}")
+    )
+  end
+
+  defp event(what, state, name, metadata, measurements \\ %{}) do
+    metadata = Map.merge(metadata, %{instance: state.instance, engine: name})
+    Telemetry.event([:vllm, :engine, what], measurements, metadata)
+  end
+end

@@ -1,0 +1,64 @@
+defmodule Vllm.Core.Test.Assertions do
+  @moduledoc false
+  # The assertions of `Vllm.Test`, where they are documented. The engine does the waiting; here is
+  # said what came instead.
+
+  import Vllm.Core.Test.Control
+
+  alias Vllm.Ref
+  alias Vllm.Test.Request
+
+  @timeout 30_000
+
+  def generated(%Ref{} = engine, options) do
+    keys = [:prompt, :request_id, :params, method: :generate, timeout: @timeout]
+    {timeout, wanted} = options |> Keyword.validate!(keys) |> Keyword.pop!(:timeout)
+    await_request(engine, wanted, now() + timeout)
+  end
+
+  defp await_request(engine, wanted, deadline) do
+    calls = call(engine, "calls")
+    requests = Request.from_calls(calls)
+
+    case Enum.find(requests, &Request.fits?(&1, wanted)) do
+      nil ->
+        if await(engine, "wait_calls", [length(calls) + 1], deadline - now()),
+          do: await_request(engine, wanted, deadline),
+          else: flunk("no request came with #{inspect(wanted)}; there #{came(requests)}")
+
+      request ->
+        request
+    end
+  end
+
+  def called(%Ref{} = engine, method, options) do
+    options = Keyword.validate!(options, count: 1, timeout: @timeout)
+    await(engine, "wait_called", [to_string(method), options[:count]], options[:timeout])
+    calls = Vllm.Test.calls(engine, method)
+
+    if length(calls) < options[:count],
+      do: flunk("#{method} was called #{length(calls)} times, not #{options[:count]}"),
+      else: List.last(calls)
+  end
+
+  def aborted(%Ref{} = engine, request_id, options) do
+    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+    await(engine, "wait_aborted", [request_id], timeout)
+    aborted = Vllm.Test.aborted(engine)
+
+    if request_id in aborted,
+      do: :ok,
+      else: flunk("#{inspect(request_id)} was not aborted; these were: #{inspect(aborted)}")
+  end
+
+  def live(%Ref{} = engine, count, options) do
+    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+
+    if await(engine, "wait_requests", [count], timeout),
+      do: :ok,
+      else: flunk("#{Vllm.Test.live(engine)} requests are in flight, not #{count}")
+  end
+
+  defp came([]), do: "was none at all"
+  defp came(requests), do: "were:" <> Enum.map_join(requests, &"\n\n    #{inspect(&1)}")
+end

@@ -1,0 +1,58 @@
+defmodule Vllm.Core.Test.Workers do
+  @moduledoc false
+  # Workers with fake engines: their start, their end by force, and waiting for what comes after. The
+  # functions are documented in `Vllm.Test`.
+
+  import Vllm.Core.Test.Control, except: [engines: 1]
+
+  alias Vllm.Core.{Instance, Worker}
+  alias Vllm.Core.Test.{Control, Script}
+
+  @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
+
+  # Of what waits for a worker to start, or to be cleared away.
+  @start_timeout 120_000
+
+  def start_link(options) do
+    {plan, options} = Script.plan(options)
+    {env, options} = Keyword.pop(options, :env, %{})
+    env = Map.merge(Script.environment(plan), Map.new(env))
+
+    [engine_class: @engine_class, log: false, grace: 50, env: env, start_timeout: @start_timeout]
+    |> Keyword.merge(options)
+    |> Vllm.start_link()
+  end
+
+  def start_worker!(%{module: module} = context, options) do
+    default = Module.concat([module, "Vllm" | List.wrap(context[:test])])
+    options = Keyword.put_new(options, :name, default)
+    # Not called by name: this module is compiled where ExUnit need not be.
+    apply(ex_unit(:Callbacks), :start_supervised!, [{Vllm.Test, options}])
+    options[:name]
+  end
+
+  def crash_worker(worker) when is_atom(worker) do
+    connection = Process.monitor(Instance.process_name(worker, "Connection"))
+    %{os_pid: os_pid} = Worker.info(Instance.process_name(worker, "Worker"))
+    {_said, 0} = System.cmd("/bin/sh", ["-c", "kill -s KILL #{os_pid}"])
+
+    receive do
+      {:DOWN, ^connection, :process, _pid, _reason} -> :ok
+    after
+      @start_timeout -> flunk("the worker of #{inspect(worker)} was killed, and nobody noticed")
+    end
+  end
+
+  def await_engine!(worker, options) when is_atom(worker) do
+    [timeout: timeout] = Keyword.validate!(options, timeout: @start_timeout)
+
+    # While its worker restarts there is nobody to ask.
+    newest = fn ->
+      with {:ok, engines} <- Control.engines(worker),
+           do: List.last(for {engine, false} <- engines, do: engine),
+           else: (_error -> nil)
+    end
+
+    poll(newest, timeout) || flunk("#{inspect(worker)} had no engine within #{timeout} ms")
+  end
+end
