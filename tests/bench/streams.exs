@@ -118,7 +118,7 @@ defmodule Streams do
 
   defp memory(consumers) do
     {:ok, %{pid: worker}} = Vllm.Core.Connection.info({@name, node()})
-    connection = Process.whereis(Vllm.Core.Instance.process_name(@name, "Connection"))
+    connection = Process.whereis(Vllm.Core.Instance.Locator.process_name(@name, "Connection"))
 
     %{
       total: :erlang.memory(:total),

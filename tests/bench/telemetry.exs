@@ -40,7 +40,7 @@ defmodule Telemetry do
 
   defp measure(:nothing), do: :ok
   defp measure(:item), do: Meter.item(nil)
-  defp measure(:start), do: Vllm.Telemetry.loaded?()
+  defp measure(:start), do: Vllm.Core.Telemetry.Emitter.loaded?()
   defp measure(:trace), do: Trace.headers()
 end
 

@@ -22,18 +22,13 @@ defmodule Vllm.Call do
   `:__runtime__` is accepted in place of `:rpc`.
   """
 
-  alias Vllm.{Codec, Error, Ref, Stream, Telemetry, Timeouts}
-  alias Vllm.Core.{Connection, Worker}
-  alias Vllm.Core.Call.{Caller, StreamedArgument}
+  alias Vllm.{Codec, Error, Ref, Stream, Timeouts}
+  alias Vllm.Core.Call.{Arguments, Caller, StreamedArgument}
+  alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Instance.ReferenceTracker
-
-  alias Vllm.Core.Call.Arguments
+  alias Vllm.Core.Telemetry.{CallSpan, Trace}
+  alias Vllm.Core.Worker.Explanation
   alias Vllm.Proto.CallRequest
-  alias Vllm.Core.Telemetry.Trace
-
-  # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
-  # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
-  @max_argument_bytes 255 * 1024 * 1024
 
   @large 64 * 1024
   @few 8
@@ -55,7 +50,7 @@ defmodule Vllm.Call do
   def invoke(ref, method, positional \\ [], args_or_opts \\ [], opts \\ [])
 
   def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) when is_binary(method) do
-    Telemetry.span(metadata(ref.instance, ref.type, method), fn ->
+    CallSpan.run(metadata(ref.instance, ref.type, method), fn ->
       with {:ok, args, kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts) do
         request = %CallRequest{
           target: {:ref, ref.id},
@@ -104,7 +99,7 @@ defmodule Vllm.Call do
   """
   @spec invoke_class(String.t(), String.t(), non_neg_integer(), [term()]) :: result(term())
   def invoke_class(class, method, required, arguments) do
-    Telemetry.span(metadata(nil, class, method), fn ->
+    CallSpan.run(metadata(nil, class, method), fn ->
       with {:ok, instance, arguments} <- Arguments.place(arguments),
            {:ok, positional, [args_or_opts, opts]} <-
              Arguments.split_required(method, arguments, required),
@@ -113,7 +108,7 @@ defmodule Vllm.Call do
              Arguments.normalize(positional, args_or_opts, hoisted ++ opts) do
         request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, class, method, args, kwargs)
-        mark = Worker.mark(instance)
+        mark = Explanation.mark(instance)
         instance |> run(class, request, args, kwargs, rpc) |> explain(instance, mark)
       end
     end)
@@ -122,7 +117,7 @@ defmodule Vllm.Call do
   # What ended EngineCore before it was ready stands in the worker's log, and nowhere else.
   # The mark keeps an earlier failure out.
   defp explain({:error, %Error{kind: :engine_error} = error}, instance, mark),
-    do: {:error, Worker.explain(instance, error, mark)}
+    do: {:error, Explanation.explain(instance, error, mark)}
 
   defp explain(result, _instance, _mark), do: result
 
@@ -172,12 +167,12 @@ defmodule Vllm.Call do
     with {:ok, enumerable, args, kwargs} <- take_stream(request, args, kwargs),
          {:ok, args} <- encode(args),
          {:ok, kwargs} <- encode_named(kwargs),
-         :ok <- check_size(IO.iodata_length([args | kwargs])) do
+         :ok <- Arguments.check_size(IO.iodata_length([args | kwargs])) do
       request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
       deadline = deadline(rpc.timeout)
       sent = System.monotonic_time()
 
-      case Connection.call(instance, request, rpc.timeout, rpc.window, enumerable) do
+      case Caller.call(instance, request, rpc.timeout, rpc.window, enumerable) do
         {:value, payload} ->
           decode(payload, instance)
 
@@ -188,7 +183,7 @@ defmodule Vllm.Call do
           open_stream(stream, instance, class, request.method, deadline, sent, rpc)
 
         {:failure, failure} ->
-          {:error, Error.from_proto(failure)}
+          {:error, Failure.from_proto(failure)}
 
         {:error, error} ->
           {:error, error}
@@ -237,17 +232,6 @@ defmodule Vllm.Call do
 
   defp encode_named([]), do: {:ok, ""}
   defp encode_named(named), do: named |> Map.new(fn {k, v} -> {to_string(k), v} end) |> encode()
-
-  @doc false
-  @spec check_size(non_neg_integer()) :: :ok | {:error, Error.t()}
-  def check_size(bytes) when bytes <= @max_argument_bytes, do: :ok
-
-  def check_size(bytes) do
-    invalid(
-      "the arguments are #{bytes} bytes long; a call takes at most #{@max_argument_bytes} bytes",
-      %{"size" => bytes, "limit" => @max_argument_bytes}
-    )
-  end
 
   defp decode(payload, instance) do
     with {:ok, value} <- Codec.decode(payload, instance) do

@@ -69,8 +69,6 @@ defmodule Vllm.Error do
   `Exception.message/1` puts these together for a log.
   """
 
-  alias Vllm.Proto
-
   defexception [:kind, :message, :type, :traceback, :cause, details: %{}, retryable: false]
 
   @type kind ::
@@ -110,22 +108,6 @@ defmodule Vllm.Error do
   @doc false
   def new(kind, message), do: new(kind, message, [])
 
-  @doc false
-  @spec from_proto(Proto.Failure.t()) :: t()
-  def from_proto(%Proto.Failure{} = failure) do
-    kind = known(failure.kind)
-
-    %__MODULE__{
-      kind: kind,
-      message: present(failure.message) || "the worker gave no message",
-      type: present(failure.type),
-      traceback: present(failure.traceback),
-      cause: failure.cause && from_proto(failure.cause),
-      details: details(failure.details),
-      retryable: failure.retryable
-    }
-  end
-
   @impl true
   def message(%__MODULE__{} = error) do
     IO.iodata_to_binary([headline(error), "\n\n", advice(error.kind), python(error)])
@@ -154,22 +136,4 @@ defmodule Vllm.Error do
   end
 
   defp traceback(_error), do: []
-
-  # A newer worker may send kinds that this client does not know.
-  defp known(kind) do
-    if is_atom(kind) and List.keymember?(@kinds, kind, 0), do: kind, else: :python
-  end
-
-  defp present(""), do: nil
-  defp present(text), do: text
-
-  defp details(""), do: %{}
-  defp details(nil), do: %{}
-
-  defp details(payload) do
-    case Vllm.Codec.decode(payload, nil) do
-      {:ok, %{} = details} -> details
-      _unreadable -> %{}
-    end
-  end
 end

@@ -37,10 +37,9 @@ defmodule Vllm.Stream do
   """
 
   alias Vllm.{Error, RequestOutput}
-  alias Vllm.Core.{Connection, Instance}
   alias Vllm.Core.Call.Consumer
   alias Vllm.Core.Codec.OutputPatch
-  alias Vllm.Core.Instance.ReferenceTracker
+  alias Vllm.Core.Instance.{Locator, ReferenceTracker}
   alias Vllm.Core.Telemetry.Meter
 
   require Logger
@@ -49,8 +48,8 @@ defmodule Vllm.Stream do
   defstruct [:source, :instance, :class, :method, :window, :deadline, :sent, :request_id]
 
   @type t :: %__MODULE__{
-          source: Connection.stream(),
-          instance: Connection.instance(),
+          source: Consumer.stream(),
+          instance: Locator.instance(),
           class: String.t(),
           method: String.t(),
           window: pos_integer(),
@@ -69,7 +68,7 @@ defmodule Vllm.Stream do
   `:cancelled`. Harmless when the stream is over.
   """
   @spec cancel(t()) :: :ok
-  def cancel(%__MODULE__{source: source}), do: Connection.cancel(source)
+  def cancel(%__MODULE__{source: source}), do: Consumer.cancel(source)
 
   @doc """
   Enumerates the stream and returns its last item, which with vLLM's `CUMULATIVE` (the default) and
@@ -108,7 +107,7 @@ defmodule Vllm.Stream do
   @doc false
   @spec forward_to(t(), pid()) :: {:ok, t()} | {:error, Error.t()}
   def forward_to(%__MODULE__{} = stream, receiver) do
-    with {:ok, tasks} <- Instance.server(stream.instance, "Tasks"),
+    with {:ok, tasks} <- Locator.server(stream.instance, "Tasks"),
          {:ok, _pid} <-
            Task.Supervisor.start_child(tasks, __MODULE__, :forward, [stream, receiver]) do
       {:ok, stream}
@@ -122,7 +121,7 @@ defmodule Vllm.Stream do
   # The caller gets no stream, so nobody else could end it.
   defp not_forwarded(stream) do
     cancel(stream)
-    {:error, Instance.down(stream.instance, :noproc)}
+    {:error, Locator.down(stream.instance, :noproc)}
   end
 
   @doc false

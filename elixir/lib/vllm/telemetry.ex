@@ -1,6 +1,4 @@
 defmodule Vllm.Telemetry do
-  alias Vllm.Core.Telemetry.Witness
-
   # Every event with what it means: the documentation below is made of this table, tests hold
   # what is emitted against it, and the guide names each.
   #
@@ -185,70 +183,4 @@ defmodule Vllm.Telemetry do
   # What vLLM counts of an engine, with what each number is.
   @spec numbers() :: keyword(String.t())
   def numbers, do: @numbers
-
-  @doc false
-  @spec loaded?() :: boolean()
-  def loaded?, do: function_exported?(:telemetry, :execute, 3)
-
-  @doc false
-  @spec span(map(), (() -> result)) :: result when result: var
-  def span(metadata, fun) do
-    if loaded?(), do: measure(metadata, fun), else: fun.()
-  end
-
-  @doc false
-  @spec event([atom()], map(), map()) :: :ok
-  def event(name, measurements, metadata) do
-    # By apply: telemetry is not a dependency.
-    if loaded?(), do: apply(:telemetry, :execute, [name, measurements, metadata])
-    :ok
-  end
-
-  defp measure(metadata, fun) do
-    start = System.monotonic_time()
-    ending = Witness.watch(&emit(:exception, since(start), Map.merge(metadata, &1)))
-    emit(:start, %{system_time: System.system_time(), monotonic_time: start}, metadata)
-
-    try do
-      fun.()
-    catch
-      kind, reason ->
-        failure = failure(kind, reason, __STACKTRACE__)
-
-        Witness.once(ending, fn ->
-          emit(:exception, since(start), Map.merge(metadata, failure))
-        end)
-
-        :erlang.raise(kind, reason, __STACKTRACE__)
-    else
-      result ->
-        stopped = Map.put(metadata, :result, outcome(result))
-        Witness.once(ending, fn -> emit(:stop, since(start), stopped) end)
-        result
-    end
-  end
-
-  @doc false
-  # A stack trace may hold the arguments of the function that raised, and so a prompt.
-  @spec failure(atom(), term(), Exception.stacktrace()) :: map()
-  def failure(kind, reason, stacktrace) do
-    %{kind: kind, reason: reason, stacktrace: Enum.map(stacktrace, &without_arguments/1)}
-  end
-
-  defp without_arguments({module, function, arguments, location}) when is_list(arguments),
-    do: {module, function, length(arguments), location}
-
-  defp without_arguments(entry), do: entry
-
-  defp since(start) do
-    now = System.monotonic_time()
-    %{duration: now - start, monotonic_time: now}
-  end
-
-  defp outcome({:error, %{kind: kind}}), do: kind
-  defp outcome(_ok), do: :ok
-
-  defp emit(event, measurements, metadata) do
-    event([:vllm, :call, event], measurements, metadata)
-  end
 end

@@ -74,7 +74,7 @@ defmodule Vllm.Test do
   import Vllm.Core.Test.Control, except: [engines: 1]
 
   alias Vllm.{Error, Ref}
-  alias Vllm.Core.Test.{Assertions, Control, Script, Workers}
+  alias Vllm.Core.Test.{Assertions, Control, Record, Script, Workers}
   alias Vllm.Test.Request
 
   @typedoc "The name of a worker."
@@ -102,10 +102,7 @@ defmodule Vllm.Test do
   See `start_link/1` for the options.
   """
   @spec child_spec(keyword()) :: Supervisor.child_spec()
-  def child_spec(options) do
-    name = Keyword.get(options, :name, __MODULE__)
-    %{id: name, start: {__MODULE__, :start_link, [options]}, type: :supervisor}
-  end
+  defdelegate child_spec(options), to: Workers
 
   @doc """
   Starts a worker with fake engines.
@@ -424,7 +421,7 @@ defmodule Vllm.Test do
       assert params.max_tokens == 64
   """
   @spec requests(engine()) :: [Request.t()]
-  def requests(%Ref{} = engine), do: engine |> call("calls") |> Request.from_calls()
+  defdelegate requests(engine), to: Record
 
   @doc """
   The arguments of every call of a method, oldest first: `{positional, named}`.
@@ -432,9 +429,7 @@ defmodule Vllm.Test do
       assert [{[%Vllm.LoRARequest{lora_name: "sql"}], %{}}] = Vllm.Test.calls(engine, :add_lora)
   """
   @spec calls(engine(), atom() | String.t()) :: [{[term()], %{optional(String.t()) => term()}}]
-  def calls(%Ref{} = engine, method) do
-    for [_method, args, named] <- call(engine, "calls", [to_string(method)]), do: {args, named}
-  end
+  defdelegate calls(engine, method), to: Record
 
   @doc """
   The ids of the requests that were aborted, oldest first; once for each completion.
@@ -442,7 +437,7 @@ defmodule Vllm.Test do
       assert Vllm.Test.aborted(engine) == []
   """
   @spec aborted(engine()) :: [String.t()]
-  def aborted(%Ref{} = engine), do: call(engine, "aborted")
+  defdelegate aborted(engine), to: Record
 
   @doc """
   How many requests an engine has in flight; `n` completions count `n` times.
@@ -450,7 +445,7 @@ defmodule Vllm.Test do
       assert Vllm.Test.live(engine) == 0
   """
   @spec live(engine()) :: non_neg_integer()
-  def live(%Ref{} = engine), do: call(engine, "live")["requests"]
+  defdelegate live(engine), to: Record
 
   ## Assertions
 

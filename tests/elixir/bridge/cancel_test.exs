@@ -2,7 +2,8 @@ defmodule Vllm.Bridge.CancelTest do
   # Whatever ends a consumer ends its request in the engine, in every phase of it, and nothing stays.
   use Vllm.BridgeCase, async: true
 
-  alias Vllm.Core.{Connection, Instance, Worker}
+  alias Vllm.Core.{Connection, Worker}
+  alias Vllm.Core.Instance.Locator
 
   # Consumers that raise, and a connection that is killed, are reported.
   @moduletag :capture_log
@@ -37,7 +38,7 @@ defmodule Vllm.Bridge.CancelTest do
       assert engine |> control("aborted") |> Enum.sort() == Enum.sort(ids)
       # The worker's tasks end in the turn after; the process of every forwarder has gone.
       wait_until(fn -> control(engine, "live")["tasks"] <= tasks + 1 end)
-      assert Task.Supervisor.children(Instance.process_name(instance, "Tasks")) == []
+      assert Task.Supervisor.children(Locator.process_name(instance, "Tasks")) == []
     end
   end
 
@@ -186,7 +187,7 @@ defmodule Vllm.Bridge.CancelTest do
   end
 
   test "with the connection", %{engine: engine, instance: instance} do
-    {:ok, address, token} = Worker.address(Instance.process_name(instance, "Worker"))
+    {:ok, address, token} = Worker.address(Locator.process_name(instance, "Worker"))
     name = Vllm.Bridge.CancelTest.Another
     {:ok, _} = start_supervised({Vllm, name: name, connect: address, token: token})
     there = %{engine | instance: {name, node()}}
@@ -201,7 +202,7 @@ defmodule Vllm.Bridge.CancelTest do
     assert control(engine, "live")["requests"] == 21
 
     ExUnit.CaptureLog.capture_log(fn ->
-      Process.exit(Process.whereis(Instance.process_name(name, "Connection")), :kill)
+      Process.exit(Process.whereis(Locator.process_name(name, "Connection")), :kill)
       control(engine, "wait_requests", [1])
 
       for stream <- streams,

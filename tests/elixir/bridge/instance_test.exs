@@ -163,7 +163,7 @@ defmodule Vllm.Bridge.InstanceTest do
     end
   end
 
-  defp worker(instance), do: Vllm.Core.Instance.process_name(instance, "Worker")
+  defp worker(instance), do: Vllm.Core.Instance.Locator.process_name(instance, "Worker")
   defp worker_pid(instance), do: Vllm.Core.Worker.info(worker(instance)).os_pid
   defp client(instance), do: Vllm.Core.Connection.info({instance, node()})
 end

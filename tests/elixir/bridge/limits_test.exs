@@ -117,7 +117,7 @@ defmodule Vllm.Bridge.LimitsTest do
     :erlang.garbage_collect()
     {:ok, %{"pid" => pid}} = Vllm.status(instance)
     [_size, pages | _] = "/proc/#{pid}/statm" |> File.read!() |> String.split()
-    connection = Process.whereis(Vllm.Core.Instance.process_name(instance, "Connection"))
+    connection = Process.whereis(Vllm.Core.Instance.Locator.process_name(instance, "Connection"))
     {:memory, heap} = Process.info(connection, :memory)
     {:binary, binaries} = Process.info(connection, :binary)
     bytes = Enum.reduce(binaries, heap, fn {_id, size, _count}, sum -> sum + size end)

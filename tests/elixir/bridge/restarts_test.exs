@@ -7,7 +7,8 @@ defmodule Vllm.Bridge.RestartsTest do
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.{AsyncLLM, Error, OtherNode, ProcessTree}
-  alias Vllm.Core.{Connection, Instance, Worker}
+  alias Vllm.Core.{Connection, Worker}
+  alias Vllm.Core.Instance.Locator
 
   @moduletag :bridge
   @moduletag :tmp_dir
@@ -121,6 +122,6 @@ defmodule Vllm.Bridge.RestartsTest do
   defp said({:error, error}), do: error.message
   defp said({:ok, _status}), do: ""
 
-  defp os_pid(name), do: Worker.info(Instance.process_name(name, "Worker")).os_pid
+  defp os_pid(name), do: Worker.info(Locator.process_name(name, "Worker")).os_pid
   defp info(name), do: Connection.info({name, node()})
 end

@@ -94,13 +94,6 @@ defmodule Vllm.Bridge.WatchdogTest do
     for os_pid <- [pid, child], do: wait_until(fn -> not Vllm.BridgeCase.alive?(os_pid) end)
   end
 
-  test "the worker is told the time, in seconds" do
-    for {time, seconds} <- [{1_500, "1.5"}, {120_000, "120.0"}, {0, "0.0"}, {:infinity, "0"}] do
-      {:ok, options} = Vllm.Core.Instance.Watchdog.validate(stall_after: time)
-      assert Vllm.Core.Instance.Watchdog.arguments(options) == ["--stall-after", seconds]
-    end
-  end
-
   test "a worker of somebody else is not replaced", %{test: name} do
     options = [name: name, connect: "unix:/nowhere", watchdog: [action: :replace]]
     assert {:error, %Error{kind: :invalid} = error} = Vllm.start_link(options)

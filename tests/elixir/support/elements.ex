@@ -34,5 +34,5 @@ defmodule Vllm.Elements do
   end
 
   # The processes that enumerate at the moment, for whomever.
-  def producers, do: Task.Supervisor.children(Vllm.Core.Call.Producers)
+  def producers, do: Task.Supervisor.children(Vllm.Producers)
 end

@@ -10,7 +10,7 @@ defmodule Vllm.ProcessTree do
   defstruct [:worker, :pids, :folder]
 
   def of(instance) do
-    server = Vllm.Core.Instance.process_name(instance, "Worker")
+    server = Vllm.Core.Instance.Locator.process_name(instance, "Worker")
     %{os_pid: worker} = Vllm.Core.Worker.info(server)
     {:ok, "unix:" <> socket, _token} = Vllm.Core.Worker.address(server)
     pids = for {pid, _command} <- Vllm.VllmEngine.group(worker), do: String.to_integer(pid)

@@ -1,8 +1,8 @@
 defmodule Vllm.CallTest do
   use ExUnit.Case, async: true
 
-  alias Vllm.Core.Call.Arguments
   alias Vllm.{Call, Error, Ref}
+  alias Vllm.Core.Call.Arguments
 
   describe "normalize/3" do
     test "makes one form of all spellings" do
@@ -92,18 +92,6 @@ defmodule Vllm.CallTest do
       assert sleep.([1], []) == 60_000
       assert sleep.([1, "wait"], []) == :infinity
       assert sleep.([], mode: "wait") == :infinity
-    end
-  end
-
-  describe "check_size/1" do
-    test "refuses arguments that would end the session, with both sizes" do
-      limit = 255 * 1024 * 1024
-      assert Call.check_size(0) == :ok
-      assert Call.check_size(limit) == :ok
-
-      assert {:error, %Error{kind: :invalid, message: message}} = Call.check_size(limit + 1)
-      assert message =~ "#{limit + 1} bytes"
-      assert message =~ "at most #{limit} bytes"
     end
   end
 end

@@ -181,7 +181,7 @@ defmodule Vllm.DoctorTest do
     gone = [read: fn _path -> {:error, :enoent} end, free_kib: fn _path -> :unknown end]
 
     for name <- ["memory", "shared memory", "disk", "processor"] do
-      assert %{result: :ok, found: "cannot be looked at here"} = look(name, gone)
+      assert %{result: :ok, found: "cannot be checked on this system"} = look(name, gone)
     end
   end
 

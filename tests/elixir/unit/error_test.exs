@@ -2,7 +2,7 @@ defmodule Vllm.ErrorTest do
   use ExUnit.Case, async: true
 
   alias Vllm.Error
-  alias Vllm.Proto.{Failure, FailureKind}
+  alias Vllm.Proto.FailureKind
 
   describe "every kind" do
     for kind <- Error.kinds() do
@@ -24,44 +24,6 @@ defmodule Vllm.ErrorTest do
     test "is in the documentation" do
       {:docs_v1, _, _, _, %{"en" => moduledoc}, _, _} = Code.fetch_docs(Error)
       for kind <- Error.kinds(), do: assert(moduledoc =~ "| `#{inspect(kind)}` |")
-    end
-  end
-
-  describe "from_proto/1" do
-    test "keeps every field" do
-      {:ok, details} = Vllm.Codec.encode(%{"parameter" => "n", "limit" => 3})
-
-      failure = %Failure{
-        kind: :invalid,
-        message: "n is too large",
-        type: "vllm.VLLMValidationError",
-        traceback: "Traceback",
-        cause: %Failure{kind: :python, message: "inner"},
-        details: IO.iodata_to_binary(details),
-        retryable: true
-      }
-
-      assert %Error{
-               kind: :invalid,
-               message: "n is too large",
-               type: "vllm.VLLMValidationError",
-               traceback: "Traceback",
-               cause: %Error{kind: :python, message: "inner"},
-               details: %{"parameter" => "n", "limit" => 3},
-               retryable: true
-             } = Error.from_proto(failure)
-    end
-
-    test "turns what is absent into nil" do
-      error = Error.from_proto(%Failure{kind: :timeout, message: "late"})
-      assert %Error{type: nil, traceback: nil, cause: nil, details: %{}} = error
-    end
-
-    test "survives kinds and details that it does not know" do
-      assert %Error{kind: :python, details: %{}} =
-               Error.from_proto(%Failure{kind: 99, message: "?", details: <<0xC1>>})
-
-      assert %Error{kind: :python} = Error.from_proto(%Failure{})
     end
   end
 

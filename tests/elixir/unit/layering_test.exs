@@ -1,32 +1,104 @@
 defmodule Vllm.LayeringTest do
-  # One importer for each foreign thing, so that a reader knows where it ends.
+  # Each foreign thing has one importer. Dependencies between modules point one way.
   use ExUnit.Case, async: true
 
   # The doctor looks at the machine, not at a worker.
   @sources Path.wildcard("elixir/lib/**/*.ex") --
              Path.wildcard("elixir/lib/vllm/core/doctor/*.ex")
 
-  test "cowlib is known to one module" do
-    assert users(~r/:cow_\w+\./) == ["elixir/lib/vllm/core/wire/http2.ex"]
-  end
+  # From the bottom to the top: a module uses those of its own layer and of the layers before it.
+  # `*` stands for the files of a folder that no other layer names.
+  @layers [
+    ["options.ex", "telemetry/*"],
+    ["redacted_server.ex"],
+    ["codec/*"],
+    ["wire/*"],
+    ["instance/last_failure.ex", "instance/locator.ex"],
+    ["instance/default.ex", "instance/reference_tracker.ex"],
+    ["call/*"],
+    ["worker/launch.ex", "worker/log.ex", "worker/stop.ex"],
+    ["worker.ex"],
+    ["worker/*"],
+    ["connection/*"],
+    ["connection.ex"],
+    ["instance/*"],
+    ["instance.ex"],
+    ["application.ex"],
+    ["doctor/*"],
+    ["test/*"]
+  ]
 
-  test "ports are known to one module" do
-    assert users(~r/\bPort\.(open|close|command|info)\b/) == ["elixir/lib/vllm/core/worker.ex"]
-  end
+  # Files that use each other in a circle: the decoder reads extension types, whose contents are
+  # values again, and one of them is a failure, whose details are.
+  @longest_cycle 3
 
-  test "sockets are opened by one module and owned by one process" do
-    assert users(~r/:gen_tcp\.connect/) == ["elixir/lib/vllm/core/wire/socket.ex"]
+  describe "one module alone" do
+    test "uses cowlib" do
+      assert users(~r/:cow_\w+\./) == ["elixir/lib/vllm/core/wire/http2.ex"]
+    end
 
-    owner = [
-      "elixir/lib/vllm/core/connection/handshake.ex",
-      "elixir/lib/vllm/core/connection/outgoing.ex"
-    ]
+    test "uses ports" do
+      assert users(~r/\bPort\.(open|close|command|info)\b/) == ["elixir/lib/vllm/core/worker.ex"]
+    end
 
-    assert users(~r/:gen_tcp\.(send|recv|close)\(/) == owner
+    test "opens sockets, and one process owns them" do
+      assert users(~r/:gen_tcp\.connect/) == ["elixir/lib/vllm/core/wire/socket.ex"]
+
+      owner = [
+        "elixir/lib/vllm/core/connection/handshake.ex",
+        "elixir/lib/vllm/core/connection/outgoing.ex"
+      ]
+
+      assert users(~r/:gen_tcp\.(send|recv|close)\(/) == owner
+    end
   end
 
   test "nothing makes atoms from text at run time" do
     assert users(~r/String\.to_atom\b|binary_to_atom\b/) -- tasks() == []
+  end
+
+  describe "core/" do
+    test "has a layer for every module" do
+      for path <- core(), do: assert(layer(path) != nil, "#{path} is in no layer")
+    end
+
+    test "uses nothing of a higher layer" do
+      upward =
+        for {from, targets} <- graph(),
+            to <- targets,
+            core?(from) and core?(to) and layer(to) > layer(from),
+            do: "#{from} uses #{to}"
+
+      assert upward == []
+    end
+
+    test "has private modules only, each named by its path" do
+      for {module, path} <- modules(), core?(path) do
+        assert {:docs_v1, _, _, _, :hidden, _, _} = Code.fetch_docs(module)
+        named = module |> Module.split() |> Enum.map_join("/", &Macro.underscore/1)
+        # Some define a struct of their own inside.
+        assert String.starts_with?(plain(named), plain(Path.rootname(relative(path))))
+      end
+    end
+  end
+
+  test "no more files use each other in a circle than have to" do
+    graph = :digraph.new()
+    uses = graph()
+    for {from, _targets} <- uses, do: :digraph.add_vertex(graph, from)
+    for {from, targets} <- uses, to <- targets, do: :digraph.add_edge(graph, from, to)
+    lengths = graph |> :digraph_utils.cyclic_strong_components() |> Enum.map(&length/1)
+    assert Enum.max(lengths) == @longest_cycle
+  end
+
+  test "no public module's documentation names a private one" do
+    for {module, path} <- modules(), not core?(path) do
+      {:docs_v1, _, _, _, moduledoc, _, entries} = Code.fetch_docs(module)
+      docs = [moduledoc | Enum.map(entries, &elem(&1, 3))]
+
+      for %{"en" => text} <- docs,
+          do: refute(text =~ "Vllm.Core", "#{inspect(module)} names a private module: #{text}")
+    end
   end
 
   defp users(pattern) do
@@ -34,4 +106,44 @@ defmodule Vllm.LayeringTest do
   end
 
   defp tasks, do: Path.wildcard("elixir/lib/mix/**/*.ex")
+
+  ## The graph that `mix xref graph` shows
+
+  # file => the files it uses, when it is compiled or when it runs
+  defp graph do
+    lines =
+      ExUnit.CaptureIO.capture_io(fn -> Mix.Tasks.Xref.run(~w(graph --format plain)) end)
+      |> String.split("\n", trim: true)
+
+    {_file, graph} =
+      Enum.reduce(lines, {nil, %{}}, fn line, {file, graph} ->
+        case Regex.run(~r/^([|`]-- )?(\S+)/, line) do
+          [_, "", file] -> {file, Map.put_new(graph, file, [])}
+          [_, _branch, target] -> {file, Map.update!(graph, file, &[target | &1])}
+        end
+      end)
+
+    graph
+  end
+
+  defp modules do
+    {:ok, modules} = :application.get_key(:vllm_bridge, :modules)
+
+    for module <- modules,
+        path = module.module_info(:compile)[:source] |> to_string() |> Path.relative_to_cwd(),
+        String.starts_with?(path, "elixir/lib/vllm"),
+        do: {module, path}
+  end
+
+  defp core, do: Path.wildcard("elixir/lib/vllm/core/**/*.ex")
+  defp core?(path), do: String.starts_with?(path, "elixir/lib/vllm/core/")
+
+  defp layer(path) do
+    path = Path.relative_to(path, "elixir/lib/vllm/core")
+    folder = Path.join(Path.dirname(path), "*")
+    Enum.find_index(@layers, &(path in &1)) || Enum.find_index(@layers, &(folder in &1))
+  end
+
+  defp relative(path), do: Path.relative_to(path, "elixir/lib")
+  defp plain(name), do: String.replace(name, "_", "")
 end

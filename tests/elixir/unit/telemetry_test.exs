@@ -6,7 +6,7 @@ defmodule Vllm.TelemetryTest do
 
   alias Vllm.{Codec, Stream, Telemetry}
   alias Vllm.Core.Instance.Metrics
-  alias Vllm.Core.Telemetry.{Meter, Trace, Witness}
+  alias Vllm.Core.Telemetry.{CallSpan, Emitter, Meter, Trace, Witness}
 
   @metadata %{instance: X, class: "AsyncLLM", method: "sleep"}
 
@@ -21,19 +21,19 @@ defmodule Vllm.TelemetryTest do
     setup do: telemetry()
 
     test "starts and stops once" do
-      assert Telemetry.span(@metadata, fn -> {:ok, 1} end) == {:ok, 1}
+      assert CallSpan.run(@metadata, fn -> {:ok, 1} end) == {:ok, 1}
       assert [{[:vllm, :call, :start], %{system_time: _}, @metadata, _}, stop] = events()
       assert {[:vllm, :call, :stop], %{duration: duration}, %{result: :ok, class: _}, _} = stop
       assert duration >= 0
     end
 
     test "that returns an error has that for its result" do
-      Telemetry.span(@metadata, fn -> {:error, Error.new(:timeout, "late")} end)
+      CallSpan.run(@metadata, fn -> {:error, Error.new(:timeout, "late")} end)
       assert [_start, {[:vllm, :call, :stop], _, %{result: :timeout}, _}] = events()
     end
 
     test "that raises ends with it" do
-      assert_raise RuntimeError, fn -> Telemetry.span(@metadata, fn -> raise "oops" end) end
+      assert_raise RuntimeError, fn -> CallSpan.run(@metadata, fn -> raise "oops" end) end
       assert [_start, {[:vllm, :call, :exception], _, metadata, _}] = events()
       assert %{kind: :error, reason: %RuntimeError{}} = metadata
     end
@@ -42,7 +42,7 @@ defmodule Vllm.TelemetryTest do
       wrong = "a secret prompt"
       # Not by its name, or the compiler would say that it fails.
       failing = fn -> apply(Keyword, :fetch!, [wrong, :key]) end
-      assert_raise FunctionClauseError, fn -> Telemetry.span(@metadata, failing) end
+      assert_raise FunctionClauseError, fn -> CallSpan.run(@metadata, failing) end
       assert [_start, {_event, _, metadata, _}] = events()
       assert {Keyword, :fetch!, 2, _} = hd(metadata.stacktrace)
       refute inspect(metadata, limit: :infinity) =~ "secret"
@@ -292,7 +292,7 @@ defmodule Vllm.TelemetryTest do
   end
 
   test "without telemetry an enumeration is not measured" do
-    refute Telemetry.loaded?()
+    refute Emitter.loaded?()
     assert Meter.start(nil, %{}) == nil
     assert Meter.item(nil) == :ok
     assert Meter.stop(nil, :ok) == :ok

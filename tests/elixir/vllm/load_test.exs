@@ -281,9 +281,9 @@ defmodule Vllm.RealEngine.LoadTest do
   # Another client of the same worker, and its connection.
   defp another_client(name) do
     {:ok, address, token} =
-      Vllm.Core.Worker.address(Vllm.Core.Instance.process_name(instance(), "Worker"))
+      Vllm.Core.Worker.address(Vllm.Core.Instance.Locator.process_name(instance(), "Worker"))
 
     {:ok, _} = start_supervised({Vllm, name: name, connect: address, token: token})
-    Process.whereis(Vllm.Core.Instance.process_name(name, "Connection"))
+    Process.whereis(Vllm.Core.Instance.Locator.process_name(name, "Connection"))
   end
 end

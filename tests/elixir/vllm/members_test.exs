@@ -260,7 +260,7 @@ defmodule Vllm.RealEngine.MembersTest do
 
   # The last lines of the worker's log.
   defp lines do
-    {:ok, worker} = Vllm.Core.Instance.server({instance(), node()}, "Worker")
+    {:ok, worker} = Vllm.Core.Instance.Locator.server({instance(), node()}, "Worker")
     Vllm.Core.Worker.info(worker).log
   end
 end

@@ -19,7 +19,7 @@ defmodule Vllm.Core.Connection do
   #
   # Here are the messages and what follows from each; the parts are in connection/. One call's way:
   #
-  #     Connection.call/5     in the caller (Vllm.Core.Call.Caller): sends {:call, …} and waits
+  #     Caller.call/5         in the caller: sends {:call, …} and waits
   #     Calls.start/2         gives it a number, notes who waits, puts it into the outbox
   #     :flush                Outgoing sends what has gathered since
   #     {:tcp, …}             Incoming finds by the number who waits (Vllm.Core.Connection.Routes): there it is
@@ -28,12 +28,11 @@ defmodule Vllm.Core.Connection do
   use Vllm.Core.RedactedServer
 
   alias Vllm.Error
-  alias Vllm.Core.Instance
-  alias Vllm.Core.Call.{Caller, Producer, Producers}
-  alias Vllm.Core.Connection.Routes
+  alias Vllm.Core.Call.Producers
+  alias Vllm.Core.Connection.{Calls, Closing, Incoming, Opening, Outgoing, Routes, State}
+  alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Wire.Socket
-  alias Vllm.Core.Connection.{Calls, Closing, Incoming, Opening, Outgoing, State}
-  alias Vllm.Proto.{CallRequest, Credit, Failure, Input}
+  alias Vllm.Proto.{Credit, Input}
 
   # The last part of this process's name.
   @part "Connection"
@@ -42,108 +41,43 @@ defmodule Vllm.Core.Connection do
   # unread, at a system call less per message than active: :once.
   @active 64
 
-  @typedoc "An instance, as it is known on every node."
-  @type instance :: {name :: atom(), node()}
-
-  @typedoc "A stream: the connection that serves it and its number there."
-  @type stream :: {pid(), Routes.id()}
-
-  @type reply ::
-          {:value, binary()}
-          | {:handed, binary(), Caller.receipt()}
-          | {:stream, stream()}
-          | {:failure, Failure.t()}
-          | {:error, Error.t()}
-          # what a worker must not send first
-          | {:item, binary()}
-          | {:end, term()}
-
   ## For the instance
 
   @doc """
   Options: `:instance`, the name; `:address`, `"unix:PATH"` or `"tcp:HOST:PORT"`, or
   `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:start_timeout`, how long an address that
-  was given is tried; `:watchdog`, the action of `Vllm.Core.Instance.Watchdog`.
+  was given is tried; `:on_engine_event`, what is called when an engine dies, stalls or recovers.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(options) do
     name = Keyword.fetch!(options, :instance)
-    GenServer.start_link(__MODULE__, options, name: Instance.process_name(name, @part))
+    GenServer.start_link(__MODULE__, options, name: Locator.process_name(name, @part))
   end
 
   @doc "What the worker said of itself, and how many calls are in flight."
-  @spec info(instance()) :: {:ok, map()} | {:error, Error.t()}
+  @spec info(Locator.instance()) :: {:ok, map()} | {:error, Error.t()}
   def info(instance) do
-    case Instance.server(instance, @part) do
+    case Locator.server(instance, @part) do
       {:ok, server} -> GenServer.call(server, :info)
-      :error -> {:error, Instance.down(instance, :noconnection)}
+      :error -> {:error, Locator.down(instance, :noconnection)}
     end
   catch
-    :exit, _reason -> {:error, Instance.down(instance, :noproc)}
+    :exit, _reason -> {:error, Locator.down(instance, :noproc)}
   end
 
   @doc """
   Refuses new calls and waits until those in flight have ended, `grace` milliseconds at most. Those
   that have not get the error `:draining` when this process stops.
   """
-  @spec drain(instance(), pos_integer()) :: :ok
+  @spec drain(Locator.instance(), pos_integer()) :: :ok
   def drain(instance, grace) do
-    with {:ok, server} <- Instance.server(instance, @part),
+    with {:ok, server} <- Locator.server(instance, @part),
          do: GenServer.call(server, :drain, grace)
 
     :ok
   catch
     # The time is over, or the session with the worker.
     :exit, _reason -> :ok
-  end
-
-  ## For callers
-
-  @doc """
-  Sends a request and waits for its first reply. `window` is how many items a stream may be ahead
-  of its consumer, `enumerable` the argument that is a stream, if there is one.
-  """
-  @spec call(instance(), CallRequest.t(), timeout(), pos_integer(), Enumerable.t() | nil) ::
-          reply()
-  def call(instance, %CallRequest{} = request, timeout, window, enumerable \\ nil) do
-    case Instance.server(instance, @part) do
-      {:ok, server} when enumerable == nil ->
-        Caller.run(server, instance, request, timeout, window, nil)
-
-      {:ok, server} ->
-        Producer.during(
-          enumerable,
-          server,
-          &Caller.run(server, instance, request, timeout, window, &1)
-        )
-
-      :error ->
-        {:error, Instance.down(instance, :noconnection)}
-    end
-  end
-
-  @doc "Cancels a stream, whoever consumes it. Harmless when it is over."
-  @spec cancel(stream()) :: :ok
-  def cancel({connection, id}) do
-    send(connection, {:cancel, id})
-    :ok
-  end
-
-  @doc "Sends one step of an argument that is a stream; for `Vllm.Core.Call.Producer`."
-  @spec input(pid(), Routes.id(), {:element, binary()} | {:end | :failure, struct()}) :: :ok
-  def input(connection, id, step) do
-    send(connection, {:input, %Input{call: id, step: step}})
-    :ok
-  end
-
-  @doc "Lets references of a worker's incarnation go; for `Vllm.Core.Instance.ReferenceTracker`."
-  @spec release(instance(), String.t(), [String.t()]) :: :ok
-  def release({_name, _node} = instance, incarnation, ids) do
-    with {:ok, server} <- Instance.server(instance, @part) do
-      send(server, {:release, incarnation, ids})
-    end
-
-    :ok
   end
 
   ## Start

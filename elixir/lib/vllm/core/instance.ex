@@ -24,9 +24,9 @@ defmodule Vllm.Core.Instance do
 
   use Supervisor
 
-  alias Vllm.Error
+  alias Vllm.{AsyncLLM, Error}
   alias Vllm.Core.{Connection, Options, Worker}
-  alias Vllm.Core.Instance.{Drain, Engines, LastFailure, Metrics, ReferenceTracker, Watchdog}
+  alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, ReferenceTracker, Watchdog}
 
   @table [
     {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
@@ -78,9 +78,6 @@ defmodule Vllm.Core.Instance do
     {:token, :string, nil, "the token of that worker."}
   ]
 
-  @typedoc "The last part of a process's name."
-  @type part :: String.t()
-
   @doc "The options, as documentation."
   @spec options_docs() :: String.t()
   def options_docs, do: Options.docs(@table)
@@ -129,75 +126,13 @@ defmodule Vllm.Core.Instance do
 
   defp check_watchdog(_options), do: :ok
 
-  @doc "The name under which a part of an instance is registered."
-  @spec process_name(atom(), part()) :: atom()
-  def process_name(name, part), do: Module.concat(name, part)
-
-  @doc """
-  A part of an instance, as messages and monitors want it. It need not run; on a node that is not
-  distributed there are no others.
-  """
-  @spec server(Connection.instance(), part()) :: {:ok, {atom(), node()}} | :error
-  def server({name, node}, part) do
-    cond do
-      # The instance is older than the name of this node, which Node.start/2 gave it since.
-      node == :nonode@nohost -> {:ok, {process_name(name, part), node()}}
-      node == node() or Node.alive?() -> {:ok, {process_name(name, part), node}}
-      true -> :error
-    end
-  end
-
-  @doc "The error for a part of an instance that is not there."
-  @spec down(Connection.instance(), term()) :: Error.t()
-  def down(instance, {:shutdown, %Error{} = error}) do
-    message = "the worker of #{show(instance)} is gone: " <> first_line(error)
-    Error.new(:worker_down, message, cause: error)
-  end
-
-  def down(instance, :noconnection) do
-    Error.new(:worker_down, "the node of #{show(instance)} is not connected")
-  end
-
-  def down({name, _node} = instance, :noproc) do
-    case LastFailure.find(instance) do
-      nil ->
-        Error.new(
-          :worker_down,
-          "#{show(instance)} is not running: it is restarting, or was not started; put " <>
-            "{Vllm, name: #{inspect(name)}} into a supervision tree"
-        )
-
-      error ->
-        state =
-          if Process.whereis(name),
-            do: "is restarting",
-            else: "has given up (options :max_restarts and :max_seconds) or was stopped"
-
-        message = "#{show(instance)} #{state}: " <> first_line(error)
-        Error.new(:worker_down, message, cause: error)
-    end
-  end
-
-  def down(instance, _reason) do
-    case LastFailure.find(instance) do
-      nil -> Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
-      error -> down(instance, {:shutdown, error})
-    end
-  end
-
-  # What follows are the last lines of a log; they are in the cause.
-  defp first_line(%Error{message: message}), do: message |> String.split(["; ", "\n"]) |> hd()
-
-  defp show({name, node}) when node == node(), do: inspect(name)
-  defp show({name, node}), do: "#{inspect(name)} on #{node}"
-
   @impl true
   def init(options) do
     name = options.name
 
     {worker, address} =
       case options.connect do
-        nil -> {[{Worker, options}], {:worker, process_name(name, "Worker")}}
+        nil -> {[{Worker, options}], {:worker, Locator.process_name(name, "Worker")}}
         address -> {[], address}
       end
 
@@ -207,15 +142,15 @@ defmodule Vllm.Core.Instance do
       token: options.token || "",
       start_timeout: options.start_timeout,
       starts: if(options.connect, do: :counters.new(1, [])),
-      watchdog: options.watchdog.action
+      on_engine_event: Watchdog.listener(options.watchdog.action)
     ]
 
     children =
       worker ++
         [
-          {Task.Supervisor, name: process_name(name, "Tasks")},
+          {Task.Supervisor, name: Locator.process_name(name, "Tasks")},
           {Connection, connection},
-          {ReferenceTracker, name},
+          {ReferenceTracker, {name, &AsyncLLM.shutdown/1}},
           {Engines, {name, options.engines}},
           {Drain, {name, options.grace}}
         ] ++ metrics(options)

@@ -11,7 +11,8 @@ defmodule Vllm.Core.RedactedServer do
   #     use GenServer
   #     use Vllm.Core.RedactedServer
 
-  alias Vllm.{Error, Telemetry}
+  alias Vllm.Error
+  alias Vllm.Core.Telemetry.Emitter
 
   require Logger
 
@@ -43,7 +44,7 @@ defmodule Vllm.Core.RedactedServer do
   @doc false
   @spec failed(module(), atom(), term(), Exception.stacktrace()) :: Error.t()
   def failed(module, kind, reason, stacktrace) do
-    %{stacktrace: where} = Telemetry.failure(kind, reason, stacktrace)
+    %{stacktrace: where} = Emitter.failure(kind, reason, stacktrace)
     message = "#{inspect(module)} has failed with #{what(kind, reason, stacktrace)}"
     Logger.error([message, "\n", Exception.format_stacktrace(where)])
     Error.new(:protocol, message <> "; this is a bug of vllm_bridge")

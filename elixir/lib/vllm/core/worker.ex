@@ -16,10 +16,10 @@ defmodule Vllm.Core.Worker do
 
   require Logger
 
-  alias Vllm.{Environment, Error, Telemetry}
-  alias Vllm.Core.Instance
-  alias Vllm.Core.Instance.LastFailure
-  alias Vllm.Core.Worker.{Explanation, Launch, Log, Stop}
+  alias Vllm.{Environment, Error}
+  alias Vllm.Core.Instance.{LastFailure, Locator}
+  alias Vllm.Core.Telemetry.Emitter
+  alias Vllm.Core.Worker.{Launch, Log, Stop}
 
   # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
   @kill_timeout 5_000
@@ -52,7 +52,7 @@ defmodule Vllm.Core.Worker do
   @spec start_link(map()) :: GenServer.on_start()
   def start_link(%{name: name} = options) do
     GenServer.start_link(__MODULE__, options,
-      name: Instance.process_name(name, "Worker"),
+      name: Locator.process_name(name, "Worker"),
       timeout: :infinity
     )
   end
@@ -84,20 +84,14 @@ defmodule Vllm.Core.Worker do
   """
   @spec reason({atom(), node()}, timeout()) :: Error.t() | nil
   def reason({name, _node}, timeout) do
-    GenServer.call(Instance.process_name(name, "Worker"), :end, timeout)
+    GenServer.call(Locator.process_name(name, "Worker"), :end, timeout)
   catch
     :exit, _reason -> nil
   end
 
   @doc "It is beyond help: when it is stopped next, it is killed at once."
   @spec give_up({atom(), node()}) :: :ok
-  def give_up({name, _node}), do: GenServer.call(Instance.process_name(name, "Worker"), :give_up)
-
-  @doc "See `Vllm.Core.Worker.Explanation`."
-  defdelegate mark(instance), to: Explanation
-
-  @doc "See `Vllm.Core.Worker.Explanation`."
-  defdelegate explain(instance, error, mark), to: Explanation
+  def give_up({name, _node}), do: GenServer.call(Locator.process_name(name, "Worker"), :give_up)
 
   ## Start
 
@@ -310,7 +304,7 @@ defmodule Vllm.Core.Worker do
 
   defp event(what, state, measurements, more \\ %{}) do
     metadata = Map.merge(%{instance: state.name, os_pid: state.os_pid}, more)
-    Telemetry.event([:vllm, :worker, what], measurements, metadata)
+    Emitter.event([:vllm, :worker, what], measurements, metadata)
   end
 
   defp lasted(state), do: %{duration: System.monotonic_time() - state.started}

@@ -1,27 +1,5 @@
 defmodule Vllm.Core.WorkerTest do
-  # The operating system process, played by a shell script in the place of Python.
-  use ExUnit.Case, async: true
-
-  import ExUnit.CaptureLog
-  import Vllm.BridgeCase, only: [alive?: 1]
-  import Vllm.FakeWorkerCase, only: [wait_until: 1]
-
-  alias Vllm.Error
-  alias Vllm.Core.Worker
-
-  @moduletag :tmp_dir
-
-  # In the words of the worker. It leads a group of its own, as the worker does.
-  @ready ~S|echo "VLLM_BRIDGE READY {\"address\": \"unix:/x\", \"pid\": $$}"|
-
-  setup %{tmp_dir: dir} do
-    Process.flag(:trap_exit, true)
-    # A socket's path has to be short; the test's folder is not.
-    sockets = Path.join(System.tmp_dir!(), "w#{System.unique_integer([:positive])}")
-    File.mkdir!(sockets)
-    on_exit(fn -> File.rm_rf!(sockets) end)
-    %{dir: dir, sockets: sockets}
-  end
+  use Vllm.ShellWorkerCase, async: true
 
   test "is started when it says so", context do
     {:ok, worker} = start(context, "echo before; #{@ready}; exec sleep 600")
@@ -172,81 +150,6 @@ defmodule Vllm.Core.WorkerTest do
     assert text =~ ~r/\[info\] +INFO fine/
   end
 
-  describe "explain/3" do
-    # Prints the failure of each engine when the test makes its file.
-    @failures """
-    #{@ready}
-    for n in 1 2; do
-      while [ ! -e "$DIR/$n" ]; do sleep 0.01; done
-      echo "ERROR [core.py:1] ValueError: cause $n"
-      echo "ERROR [core.py:2] RuntimeError: Engine core initialization failed"
-    done
-    exec sleep 600
-    """
-
-    test "names the failure after the mark, and waits a little for it", context do
-      {:ok, worker} = start(context, @failures, env: %{"DIR" => context.dir})
-      instance = {context.test, node()}
-      error = Error.new(:engine_error, "it did not start")
-
-      assert 0 = Worker.mark(instance)
-      File.touch!(Path.join(context.dir, "1"))
-      wait_until(fn -> Worker.mark(instance) == 2 end)
-      assert %Error{message: "ValueError: cause 1"} = Worker.explain(instance, error, 0)
-
-      # Nothing was printed since: vLLM's words stay.
-      assert %Error{message: "it did not start"} = Worker.explain(instance, error, 2)
-
-      File.touch!(Path.join(context.dir, "2"))
-      explained = explained(instance, error, 2)
-      assert explained.message == "ValueError: cause 2"
-      assert explained.details["reported"] == "it did not start"
-      assert Enum.all?(explained.details["log"], &(not (&1 =~ "cause 1")))
-      stop(worker)
-    end
-
-    @several """
-    #{@ready}
-    cat <<'LOG'
-    (Worker pid=7) ERROR 11-21 09:29:21 [multiproc_executor.py:953] RuntimeError: no weights
-    (EngineCore pid=5) ERROR 11-21 09:29:23 [core.py:1510] ValueError: no memory
-    (EngineCore pid=6) ERROR 11-21 09:29:26 [core.py:1510] Exception: WorkerProc initialization failed
-    ValueError: no memory
-    LOG
-    exec sleep 60
-    """
-
-    test "names all causes where several engines have failed: they share the log", context do
-      {:ok, worker} = start(context, @several)
-      instance = {context.test, node()}
-      wait_until(fn -> Worker.mark(instance) == 4 end)
-      error = Error.new(:engine_error, "it did not start.")
-
-      assert %Error{message: message} = explained = Worker.explain(instance, error, 0)
-      assert String.starts_with?(message, "it did not start. Several engines have failed")
-      assert String.ends_with?(message, ": RuntimeError: no weights; ValueError: no memory")
-      assert explained.details["reported"] == "it did not start."
-      assert length(explained.details["log"]) == 4
-
-      # One of them alone is one.
-      assert %Error{message: "ValueError: no memory"} = Worker.explain(instance, error, 2)
-      stop(worker)
-    end
-
-    # As long as it waits, a busy machine may need longer to say it.
-    defp explained(instance, error, mark) do
-      explained = Worker.explain(instance, error, mark)
-      if explained.message == error.message, do: explained(instance, error, mark), else: explained
-    end
-
-    test "keeps the error where there is no log to read" do
-      instance = {:"no such instance", node()}
-      error = Error.new(:engine_error, "it did not start")
-      assert Worker.mark(instance) == nil
-      assert Worker.explain(instance, error, nil) == error
-    end
-  end
-
   test "bytes that are no text do no harm", context do
     {:ok, worker} = start(context, "printf '\\377\\376\\n'; #{@ready}; exec sleep 600")
     assert %{log: [line]} = Worker.info(worker)
@@ -276,34 +179,4 @@ defmodule Vllm.Core.WorkerTest do
       assert message =~ ":socket_dir"
     end
   end
-
-  defp start(context, script, options \\ []) do
-    path = Path.join(context.dir, "python")
-    File.write!(path, "#!/bin/sh\n" <> script)
-    File.chmod!(path, 0o755)
-    start_with(context, path, options)
-  end
-
-  defp start_with(context, python, options) do
-    defaults = %{
-      name: context.test,
-      python: python,
-      worker_args: [],
-      engine_class: nil,
-      env: %{},
-      listen: :unix,
-      socket_dir: context.sockets,
-      start_timeout: 60_000,
-      grace: 2_000,
-      max_calls: 10_000,
-      watchdog: %{stall_after: 120_000},
-      log: :debug
-    }
-
-    Worker.start_link(Map.merge(defaults, Map.new(options)))
-  end
-
-  defp stop(worker), do: GenServer.stop(worker, :shutdown)
-
-  defp kill(os_pid), do: System.cmd("/bin/sh", ["-c", "kill -KILL #{os_pid}"])
 end

@@ -5,6 +5,7 @@ defmodule Vllm.Core.Call.Arguments do
 
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Options
+  alias Vllm.Core.Instance.{Default, Locator}
 
   @rpc [
     {:timeout, :timeout, nil,
@@ -30,6 +31,10 @@ defmodule Vllm.Core.Call.Arguments do
   # the place. The place is theirs then.
   @argument_classes ["AsyncEngineArgs", "VllmConfig"]
 
+  # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
+  # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
+  @max_argument_bytes 255 * 1024 * 1024
+
   {:ok, defaults} = Options.validate(@rpc, [], "rpc")
   @defaults defaults
 
@@ -38,7 +43,7 @@ defmodule Vllm.Core.Call.Arguments do
   def docs, do: Options.docs(@rpc)
 
   @doc "Where to run a method of a class, and what of the arguments is left; see `Vllm.Call`."
-  @spec place([term()]) :: {:ok, Vllm.instance(), [term()]} | {:error, Error.t()}
+  @spec place([term()]) :: {:ok, Locator.instance(), [term()]} | {:error, Error.t()}
   def place([%Ref{type: type, instance: instance} | _rest] = arguments)
       when type in @argument_classes,
       do: {:ok, instance, arguments}
@@ -52,7 +57,7 @@ defmodule Vllm.Core.Call.Arguments do
     do: {:ok, {name, node}, arguments}
 
   def place(arguments) do
-    with {:ok, instance} <- Vllm.Core.Application.default_instance(),
+    with {:ok, instance} <- Default.instance(),
          do: {:ok, instance, arguments}
   end
 
@@ -123,6 +128,17 @@ defmodule Vllm.Core.Call.Arguments do
       [] -> :ok
       [key | _] -> invalid("the argument #{key} is given twice", %{"parameter" => "#{key}"})
     end
+  end
+
+  @doc "Refuses arguments that are longer than a message to the worker may be."
+  @spec check_size(non_neg_integer()) :: :ok | {:error, Error.t()}
+  def check_size(bytes) when bytes <= @max_argument_bytes, do: :ok
+
+  def check_size(bytes) do
+    invalid(
+      "the arguments are #{bytes} bytes long; a call takes at most #{@max_argument_bytes} bytes",
+      %{"size" => bytes, "limit" => @max_argument_bytes}
+    )
   end
 
   defp invalid(message, details \\ %{}) do

@@ -4,8 +4,9 @@ defmodule Vllm.Core.Call.Caller do
   # connection, up to the first reply.
 
   alias Vllm.Error
-  alias Vllm.Core.{Connection, Instance}
-  alias Vllm.Proto.CallRequest
+  alias Vllm.Core.Call.{Consumer, Producer}
+  alias Vllm.Core.Instance.Locator
+  alias Vllm.Proto.{CallRequest, Failure}
 
   # The worker ends a call at its deadline. Only if it does not, the caller stops waiting by
   # itself, this much later.
@@ -14,26 +15,49 @@ defmodule Vllm.Core.Call.Caller do
   @typedoc "Where a value that is handed over is waited for."
   @type receipt :: {{atom(), node()}, reference()}
 
+  @type reply ::
+          {:value, binary()}
+          | {:handed, binary(), receipt()}
+          | {:stream, Consumer.stream()}
+          | {:failure, Failure.t()}
+          | {:error, Error.t()}
+          # what a worker must not send first
+          | {:item, binary()}
+          | {:end, term()}
+
   @doc """
-  Sends a request and waits for its first reply. `producer` enumerates the argument that is a
-  stream, if there is one. Where `hands_over?/1` says so, a value comes as `{:handed, payload,
-  receipt}`: it ends with the caller until `received/1`.
+  Sends a request and waits for its first reply. `window` is how many items a stream may be ahead
+  of its consumer, `enumerable` the argument that is a stream, if there is one.
   """
-  @spec run(
-          {atom(), node()},
-          Connection.instance(),
+  @spec call(
+          Locator.instance(),
           CallRequest.t(),
           timeout(),
           pos_integer(),
-          pid() | nil
-        ) :: Connection.reply()
-  def run(server, instance, request, timeout, window, producer) do
+          Enumerable.t() | nil
+        ) :: reply()
+  def call(instance, %CallRequest{} = request, timeout, window, enumerable \\ nil) do
+    case Locator.server(instance, "Connection") do
+      {:ok, server} when enumerable == nil ->
+        run(server, instance, request, timeout, window, nil)
+
+      {:ok, server} ->
+        Producer.during(enumerable, server, &run(server, instance, request, timeout, window, &1))
+
+      :error ->
+        {:error, Locator.down(instance, :noconnection)}
+    end
+  end
+
+  # `producer` enumerates the argument that is a stream, if there is one. Where `hands_over?/1` is
+  # true, a value comes as `{:handed, payload, receipt}`: it ends with the caller until `received/1`.
+  defp run(server, instance, request, timeout, window, producer) do
     alias_ref = :erlang.monitor(:process, server, alias: :reply_demonitor)
     send(server, {:call, alias_ref, self(), request, window, producer})
 
     receive do
       {^alias_ref, reply} -> with_receipt(reply, request, {server, alias_ref})
-      {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, Instance.down(instance, reason)}
+      {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, Locator.down(instance, reason)}
     after
       patience(timeout) -> give_up(server, alias_ref, request, timeout)
     end

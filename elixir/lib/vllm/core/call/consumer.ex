@@ -4,7 +4,8 @@ defmodule Vllm.Core.Call.Consumer do
   # to the connection, which serves the stream.
 
   alias Vllm.Error
-  alias Vllm.Core.{Connection, Instance}
+  alias Vllm.Core.Codec.Failure
+  alias Vllm.Core.Instance.Locator
 
   # The worker ends a stream at its deadline. Only if it does not, the consumer stops waiting by
   # itself, this much later.
@@ -14,13 +15,16 @@ defmodule Vllm.Core.Call.Consumer do
   @enforce_keys [:alias, :connection, :id, :half, :deadline, :instance]
   defstruct [:alias, :connection, :id, :half, :deadline, :instance, taken: 0]
 
+  @typedoc "A stream: the connection that serves it and its number there."
+  @type stream :: {pid(), pos_integer()}
+
   @type t :: %__MODULE__{
           alias: reference(),
           connection: pid(),
           id: pos_integer(),
           half: pos_integer(),
           deadline: integer() | :infinity,
-          instance: Connection.instance(),
+          instance: Locator.instance(),
           taken: non_neg_integer()
         }
 
@@ -29,8 +33,8 @@ defmodule Vllm.Core.Call.Consumer do
   one in `watch`, cancels the stream from now on.
   """
   @spec attach(
-          Connection.stream(),
-          Connection.instance(),
+          stream(),
+          Locator.instance(),
           pos_integer(),
           integer() | :infinity,
           [pid()]
@@ -61,7 +65,7 @@ defmodule Vllm.Core.Call.Consumer do
         last(last)
 
       {:DOWN, ^alias_ref, :process, _pid, reason} ->
-        {:error, Instance.down(subscription.instance, reason)}
+        {:error, Locator.down(subscription.instance, reason)}
     after
       remaining(subscription.deadline) ->
         close(subscription)
@@ -70,7 +74,7 @@ defmodule Vllm.Core.Call.Consumer do
   end
 
   defp last({:end, _}), do: :done
-  defp last({:failure, failure}), do: {:error, Error.from_proto(failure)}
+  defp last({:failure, failure}), do: {:error, Failure.from_proto(failure)}
   defp last({:error, error}), do: {:error, error}
   defp last(_other), do: {:error, Error.new(:protocol, "the worker broke the order of a stream")}
 
@@ -90,6 +94,13 @@ defmodule Vllm.Core.Call.Consumer do
     Process.demonitor(alias_ref, [:flush])
     send(connection, {:cancel, id})
     drain(alias_ref)
+  end
+
+  @doc "Cancels a stream, whoever consumes it. Harmless when it is over."
+  @spec cancel(stream()) :: :ok
+  def cancel({connection, id}) do
+    send(connection, {:cancel, id})
+    :ok
   end
 
   defp drain(alias_ref) do

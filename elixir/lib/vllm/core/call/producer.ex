@@ -15,11 +15,11 @@ defmodule Vllm.Core.Call.Producer do
   # In each case the enumeration is halted properly: the functions that Stream.resource/3 and its
   # like have for that run, here.
 
-  alias Vllm.{Call, Codec, Error}
-  alias Vllm.Core.Connection
-  alias Vllm.Proto.{End, Failure}
+  alias Vllm.{Codec, Error}
+  alias Vllm.Core.Call.Arguments
+  alias Vllm.Proto.{End, Failure, Input}
 
-  @supervisor Vllm.Core.Call.Producers
+  @supervisor Vllm.Producers
 
   # What messages to this process begin with: the enumerable may have messages of its own.
   @tag :vllm_producer
@@ -35,7 +35,7 @@ defmodule Vllm.Core.Call.Producer do
   `exchange` gets the producer and returns the call's first reply.
   """
   @spec during(Enumerable.t(), {atom(), node()}, (pid() -> reply)) :: reply | {:error, Error.t()}
-        when reply: Connection.reply()
+        when reply: tuple()
   def during(enumerable, server, exchange) do
     with {:ok, producer} <- start(enumerable, server) do
       result = exchange.(producer)
@@ -106,19 +106,19 @@ defmodule Vllm.Core.Call.Producer do
 
         case encode(element, state.count - 1) do
           {:ok, bytes} ->
-            Connection.input(connection, id, {:element, bytes})
+            send_step(connection, id, {:element, bytes})
             loop(state)
 
           {:error, error} ->
-            Connection.input(connection, id, {:failure, failure(error)})
+            send_step(connection, id, {:failure, failure(error)})
             halt(state)
         end
 
       :done ->
-        Connection.input(connection, id, {:end, %End{}})
+        send_step(connection, id, {:end, %End{}})
 
       {:raised, error} ->
-        Connection.input(connection, id, {:failure, failure(error)})
+        send_step(connection, id, {:failure, failure(error)})
     end
   end
 
@@ -141,9 +141,16 @@ defmodule Vllm.Core.Call.Producer do
   defp encode(element, index) do
     with {:ok, iodata} <- Codec.encode(element, "prompt[#{index}]"),
          bytes = IO.iodata_to_binary(iodata),
-         :ok <- Call.check_size(byte_size(bytes)) do
+         :ok <- Arguments.check_size(byte_size(bytes)) do
       {:ok, bytes}
     end
+  end
+
+  @doc "Sends one step of an argument to the connection that serves its call."
+  @spec send_step(pid(), pos_integer(), {:element, binary()} | {:end | :failure, struct()}) :: :ok
+  def send_step(connection, id, step) do
+    send(connection, {:input, %Input{call: id, step: step}})
+    :ok
   end
 
   @verbs %{error: "raised", throw: "threw", exit: "exited with"}

@@ -5,10 +5,7 @@ defmodule Vllm.Core.Call.StreamedArgument do
   # place, and the worker asks for the elements one by one: see Vllm.Core.Call.Producer.
 
   alias Vllm.{Error, StreamingInput}
-
-  defstruct []
-
-  @type t :: %__MODULE__{}
+  alias Vllm.Core.Codec.StreamMark
 
   @doc """
   Finds the argument that is an enumerable, and puts the mark in its place. It is `nil` where there
@@ -38,7 +35,7 @@ defmodule Vllm.Core.Call.StreamedArgument do
   end
 
   defp mark(value, found) do
-    if stream?(value), do: {%__MODULE__{}, [value | found]}, else: {value, found}
+    if stream?(value), do: {%StreamMark{}, [value | found]}, else: {value, found}
   end
 
   # Lists, maps and sets are values. What Stream's functions return are structs and functions.

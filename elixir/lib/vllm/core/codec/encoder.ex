@@ -6,7 +6,7 @@ defmodule Vllm.Core.Codec.Encoder do
   # to the moment something is refused. What is refused is thrown: a term is either sent whole or
   # not at all.
 
-  alias Vllm.Core.Codec.Path
+  alias Vllm.Core.Codec.{Path, StreamMark}
 
   @tuple 1
   @set 2
@@ -160,7 +160,7 @@ defmodule Vllm.Core.Codec.Encoder do
   end
 
   # An argument itself, never a part of one: elsewhere nobody would enumerate it.
-  defp struct(%Vllm.Core.Call.StreamedArgument{}, path, _depth),
+  defp struct(%StreamMark{}, path, _depth),
     do: extension(@stream, [array_header(0)], path)
 
   defp struct(%DateTime{} = datetime, path, _depth) do

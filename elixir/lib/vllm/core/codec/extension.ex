@@ -4,7 +4,8 @@ defmodule Vllm.Core.Codec.Extension do
 
   import Vllm.Core.Codec.Decoder, only: [decode!: 3, malformed: 1]
 
-  alias Vllm.{Classes, Error, Logprob, Proto, Ref, Tensor}
+  alias Vllm.{Classes, Logprob, Proto, Ref, Tensor}
+  alias Vllm.Core.Codec.Failure
 
   @patch 13
 
@@ -78,7 +79,7 @@ defmodule Vllm.Core.Codec.Extension do
 
   def decode(12, content, _depth, _instance) do
     case Proto.Failure.decode(content) do
-      {:ok, failure} -> Error.from_proto(failure)
+      {:ok, failure} -> Failure.from_proto(failure)
       {:error, _reason} -> malformed("it holds an exception that cannot be read")
     end
   end

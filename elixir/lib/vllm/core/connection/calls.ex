@@ -5,9 +5,8 @@ defmodule Vllm.Core.Connection.Calls do
 
   alias Vllm.Error
   alias Vllm.Core.Call.{Caller, Producers}
-  alias Vllm.Core.Connection.Routes
+  alias Vllm.Core.Connection.{Closing, Outgoing, Routes, State}
   alias Vllm.Core.Instance.ReferenceTracker
-  alias Vllm.Core.Connection.{Closing, Outgoing, State}
   alias Vllm.Proto.{CallRequest, StartCall}
 
   @typedoc "As `Vllm.Core.Call.Caller` sends it: who made the call, and what."

@@ -4,11 +4,11 @@ defmodule Vllm.Core.Connection.Closing do
 
   require Logger
 
-  alias Vllm.{Error, Telemetry}
-  alias Vllm.Core.{Instance, Worker}
-  alias Vllm.Core.Connection.Routes
-  alias Vllm.Core.Instance.LastFailure
-  alias Vllm.Core.Connection.State
+  alias Vllm.Error
+  alias Vllm.Core.Worker
+  alias Vllm.Core.Connection.{Routes, State}
+  alias Vllm.Core.Instance.{LastFailure, Locator}
+  alias Vllm.Core.Telemetry.Emitter
 
   # How long is waited for the reason why the worker has ended, before every call is answered: with
   # real engines it takes 450 ms until the last process that holds its log is gone.
@@ -32,7 +32,7 @@ defmodule Vllm.Core.Connection.Closing do
     error =
       if state.drain,
         do: stopping(state, "the grace period for this call is over; it may have run in part"),
-        else: Instance.down(state.instance, reason)
+        else: Locator.down(state.instance, reason)
 
     Routes.fail_all(state.routes, error)
 
@@ -61,6 +61,6 @@ defmodule Vllm.Core.Connection.Closing do
       vllm_version: if(hello.vllm_version != "", do: hello.vllm_version)
     }
 
-    Telemetry.event([:vllm, :connection, what], measurements, Map.merge(metadata, more))
+    Emitter.event([:vllm, :connection, what], measurements, Map.merge(metadata, more))
   end
 end

@@ -6,12 +6,11 @@ defmodule Vllm.Core.Connection.Incoming do
   require Logger
 
   alias Vllm.{Error, Ref}
-  alias Vllm.Core.Connection
-  alias Vllm.Core.Call.Producers
-  alias Vllm.Core.Connection.Routes
-  alias Vllm.Core.Instance.{Engines, ReferenceTracker, Watchdog}
+  alias Vllm.Core.Codec
+  alias Vllm.Core.Call.{Producer, Producers}
+  alias Vllm.Core.Connection.{Outgoing, Routes, State}
+  alias Vllm.Core.Instance.ReferenceTracker
   alias Vllm.Core.Wire.Session
-  alias Vllm.Core.Connection.{Outgoing, State}
   alias Vllm.Proto.{CallReply, Failure, Notice, ServerFrame}
 
   @doc """
@@ -41,7 +40,7 @@ defmodule Vllm.Core.Connection.Incoming do
   end
 
   defp frame(state, %ServerFrame{failure: %Failure{} = failure}),
-    do: {:error, Error.from_proto(failure), state}
+    do: {:error, Codec.Failure.from_proto(failure), state}
 
   defp frame(state, %ServerFrame{replies: replies, notices: notices}) do
     with {:ok, state} <- notices(state, notices),
@@ -52,7 +51,7 @@ defmodule Vllm.Core.Connection.Incoming do
 
   defp reply(%CallReply{call: id, outcome: {:input_wanted, _}}, routes, state) do
     with {:gone, failure} <- Producers.want(state.producers, id),
-         do: Connection.input(self(), id, {:failure, failure})
+         do: Producer.send_step(self(), id, {:failure, failure})
 
     routes
   end
@@ -94,7 +93,7 @@ defmodule Vllm.Core.Connection.Incoming do
 
   defp notices(state, [%Notice{event: event} | notices]) do
     case notice(event, state) do
-      {:replace, error} -> {:error, error, state}
+      {:end_session, error} -> {:error, error, state}
       :ok -> notices(state, notices)
     end
   end
@@ -109,18 +108,19 @@ defmodule Vllm.Core.Connection.Incoming do
   defp notice({:engine_died, %{ref: ref, failure: failure}}, state) do
     why = if failure, do: failure.message, else: "no reason given"
     Logger.error("the engine #{ref} died: #{why}", State.metadata(state))
-    Engines.died(state.instance, engine(ref, state), why)
-    :ok
+    on_engine({:died, engine(ref, state), why}, state)
   end
 
   defp notice({:engine_stalled, stalled}, state),
-    do: Watchdog.stalled(state.instance, engine(stalled.ref, state), stalled, state.watchdog)
+    do: on_engine({:stalled, engine(stalled.ref, state), stalled}, state)
 
   defp notice({:engine_recovered, recovered}, state),
-    do: Watchdog.recovered(state.instance, engine(recovered.ref, state), recovered)
+    do: on_engine({:recovered, engine(recovered.ref, state), recovered}, state)
 
   # A newer worker's notice.
   defp notice(_unknown, _state), do: :ok
+
+  defp on_engine(event, state), do: state.on_engine_event.(state.instance, event)
 
   defp engine(id, %{instance: instance, hello: %{incarnation: incarnation}}),
     do: %Ref{instance: instance, incarnation: incarnation, id: id, type: "AsyncLLM"}

@@ -4,9 +4,8 @@ defmodule Vllm.Core.Connection.Opening do
 
   alias Vllm.Error
   alias Vllm.Core.Worker
-  alias Vllm.Core.Connection.Reconnect
+  alias Vllm.Core.Connection.{Closing, Incoming, Reconnect, State}
   alias Vllm.Core.Instance.LastFailure
-  alias Vllm.Core.Connection.{Closing, Incoming, State}
 
   @doc """
   Whether a connection has been there before this one. A worker of somebody else is waited for by
@@ -41,7 +40,7 @@ defmodule Vllm.Core.Connection.Opening do
   end
 
   @doc "The instance that the connection is a part of, as other nodes know it."
-  @spec instance(keyword()) :: Vllm.Core.Connection.instance()
+  @spec instance(keyword()) :: Vllm.Core.Instance.Locator.instance()
   def instance(options), do: {Keyword.fetch!(options, :instance), node()}
 
   defp open(options, deadline) do
@@ -56,7 +55,8 @@ defmodule Vllm.Core.Connection.Opening do
            socket: socket,
            session: session,
            hello: hello,
-           watchdog: Keyword.get(options, :watchdog, :report),
+           on_engine_event:
+             Keyword.get(options, :on_engine_event, fn _instance, _event -> :ok end),
            since: System.monotonic_time()
          },
          {:ok, state} <- Incoming.frames(state, frames) do

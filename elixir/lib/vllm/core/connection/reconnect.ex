@@ -8,9 +8,8 @@ defmodule Vllm.Core.Connection.Reconnect do
   # the others, or the clients of one worker would all come at once. Calls are refused meanwhile.
 
   alias Vllm.Error
-  alias Vllm.Core.{Connection, Instance}
   alias Vllm.Core.Connection.Handshake
-  alias Vllm.Core.Instance.LastFailure
+  alias Vllm.Core.Instance.{LastFailure, Locator}
 
   @first_pause 200
   @longest_pause 5_000
@@ -19,7 +18,7 @@ defmodule Vllm.Core.Connection.Reconnect do
   Tries until `deadline`, a monotonic time in milliseconds. What cannot change by waiting, such as a
   wrong token, is returned at once; with the deadline `:infinity` nothing is returned but a session.
   """
-  @spec run(Connection.instance(), String.t(), String.t(), integer() | :infinity) ::
+  @spec run(Locator.instance(), String.t(), String.t(), integer() | :infinity) ::
           {:ok, :gen_tcp.socket(), Vllm.Core.Wire.Session.t(), struct(), [struct()]}
           | {:error, Error.t()}
   def run({name, _node} = instance, address, token, deadline) do
@@ -48,7 +47,7 @@ defmodule Vllm.Core.Connection.Reconnect do
   end
 
   @doc "Refuses calls for some time, with the reason why there is no session."
-  @spec wait(Connection.instance(), String.t(), Error.t() | nil, non_neg_integer()) :: :ok
+  @spec wait(Locator.instance(), String.t(), Error.t() | nil, non_neg_integer()) :: :ok
   def wait(instance, address, error, milliseconds) do
     refuse(down(instance, address, error), now() + milliseconds)
   end
@@ -72,7 +71,7 @@ defmodule Vllm.Core.Connection.Reconnect do
     end
   end
 
-  defp down(instance, _address, nil), do: Instance.down(instance, :noproc)
+  defp down(instance, _address, nil), do: Locator.down(instance, :noproc)
 
   defp down({name, _node}, address, error) do
     Error.new(

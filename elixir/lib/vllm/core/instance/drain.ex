@@ -8,15 +8,15 @@ defmodule Vllm.Core.Instance.Drain do
 
   use GenServer
 
-  alias Vllm.Core.{Connection, Instance}
-  alias Vllm.Core.Instance.Engines
+  alias Vllm.Core.Connection
+  alias Vllm.Core.Instance.{Engines, Locator}
 
   # For the answer, beyond the grace period.
   @patience 500
 
   @spec start_link({atom(), pos_integer()}) :: GenServer.on_start()
   def start_link({instance, grace}) do
-    name = Instance.process_name(instance, "Drain")
+    name = Locator.process_name(instance, "Drain")
     GenServer.start_link(__MODULE__, {instance, grace}, name: name)
   end
 

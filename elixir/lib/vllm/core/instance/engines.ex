@@ -15,17 +15,11 @@ defmodule Vllm.Core.Instance.Engines do
 
   require Logger
 
-  alias Vllm.{AsyncLLM, Error, Ref, Telemetry}
-  alias Vllm.Core.{Connection, Instance}
+  alias Vllm.{AsyncLLM, Error, Ref}
+  alias Vllm.Core.Instance.{EngineRetries, Locator}
+  alias Vllm.Core.Telemetry.Emitter
 
   @part "Engines"
-
-  # Milliseconds until an engine that did not start is tried again; doubled each time.
-  @first_pause 1_000
-  @longest_pause 60_000
-
-  # Milliseconds after which the death of an engine has nothing to do with the one before.
-  @settled 60_000
 
   # For a dead engine to be shut down. vLLM takes 3 to 4 s, and less where nothing lives.
   @clearing [timeout: 60_000]
@@ -45,8 +39,7 @@ defmodule Vllm.Core.Instance.Engines do
     queue: [],
     statuses: %{},
     waiting: %{},
-    failures: %{},
-    born: %{},
+    retries: %EngineRetries{},
     stillborn: %{},
     stopping?: false
   ]
@@ -56,12 +49,12 @@ defmodule Vllm.Core.Instance.Engines do
   @doc "Takes the instance's name and its declared engines."
   @spec start_link({atom(), keyword()}) :: GenServer.on_start()
   def start_link({instance, declared}) do
-    name = Instance.process_name(instance, @part)
+    name = Locator.process_name(instance, @part)
     GenServer.start_link(__MODULE__, {instance, declared}, name: name)
   end
 
   @doc "The engine of a name. Waits while it is being built."
-  @spec fetch(Connection.instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
+  @spec fetch(Locator.instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
   def fetch({instance, node} = location, name, timeout) do
     case node == node() && look(instance, name) do
       {:ready, ref} -> {:ok, ref}
@@ -70,30 +63,30 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   @doc "What is known of each declared engine, in their order."
-  @spec statuses(Connection.instance()) :: {:ok, [{atom(), status()}]} | {:error, Error.t()}
+  @spec statuses(Locator.instance()) :: {:ok, [{atom(), status()}]} | {:error, Error.t()}
   def statuses(location), do: call(location, :statuses, 5_000)
 
   @doc "Ends the building: the instance stops; for `Vllm.Core.Instance.Drain`."
-  @spec stop(Connection.instance()) :: :ok
+  @spec stop(Locator.instance()) :: :ok
   def stop(location) do
     {_ok, _answer} = call(location, :stop, 5_000)
     :ok
   end
 
   @doc "Tells that an engine is dead; for `Vllm.Core.Connection`."
-  @spec died(Connection.instance(), Ref.t(), String.t()) :: :ok
+  @spec died(Locator.instance(), Ref.t(), String.t()) :: :ok
   def died({instance, _node}, ref, reason) do
-    GenServer.cast(Instance.process_name(instance, @part), {:died, ref, reason})
+    GenServer.cast(Locator.process_name(instance, @part), {:died, ref, reason})
   end
 
   @doc "Emits an event of an engine, with its name if it has one; for `Vllm.Core.Instance.Watchdog`."
-  @spec tell(Connection.instance(), atom(), Ref.t(), map()) :: :ok
+  @spec tell(Locator.instance(), atom(), Ref.t(), map()) :: :ok
   def tell({instance, _node}, what, ref, measurements) do
-    GenServer.cast(Instance.process_name(instance, @part), {:tell, what, ref, measurements})
+    GenServer.cast(Locator.process_name(instance, @part), {:tell, what, ref, measurements})
   end
 
   defp look(instance, name) do
-    case :ets.lookup(Instance.process_name(instance, @part), name) do
+    case :ets.lookup(Locator.process_name(instance, @part), name) do
       [{^name, status}] -> status
       [] -> nil
     end
@@ -107,13 +100,13 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   defp call(location, message, timeout) do
-    case Instance.server(location, @part) do
+    case Locator.server(location, @part) do
       {:ok, server} -> {:ok, GenServer.call(server, message, timeout)}
-      :error -> {:error, Instance.down(location, :noconnection)}
+      :error -> {:error, Locator.down(location, :noconnection)}
     end
   catch
     :exit, {:timeout, _call} -> {:error, late(message, timeout)}
-    :exit, _reason -> {:error, Instance.down(location, :noproc)}
+    :exit, _reason -> {:error, Locator.down(location, :noproc)}
   end
 
   defp late({:await, name}, timeout) do
@@ -128,7 +121,7 @@ defmodule Vllm.Core.Instance.Engines do
 
   @impl true
   def init({instance, declared}) do
-    table = Instance.process_name(instance, @part)
+    table = Locator.process_name(instance, @part)
     :ets.new(table, [:named_table, :protected, read_concurrency: true])
     state = %__MODULE__{instance: instance, declared: declared, table: table}
     names = Keyword.keys(declared)
@@ -211,7 +204,7 @@ defmodule Vllm.Core.Instance.Engines do
   defp enqueue(state, what), do: next(%{state | queue: state.queue ++ [what]})
 
   defp next(%{task: nil, queue: [what | queue]} = state) do
-    tasks = Instance.process_name(state.instance, "Tasks")
+    tasks = Locator.process_name(state.instance, "Tasks")
     task = Task.Supervisor.async_nolink(tasks, job(what, state))
     %{state | queue: queue, task: {task, what, System.monotonic_time()}, stillborn: %{}}
   end
@@ -230,7 +223,7 @@ defmodule Vllm.Core.Instance.Engines do
   defp done(state, {:clear, _dead}, _result, _duration), do: state
 
   defp done(state, {:build, name}, {:ok, ref}, duration) do
-    state = %{state | born: Map.put(state.born, name, now())}
+    state = %{state | retries: EngineRetries.ready(state.retries, name)}
 
     case state.stillborn[ref.id] do
       nil ->
@@ -244,51 +237,37 @@ defmodule Vllm.Core.Instance.Engines do
 
   defp done(state, {:build, name}, {:error, error}, duration) do
     event(:failed, state, name, %{error: error}, %{duration: duration})
-    {failures, state} = count(state, name)
+    {pause, retries} = EngineRetries.not_started(state.retries, name)
     again? = error.kind not in @permanent
-    if again?, do: retry(name, failures)
+    if again?, do: retry_after(pause, name)
 
     Logger.error(
       "the engine #{inspect(name)} did not start: #{error.message}" <>
-        if(again?, do: "; next try in #{pause(failures)} ms", else: ""),
+        if(again?, do: "; next attempt in #{pause} ms", else: ""),
       vllm_instance: state.instance
     )
 
-    settle(state, name, {:failed, error})
+    settle(%{state | retries: retries}, name, {:failed, error})
   end
 
   defp rebuild(state, name, dead, reason) do
     state = enqueue(state, {:clear, dead})
-    lived = now() - Map.fetch!(state.born, name)
+    {pause, retries} = EngineRetries.died(state.retries, name)
+    state = %{state | retries: retries}
 
-    state =
-      if lived < @settled, do: state, else: %{state | failures: Map.delete(state.failures, name)}
-
-    case count(state, name) do
-      {1, state} ->
-        state |> put_status(name, :building) |> enqueue({:build, name})
-
-      {failures, state} ->
-        retry(name, failures - 1)
-        settle(state, name, {:failed, Error.new(:engine_dead, reason)})
+    if pause == 0 do
+      state |> put_status(name, :building) |> enqueue({:build, name})
+    else
+      retry_after(pause, name)
+      settle(state, name, {:failed, Error.new(:engine_dead, reason)})
     end
   end
 
-  defp count(state, name) do
-    failures = Map.update(state.failures, name, 1, &(&1 + 1))
-    {failures[name], %{state | failures: failures}}
-  end
-
-  defp retry(name, failures), do: Process.send_after(self(), {:retry, name}, pause(failures))
-
-  defp pause(failures) do
-    min(@first_pause * Integer.pow(2, min(failures - 1, 16)), @longest_pause)
-  end
+  defp retry_after(pause, name), do: Process.send_after(self(), {:retry, name}, pause)
 
   defp settle(state, name, status), do: state |> put_status(name, status) |> answer_waiting(name)
 
   defp duration(started), do: System.monotonic_time() - started
-  defp now, do: System.monotonic_time(:millisecond)
 
   defp answer_waiting(state, name) do
     {callers, waiting} = Map.pop(state.waiting, name, [])
@@ -316,6 +295,6 @@ defmodule Vllm.Core.Instance.Engines do
 
   defp event(what, state, name, metadata, measurements \\ %{}) do
     metadata = Map.merge(metadata, %{instance: state.instance, engine: name})
-    Telemetry.event([:vllm, :engine, what], measurements, metadata)
+    Emitter.event([:vllm, :engine, what], measurements, metadata)
   end
 end

@@ -12,8 +12,9 @@ defmodule Vllm.Core.Instance.Metrics do
   require Logger
 
   alias Vllm.{Call, Error, Ref, Telemetry}
-  alias Vllm.Core.{Connection, Instance}
-  alias Vllm.Core.Instance.Engines
+  alias Vllm.Core.Connection
+  alias Vllm.Core.Instance.{Engines, Locator}
+  alias Vllm.Core.Telemetry.Emitter
 
   # Which of the worker's names are which of ours: what a newer worker adds is left out.
   @names Map.new(Telemetry.numbers(), fn {name, _text} -> {Atom.to_string(name), name} end)
@@ -29,7 +30,7 @@ defmodule Vllm.Core.Instance.Metrics do
         }
 
   @doc "What each engine of a worker has counted until now."
-  @spec read(Connection.instance(), timeout()) :: {:ok, [engine()]} | {:error, Error.t()}
+  @spec read(Locator.instance(), timeout()) :: {:ok, [engine()]} | {:error, Error.t()}
   def read(instance, timeout \\ @timeout) do
     arguments = [instance, [rpc: [timeout: timeout]]]
 
@@ -70,7 +71,7 @@ defmodule Vllm.Core.Instance.Metrics do
   @doc "Takes the instance's name and the interval in milliseconds."
   @spec start_link({atom(), pos_integer()}) :: GenServer.on_start()
   def start_link({instance, interval}) do
-    name = Instance.process_name(instance, "Metrics")
+    name = Locator.process_name(instance, "Metrics")
     GenServer.start_link(__MODULE__, {instance, interval}, name: name)
   end
 
@@ -83,7 +84,7 @@ defmodule Vllm.Core.Instance.Metrics do
   @impl true
   def handle_info(:tick, state) do
     # Without telemetry nobody would hear of it.
-    if Telemetry.loaded?(), do: {:noreply, start_task(state)}, else: {:noreply, wait(state)}
+    if Emitter.loaded?(), do: {:noreply, start_task(state)}, else: {:noreply, wait(state)}
   end
 
   def handle_info({:DOWN, monitor, :process, _pid, _reason}, %{task: monitor} = state),
@@ -92,7 +93,7 @@ defmodule Vllm.Core.Instance.Metrics do
   def handle_info(_other, state), do: {:noreply, state}
 
   defp start_task(%{instance: name} = state) do
-    tasks = Instance.process_name(name, "Tasks")
+    tasks = Locator.process_name(name, "Tasks")
     {:ok, pid} = Task.Supervisor.start_child(tasks, __MODULE__, :emit, [{name, node()}])
     %{state | task: Process.monitor(pid)}
   end
@@ -103,10 +104,10 @@ defmodule Vllm.Core.Instance.Metrics do
   end
 
   @doc false
-  @spec emit(Connection.instance()) :: :ok
+  @spec emit(Locator.instance()) :: :ok
   def emit({name, _node} = instance) do
     with {:ok, load} <- load(instance),
-         do: Telemetry.event([:vllm, :instance, :metrics], load, %{instance: name})
+         do: Emitter.event([:vllm, :instance, :metrics], load, %{instance: name})
 
     case read(instance) do
       {:ok, engines} -> Enum.each(engines, &emit_engine(&1, name))
@@ -115,7 +116,7 @@ defmodule Vllm.Core.Instance.Metrics do
   end
 
   defp load({name, _node} = instance) do
-    connection = Process.whereis(Instance.process_name(name, "Connection"))
+    connection = Process.whereis(Locator.process_name(name, "Connection"))
 
     # Before it answers, which it does after all of them.
     with pid when pid != nil <- connection,
@@ -129,6 +130,6 @@ defmodule Vllm.Core.Instance.Metrics do
 
   defp emit_engine(engine, name) do
     {metrics, metadata} = Map.pop(engine, :metrics)
-    Telemetry.event([:vllm, :engine, :metrics], metrics, Map.put(metadata, :instance, name))
+    Emitter.event([:vllm, :engine, :metrics], metrics, Map.put(metadata, :instance, name))
   end
 end

@@ -20,11 +20,11 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   use GenServer
 
   alias Vllm.{Codec, Ref}
-  alias Vllm.Core.{Connection, Instance}
+  alias Vllm.Core.Instance.Locator
 
   # objects: {incarnation, id} => {times sent, MapSet of owners}; owners: pid => {monitor, MapSet of
   # objects}; linked: monitor => engine.
-  defstruct [:instance, objects: %{}, owners: %{}, linked: %{}]
+  defstruct [:instance, :shut_down, objects: %{}, owners: %{}, linked: %{}]
 
   @engine "AsyncLLM"
   @collector "RequestOutputCollector"
@@ -33,13 +33,14 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   # cost more than anything else here.
   @without_refs [Vllm.RequestOutput, Vllm.PoolingRequestOutput, Vllm.Tensor, Vllm.Error]
 
-  @spec start_link(atom()) :: GenServer.on_start()
-  def start_link(name) do
-    GenServer.start_link(__MODULE__, name, name: Instance.process_name(name, "Refs"))
+  @doc "Takes the instance's name and the function that shuts an engine down."
+  @spec start_link({atom(), (Ref.t() -> term())}) :: GenServer.on_start()
+  def start_link({name, shut_down}) do
+    GenServer.start_link(__MODULE__, {name, shut_down}, name: Locator.process_name(name, "Refs"))
   end
 
   @doc "Makes `owner` an owner of every reference in a value that it just received."
-  @spec track(Connection.instance(), term(), pid()) :: :ok
+  @spec track(Locator.instance(), term(), pid()) :: :ok
   def track(instance, value, owner) do
     case value |> find([]) |> Enum.reject(&(&1.type == @engine)) do
       [] -> :ok
@@ -48,11 +49,11 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   end
 
   @doc "Lets go what is in a value that nobody received, and shuts an engine down."
-  @spec discard(Connection.instance(), binary()) :: :ok
+  @spec discard(Locator.instance(), binary()) :: :ok
   def discard(instance, payload), do: cast(instance, {:discard, payload})
 
   @doc "Ends the engines and requests in a value whose receiver ended before it had them."
-  @spec discard_handed(Connection.instance(), binary()) :: :ok
+  @spec discard_handed(Locator.instance(), binary()) :: :ok
   def discard_handed(instance, payload), do: cast(instance, {:discard_handed, payload})
 
   @doc "Adds an owner."
@@ -63,7 +64,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   @spec release(Ref.t()) :: :ok
   def release(%Ref{instance: instance} = ref) do
     message = if ref.type == @engine, do: {:drop, key(ref)}, else: {:release, key(ref), self()}
-    with {:ok, server} <- Instance.server(instance, "Refs"), do: GenServer.call(server, message)
+    with {:ok, server} <- Locator.server(instance, "Refs"), do: GenServer.call(server, message)
     :ok
   catch
     # Its worker is gone, and so is the object.
@@ -91,14 +92,15 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   defp keys(refs), do: Enum.map(refs, &key/1)
 
   defp cast(instance, message) do
-    with {:ok, server} <- Instance.server(instance, "Refs"), do: GenServer.cast(server, message)
+    with {:ok, server} <- Locator.server(instance, "Refs"), do: GenServer.cast(server, message)
     :ok
   end
 
   ## Callbacks
 
   @impl true
-  def init(name), do: {:ok, %__MODULE__{instance: {name, node()}}}
+  def init({name, shut_down}),
+    do: {:ok, %__MODULE__{instance: {name, node()}, shut_down: shut_down}}
 
   @impl true
   def handle_cast({:track, keys, owner}, state) do
@@ -144,7 +146,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   def handle_info({:DOWN, monitor, :process, _pid, _reason}, state)
       when is_map_key(state.linked, monitor) do
     {engine, linked} = Map.pop!(state.linked, monitor)
-    shut_down(state.instance, engine)
+    shut_down(state, engine)
     {:noreply, %{state | linked: linked}}
   end
 
@@ -200,17 +202,19 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   defp let_go(_state, _key, 0), do: :ok
 
   defp let_go(state, {incarnation, id}, times) do
-    Connection.release(state.instance, incarnation, List.duplicate(id, times))
+    message = {:release, incarnation, List.duplicate(id, times)}
+    with {:ok, server} <- Locator.server(state.instance, "Connection"), do: send(server, message)
+    :ok
   end
 
   # Nobody can reach an engine that nobody received, and it would keep its memory for ever.
-  defp discard_one(state, %Ref{type: @engine} = ref), do: shut_down(state.instance, ref)
+  defp discard_one(state, %Ref{type: @engine} = ref), do: shut_down(state, ref)
   defp discard_one(state, ref), do: let_go(state, key(ref), 1)
 
-  # In a task: it takes seconds.
-  defp shut_down(instance, engine) do
-    {:ok, tasks} = Instance.server(instance, "Tasks")
-    {:ok, _pid} = Task.Supervisor.start_child(tasks, Vllm, :call, [engine, "shutdown"])
+  # In a task, because it takes seconds.
+  defp shut_down(state, engine) do
+    {:ok, tasks} = Locator.server(state.instance, "Tasks")
+    {:ok, _pid} = Task.Supervisor.start_child(tasks, fn -> state.shut_down.(engine) end)
 
     :ok
   end

@@ -9,8 +9,9 @@ defmodule Vllm.Core.Instance.Watchdog do
 
   require Logger
 
-  alias Vllm.{Error, Ref}
-  alias Vllm.Core.{Connection, Options, Worker}
+  alias Vllm.Error
+  alias Vllm.Core.{Options, Worker}
+  alias Vllm.Core.Connection.State
   alias Vllm.Core.Instance.Engines
 
   @table [
@@ -32,17 +33,18 @@ defmodule Vllm.Core.Instance.Watchdog do
   @spec validate(keyword()) :: {:ok, map()} | {:error, Error.t()}
   def validate(options), do: Options.validate(@table, options, "the option :watchdog")
 
-  @doc "The worker's arguments."
-  @spec arguments(map()) :: [String.t()]
-  def arguments(%{stall_after: :infinity}), do: ["--stall-after", "0"]
-  def arguments(%{stall_after: milliseconds}), do: ["--stall-after", "#{milliseconds / 1000}"]
+  @doc "What a connection calls when the worker reports that an engine died, stalled or recovered."
+  @spec listener(action()) :: State.on_engine_event()
+  def listener(action) do
+    fn
+      instance, {:died, ref, reason} -> Engines.died(instance, ref, reason)
+      instance, {:stalled, ref, notice} -> stalled(instance, ref, notice, action)
+      instance, {:recovered, ref, notice} -> recovered(instance, ref, notice)
+    end
+  end
 
-  @doc """
-  An engine hangs. With `:replace` the worker is ready to be killed, and the session with it is to be
-  ended with the error.
-  """
-  @spec stalled(Connection.instance(), Ref.t(), struct(), action()) :: :ok | {:replace, Error.t()}
-  def stalled({name, _node} = instance, ref, %{stalled_ms: silent} = notice, action) do
+  # With `:replace` the worker is killed when it is stopped next, and the session ends with the error.
+  defp stalled({name, _node} = instance, ref, %{stalled_ms: silent} = notice, action) do
     requests = notice.unfinished_requests
     message = "the engine #{ref.id} hangs: #{requests} requests have got nothing for #{silent} ms"
     Logger.error(message, vllm_instance: name)
@@ -50,16 +52,14 @@ defmodule Vllm.Core.Instance.Watchdog do
     if action == :replace, do: replace(instance, message), else: :ok
   end
 
-  @doc "It moves again."
-  @spec recovered(Connection.instance(), Ref.t(), struct()) :: :ok
-  def recovered({name, _node} = instance, ref, %{stalled_ms: silent}) do
+  defp recovered({name, _node} = instance, ref, %{stalled_ms: silent}) do
     Logger.notice("the engine #{ref.id} moves again, after #{silent} ms", vllm_instance: name)
     Engines.tell(instance, :recovered, ref, %{duration: native(silent)})
   end
 
   defp replace(instance, message) do
     Worker.give_up(instance)
-    {:replace, Error.new(:worker_down, message <> "; its worker is replaced")}
+    {:end_session, Error.new(:worker_down, message <> "; its worker is replaced")}
   end
 
   defp native(milliseconds), do: System.convert_time_unit(milliseconds, :millisecond, :native)

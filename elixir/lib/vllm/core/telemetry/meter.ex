@@ -9,8 +9,8 @@ defmodule Vllm.Core.Telemetry.Meter do
   # does when the process was killed, by what the meter shows then. So its counts are in memory that
   # both can read.
 
-  alias Vllm.{Error, Telemetry}
-  alias Vllm.Core.Telemetry.Witness
+  alias Vllm.Error
+  alias Vllm.Core.Telemetry.{Emitter, Witness}
 
   @enforce_keys [:sent, :metadata, :counts]
   defstruct [:sent, :metadata, :counts, :ending]
@@ -29,13 +29,13 @@ defmodule Vllm.Core.Telemetry.Meter do
   @doc "The enumeration begins; `sent` is when the request was, if that is known on this node."
   @spec start(integer() | nil, map()) :: t() | nil
   def start(sent, metadata) do
-    if Telemetry.loaded?() do
+    if Emitter.loaded?() do
       now = System.monotonic_time()
       counts = :atomics.new(2, signed: true)
       meter = %__MODULE__{sent: sent || now, metadata: metadata, counts: counts}
       ending = Witness.watch(&emit(meter, :exception, &1))
       measurements = %{system_time: System.system_time(), monotonic_time: now}
-      Telemetry.event([:vllm, :stream, :start], measurements, metadata)
+      Emitter.event([:vllm, :stream, :start], measurements, metadata)
       %{meter | ending: ending}
     end
   end
@@ -53,7 +53,7 @@ defmodule Vllm.Core.Telemetry.Meter do
     first = max(now - meter.sent, 1)
     :atomics.put(meter.counts, @first, first)
     measurements = %{duration: first, monotonic_time: now}
-    Telemetry.event([:vllm, :stream, :first_item], measurements, meter.metadata)
+    Emitter.event([:vllm, :stream, :first_item], measurements, meter.metadata)
   end
 
   @doc "The enumeration has ended with `:ok`, `:halted` or an error."
@@ -67,7 +67,7 @@ defmodule Vllm.Core.Telemetry.Meter do
   def exception(nil, _kind, _reason, _stacktrace), do: :ok
 
   def exception(meter, kind, reason, stacktrace),
-    do: finish(meter, :exception, Telemetry.failure(kind, reason, stacktrace))
+    do: finish(meter, :exception, Emitter.failure(kind, reason, stacktrace))
 
   defp finish(meter, event, more),
     do: Witness.once(meter.ending, fn -> emit(meter, event, more) end)
@@ -84,6 +84,6 @@ defmodule Vllm.Core.Telemetry.Meter do
       end
 
     metadata = Map.merge(meter.metadata, more)
-    Telemetry.event([:vllm, :stream, event], Map.merge(measurements, first), metadata)
+    Emitter.event([:vllm, :stream, event], Map.merge(measurements, first), metadata)
   end
 end

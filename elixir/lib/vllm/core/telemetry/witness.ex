@@ -16,7 +16,7 @@ defmodule Vllm.Core.Telemetry.Witness do
 
   use GenServer
 
-  alias Vllm.Telemetry
+  alias Vllm.Core.Telemetry.Emitter
 
   # tells: monitor => {ending, what is to be done}; monitors: ending => monitor.
   defstruct tells: %{}, monitors: %{}
@@ -80,9 +80,9 @@ defmodule Vllm.Core.Telemetry.Witness do
 
   # Whoever raised has its stack trace with the reason.
   defp death({reason, [{_module, _function, _arity, _location} | _] = stacktrace}),
-    do: Telemetry.failure(:exit, reason, stacktrace)
+    do: Emitter.failure(:exit, reason, stacktrace)
 
-  defp death(reason), do: Telemetry.failure(:exit, reason, [])
+  defp death(reason), do: Emitter.failure(:exit, reason, [])
 
   @doc false
   # What a crash or :sys.get_status/1 may show: metadata holds ids of requests.

@@ -6,6 +6,7 @@ defmodule Vllm.Core.Test.Assertions do
   import Vllm.Core.Test.Control
 
   alias Vllm.Ref
+  alias Vllm.Core.Test.Record
   alias Vllm.Test.Request
 
   @timeout 30_000
@@ -34,7 +35,7 @@ defmodule Vllm.Core.Test.Assertions do
   def called(%Ref{} = engine, method, options) do
     options = Keyword.validate!(options, count: 1, timeout: @timeout)
     await(engine, "wait_called", [to_string(method), options[:count]], options[:timeout])
-    calls = Vllm.Test.calls(engine, method)
+    calls = Record.calls(engine, method)
 
     if length(calls) < options[:count],
       do: flunk("#{method} was called #{length(calls)} times, not #{options[:count]}"),
@@ -44,7 +45,7 @@ defmodule Vllm.Core.Test.Assertions do
   def aborted(%Ref{} = engine, request_id, options) do
     [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
     await(engine, "wait_aborted", [request_id], timeout)
-    aborted = Vllm.Test.aborted(engine)
+    aborted = Record.aborted(engine)
 
     if request_id in aborted,
       do: :ok,
@@ -56,7 +57,7 @@ defmodule Vllm.Core.Test.Assertions do
 
     if await(engine, "wait_requests", [count], timeout),
       do: :ok,
-      else: flunk("#{Vllm.Test.live(engine)} requests are in flight, not #{count}")
+      else: flunk("#{Record.live(engine)} requests are in flight, not #{count}")
   end
 
   defp came([]), do: "was none at all"

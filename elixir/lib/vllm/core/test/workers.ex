@@ -5,7 +5,8 @@ defmodule Vllm.Core.Test.Workers do
 
   import Vllm.Core.Test.Control, except: [engines: 1]
 
-  alias Vllm.Core.{Instance, Worker}
+  alias Vllm.Core.Worker
+  alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Test.{Control, Script}
 
   @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
@@ -23,17 +24,22 @@ defmodule Vllm.Core.Test.Workers do
     |> Vllm.start_link()
   end
 
+  def child_spec(options) do
+    name = Keyword.get(options, :name, __MODULE__)
+    %{id: name, start: {__MODULE__, :start_link, [options]}, type: :supervisor}
+  end
+
   def start_worker!(%{module: module} = context, options) do
     default = Module.concat([module, "Vllm" | List.wrap(context[:test])])
     options = Keyword.put_new(options, :name, default)
     # Not called by name: this module is compiled where ExUnit need not be.
-    apply(ex_unit(:Callbacks), :start_supervised!, [{Vllm.Test, options}])
+    apply(ex_unit(:Callbacks), :start_supervised!, [child_spec(options)])
     options[:name]
   end
 
   def crash_worker(worker) when is_atom(worker) do
-    connection = Process.monitor(Instance.process_name(worker, "Connection"))
-    %{os_pid: os_pid} = Worker.info(Instance.process_name(worker, "Worker"))
+    connection = Process.monitor(Locator.process_name(worker, "Connection"))
+    %{os_pid: os_pid} = Worker.info(Locator.process_name(worker, "Worker"))
     {_said, 0} = System.cmd("/bin/sh", ["-c", "kill -s KILL #{os_pid}"])
 
     receive do

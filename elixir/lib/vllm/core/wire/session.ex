@@ -4,6 +4,7 @@ defmodule Vllm.Core.Wire.Session do
   # bytes. HTTP/2 and gRPC end here; above it there are only the messages of proto/.
 
   alias Vllm.Error
+  alias Vllm.Core.Codec
   alias Vllm.Core.Wire.{GRPC, HTTP2}
   alias Vllm.Proto.{ClientFrame, ClientHello, Failure, ServerFrame, ServerHello}
 
@@ -104,7 +105,7 @@ defmodule Vllm.Core.Wire.Session do
   @doc "Judges the first frame of a worker."
   @spec check_hello(ServerFrame.t()) :: {:ok, ServerHello.t()} | {:error, Error.t()}
   def check_hello(%ServerFrame{failure: %Failure{} = failure}) do
-    {:error, Error.from_proto(failure)}
+    {:error, Codec.Failure.from_proto(failure)}
   end
 
   def check_hello(%ServerFrame{hello: %ServerHello{protocol_version: @protocol_version} = hello}) do

@@ -5,7 +5,8 @@ defmodule Vllm.Core.Worker.Explanation do
   # Engines of one worker share its log: where several have failed meanwhile, no cause is any one's.
 
   alias Vllm.Error
-  alias Vllm.Core.{Instance, Worker}
+  alias Vllm.Core.Worker
+  alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Worker.Log
 
   # The log may be a little behind the reply that it explains: how often it is looked at again, and
@@ -74,7 +75,7 @@ defmodule Vllm.Core.Worker.Explanation do
 
   # A worker of somebody else has its log elsewhere.
   defp instance_info(instance) do
-    case Instance.server(instance, "Worker") do
+    case Locator.server(instance, "Worker") do
       {:ok, server} -> {:ok, Worker.info(server)}
       :error -> nil
     end

@@ -4,7 +4,6 @@ defmodule Vllm.Core.Worker.Launch do
   # what it answers when it serves.
 
   alias Vllm.Error
-  alias Vllm.Core.Instance.Watchdog
   alias Vllm.Core.Wire.Socket
 
   @ready "VLLM_BRIDGE READY "
@@ -48,10 +47,13 @@ defmodule Vllm.Core.Worker.Launch do
     ["-m", "python_worker", "--listen", listen, "--max-calls", "#{options.max_calls}"] ++
       ["--lifeline", "stdin"] ++
       ["--grace", "#{options.grace / 1000}"] ++
-      Watchdog.arguments(options.watchdog) ++
+      stall_after(options.watchdog) ++
       if(options.engine_class, do: ["--engine-class", options.engine_class], else: []) ++
       options.worker_args
   end
+
+  defp stall_after(%{stall_after: :infinity}), do: ["--stall-after", "0"]
+  defp stall_after(%{stall_after: milliseconds}), do: ["--stall-after", "#{milliseconds / 1000}"]
 
   @doc "The variables that are set beside those of this process."
   # PYTHONSAFEPATH: a folder called vllm or torch in the current directory, which is that of the

@@ -6,61 +6,10 @@ defmodule Vllm.Core.Call.ProducerTest do
   import Vllm.Elements, only: [tracked: 1, gated: 1]
 
   alias Vllm.{Codec, StreamingInput}
-  alias Vllm.Core.Call.StreamedArgument
   alias Vllm.Proto.{End, Input, InputWanted, InputsClosed}
 
   # The mark of a stream: extension 15 of the value table around an empty array.
   @mark <<0xD4, 15, 0x90>>
-
-  describe "what is a stream" do
-    test "functions of Stream, its structs, other structs with Enumerable" do
-      for stream <- [
-            Stream.resource(fn -> nil end, fn _ -> {:halt, nil} end, fn _ -> :ok end),
-            Stream.map(["a"], & &1),
-            File.stream!("mix.exs"),
-            1..3,
-            [%StreamingInput{prompt: "a"}, %StreamingInput{prompt: "b"}]
-          ] do
-        assert {:ok, ^stream, [%StreamedArgument{}, 1], []} =
-                 StreamedArgument.take([stream, 1], [])
-
-        assert {:ok, ^stream, [1], [prompt: %StreamedArgument{}]} =
-                 StreamedArgument.take([1], prompt: stream)
-      end
-    end
-
-    test "what the value table has is none" do
-      for value <- [
-            "a",
-            nil,
-            [],
-            [1, 2],
-            ["a", %StreamingInput{prompt: "b"}],
-            [%StreamingInput{prompt: "b"}, "a"],
-            %{"prompt_token_ids" => [1]},
-            [prompt: "a"],
-            MapSet.new([1]),
-            %Vllm.SamplingParams{},
-            %StreamingInput{prompt: "a"},
-            fn -> 1 end
-          ] do
-        assert StreamedArgument.take([value], prompt: value) ==
-                 {:ok, nil, [value], [prompt: value]}
-      end
-    end
-
-    test "one argument of a call at most" do
-      assert {:error, %Error{kind: :invalid, message: message}} =
-               StreamedArgument.take([1..2], prompt: 3..4)
-
-      assert message =~ "only one"
-    end
-
-    test "the mark is the same in both languages" do
-      assert {:ok, iodata} = Codec.encode(%StreamedArgument{})
-      assert IO.iodata_to_binary(iodata) == @mark
-    end
-  end
 
   test "nothing is enumerated until the worker asks, and then one element", context do
     open(context, tracked(["a", "b"]))

@@ -5,13 +5,12 @@ defmodule Vllm.Core.Instance.EnginesTest do
   import Vllm.FakeWorkerCase, only: [ref_value: 1]
 
   alias Vllm.Ref
-  alias Vllm.Core.Instance
-  alias Vllm.Core.Instance.Engines
+  alias Vllm.Core.Instance.{Engines, Locator}
 
   setup %{test: name} do
-    start_supervised!({Task.Supervisor, name: Instance.process_name(name, "Tasks")})
+    start_supervised!({Task.Supervisor, name: Locator.process_name(name, "Tasks")})
     # Calls come here, as `Vllm.Core.Call.Caller` sends them.
-    Process.register(self(), Instance.process_name(name, "Connection"))
+    Process.register(self(), Locator.process_name(name, "Connection"))
     start_supervised!({Engines, {name, [it: [model: "m"]]}})
     %{instance: {name, node()}}
   end

@@ -2,8 +2,7 @@ defmodule Vllm.Core.Instance.LastFailureTest do
   use ExUnit.Case, async: true
 
   alias Vllm.Error
-  alias Vllm.Core.Instance
-  alias Vllm.Core.Instance.LastFailure
+  alias Vllm.Core.Instance.{LastFailure, Locator}
 
   test "what came first is the cause of what follows, until a worker serves", %{test: name} do
     killed =
@@ -13,17 +12,17 @@ defmodule Vllm.Core.Instance.LastFailureTest do
     instance = {name, node()}
 
     assert LastFailure.find(instance) == nil
-    assert Instance.down(instance, :noproc).message =~ "was not started"
+    assert Locator.down(instance, :noproc).message =~ "was not started"
 
     LastFailure.put(name, killed)
     refute LastFailure.put_new(name, closed)
     assert LastFailure.find(instance) == killed
     assert LastFailure.find({name, :another@node}) == nil
 
-    error = Instance.down(instance, :noproc)
+    error = Locator.down(instance, :noproc)
     assert error.cause == killed
     assert error.message =~ ~r/has given up .* or was stopped: .* exit status 137 \(signal 9\)$/
-    assert Instance.down(instance, :shutdown).message =~ ~r/ is gone: .* \(signal 9\)$/
+    assert Locator.down(instance, :shutdown).message =~ ~r/ is gone: .* \(signal 9\)$/
 
     LastFailure.clear(name)
     assert LastFailure.find(instance) == nil

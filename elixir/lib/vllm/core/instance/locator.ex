@@ -1,0 +1,79 @@
+defmodule Vllm.Core.Instance.Locator do
+  @moduledoc false
+  # Finds the processes of an instance by its name, on this node or another, and makes the error for
+  # those that are not there.
+  #
+  # A process of the instance `MyApp.Vllm` is registered as `MyApp.Vllm.Connection` and so on. There is
+  # no registry, and the names are the same on every node.
+
+  alias Vllm.Error
+  alias Vllm.Core.Instance.LastFailure
+
+  @typedoc "An instance, as it is known on every node."
+  @type instance :: {name :: atom(), node()}
+
+  @typedoc "The last part of a process's name."
+  @type part :: String.t()
+
+  @doc "The name under which a part of an instance is registered."
+  @spec process_name(atom(), part()) :: atom()
+  def process_name(name, part), do: Module.concat(name, part)
+
+  @doc """
+  A part of an instance, as messages and monitors want it. It need not run; on a node that is not
+  distributed there are no others.
+  """
+  @spec server(instance(), part()) :: {:ok, {atom(), node()}} | :error
+  def server({name, node}, part) do
+    cond do
+      # The instance is older than the name of this node, which Node.start/2 gave it since.
+      node == :nonode@nohost -> {:ok, {process_name(name, part), node()}}
+      node == node() or Node.alive?() -> {:ok, {process_name(name, part), node}}
+      true -> :error
+    end
+  end
+
+  @doc "The error for a part of an instance that is not there."
+  @spec down(instance(), term()) :: Error.t()
+  def down(instance, {:shutdown, %Error{} = error}) do
+    message = "the worker of #{show(instance)} is gone: " <> first_line(error)
+    Error.new(:worker_down, message, cause: error)
+  end
+
+  def down(instance, :noconnection) do
+    Error.new(:worker_down, "the node of #{show(instance)} is not connected")
+  end
+
+  def down({name, _node} = instance, :noproc) do
+    case LastFailure.find(instance) do
+      nil ->
+        Error.new(
+          :worker_down,
+          "#{show(instance)} is not running: it is restarting, or was not started; put " <>
+            "{Vllm, name: #{inspect(name)}} into a supervision tree"
+        )
+
+      error ->
+        state =
+          if Process.whereis(name),
+            do: "is restarting",
+            else: "has given up (options :max_restarts and :max_seconds) or was stopped"
+
+        message = "#{show(instance)} #{state}: " <> first_line(error)
+        Error.new(:worker_down, message, cause: error)
+    end
+  end
+
+  def down(instance, _reason) do
+    case LastFailure.find(instance) do
+      nil -> Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
+      error -> down(instance, {:shutdown, error})
+    end
+  end
+
+  # What follows are the last lines of a log; they are in the cause.
+  defp first_line(%Error{message: message}), do: message |> String.split(["; ", "\n"]) |> hd()
+
+  defp show({name, node}) when node == node(), do: inspect(name)
+  defp show({name, node}), do: "#{inspect(name)} on #{node}"
+end
