@@ -2,25 +2,22 @@ defmodule Vllm.Core.Instance do
   @moduledoc false
   # The supervision tree of one worker:
   #
-  #     Vllm.Core.Instance, registered as the instance's name          one_for_all
-  #     ├── Vllm.Core.Worker        the Python process                 permanent
-  #     ├── Task.Supervisor    forwarders of `stream_to:`         permanent
-  #     ├── Vllm.Core.Connection    the session with it                permanent
-  #     ├── Vllm.Core.Instance.ReferenceTracker          which processes own which objects  permanent
-  #     ├── Vllm.Core.Instance.Engines       the engines that were declared     permanent
-  #     ├── Vllm.Core.Instance.Drain         time for calls when it stops       permanent
-  #     └── Vllm.Core.Instance.Metrics       events by `metrics_interval:`      permanent
+  #     Instance, registered under the instance's name             one_for_all
+  #     ├── Worker             the Python process                  permanent
+  #     ├── Task.Supervisor    forwarders of `stream_to:`          permanent
+  #     ├── Connection         the session with the worker         permanent
+  #     ├── ReferenceTracker   which process owns which reference  permanent
+  #     ├── Engines            the declared engines                permanent
+  #     ├── Drain              the grace period at a stop          permanent
+  #     └── Metrics            events, with `metrics_interval:`    permanent
   #
-  # one_for_all, because none of them means anything without the others: a session belongs to one
-  # run of the worker, and the objects that references name live in that run. The order is that of
-  # need, so they stop in reverse: calls in flight have their time before the connection goes, nobody
-  # talks to a worker that was told to stop, and forwarders are there to tell their receivers that
-  # the connection has gone.
+  # one_for_all, because no child is useful without the others: a session belongs to one run of the
+  # worker, and so do the objects that references name. Children stop in reverse order: calls in
+  # flight get their grace period before the connection closes, the connection closes before the
+  # worker is told to stop, and the forwarders are still there to tell their receivers that the
+  # connection has closed.
   #
-  # With the option `connect:` the worker belongs to somebody else and there is no Vllm.Core.Worker.
-  #
-  # Processes are found by name, `MyApp.Vllm.Core.Connection` and so on: no registry, and the same name
-  # on every node.
+  # With the option `connect:` the worker was started elsewhere, and there is no Worker process.
 
   use Supervisor
 
@@ -45,36 +42,36 @@ defmodule Vllm.Core.Instance do
     {:socket_dir, :string, nil,
      "where the folder of the socket is made; the system's folder for temporary files if unset."},
     {:start_timeout, :timeout, 30_000,
-     "how long the worker may take until it serves; one that is given by `:connect` is tried " <>
-       "this long at the start, and after it was lost for as long as it takes, with pauses of up " <>
-       "to 5 s. Calls are refused with `:worker_down` meanwhile."},
+     "how long the worker may take until it serves. With `:connect`: how long the address is tried " <>
+       "at the start. A worker that is lost later is tried again without a limit, with pauses of " <>
+       "up to 5 s; calls fail with `:worker_down` meanwhile."},
     {:grace, :pos_integer, 5_000,
-     "how many milliseconds calls in flight are given when the instance stops, or its worker is " <>
-       "told to. New ones are refused with `:draining`, and those that are not over by then end " <>
-       "with it. Shutting engines down takes up to 10 s more; then the worker is killed."},
+     "how many milliseconds calls in flight have to finish when the instance or its worker is " <>
+       "stopped. New calls are refused with `:draining`, and calls still in flight after that time " <>
+       "fail with it. Shutting engines down takes up to 10 s more; then the worker is killed."},
     {:max_calls, :pos_integer, 10_000,
-     "how many calls the worker carries out at once, streams included; more are refused with " <>
-       "`:overloaded`. What tells of requests or ends them, such as `abort`, is not counted."},
+     "how many calls the worker runs at once, streams included; more are refused with " <>
+       "`:overloaded`. Methods that report on requests or end them, such as `abort`, are not counted."},
     {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
-     "the level at which the worker's output is logged: each line's own with `:auto`, one for " <>
-       "all, or `false` for not at all."},
+     "the level at which the worker's output is logged: each line's own with `:auto`, the same " <>
+       "for every line, or `false` to log nothing."},
     {:max_restarts, :pos_integer, 5,
      "how many times the worker may be restarted within `:max_seconds` before the instance " <>
        "gives up and its supervisor decides. Not for `:connect`."},
     {:max_seconds, :pos_integer, 60, "see `:max_restarts`."},
     {:engines, :engines, [],
-     "engines to have as long as the instance lives, such as " <>
+     "engines that run as long as the instance does, such as " <>
        "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
-       "one after the other when the worker serves, and again when one dies or the worker was " <>
+       "one after the other when the worker serves, and rebuilt when one dies or the worker is " <>
        "replaced."},
     {:watchdog, :keyword_list, [],
-     "what counts as an engine that hangs, and what is done then: see *Engines that hang*."},
+     "when an engine counts as hanging, and what happens then: see *Engines that hang*."},
     {:metrics_interval, {:or, [:pos_integer, {:in, [:infinity]}]}, :infinity,
      "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
        "see `Vllm.Telemetry`. `:infinity` for never."},
     {:connect, :string, nil,
      "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
-       "`\"tcp:HOST:PORT\"`. None is started then."},
+       "`\"tcp:HOST:PORT\"`. No worker is started then."},
     {:token, :string, nil, "the token of that worker."}
   ]
 
@@ -100,13 +97,13 @@ defmodule Vllm.Core.Instance do
     end
   end
 
-  # They would be built again with every new connection, beside those of the last one.
+  # Every new connection would build them again, beside those of the connection before.
   defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
     {:error,
      Error.new(
        :invalid,
-       "the option :engines is for a worker of this instance's own; the one at #{address} " <>
-         "belongs to somebody else",
+       "the option :engines needs a worker that this instance starts; the worker at #{address} " <>
+         "was started elsewhere: build engines with Vllm.AsyncLLM.from_engine_args/2",
        details: %{"option" => "engines"}
      )}
   end
@@ -118,8 +115,8 @@ defmodule Vllm.Core.Instance do
     {:error,
      Error.new(
        :invalid,
-       "the option :watchdog cannot replace the worker at #{address}, which belongs to somebody " <>
-         "else; use action: :report",
+       "the option :watchdog cannot replace the worker at #{address}, which was started " <>
+         "elsewhere; use action: :report",
        details: %{"option" => "watchdog"}
      )}
   end
@@ -161,8 +158,8 @@ defmodule Vllm.Core.Instance do
     )
   end
 
-  # A worker of somebody else may be lost as often as it likes: it is waited for, with pauses, by the
-  # connection.
+  # With `connect:` a lost session is no reason to give up: the connection waits for the worker to
+  # come back, with pauses.
   defp intensity(%{connect: nil} = options),
     do: [max_restarts: options.max_restarts, max_seconds: options.max_seconds]
 

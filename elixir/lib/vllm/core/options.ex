@@ -14,7 +14,7 @@ defmodule Vllm.Core.Options do
   @type type :: atom() | {atom(), term()}
   @type table :: [{key :: atom(), type(), default :: term(), doc :: String.t()}]
 
-  # A default that says: there is none, the option has to be given.
+  # In place of a default: the option must be given.
   @required :required
 
   @doc """

@@ -1,12 +1,12 @@
 defmodule Vllm.Core.RedactedServer do
   @moduledoc false
-  # For a process that has other people's prompts in its hands: what it fails with tells where, and
-  # nothing of what it held.
+  # For a GenServer that handles prompts: when it fails, the report names the place of the failure and
+  # nothing of what the process held.
   #
   # `format_status/1` hides the state and the last message, but not the rest of what OTP reports of a
-  # crash: arguments in the stack trace, the value in a MatchError, all messages that were not read
-  # yet, to the log and to the supervisor's. So a failure in handle_info/2 or
-  # handle_continue/2 becomes an orderly stop with an error, of which nothing more is reported.
+  # crash: arguments in the stack trace, the value in a MatchError, and all unread messages, in the log
+  # and in the supervisor's report. So a failure in handle_info/2 or handle_continue/2 becomes an
+  # orderly stop with an error, which OTP does not report.
   #
   #     use GenServer
   #     use Vllm.Core.RedactedServer
@@ -45,9 +45,9 @@ defmodule Vllm.Core.RedactedServer do
   @spec failed(module(), atom(), term(), Exception.stacktrace()) :: Error.t()
   def failed(module, kind, reason, stacktrace) do
     %{stacktrace: where} = Emitter.failure(kind, reason, stacktrace)
-    message = "#{inspect(module)} has failed with #{what(kind, reason, stacktrace)}"
+    message = "#{inspect(module)} failed with #{what(kind, reason, stacktrace)}"
     Logger.error([message, "\n", Exception.format_stacktrace(where)])
-    Error.new(:protocol, message <> "; this is a bug of vllm_bridge")
+    Error.new(:protocol, message <> "; this is a bug in vllm_bridge, please report it")
   end
 
   defp what(:error, reason, stacktrace),

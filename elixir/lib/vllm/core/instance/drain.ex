@@ -2,16 +2,16 @@ defmodule Vllm.Core.Instance.Drain do
   @moduledoc false
   # Gives calls in flight their grace period when the instance stops.
   #
-  # It does nothing but stop before the connection does: the supervisor waits for its end, and it
-  # ends when the connection has nothing in flight any more or the grace period is over. Meanwhile
-  # the connection refuses new calls, and engines that are being built are given up.
+  # This process only acts when it is stopped, which is before the connection is. The supervisor waits
+  # until it has ended: when no call is in flight any more, or the grace period is over. During that
+  # time the connection refuses new calls, and declared engines are no longer built.
 
   use GenServer
 
   alias Vllm.Core.Connection
   alias Vllm.Core.Instance.{Engines, Locator}
 
-  # For the answer, beyond the grace period.
+  # Milliseconds beyond the grace period, for the answer to arrive.
   @patience 500
 
   @spec start_link({atom(), pos_integer()}) :: GenServer.on_start()

@@ -1,7 +1,8 @@
 defmodule Vllm.Core.Instance.EngineRetries do
   @moduledoc false
-  # When an engine that did not start or has died is built again: after a pause that doubles with
-  # every failure in a row. An engine that has run for a minute begins anew.
+  # Decides when an engine that did not start, or has died, is built again: at once after its first
+  # death, otherwise after a pause that doubles with every failure in a row. Failures are forgotten
+  # when the engine has run for a minute.
 
   # Milliseconds.
   @first_pause 1_000

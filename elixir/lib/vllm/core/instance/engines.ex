@@ -1,15 +1,15 @@
 defmodule Vllm.Core.Instance.Engines do
   @moduledoc false
-  # The engines that an instance was told to have: `engines: [llama: [model: "…"]]`.
+  # Builds the engines that an instance declares, `engines: [llama: [model: "…"]]`, and rebuilds
+  # them when they die.
   #
-  # They are built one after the other, in the order of the list: two that load at once would each
-  # take the other's memory for used. An engine that dies is shut down, and built again when that has
-  # given its memory back: at once the first time, and if it dies again before it has lived a minute,
-  # after a pause that doubles. With a new worker everything starts again, because this process
-  # restarts with it.
+  # They are built one after the other, in the order of the list, because two engines that load at
+  # once would each count the other's memory as used. An engine that has died is shut down first, to
+  # free its memory, and rebuilt after that (Vllm.Core.Instance.EngineRetries says when). When the worker
+  # is replaced this process restarts with it, and builds all engines again.
   #
-  # `fetch/3` is asked before every request, so the references stand in a table that every process
-  # reads by itself; only who has to wait comes here.
+  # `fetch/3` runs before every request. So the references are in an ETS table that every process
+  # reads directly; only a caller that has to wait for an engine sends a message.
 
   use GenServer
 
@@ -21,16 +21,18 @@ defmodule Vllm.Core.Instance.Engines do
 
   @part "Engines"
 
-  # For a dead engine to be shut down. vLLM takes 3 to 4 s, and less where nothing lives.
+  # The deadline for shutting a dead engine down. vLLM takes 3 to 4 s at most.
   @clearing [timeout: 60_000]
 
-  # Another try gives the same.
+  # Kinds of error that another attempt would only repeat.
   @permanent [:invalid, :not_found, :unsupported]
 
-  # statuses: name => :building | {:ready, ref} | {:failed, error}; queue: {:clear, ref} and
-  # {:build, name}; task: {the task, what of these, started}; waiting: name => callers; failures: name
-  # => how many in a row; born: name => when it was ready; stillborn: what died while one was being
-  # built, id => reason: of the one itself that may be heard before it is ready.
+  # statuses: name => :building | {:ready, ref} | {:failed, error}
+  # queue: jobs to do, {:clear, ref} and {:build, name}
+  # task: {the task, its job, when it started}
+  # waiting: name => callers that wait for the engine
+  # died_early: id => reason, of engines that died while one was being built. The death of the new
+  # engine itself may be reported before its building returns.
   defstruct [
     :instance,
     :declared,
@@ -40,7 +42,7 @@ defmodule Vllm.Core.Instance.Engines do
     statuses: %{},
     waiting: %{},
     retries: %EngineRetries{},
-    stillborn: %{},
+    died_early: %{},
     stopping?: false
   ]
 
@@ -53,7 +55,7 @@ defmodule Vllm.Core.Instance.Engines do
     GenServer.start_link(__MODULE__, {instance, declared}, name: name)
   end
 
-  @doc "The engine of a name. Waits while it is being built."
+  @doc "The engine with this name. Waits while it is being built."
   @spec fetch(Locator.instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
   def fetch({instance, node} = location, name, timeout) do
     case node == node() && look(instance, name) do
@@ -62,24 +64,24 @@ defmodule Vllm.Core.Instance.Engines do
     end
   end
 
-  @doc "What is known of each declared engine, in their order."
+  @doc "The status of each declared engine, in the order of their declaration."
   @spec statuses(Locator.instance()) :: {:ok, [{atom(), status()}]} | {:error, Error.t()}
   def statuses(location), do: call(location, :statuses, 5_000)
 
-  @doc "Ends the building: the instance stops; for `Vllm.Core.Instance.Drain`."
+  @doc "Stops building engines, because the instance stops. Called by Drain."
   @spec stop(Locator.instance()) :: :ok
   def stop(location) do
     {_ok, _answer} = call(location, :stop, 5_000)
     :ok
   end
 
-  @doc "Tells that an engine is dead; for `Vllm.Core.Connection`."
+  @doc "Reports that an engine has died. Called by Watchdog."
   @spec died(Locator.instance(), Ref.t(), String.t()) :: :ok
   def died({instance, _node}, ref, reason) do
     GenServer.cast(Locator.process_name(instance, @part), {:died, ref, reason})
   end
 
-  @doc "Emits an event of an engine, with its name if it has one; for `Vllm.Core.Instance.Watchdog`."
+  @doc "Emits an event of an engine, with its name if it is declared. Called by Watchdog."
   @spec tell(Locator.instance(), atom(), Ref.t(), map()) :: :ok
   def tell({instance, _node}, what, ref, measurements) do
     GenServer.cast(Locator.process_name(instance, @part), {:tell, what, ref, measurements})
@@ -91,7 +93,7 @@ defmodule Vllm.Core.Instance.Engines do
       [] -> nil
     end
   rescue
-    # No table: the instance is restarting, or is not there.
+    # There is no table: the instance is restarting or does not run.
     ArgumentError -> nil
   end
 
@@ -114,7 +116,7 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   defp late(_message, timeout) do
-    Error.new(:timeout, "the declared engines did not answer within #{timeout} ms")
+    Error.new(:timeout, "the process of the declared engines did not answer within #{timeout} ms")
   end
 
   ## Callbacks
@@ -150,11 +152,11 @@ defmodule Vllm.Core.Instance.Engines do
     {:reply, Enum.map(state.declared, fn {name, _} -> {name, state.statuses[name]} end), state}
   end
 
-  # Nobody waits for an engine of an instance that stops, and its building would keep the instance
-  # for all of the grace period.
+  # Engines of a stopping instance are of no use, and building one would delay the stop by the whole
+  # grace period.
   def handle_call(:stop, _from, state) do
     with {task, _what, _started} <- state.task, do: Task.shutdown(task, :brutal_kill)
-    error = Error.new(:draining, "#{inspect(state.instance)} is stopping: it builds no engines")
+    error = Error.new(:draining, "#{inspect(state.instance)} is stopping and builds no engines")
     building = for {name, :building} <- state.statuses, do: name
     state = %{state | task: nil, queue: [], stopping?: true}
     {:reply, :ok, Enum.reduce(building, state, &settle(&2, &1, {:failed, error}))}
@@ -169,7 +171,7 @@ defmodule Vllm.Core.Instance.Engines do
 
       nil ->
         event(:down, state, nil, %{ref: ref, reason: reason})
-        {:noreply, if(state.task, do: put_in(state.stillborn[id], reason), else: state)}
+        {:noreply, if(state.task, do: put_in(state.died_early[id], reason), else: state)}
     end
   end
 
@@ -188,7 +190,7 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   def handle_info({:DOWN, ref, _, _, reason}, %{task: {%{ref: ref}, what, started}} = state) do
-    error = Error.new(:python, "building the engine ended with #{inspect(reason)}")
+    error = Error.new(:python, "the task that built the engine ended with #{inspect(reason)}")
     {:noreply, %{state | task: nil} |> done(what, {:error, error}, duration(started)) |> next()}
   end
 
@@ -196,7 +198,7 @@ defmodule Vllm.Core.Instance.Engines do
     {:noreply, state |> put_status(name, :building) |> enqueue({:build, name})}
   end
 
-  # Of a task that was ended, or of an instance that stops.
+  # From a task that was ended, or a retry after the stop.
   def handle_info(_other, state), do: {:noreply, state}
 
   ## Building
@@ -206,7 +208,7 @@ defmodule Vllm.Core.Instance.Engines do
   defp next(%{task: nil, queue: [what | queue]} = state) do
     tasks = Locator.process_name(state.instance, "Tasks")
     task = Task.Supervisor.async_nolink(tasks, job(what, state))
-    %{state | queue: queue, task: {task, what, System.monotonic_time()}, stillborn: %{}}
+    %{state | queue: queue, task: {task, what, System.monotonic_time()}, died_early: %{}}
   end
 
   defp next(state), do: state
@@ -216,16 +218,16 @@ defmodule Vllm.Core.Instance.Engines do
     fn -> AsyncLLM.from_engine_args(instance, arguments) end
   end
 
-  # A dead engine still has memory in the worker, and its reference says why it died until then.
+  # A dead engine keeps memory in the worker until it is shut down.
   defp job({:clear, dead}, _state), do: fn -> AsyncLLM.shutdown(dead, rpc: @clearing) end
 
-  # Whatever came of it: the new engine says it better, if there is no room for it.
+  # Its result does not matter: if memory was not freed, building the new engine fails and says so.
   defp done(state, {:clear, _dead}, _result, _duration), do: state
 
   defp done(state, {:build, name}, {:ok, ref}, duration) do
     state = %{state | retries: EngineRetries.ready(state.retries, name)}
 
-    case state.stillborn[ref.id] do
+    case state.died_early[ref.id] do
       nil ->
         event(:up, state, name, %{ref: ref}, %{duration: duration})
         settle(state, name, {:ready, ref})

@@ -20,20 +20,20 @@ defmodule Vllm.Core.Instance.Locator do
   def process_name(name, part), do: Module.concat(name, part)
 
   @doc """
-  A part of an instance, as messages and monitors want it. It need not run; on a node that is not
-  distributed there are no others.
+  The process as a destination of messages and monitors. It need not be running. `:error` if the
+  instance is on another node and this node is not distributed.
   """
   @spec server(instance(), part()) :: {:ok, {atom(), node()}} | :error
   def server({name, node}, part) do
     cond do
-      # The instance is older than the name of this node, which Node.start/2 gave it since.
+      # The instance was started before Node.start/2 gave this node its name.
       node == :nonode@nohost -> {:ok, {process_name(name, part), node()}}
       node == node() or Node.alive?() -> {:ok, {process_name(name, part), node}}
       true -> :error
     end
   end
 
-  @doc "The error for a part of an instance that is not there."
+  @doc "The error for a process of an instance that is not running."
   @spec down(instance(), term()) :: Error.t()
   def down(instance, {:shutdown, %Error{} = error}) do
     message = "the worker of #{show(instance)} is gone: " <> first_line(error)
@@ -71,7 +71,7 @@ defmodule Vllm.Core.Instance.Locator do
     end
   end
 
-  # What follows are the last lines of a log; they are in the cause.
+  # Without the log lines that follow; the cause has them.
   defp first_line(%Error{message: message}), do: message |> String.split(["; ", "\n"]) |> hd()
 
   defp show({name, node}) when node == node(), do: inspect(name)

@@ -1,11 +1,11 @@
 defmodule Vllm.Core.Instance.Metrics do
   @moduledoc false
-  # What vLLM counts of each engine: asked for by `Vllm.metrics/1`, and each `metrics_interval:` by
-  # the process of this module, which emits it as events.
+  # Reads vLLM's metrics of each engine, for `Vllm.metrics/1`, and emits them as events with
+  # `metrics_interval:`.
   #
-  # The process only keeps time. A task asks the worker, so that neither a worker that is slow nor a
-  # handler that raises ends this process, and the instance with it; the next one starts an interval
-  # after the last has ended.
+  # The process of this module only keeps time. A task asks the worker, so that neither a slow worker
+  # nor a telemetry handler that raises ends this process, and with it the instance. The next interval
+  # begins when the task has ended.
 
   use GenServer
 
@@ -16,10 +16,10 @@ defmodule Vllm.Core.Instance.Metrics do
   alias Vllm.Core.Instance.{Engines, Locator}
   alias Vllm.Core.Telemetry.Emitter
 
-  # Which of the worker's names are which of ours: what a newer worker adds is left out.
+  # The worker's names and ours. Metrics that a newer worker adds are left out.
   @names Map.new(Telemetry.numbers(), fn {name, _text} -> {Atom.to_string(name), name} end)
 
-  # A worker that has not answered by then has something else to do.
+  # Milliseconds. A worker that takes longer is busy; the next interval asks again.
   @timeout 5_000
 
   @type engine :: %{
@@ -29,7 +29,7 @@ defmodule Vllm.Core.Instance.Metrics do
           metrics: %{atom() => number()} | nil
         }
 
-  @doc "What each engine of a worker has counted until now."
+  @doc "The metrics of each engine of a worker, as of now."
   @spec read(Locator.instance(), timeout()) :: {:ok, [engine()]} | {:error, Error.t()}
   def read(instance, timeout \\ @timeout) do
     arguments = [instance, [rpc: [timeout: timeout]]]
@@ -83,7 +83,7 @@ defmodule Vllm.Core.Instance.Metrics do
 
   @impl true
   def handle_info(:tick, state) do
-    # Without telemetry nobody would hear of it.
+    # Without telemetry no event could be emitted.
     if Emitter.loaded?(), do: {:noreply, start_task(state)}, else: {:noreply, wait(state)}
   end
 
@@ -118,7 +118,7 @@ defmodule Vllm.Core.Instance.Metrics do
   defp load({name, _node} = instance) do
     connection = Process.whereis(Locator.process_name(name, "Connection"))
 
-    # Before it answers, which it does after all of them.
+    # Measured before the call below, which is answered after all messages in the mailbox.
     with pid when pid != nil <- connection,
          {:message_queue_len, messages} <- Process.info(pid, :message_queue_len),
          {:ok, %{calls: calls}} <- Connection.info(instance) do

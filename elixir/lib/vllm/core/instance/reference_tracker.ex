@@ -1,21 +1,20 @@
 defmodule Vllm.Core.Instance.ReferenceTracker do
   @moduledoc false
-  # Lets Python objects go when nobody in the BEAM holds them any more.
+  # Releases Python objects when no process on the BEAM holds a reference to them any more.
   #
   # The worker keeps an object alive for every time it has sent a reference to it. A reference is a
-  # plain term here, which can be copied and forgotten without anybody noticing, so garbage cannot
-  # be seen. What can be seen is the end of a process. So a reference is owned by the process that
-  # received it, as an ETS table or a port is; `share/2` adds an owner, and the object is let go
-  # when the last one ends or calls `release/1`.
+  # plain term here, which can be copied and dropped without notice, so unused ones cannot be found.
+  # But the end of a process can be observed. So a reference is owned by the process that received it,
+  # as an ETS table or a port is. `share/2` adds an owner, and the object is released when the last
+  # owner ends or calls `release/1`.
   #
-  # Engines are not owned: to lose an engine because the process that built it has ended would be a
-  # surprise of half a minute. With `rpc: [link: true]` an engine is shut down with its owner.
+  # Engines have no owner: losing one because the process that built it has ended would be a surprise
+  # that takes half a minute to repair. With `rpc: [link: true]` an engine is shut down with its owner.
   #
-  # The messages come from the processes that received the references. A process that dies between
-  # receiving and `track/3` sends none, and leaves its object with the worker until that ends: after
-  # a kill at the wrong microsecond, for one message less on every call. For most objects that is a
-  # few bytes. An engine is more, and so is a request that runs: who builds the one or adds the other
-  # says that it has it (`Exchange.received/1`), and if it ended before, they end as well.
+  # The process that receives a reference reports it with `track/3`. If it is killed between the two,
+  # the object stays in the worker until the worker ends. That is accepted because it saves a message
+  # on every call, and most objects are a few bytes. Engines and running requests are too large for
+  # that: the caller confirms that it has them (`Caller.received/1`), and they are ended if it does not.
 
   use GenServer
 
@@ -29,8 +28,8 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   @engine "AsyncLLM"
   @collector "RequestOutputCollector"
 
-  # These hold no references and can be long: looking through every token id of every item would
-  # cost more than anything else here.
+  # These hold no references and can be large: searching every token id of every item would cost
+  # more than everything else in this module.
   @without_refs [Vllm.RequestOutput, Vllm.PoolingRequestOutput, Vllm.Tensor, Vllm.Error]
 
   @doc "Takes the instance's name and the function that shuts an engine down."
@@ -48,11 +47,11 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
     end
   end
 
-  @doc "Lets go what is in a value that nobody received, and shuts an engine down."
+  @doc "Releases the references in a value that no process received; an engine is shut down."
   @spec discard(Locator.instance(), binary()) :: :ok
   def discard(instance, payload), do: cast(instance, {:discard, payload})
 
-  @doc "Ends the engines and requests in a value whose receiver ended before it had them."
+  @doc "Ends the engines and requests in a value whose receiver ended before it confirmed them."
   @spec discard_handed(Locator.instance(), binary()) :: :ok
   def discard_handed(instance, payload), do: cast(instance, {:discard_handed, payload})
 
@@ -60,14 +59,14 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   @spec share(Ref.t(), pid()) :: :ok
   def share(%Ref{instance: instance} = ref, owner), do: cast(instance, {:share, key(ref), owner})
 
-  @doc "Ends the ownership of the calling process. An engine's reference has no owner and goes."
+  @doc "Ends the ownership of the calling process. An engine's reference, which has no owner, is released."
   @spec release(Ref.t()) :: :ok
   def release(%Ref{instance: instance} = ref) do
     message = if ref.type == @engine, do: {:drop, key(ref)}, else: {:release, key(ref), self()}
     with {:ok, server} <- Locator.server(instance, "Refs"), do: GenServer.call(server, message)
     :ok
   catch
-    # Its worker is gone, and so is the object.
+    # The worker has ended, and the object with it.
     :exit, _reason -> :ok
   end
 
@@ -117,8 +116,9 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
     {:noreply, state}
   end
 
-  # Whether what else is in it was tracked is not known: it stays until the worker ends. A collector
-  # was sent this once, so that letting it go twice is harmless.
+  # Only engines and collectors: whether the caller tracked the other references is not known, and
+  # releasing one twice would be wrong. Those stay until the worker ends. A collector is sent only
+  # once, so releasing it twice is harmless.
   def handle_cast({:discard_handed, payload}, state) do
     with {:ok, value} <- Codec.decode(payload, state.instance) do
       for %Ref{type: type} = ref when type in [@engine, @collector] <- find(value, []),
@@ -138,7 +138,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   end
 
   def handle_call({:drop, key}, _from, state) do
-    let_go(state, key, 1)
+    release_objects(state, key, 1)
     {:reply, :ok, state}
   end
 
@@ -172,7 +172,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
     with %{^owner => {monitor, held}} <- state.owners,
          %{^key => {sent, owners}} <- state.objects do
       owners = MapSet.delete(owners, owner)
-      if MapSet.size(owners) == 0, do: let_go(state, key, sent)
+      if MapSet.size(owners) == 0, do: release_objects(state, key, sent)
 
       %{
         state
@@ -199,17 +199,17 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
     end
   end
 
-  defp let_go(_state, _key, 0), do: :ok
+  defp release_objects(_state, _key, 0), do: :ok
 
-  defp let_go(state, {incarnation, id}, times) do
+  defp release_objects(state, {incarnation, id}, times) do
     message = {:release, incarnation, List.duplicate(id, times)}
     with {:ok, server} <- Locator.server(state.instance, "Connection"), do: send(server, message)
     :ok
   end
 
-  # Nobody can reach an engine that nobody received, and it would keep its memory for ever.
+  # No process can reach an engine that none received, and it would keep its memory.
   defp discard_one(state, %Ref{type: @engine} = ref), do: shut_down(state, ref)
-  defp discard_one(state, ref), do: let_go(state, key(ref), 1)
+  defp discard_one(state, ref), do: release_objects(state, key(ref), 1)
 
   # In a task, because it takes seconds.
   defp shut_down(state, engine) do

@@ -1,11 +1,11 @@
 defmodule Vllm.Core.Instance.Watchdog do
   @moduledoc false
-  # What is done about an engine that lives and does not move.
+  # Reacts when the worker reports that an engine has died, has stalled, or has recovered.
   #
-  # The worker finds out: it sees every step of an engine, and asks one that is silent whether it is
-  # paused. Here is only what follows. An engine that hangs cannot be shut down by itself, because it
-  # does not listen and its processes may not even die by SIGTERM, so what is replaced is the whole
-  # worker, other engines included.
+  # The worker detects stalls: it sees every step of an engine, and asks an engine that makes no
+  # progress whether it is paused. An engine that hangs cannot be shut down alone, since it does not
+  # answer and its processes may not even end on SIGTERM. So `action: :replace` replaces the whole
+  # worker, with its other engines.
 
   require Logger
 
@@ -16,11 +16,11 @@ defmodule Vllm.Core.Instance.Watchdog do
 
   @table [
     {:stall_after, :timeout, 120_000,
-     "milliseconds for which requests may be without any output of their engine before it counts " <>
-       "as hanging; `0` or `:infinity` for as long as it likes."},
+     "an engine counts as hanging when its requests get no output for so many milliseconds; `0` " <>
+       "or `:infinity` to never count it as hanging."},
     {:action, {:in, [:report, :replace]}, :report,
-     "`:report` tells it (see below); `:replace` also kills the worker, so that the instance " <>
-       "starts a new one and builds the declared engines again."}
+     "`:report` logs it and emits an event (see below); `:replace` also kills the worker, so that " <>
+       "the instance starts a new one and rebuilds the declared engines."}
   ]
 
   @type action :: :report | :replace
@@ -33,7 +33,7 @@ defmodule Vllm.Core.Instance.Watchdog do
   @spec validate(keyword()) :: {:ok, map()} | {:error, Error.t()}
   def validate(options), do: Options.validate(@table, options, "the option :watchdog")
 
-  @doc "What a connection calls when the worker reports that an engine died, stalled or recovered."
+  @doc "The function that a connection calls with the engine events of its worker."
   @spec listener(action()) :: State.on_engine_event()
   def listener(action) do
     fn
@@ -43,17 +43,24 @@ defmodule Vllm.Core.Instance.Watchdog do
     end
   end
 
-  # With `:replace` the worker is killed when it is stopped next, and the session ends with the error.
+  # With `:replace`, ending the session with the error makes the supervisor stop the worker, which is
+  # killed without a grace period.
   defp stalled({name, _node} = instance, ref, %{stalled_ms: silent} = notice, action) do
     requests = notice.unfinished_requests
-    message = "the engine #{ref.id} hangs: #{requests} requests have got nothing for #{silent} ms"
+
+    message =
+      "the engine #{ref.id} hangs: its #{requests} requests have had no output for #{silent} ms"
+
     Logger.error(message, vllm_instance: name)
     Engines.tell(instance, :stalled, ref, %{duration: native(silent), requests: requests})
     if action == :replace, do: replace(instance, message), else: :ok
   end
 
   defp recovered({name, _node} = instance, ref, %{stalled_ms: silent}) do
-    Logger.notice("the engine #{ref.id} moves again, after #{silent} ms", vllm_instance: name)
+    Logger.notice("the engine #{ref.id} has recovered: it made no progress for #{silent} ms",
+      vllm_instance: name
+    )
+
     Engines.tell(instance, :recovered, ref, %{duration: native(silent)})
   end
 
