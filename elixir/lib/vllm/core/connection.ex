@@ -1,28 +1,34 @@
 defmodule Vllm.Core.Connection do
   @moduledoc false
-  # The process that owns the socket to a worker and the one gRPC call on it, `Session`, through
-  # which everything goes.
+  # The process that owns the socket to a worker and the one gRPC call on it, `Session`, which carries
+  # everything.
   #
-  # It moves frames and knows which process waits for which call. It never looks into a payload:
-  # arguments are encoded and values are decoded by the processes that call, so a large value costs
-  # nobody else time. Both directions are gathered: every request that is in the mailbox leaves in
-  # one frame, and one frame brings what one turn of the worker's event loop has made of all streams.
+  # It moves frames and knows which process waits for which call. It never reads a payload: arguments
+  # are encoded and values are decoded by the processes that call, so a large value of one caller
+  # delays no other. Both directions are batched: all requests in the mailbox leave in one frame, and
+  # one frame brings what one turn of the worker's event loop made for all streams.
   #
-  # All messages to this process are sent by the functions of this module, of Vllm.Core.Call.Caller for
-  # callers and of Vllm.Core.Call.Consumer for consumers of streams. They work from any connected node: an
-  # instance is `{name, node}`, a stream is known by this process's pid.
+  # Messages to this process are sent by this module and by
   #
-  # When the session ends, for whatever reason, every call that waits is answered with the reason
-  # and the process stops. The supervisor then replaces worker, connection and reference tracker
-  # together; there is no reconnecting, because what the old worker knew is gone. With `connect:` the
-  # next process waits for the worker that somebody else starts (Vllm.Core.Connection.Reconnect).
+  #     Vllm.Core.Call.Caller                   {:call, …}, {:received, …}, {:cancel, …}
+  #     Vllm.Core.Call.Consumer                 {:attach, …}, {:credit, …}, {:cancel, …}
+  #     Vllm.Core.Call.Producer                 {:input, …}
+  #     Vllm.Core.Instance.ReferenceTracker     {:release, …}
   #
-  # Here are the messages and what follows from each; the parts are in connection/. One call's way:
+  # from any connected node: an instance is `{name, node}`, a stream is this process's pid and a number.
+  #
+  # When the session ends, for whatever reason, every waiting call is answered with that reason and the
+  # process stops. The supervisor then replaces worker, connection and reference tracker together.
+  # There is no reconnecting, because the state of the old worker is lost. With `connect:` the next
+  # process waits for the worker that was started elsewhere (Vllm.Core.Connection.Reconnect).
+  #
+  # This module receives the messages and decides when the session ends; the steps are in connection/.
+  # The path of one call:
   #
   #     Caller.call/5         in the caller: sends {:call, …} and waits
-  #     Calls.start/2         gives it a number, notes who waits, puts it into the outbox
-  #     :flush                Outgoing sends what has gathered since
-  #     {:tcp, …}             Incoming finds by the number who waits (Vllm.Core.Connection.Routes): there it is
+  #     Calls.start/2         gives it a number, records who waits, puts it into the outbox
+  #     :flush                Outgoing sends what has been put into the outbox since
+  #     {:tcp, …}             Incoming finds the waiting process by the number and sends it the reply
 
   use GenServer
   use Vllm.Core.RedactedServer
@@ -37,8 +43,8 @@ defmodule Vllm.Core.Connection do
   # The last part of this process's name.
   @part "Connection"
 
-  # Socket messages until the socket has to be asked for more. Bounds what lies in the mailbox
-  # unread, at a system call less per message than active: :once.
+  # How many messages the socket sends before it is activated again. This bounds the unread bytes
+  # in the mailbox, and saves a system call per message compared to active: :once.
   @active 64
 
   ## For the instance
@@ -54,7 +60,7 @@ defmodule Vllm.Core.Connection do
     GenServer.start_link(__MODULE__, options, name: Locator.process_name(name, @part))
   end
 
-  @doc "What the worker said of itself, and how many calls are in flight."
+  @doc "What the worker's hello contained, and how many calls are in flight."
   @spec info(Locator.instance()) :: {:ok, map()} | {:error, Error.t()}
   def info(instance) do
     case Locator.server(instance, @part) do
@@ -76,7 +82,7 @@ defmodule Vllm.Core.Connection do
 
     :ok
   catch
-    # The time is over, or the session with the worker.
+    # The grace period is over, or the session has ended.
     :exit, _reason -> :ok
   end
 
@@ -171,7 +177,7 @@ defmodule Vllm.Core.Connection do
 
   def handle_info({:release, _earlier_incarnation, _ids}, state), do: {:noreply, state}
 
-  ## From the runtime and ourselves
+  ## From the runtime and this process
 
   def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
     case Producers.down(state.producers, monitor, reason) do
@@ -185,10 +191,10 @@ defmodule Vllm.Core.Connection do
 
   def handle_info(:flush, state), do: state |> Outgoing.flush() |> go_on()
 
-  # The socket's port, which tells more by messages of its own.
+  # The socket's port. Its own messages, above, say why it closed.
   def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
 
-  # A stray message is no reason to end every call.
+  # An unexpected message must not end every call.
   def handle_info(_other, state), do: {:noreply, state}
 
   @impl true
@@ -203,7 +209,7 @@ defmodule Vllm.Core.Connection do
     |> Map.replace_lazy(:state, &%{instance: &1.instance, calls: Routes.size(&1.routes)})
   end
 
-  ## What follows
+  ## After each message
 
   defp activate(state) do
     case :inet.setopts(state.socket, active: @active) do
@@ -212,8 +218,8 @@ defmodule Vllm.Core.Connection do
     end
   end
 
-  # After every step: an error ends the session, who waits for the last call is told that it is
-  # over, and a frame that is full leaves.
+  # After every step: an error ends the session, a drain that waited for the last call is answered,
+  # and a full frame is sent.
   defp go_on({:ok, state}), do: go_on(state)
   defp go_on({:error, error, state}), do: {:stop, Closing.reason(state, error), state}
 

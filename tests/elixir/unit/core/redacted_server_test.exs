@@ -30,7 +30,7 @@ defmodule Vllm.Core.RedactedServerTest do
       capture_log(fn ->
         {:ok, pid} = GenServer.start_link(Failing, :continue)
         assert_receive {:EXIT, ^pid, {:shutdown, %Error{kind: :protocol} = error}}
-        assert error.message =~ "Failing has failed with RuntimeError"
+        assert error.message =~ "Failing failed with RuntimeError"
         refute error.message =~ "secret"
       end)
 
@@ -44,7 +44,7 @@ defmodule Vllm.Core.RedactedServerTest do
         {:ok, pid} = GenServer.start_link(Failing, :wait)
         send(pid, "a secret")
         assert_receive {:EXIT, ^pid, {:shutdown, %Error{kind: :protocol} = error}}
-        assert error.message =~ "Failing has failed with throw"
+        assert error.message =~ "Failing failed with throw"
       end)
 
     assert log =~ "handle_info/2"

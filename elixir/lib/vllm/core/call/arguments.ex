@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Call.Arguments do
   @moduledoc false
-  # The arguments of a call as Elixir's syntax gives them, made into those of Python: where to run it,
-  # positional, named, and the bridge's own options.
+  # Turns the arguments of an Elixir function into those of a Python call: the instance to run on, the
+  # positional and the named arguments, and the bridge's own options.
 
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Options
@@ -9,10 +9,10 @@ defmodule Vllm.Core.Call.Arguments do
 
   @rpc [
     {:timeout, :timeout, nil,
-     "milliseconds from sending the request to its end; then the call is aborted in the worker " <>
-       "and returns `:timeout`. For a stream its end is the last item. Without it, a call has " <>
-       "60 s, but for functions that say otherwise: building an engine, streams and waiting for " <>
-       "requests have no limit."},
+     "milliseconds from sending the request to its end, which for a stream is the last item. Then " <>
+       "the call is aborted in the worker and returns `:timeout`. Defaults to 60 s unless the " <>
+       "function says otherwise: building an engine, streams and waiting for requests have no " <>
+       "limit."},
     {:window, :pos_integer, 64,
      "how many items of a stream the worker may be ahead of its consumer."},
     {:stream_to, :pid, nil,
@@ -27,22 +27,22 @@ defmodule Vllm.Core.Call.Arguments do
 
   @keys [:rpc, :__runtime__]
 
-  # Classes whose references are arguments when they come first: elsewhere the first reference is
-  # the place. The place is theirs then.
+  # A reference as the first argument says where to run the call. References to these classes are
+  # arguments as well, and the call runs where they are.
   @argument_classes ["AsyncEngineArgs", "VllmConfig"]
 
-  # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
-  # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
+  # The worker ends a session that sends a message of more than 256 MiB (MAX_MESSAGE_BYTES in its
+  # settings), and its engines with it. 1 MiB is left for the rest of the frame.
   @max_argument_bytes 255 * 1024 * 1024
 
   {:ok, defaults} = Options.validate(@rpc, [], "rpc")
   @defaults defaults
 
-  @doc "The bridge's options, for the documentation."
+  @doc "The documentation of the bridge's options."
   @spec docs() :: String.t()
   def docs, do: Options.docs(@rpc)
 
-  @doc "Where to run a method of a class, and what of the arguments is left; see `Vllm.Call`."
+  @doc "The instance to run a method of a class on, and the remaining arguments; see `Vllm.Call`."
   @spec place([term()]) :: {:ok, Locator.instance(), [term()]} | {:error, Error.t()}
   def place([%Ref{type: type, instance: instance} | _rest] = arguments)
       when type in @argument_classes,
@@ -61,15 +61,24 @@ defmodule Vllm.Core.Call.Arguments do
          do: {:ok, instance, arguments}
   end
 
-  @doc "Parts what Python requires from what may follow."
+  @doc "Splits off the arguments that Python requires."
   @spec split_required(String.t(), [term()], non_neg_integer()) ::
           {:ok, [term()], [term()]} | {:error, Error.t()}
   def split_required(method, arguments, required) do
     case Enum.split(arguments, required) do
-      {positional, []} when length(positional) == required -> {:ok, positional, [[], []]}
-      {positional, [args_or_opts]} -> {:ok, positional, [args_or_opts, []]}
-      {positional, [args, opts]} when is_list(opts) -> {:ok, positional, [args, opts]}
-      _otherwise -> invalid("#{method} was called with arguments that do not fit its signature")
+      {positional, []} when length(positional) == required ->
+        {:ok, positional, [[], []]}
+
+      {positional, [args_or_opts]} ->
+        {:ok, positional, [args_or_opts, []]}
+
+      {positional, [args, opts]} when is_list(opts) ->
+        {:ok, positional, [args, opts]}
+
+      _otherwise ->
+        invalid(
+          "#{method} was called with arguments that do not fit its signature; see its documentation"
+        )
     end
   end
 

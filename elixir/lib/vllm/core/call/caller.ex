@@ -1,18 +1,18 @@
 defmodule Vllm.Core.Call.Caller do
   @moduledoc false
-  # The caller's side of a call: what runs in the process that makes it, and its messages to the
-  # connection, up to the first reply.
+  # Makes a call: what runs in the calling process, and its messages to the connection, up to the first
+  # reply.
 
   alias Vllm.Error
   alias Vllm.Core.Call.{Consumer, Producer}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Proto.{CallRequest, Failure}
 
-  # The worker ends a call at its deadline. Only if it does not, the caller stops waiting by
-  # itself, this much later.
+  # The worker ends a call at its deadline. If it does not, the caller stops waiting so many
+  # milliseconds later.
   @patience 500
 
-  @typedoc "Where a value that is handed over is waited for."
+  @typedoc "What the caller confirms a value with that was handed over to it."
   @type receipt :: {{atom(), node()}, reference()}
 
   @type reply ::
@@ -21,7 +21,7 @@ defmodule Vllm.Core.Call.Caller do
           | {:stream, Consumer.stream()}
           | {:failure, Failure.t()}
           | {:error, Error.t()}
-          # what a worker must not send first
+          # not allowed as the first reply
           | {:item, binary()}
           | {:end, term()}
 
@@ -50,7 +50,8 @@ defmodule Vllm.Core.Call.Caller do
   end
 
   # `producer` enumerates the argument that is a stream, if there is one. Where `hands_over?/1` is
-  # true, a value comes as `{:handed, payload, receipt}`: it ends with the caller until `received/1`.
+  # true, the reply is `{:handed, payload, receipt}`. Until `received/1` confirms it, the value is
+  # ended when the caller ends.
   defp run(server, instance, request, timeout, window, producer) do
     alias_ref = :erlang.monitor(:process, server, alias: :reply_demonitor)
     send(server, {:call, alias_ref, self(), request, window, producer})
@@ -68,12 +69,12 @@ defmodule Vllm.Core.Call.Caller do
 
   defp with_receipt(reply, _request, _receipt), do: reply
 
-  @doc "Whether the value of a call is something that runs, an engine or a request: nobody may lose it."
+  @doc "Whether the value of a call is an engine or a request, which must not run without an owner."
   @spec hands_over?(CallRequest.t()) :: boolean()
   def hands_over?(%CallRequest{target: {:class_name, _class}}), do: true
   def hands_over?(%CallRequest{method: method}), do: method == "add_request"
 
-  @doc "The caller has what was handed over to it, and has seen to its owner."
+  @doc "Confirms that the caller has the value that was handed over, and has tracked it."
   @spec received(receipt()) :: :ok
   def received({server, alias_ref}) do
     send(server, {:received, alias_ref})
@@ -83,7 +84,7 @@ defmodule Vllm.Core.Call.Caller do
   defp give_up(server, alias_ref, request, timeout) do
     Process.demonitor(alias_ref, [:flush])
 
-    # A reply that came at the last moment counts; a stream that it opened is not to be cancelled.
+    # A reply that has arrived meanwhile counts: the stream it opened must not be cancelled.
     receive do
       {^alias_ref, reply} ->
         with_receipt(reply, request, {server, alias_ref})
@@ -95,7 +96,10 @@ defmodule Vllm.Core.Call.Caller do
   end
 
   defp overdue(timeout) do
-    Error.new(:timeout, "no answer within #{timeout} ms; the worker did not even say so itself")
+    Error.new(
+      :timeout,
+      "the worker did not answer within #{timeout} ms, nor report that the deadline has passed"
+    )
   end
 
   defp patience(:infinity), do: :infinity

@@ -1,17 +1,16 @@
 defmodule Vllm.Core.Call.Consumer do
   @moduledoc false
-  # The consumer's side of a stream: what runs in the process that takes the items, and its messages
-  # to the connection, which serves the stream.
+  # Consumes a stream: what runs in the process that takes the items, and its messages to the connection.
 
   alias Vllm.Error
   alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Instance.Locator
 
-  # The worker ends a stream at its deadline. Only if it does not, the consumer stops waiting by
-  # itself, this much later.
+  # The worker ends a stream at its deadline. If it does not, the consumer stops waiting so many
+  # milliseconds later.
   @patience 500
 
-  # `half` is the number of items after which credit is given, `taken` counts those since.
+  # half: the number of items after which new credit is given; taken: the items since then
   @enforce_keys [:alias, :connection, :id, :half, :deadline, :instance]
   defstruct [:alias, :connection, :id, :half, :deadline, :instance, taken: 0]
 
@@ -29,8 +28,8 @@ defmodule Vllm.Core.Call.Consumer do
         }
 
   @doc """
-  Makes the calling process the one consumer of a stream. The death of the calling process, or of
-  one in `watch`, cancels the stream from now on.
+  Makes the calling process the only consumer of a stream. From now on the end of this process, or of
+  one of `watch`, cancels the stream.
   """
   @spec attach(
           stream(),
@@ -55,20 +54,20 @@ defmodule Vllm.Core.Call.Consumer do
 
   @doc "Waits for the next item of a stream."
   @spec next(t()) :: {:item, binary(), t()} | :done | {:error, Error.t()}
-  def next(%__MODULE__{alias: alias_ref} = subscription) do
+  def next(%__MODULE__{alias: alias_ref} = consumer) do
     receive do
       {^alias_ref, {:item, payload}} ->
-        {:item, payload, replenish(subscription)}
+        {:item, payload, replenish(consumer)}
 
       {^alias_ref, last} ->
         Process.demonitor(alias_ref, [:flush])
         last(last)
 
       {:DOWN, ^alias_ref, :process, _pid, reason} ->
-        {:error, Locator.down(subscription.instance, reason)}
+        {:error, Locator.down(consumer.instance, reason)}
     after
-      remaining(subscription.deadline) ->
-        close(subscription)
+      remaining(consumer.deadline) ->
+        close(consumer)
         {:error, Error.new(:timeout, "the stream did not end within its deadline")}
     end
   end
@@ -76,19 +75,27 @@ defmodule Vllm.Core.Call.Consumer do
   defp last({:end, _}), do: :done
   defp last({:failure, failure}), do: {:error, Failure.from_proto(failure)}
   defp last({:error, error}), do: {:error, error}
-  defp last(_other), do: {:error, Error.new(:protocol, "the worker broke the order of a stream")}
 
-  # In halves, so that a stream whose consumer keeps up never waits for credit.
-  defp replenish(%{taken: taken, half: half} = subscription) when taken + 1 < half do
-    %{subscription | taken: taken + 1}
+  defp last(_other),
+    do:
+      {:error,
+       Error.new(
+         :protocol,
+         "the worker sent a reply that does not belong into a stream; this is a bug in vllm_bridge"
+       )}
+
+  # Given for half of the window at a time, so that a consumer that keeps up never makes the stream
+  # wait.
+  defp replenish(%{taken: taken, half: half} = consumer) when taken + 1 < half do
+    %{consumer | taken: taken + 1}
   end
 
-  defp replenish(%{connection: connection, id: id, half: half} = subscription) do
+  defp replenish(%{connection: connection, id: id, half: half} = consumer) do
     send(connection, {:credit, id, half})
-    %{subscription | taken: 0}
+    %{consumer | taken: 0}
   end
 
-  @doc "Ends an enumeration early: the request is aborted and nothing of it stays in the mailbox."
+  @doc "Ends an enumeration early: aborts the request and removes its messages from the mailbox."
   @spec close(t()) :: :ok
   def close(%__MODULE__{alias: alias_ref, connection: connection, id: id}) do
     Process.demonitor(alias_ref, [:flush])
@@ -96,7 +103,7 @@ defmodule Vllm.Core.Call.Consumer do
     drain(alias_ref)
   end
 
-  @doc "Cancels a stream, whoever consumes it. Harmless when it is over."
+  @doc "Cancels a stream from any process. Does nothing when it is over."
   @spec cancel(stream()) :: :ok
   def cancel({connection, id}) do
     send(connection, {:cancel, id})

@@ -1,19 +1,19 @@
 defmodule Vllm.Core.Call.Producer do
   @moduledoc false
-  # The process that enumerates an argument: one element each time the worker asks for one, none
-  # before the first time.
+  # The process that enumerates an argument: one element each time the worker asks for one, and none
+  # before.
   #
-  # It runs on the node of the process that makes the call, because an enumerable is code and what
-  # that code refers to, under the application's own supervisor there. It ends
+  # It runs on the node of the caller, because an enumerable is code and what that code refers to, under
+  # the application's own supervisor there. It ends
   #
-  #   * after the last element, or when the enumerable has failed: both are told to the worker;
-  #   * when it is told to: the call has failed, or nobody reads any more;
+  #   * after the last element, or when the enumerable has failed; both are reported to the worker;
+  #   * when it is told to, because the call has failed or its stream is no longer consumed;
   #   * with the connection;
-  #   * with the caller, until the call has returned. From then on whoever reads what it returned
-  #     decides, through the connection.
+  #   * with the caller, until the call has returned. After that the consumer of the stream decides, through
+  #     the connection.
   #
-  # In each case the enumeration is halted properly: the functions that Stream.resource/3 and its
-  # like have for that run, here.
+  # In each case the enumeration is halted properly: the after-functions of Stream.resource/3 and the
+  # like run in this process.
 
   alias Vllm.{Codec, Error}
   alias Vllm.Core.Call.Arguments
@@ -21,7 +21,7 @@ defmodule Vllm.Core.Call.Producer do
 
   @supervisor Vllm.Producers
 
-  # What messages to this process begin with: the enumerable may have messages of its own.
+  # Tags messages to this process, because the enumerable may receive messages of its own.
   @tag :vllm_producer
 
   @enforce_keys [:caller, :server, :step]
@@ -31,14 +31,14 @@ defmodule Vllm.Core.Call.Producer do
   def child_spec(_options), do: Task.Supervisor.child_spec(name: @supervisor)
 
   @doc """
-  Makes a call, with a producer for its argument. `server` is the connection that the call goes to,
-  `exchange` gets the producer and returns the call's first reply.
+  Makes a call with a producer for its argument. `server` is the connection. `run_call` gets the
+  producer and returns the call's first reply.
   """
   @spec during(Enumerable.t(), {atom(), node()}, (pid() -> reply)) :: reply | {:error, Error.t()}
         when reply: tuple()
-  def during(enumerable, server, exchange) do
+  def during(enumerable, server, run_call) do
     with {:ok, producer} <- start(enumerable, server) do
-      result = exchange.(producer)
+      result = run_call.(producer)
       tell(producer, if(returned?(result), do: :handed_over, else: :stop))
       result
     end
@@ -48,22 +48,24 @@ defmodule Vllm.Core.Call.Producer do
 
   defp start(enumerable, server) do
     caller = self()
-    # A function, because arguments are shown when a task fails, and the enumerable holds prompts.
+    # An anonymous function, because OTP's report of a failed task shows its arguments, and the
+    # enumerable holds prompts.
     Task.Supervisor.start_child(@supervisor, fn -> run(enumerable, caller, server) end)
   catch
     :exit, _reason ->
       {:error,
        Error.new(
          :worker_down,
-         "an enumerable needs the application vllm_bridge to run on the node of the caller"
+         "a prompt that is an enumerable needs the application :vllm_bridge on the node of the caller; " <>
+           "start it there"
        )}
   end
 
-  @doc "Nobody wants elements any more; for the connection."
+  @doc "Ends the enumeration. Called by the connection."
   @spec stop(pid()) :: :ok
   def stop(producer), do: tell(producer, :stop)
 
-  @doc "The worker asks for the next element of the call `id`; for the connection."
+  @doc "Asks for the next element of the call `id`. Called by the connection."
   @spec want(pid(), pos_integer()) :: :ok
   def want(producer, id), do: tell(producer, {:wanted, self(), id})
 

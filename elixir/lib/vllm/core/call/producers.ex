@@ -1,19 +1,19 @@
 defmodule Vllm.Core.Call.Producers do
   @moduledoc false
-  # Which process enumerates the argument of which call: the part of a connection's state that is
-  # about streams to the worker, as Vllm.Core.Connection.Routes is about those from it.
+  # Records which process enumerates the argument of which call: the part of a connection's state for
+  # streams to the worker, as Vllm.Core.Connection.Routes is for streams from it.
   #
-  # A producer ends by itself, soon after it was told to, and is forgotten then. A call may be over
-  # while its producer is still wanted: what it returned goes on reading.
+  # A producer ends by itself soon after it was told to, and is removed then. It may be needed longer
+  # than its call is in Routes: the stream that the call returned goes on reading the argument.
 
   alias Vllm.Core.Call.Producer
   alias Vllm.Proto.{Failure, Input}
 
-  # How long the enumerable may take to notice that nobody wants its elements. It may wait for
-  # something that never comes.
+  # Milliseconds that a producer has to end. Its enumerable may be waiting for something that never
+  # happens.
   @patience 5_000
 
-  # calls: id => pid. monitors: the monitor of a producer => id.
+  # calls: id => pid of the producer; monitors: monitor of the producer => id
   defstruct calls: %{}, monitors: %{}
 
   @type t :: %__MODULE__{
@@ -21,7 +21,7 @@ defmodule Vllm.Core.Call.Producers do
           monitors: %{reference() => pos_integer()}
         }
 
-  @doc "The call `id` was sent, with an argument that `producer` enumerates."
+  @doc "Adds the producer of a call that was sent."
   @spec start(t(), pos_integer(), pid()) :: t()
   def start(producers, id, producer) do
     %{
@@ -32,18 +32,25 @@ defmodule Vllm.Core.Call.Producers do
   end
 
   @doc """
-  The worker asks for an element. Returns what it has to be told instead where nobody makes one: the
-  producer has ended before the worker knew the call, and what was said of that was lost.
+  Asks the producer of a call for an element. Returns a failure for the worker if there is none: the
+  producer ended before the worker knew the call, and its report was lost.
   """
   @spec want(t(), pos_integer()) :: :ok | {:gone, Failure.t()}
   def want(producers, id) do
     case producers.calls do
-      %{^id => producer} -> Producer.want(producer, id)
-      %{} -> {:gone, %Failure{kind: :cancelled, message: "nobody enumerates the prompt any more"}}
+      %{^id => producer} ->
+        Producer.want(producer, id)
+
+      %{} ->
+        {:gone,
+         %Failure{kind: :cancelled, message: "the process that enumerates the prompt has ended"}}
     end
   end
 
-  @doc "Nobody wants elements of these calls any more. `{:overdue, producer}` comes if one stays."
+  @doc """
+  Tells the producers of these calls to end. This process gets `{:overdue, producer}` for one that may
+  not have.
+  """
   @spec stop(t(), [pos_integer()]) :: :ok
   def stop(producers, ids) do
     for id <- ids, %{^id => producer} <- [producers.calls] do
@@ -54,13 +61,13 @@ defmodule Vllm.Core.Call.Producers do
     :ok
   end
 
-  @doc "Ends a producer in the middle of what it does."
+  @doc "Kills a producer that has not ended in time."
   @spec kill(pid()) :: true
   def kill(producer), do: Process.exit(producer, :shutdown)
 
   @doc """
-  A process has ended. If it is a producer, returns what the worker has to be told: nothing when it
-  ended by itself, because it has said so.
+  Handles the end of a process. For a producer, returns what to send to the worker: nothing if it
+  ended by itself, because it has reported that.
   """
   @spec down(t(), reference(), term()) :: {:ok, [Input.t()], t()} | :unknown
   def down(producers, monitor, reason) do

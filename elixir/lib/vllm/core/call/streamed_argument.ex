@@ -1,15 +1,16 @@
 defmodule Vllm.Core.Call.StreamedArgument do
   @moduledoc false
-  # Arguments that are streams. vLLM takes an async generator of `Vllm.StreamingInput` as a prompt;
-  # here that is an enumerable, which stays in this node. In the arguments this struct stands in its
-  # place, and the worker asks for the elements one by one: see Vllm.Core.Call.Producer.
+  # Finds the argument of a call that is a stream. vLLM takes an async generator of
+  # `Vllm.StreamingInput` as a prompt; here that is an enumerable, which stays on this node. The
+  # arguments carry a mark in its place, and the worker asks for the elements one by one (see
+  # Vllm.Core.Call.Producer).
 
   alias Vllm.{Error, StreamingInput}
   alias Vllm.Core.Codec.StreamMark
 
   @doc """
-  Finds the argument that is an enumerable, and puts the mark in its place. It is `nil` where there
-  is none, as in nearly every call.
+  Takes the enumerable out of the arguments and puts the mark in its place. The enumerable is `nil` if
+  there is none, as in nearly every call.
   """
   @spec take([term()], keyword()) ::
           {:ok, Enumerable.t() | nil, [term()], keyword()} | {:error, Error.t()}
@@ -29,8 +30,15 @@ defmodule Vllm.Core.Call.StreamedArgument do
       end)
 
     case found do
-      [enumerable] -> {:ok, enumerable, args, named}
-      _several -> {:error, Error.new(:invalid, "only one argument of a call may be a stream")}
+      [enumerable] ->
+        {:ok, enumerable, args, named}
+
+      _several ->
+        {:error,
+         Error.new(
+           :invalid,
+           "only one argument of a call may be a stream; enumerate the others first"
+         )}
     end
   end
 
@@ -38,7 +46,7 @@ defmodule Vllm.Core.Call.StreamedArgument do
     if stream?(value), do: {%StreamMark{}, [value | found]}, else: {value, found}
   end
 
-  # Lists, maps and sets are values. What Stream's functions return are structs and functions.
+  # Lists, maps and sets are values. The functions of Stream return structs and functions.
   defp stream?([%StreamingInput{} | _] = list),
     do: Enum.all?(list, &is_struct(&1, StreamingInput))
 

@@ -1,7 +1,8 @@
 defmodule Vllm.Core.Connection.Calls do
   @moduledoc false
-  # What callers and consumers want: a call begins, its stream gets a consumer, nobody wants it any
-  # more. Who waits for which call stands in Vllm.Core.Connection.Routes; the worker is told by way of the outbox.
+  # What callers and consumers ask of a connection: a call starts, its stream gets a consumer, or it
+  # is no longer wanted. Routes records which process waits for which call; the worker is told through
+  # the outbox.
 
   alias Vllm.Error
   alias Vllm.Core.Call.{Caller, Producers}
@@ -9,16 +10,16 @@ defmodule Vllm.Core.Connection.Calls do
   alias Vllm.Core.Instance.ReferenceTracker
   alias Vllm.Proto.{CallRequest, StartCall}
 
-  @typedoc "As `Vllm.Core.Call.Caller` sends it: who made the call, and what."
+  @typedoc "A call as `Vllm.Core.Call.Caller` sends it."
   @type call ::
           {:call, reply_to :: reference(), caller :: pid(), CallRequest.t(),
            window :: pos_integer(), producer :: pid() | nil}
 
-  @doc "A call gets its number and goes into the next frame, or is refused."
+  @doc "Gives a call its number and puts it into the next frame, or refuses it because the instance stops."
   @spec start(State.t(), call()) :: State.step()
   def start(%{drain: drain} = state, {:call, reply_to, _caller, _request, _window, _producer})
       when drain != nil do
-    tell(reply_to, Closing.stopping(state, "it takes no new calls"))
+    tell(reply_to, Closing.stopping(state, "it accepts no new calls"))
     {:ok, state}
   end
 
@@ -43,7 +44,7 @@ defmodule Vllm.Core.Connection.Calls do
   defp producers(producers, _id, nil), do: producers
   defp producers(producers, id, producer), do: Producers.start(producers, id, producer)
 
-  @doc "The caller has what was handed over to it."
+  @doc "The caller confirms that it has the value that was handed over to it."
   @spec received(State.t(), reference()) :: State.t()
   def received(state, reply_to) do
     case Routes.take_handed(state.routes, reply_to) do
@@ -52,7 +53,7 @@ defmodule Vllm.Core.Connection.Calls do
     end
   end
 
-  @doc "A process wants the items of a stream."
+  @doc "A process starts to consume a stream."
   @spec attach(State.t(), Routes.id(), reference(), [pid()]) :: State.t()
   def attach(state, id, reply_to, watch) do
     {result, routes} = Routes.attach(state.routes, id, reply_to, watch)
@@ -61,8 +62,8 @@ defmodule Vllm.Core.Connection.Calls do
   end
 
   @doc """
-  Nobody wants the call any more: it is found by its number, by the alias of its caller, or by the
-  monitor of a process that has ended.
+  Cancels a call, found by its number, by the alias of its caller, or by the monitor of a process
+  that has ended.
   """
   @spec cancel(State.t(), Routes.id() | reference()) :: State.t()
   def cancel(state, id_or_reference) do
@@ -83,8 +84,8 @@ defmodule Vllm.Core.Connection.Calls do
   defp consumed do
     Error.new(
       :conflict,
-      "the stream was already enumerated or cancelled, or its owner ended before; a stream " <>
-        "can be enumerated once"
+      "the stream was already enumerated or cancelled, or its owner has ended; a stream can " <>
+        "be enumerated once: start another request"
     )
   end
 end

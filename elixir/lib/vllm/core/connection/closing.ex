@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Connection.Closing do
   @moduledoc false
-  # The end of a session: why, who is told, and what telemetry says of it.
+  # Ends a session: finds the reason, answers the waiting calls, and emits the event.
 
   require Logger
 
@@ -10,11 +10,14 @@ defmodule Vllm.Core.Connection.Closing do
   alias Vllm.Core.Instance.{LastFailure, Locator}
   alias Vllm.Core.Telemetry.Emitter
 
-  # How long is waited for the reason why the worker has ended, before every call is answered: with
-  # real engines it takes 450 ms until the last process that holds its log is gone.
+  # Milliseconds to wait for the reason why the worker ended, before calls are answered. With real
+  # engines it takes 450 ms until the last process that holds the worker's output has ended.
   @reason_timeout 600
 
-  @doc "What the process stops with: the session ends a moment before the reason of it is known."
+  @doc """
+  The exit reason of the process. Waits for the worker's own, which is known a moment after the session
+  has ended.
+  """
   @spec reason(State.t(), Error.t()) :: {:shutdown, Error.t()}
   def reason(%{instance: {name, _node} = instance} = state, error) do
     Logger.error("lost the session with the worker: #{error.message}", State.metadata(state))
@@ -23,15 +26,15 @@ defmodule Vllm.Core.Connection.Closing do
     {:shutdown, known || error}
   end
 
-  @doc "Answers every call that waits, once it is known why the process ends."
+  @doc "Answers every waiting call with the reason why the process ends."
   @spec run(State.t(), term()) :: :ok
-  # There was no session yet.
+  # No session was open yet.
   def run(%{session: nil}, _reason), do: :ok
 
   def run(state, reason) do
     error =
       if state.drain,
-        do: stopping(state, "the grace period for this call is over; it may have run in part"),
+        do: stopping(state, "the grace period is over; this call may have run in part"),
         else: Locator.down(state.instance, reason)
 
     Routes.fail_all(state.routes, error)
@@ -44,14 +47,14 @@ defmodule Vllm.Core.Connection.Closing do
   defp ended_by({:shutdown, %Error{} = error}), do: error
   defp ended_by(reason) when reason in [:normal, :shutdown], do: nil
   defp ended_by({:shutdown, _reason}), do: nil
-  defp ended_by(_crash), do: Error.new(:protocol, "the connection's process has crashed")
+  defp ended_by(_crash), do: Error.new(:protocol, "the connection's process crashed")
 
-  @doc "The error for calls of an instance that stops."
+  @doc "The error for calls of an instance that is stopping."
   @spec stopping(State.t(), String.t()) :: Error.t()
   def stopping(%{instance: {name, _node}}, what),
     do: Error.new(:draining, "#{inspect(name)} is stopping: #{what}")
 
-  @doc "Tells telemetry that the session is `:up` or `:down`."
+  @doc "Emits the event that the session is `:up` or `:down`."
   @spec event(:up | :down, State.t(), map(), map()) :: :ok
   def event(what, %{instance: {name, _node}, hello: hello}, measurements, more \\ %{}) do
     metadata = %{

@@ -1,17 +1,17 @@
 defmodule Vllm.Core.Connection.Handshake do
   @moduledoc false
-  # From an address to a session that both sides have agreed on: connect, our hello, the worker's.
-  # It runs in the process that will own the socket, before anybody else knows of it.
+  # Connects to an address and opens a session: connect, send the client's hello, receive the worker's.
+  # It runs in the process that will own the socket, before any other process knows of it.
 
   alias Vllm.Error
   alias Vllm.Core.Wire.{Session, Socket}
   alias Vllm.Proto.{ServerFrame, ServerHello}
 
-  # All of it takes a millisecond. A worker that has said it is ready and then does not answer will
-  # not answer later either.
+  # Milliseconds. The handshake takes one; a worker that is ready and does not answer in this time
+  # will not answer later.
   @timeout 10_000
 
-  @doc "Returns the frames that came with the hello too."
+  @doc "Also returns the frames that arrived together with the hello."
   @spec run(address :: String.t(), token :: String.t()) ::
           {:ok, :gen_tcp.socket(), Session.t(), ServerHello.t(), [ServerFrame.t()]}
           | {:error, Error.t()}
@@ -20,7 +20,7 @@ defmodule Vllm.Core.Connection.Handshake do
 
     with {:ok, socket} <- Socket.connect(address, @timeout),
          {:error, reason} <- greet(socket, token, deadline) do
-      # Who tries again and again would otherwise keep a socket of every try.
+      # Otherwise a caller that tries repeatedly would keep a socket of every attempt.
       :gen_tcp.close(socket)
       {:error, reason}
     end
@@ -43,8 +43,9 @@ defmodule Vllm.Core.Connection.Handshake do
     case :gen_tcp.recv(socket, 0, max(deadline - now(), 0)) do
       {:ok, bytes} ->
         {frames, error, out, session} = Session.handle_bytes(session, bytes)
-        # A worker that refuses us hangs up at once. Its reason is what counts, not that our
-        # acknowledgement of its settings came too late.
+
+        # A worker that refuses the session closes at once. The reason it sent matters more than the
+        # failure to acknowledge its settings.
         sent = :gen_tcp.send(socket, out)
 
         case {frames, error} do
@@ -54,7 +55,8 @@ defmodule Vllm.Core.Connection.Handshake do
         end
 
       {:error, :timeout} ->
-        {:error, Error.new(:protocol, "no hello from the worker within #{@timeout} ms")}
+        {:error,
+         Error.new(:protocol, "the worker did not answer the hello within #{@timeout} ms")}
 
       {:error, reason} ->
         {:error, reason}

@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Connection.Incoming do
   @moduledoc false
-  # What the worker sends: bytes become frames, replies go to the processes that wait for them
-  # (Vllm.Core.Connection.Routes), and notices to who is concerned.
+  # Handles what the worker sends: bytes become frames, replies are sent to the processes that wait for
+  # them (Vllm.Core.Connection.Routes), and notices of engines go to the instance's listener.
 
   require Logger
 
@@ -14,8 +14,9 @@ defmodule Vllm.Core.Connection.Incoming do
   alias Vllm.Proto.{CallReply, Failure, Notice, ServerFrame}
 
   @doc """
-  Takes what the socket delivered. An error ends the session after the frames that came before it;
-  also when the worker no longer takes our answer, what it said before it went is worth hearing.
+  Handles bytes from the socket. An error ends the session after the frames before it have been
+  handled. That holds for an error in sending the answer too: the frames of a worker that has closed
+  may say why it closed.
   """
   @spec bytes(State.t(), binary()) :: State.step()
   def bytes(state, bytes) do
@@ -31,7 +32,7 @@ defmodule Vllm.Core.Connection.Incoming do
     end
   end
 
-  @doc "Acts on frames, in their order, up to one that ends the session."
+  @doc "Handles frames in order, up to one that ends the session."
   @spec frames(State.t(), [ServerFrame.t()]) :: State.step()
   def frames(state, []), do: {:ok, state}
 
@@ -69,7 +70,7 @@ defmodule Vllm.Core.Connection.Incoming do
         routes
 
       :unknown ->
-        # Cancelled meanwhile. The value may hold references that nobody else would let go.
+        # The call was cancelled. The value may hold references that no other process would release.
         with {:value, payload} <- outcome, do: ReferenceTracker.discard(state.instance, payload)
         routes
     end
@@ -79,8 +80,8 @@ defmodule Vllm.Core.Connection.Incoming do
   defp outcome(nil), do: {:error, Error.new(:protocol, "the worker sent an empty reply")}
   defp outcome(outcome), do: outcome
 
-  # A payload is a part of the frame it came in. Without a copy, somebody who keeps one item would
-  # keep all items of that turn of all streams.
+  # A payload is a sub-binary of its frame. Without a copy, a process that keeps one item would keep
+  # the whole frame, with items of all streams, in memory.
   defp detach(payload) do
     if :binary.referenced_byte_size(payload) > 2 * byte_size(payload),
       do: :binary.copy(payload),
@@ -100,15 +101,15 @@ defmodule Vllm.Core.Connection.Incoming do
 
   defp notice({:draining, %{grace_ms: grace}}, state) do
     Logger.notice(
-      "the worker is stopping; calls in flight have #{grace} ms",
+      "the worker is stopping; calls in flight have #{grace} ms to finish",
       State.metadata(state)
     )
   end
 
   defp notice({:engine_died, %{ref: ref, failure: failure}}, state) do
-    why = if failure, do: failure.message, else: "no reason given"
-    Logger.error("the engine #{ref} died: #{why}", State.metadata(state))
-    on_engine({:died, engine(ref, state), why}, state)
+    reason = if failure, do: failure.message, else: "the worker gave no reason"
+    Logger.error("the engine #{ref} died: #{reason}", State.metadata(state))
+    on_engine({:died, engine(ref, state), reason}, state)
   end
 
   defp notice({:engine_stalled, stalled}, state),
@@ -117,7 +118,7 @@ defmodule Vllm.Core.Connection.Incoming do
   defp notice({:engine_recovered, recovered}, state),
     do: on_engine({:recovered, engine(recovered.ref, state), recovered}, state)
 
-  # A newer worker's notice.
+  # A notice that this version does not know, from a newer worker.
   defp notice(_unknown, _state), do: :ok
 
   defp on_engine(event, state), do: state.on_engine_event.(state.instance, event)

@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Connection.Opening do
   @moduledoc false
-  # From the options of a connection to its state with an open session.
+  # Opens the session: from the options of a connection to its state.
 
   alias Vllm.Error
   alias Vllm.Core.Worker
@@ -8,9 +8,9 @@ defmodule Vllm.Core.Connection.Opening do
   alias Vllm.Core.Instance.LastFailure
 
   @doc """
-  Whether a connection has been there before this one. A worker of somebody else is waited for by
-  whoever starts the instance, but not by the supervisor each time that it was lost: a supervisor
-  that waits cannot be stopped.
+  Whether this instance had a connection before. At the start of an instance with `connect:` its
+  caller waits for the worker. When the session was lost later the supervisor must not wait, because
+  it could not be stopped meanwhile.
   """
   @spec again?(keyword()) :: boolean()
   def again?(options) do
@@ -24,11 +24,14 @@ defmodule Vllm.Core.Connection.Opening do
     end
   end
 
-  @doc "The first time: what whoever starts the instance waits for."
+  @doc "Opens the first session; the process that starts the instance waits for it."
   @spec run(keyword()) :: {:ok, State.t()} | {:error, Error.t()}
   def run(options), do: open(options, deadline(options))
 
-  @doc "After a worker of somebody else was lost: for as long as it takes."
+  @doc """
+  Opens a session again after the one with a worker that was started elsewhere was lost. Tries without
+  end.
+  """
   @spec run_again(keyword()) :: {:ok, State.t()} | {:error, Error.t()}
   def run_again(options) do
     instance = instance(options)
@@ -62,13 +65,13 @@ defmodule Vllm.Core.Connection.Opening do
          {:ok, state} <- Incoming.frames(state, frames) do
       Closing.event(:up, state, %{duration: state.since - started})
 
-      # For terminate/2: who waits is told why. Not earlier, or a stop would wait for a worker that
-      # does not answer.
+      # So that terminate/2 runs and answers waiting calls. Not earlier, or a stop would wait for a
+      # worker that does not answer.
       Process.flag(:trap_exit, true)
       {:ok, state}
     else
       {:error, error} -> {:error, error}
-      # It greeted us and ended the session in one breath. The socket goes with this process.
+      # The frames that came with the hello ended the session. The socket closes with this process.
       {:error, error, _state} -> {:error, error}
     end
   end
@@ -80,7 +83,8 @@ defmodule Vllm.Core.Connection.Opening do
     end
   end
 
-  # Our own worker is there once it has told its address. One of somebody else may be about to start.
+  # The instance's own worker serves once it has given its address: one attempt is enough. A worker
+  # that is started elsewhere may not have started yet.
   defp deadline(options) do
     case {Keyword.fetch!(options, :address), Keyword.get(options, :start_timeout, 0)} do
       {{:worker, _worker}, _timeout} -> now()

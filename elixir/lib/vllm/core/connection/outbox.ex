@@ -1,11 +1,11 @@
 defmodule Vllm.Core.Connection.Outbox do
   @moduledoc false
-  # What the next ClientFrame will carry. Lists are gathered newest first and turned round once.
+  # The contents of the next ClientFrame. Each list is built newest first and reversed once, by `take/1`.
 
   alias Vllm.Proto.ClientFrame
 
-  # A frame leaves when nothing else waits to be put in, or earlier when this much has gathered: a
-  # caller should not wait because others keep calling.
+  # A frame that holds this much is sent at once, so that a caller does not wait while others keep
+  # adding to it.
   @max_count 128
   @max_bytes 64 * 1024
 
@@ -35,11 +35,11 @@ defmodule Vllm.Core.Connection.Outbox do
   def full?(%__MODULE__{count: count, bytes: bytes}),
     do: count >= @max_count or bytes >= @max_bytes
 
-  @doc "Whether references are among it: within one frame the worker lets go last."
+  @doc "Whether it holds releases, which the worker handles last within one frame."
   @spec releases?(t()) :: boolean()
   def releases?(%__MODULE__{frame: frame}), do: frame.releases != []
 
-  @doc "The frame; the outbox is empty after it."
+  @doc "Returns the frame and an empty outbox."
   @spec take(t()) :: {ClientFrame.t(), t()}
   def take(%__MODULE__{frame: frame}) do
     frame = %ClientFrame{

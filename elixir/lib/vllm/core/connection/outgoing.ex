@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Connection.Outgoing do
   @moduledoc false
-  # What is sent to the worker: entries are gathered in the outbox and leave in one frame.
+  # Sends to the worker: entries are gathered in the outbox and leave together in one frame.
 
   alias Vllm.Core.Connection.Outbox
   alias Vllm.Core.Wire.{Session, Socket}
@@ -9,9 +9,9 @@ defmodule Vllm.Core.Connection.Outgoing do
   @doc """
   Puts entries into the next frame.
 
-  The first one also sends the reminder, `:flush`, to let the frame go. It arrives behind what was
-  in the mailbox by then, which the frame gathers, and before what comes later: waiting for an empty
-  mailbox would let a worker that never stops sending hold up every cancel.
+  The first entry also sends `:flush` to this process. That message arrives after everything that is
+  in the mailbox now, which the frame still gathers, and before anything later. Waiting for an empty
+  mailbox instead would let a worker that sends without pause delay every cancel.
   """
   @spec put(
           State.t(),
@@ -25,16 +25,19 @@ defmodule Vllm.Core.Connection.Outgoing do
     %{state | outbox: filled}
   end
 
-  @doc "Lets the frame go, if there is anything in it."
+  @doc "Sends the frame unless it is empty."
   @spec flush(State.t()) :: State.step()
   def flush(state), do: if(Outbox.empty?(state.outbox), do: {:ok, state}, else: send_frame(state))
 
-  @doc "Lets the frame go if it is full."
+  @doc "Sends the frame if it is full."
   @spec flush_full(State.t()) :: State.step()
   def flush_full(state),
     do: if(Outbox.full?(state.outbox), do: send_frame(state), else: {:ok, state})
 
-  @doc "Lets the frame go before a call. Within one frame releases come last: these go first."
+  @doc """
+  Sends the frame if it holds releases: a call that follows must not overtake them, and within one
+  frame the worker handles releases last.
+  """
   @spec flush_releases(State.t()) :: State.step()
   def flush_releases(state),
     do: if(Outbox.releases?(state.outbox), do: send_frame(state), else: {:ok, state})
@@ -45,7 +48,7 @@ defmodule Vllm.Core.Connection.Outgoing do
     transmit(%{state | session: session, outbox: outbox}, out)
   end
 
-  @doc "Sends what the session has to say."
+  @doc "Sends bytes of the session."
   @spec transmit(State.t(), iodata()) :: State.step()
   def transmit(state, []), do: {:ok, state}
 

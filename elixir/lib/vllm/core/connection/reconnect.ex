@@ -1,11 +1,11 @@
 defmodule Vllm.Core.Connection.Reconnect do
   @moduledoc false
-  # Opens a session with a worker, and waits for one of somebody else that is not there (yet, or for
-  # the moment): `connect:`.
+  # Opens a session with a worker, and tries again while a worker that was started elsewhere
+  # (`connect:`) is not reachable.
   #
-  # Who runs that worker restarts it. Here it is only tried again, after pauses that grow, so that it
-  # is found soon after a short absence and not beset during a long one; and none is quite as long as
-  # the others, or the clients of one worker would all come at once. Calls are refused meanwhile.
+  # Whoever runs that worker restarts it; here it is only tried again. The pauses grow, so that a worker
+  # is found soon after a short absence and is not flooded after a long one. They are random in part, so
+  # that the clients of one worker do not all come back at once. Calls are refused meanwhile.
 
   alias Vllm.Error
   alias Vllm.Core.Connection.Handshake
@@ -15,15 +15,15 @@ defmodule Vllm.Core.Connection.Reconnect do
   @longest_pause 5_000
 
   @doc """
-  Tries until `deadline`, a monotonic time in milliseconds. What cannot change by waiting, such as a
-  wrong token, is returned at once; with the deadline `:infinity` nothing is returned but a session.
+  Tries until `deadline`, a monotonic time in milliseconds. An error that waiting cannot change, such
+  as a wrong token, is returned at once. With the deadline `:infinity` only a session is returned.
   """
   @spec run(Locator.instance(), String.t(), String.t(), integer() | :infinity) ::
           {:ok, :gen_tcp.socket(), Vllm.Core.Wire.Session.t(), struct(), [struct()]}
           | {:error, Error.t()}
   def run({name, _node} = instance, address, token, deadline) do
     result = run(instance, address, token, deadline, 0)
-    # How the last one ended is told no more.
+    # The reason why the last session ended is out of date.
     unless match?({:error, _}, result), do: LastFailure.clear(name)
     result
   end
@@ -39,14 +39,14 @@ defmodule Vllm.Core.Connection.Reconnect do
     end
   end
 
-  @doc "Milliseconds between one try and the next: double each time, less up to half by chance."
+  @doc "Milliseconds until the next attempt: doubled each time, minus a random part of up to one half."
   @spec pause(non_neg_integer()) :: pos_integer()
   def pause(tries) do
     whole = min(@first_pause * Integer.pow(2, min(tries, 16)), @longest_pause)
     whole - :rand.uniform(div(whole, 2))
   end
 
-  @doc "Refuses calls for some time, with the reason why there is no session."
+  @doc "Refuses calls for some time, with the reason why no session is open."
   @spec wait(Locator.instance(), String.t(), Error.t() | nil, non_neg_integer()) :: :ok
   def wait(instance, address, error, milliseconds) do
     refuse(down(instance, address, error), now() + milliseconds)
@@ -62,7 +62,7 @@ defmodule Vllm.Core.Connection.Reconnect do
         GenServer.reply(from, {:error, error})
         refuse(error, until)
 
-      # Nothing is in flight.
+      # No call is in flight.
       {:"$gen_call", from, :drain} ->
         GenServer.reply(from, :ok)
         refuse(error, until)
@@ -76,7 +76,7 @@ defmodule Vllm.Core.Connection.Reconnect do
   defp down({name, _node}, address, error) do
     Error.new(
       :worker_down,
-      "#{inspect(name)} has no session with the worker at #{address}, which is tried again: " <>
+      "#{inspect(name)} has no session with the worker at #{address} and keeps trying: " <>
         error.message,
       cause: error.cause
     )

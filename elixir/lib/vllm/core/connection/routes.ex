@@ -1,37 +1,42 @@
 defmodule Vllm.Core.Connection.Routes do
   @moduledoc false
-  # Which process waits for which call: the state of a connection, without its socket.
+  # Records which process waits for which call, and sends it the replies. A value without process or
+  # socket.
   #
-  # A call goes through at most three phases:
+  # A call goes through these phases:
   #
-  #     :waiting --value/failure--> gone
+  #     :waiting --value/failure--> removed
   #         | accepted
   #         v
-  #     :open ---- attach --------> :flowing ---end/failure--> gone
-  #       items are kept, at most     items go to the consumer
+  #     :open ---- attach --------> :flowing ---end/failure--> removed
+  #       items are kept, at most     items are sent to the consumer
   #       the credit of the stream
   #
-  # The value of a call that builds something goes through one more: it is `:handed` over until its
-  # caller says that it has it.
+  # The value of a call that builds something has one more phase: it is `:handed` over until its caller
+  # confirms that it has it.
   #
-  # In every phase some processes are watched, and the death of any of them ends the call: the
-  # caller while it waits and owns the stream, the consumer once it has attached. From then on the
-  # caller's life no longer matters, so a stream can be handed to another process.
+  # In every phase some processes are monitored, and the end of any of them ends the call: the caller
+  # until a consumer attaches, then the consumer. After that the caller may end, so a stream can be
+  # passed to another process.
   #
-  # Replies are sent to an alias, never to a pid: when the receiver has stopped listening (deadline,
-  # halted enumeration), the runtime drops what is still on its way, and no mailbox is littered.
+  # Replies are sent to an alias, not a pid. When the receiver has stopped listening (its deadline
+  # passed, the enumeration was halted), the runtime drops replies that are still under way, and its
+  # mailbox stays clean.
 
   alias Vllm.Error
 
-  # calls: id => call. ids: every monitor and alias under which a call can be found => id.
+  # calls: id => call
+  # ids: monitors and aliases by which a call is found => id
   defstruct calls: %{}, ids: %{}
 
   defmodule Call do
     @moduledoc false
-    # reply_to: the alias of the caller, then of the consumer. found_by: the alias of the caller,
-    # until a consumer attaches: who gave up waiting knows the call by nothing else. kept: items
-    # before attach, newest first. last: how the stream ended before attach, or the value that is
-    # handed over. builds?: whether its value is.
+    # reply_to: the alias of the caller, then of the consumer
+    # found_by: the alias of the caller until a consumer attaches; a caller that stops waiting knows
+    # the call by nothing else
+    # kept: items that arrived before a consumer attached, newest first
+    # last: how the stream ended before a consumer attached, or the value that is handed over
+    # builds?: whether the value is handed over
     @enforce_keys [:phase, :watched]
     defstruct [:phase, :watched, :reply_to, :found_by, :last, kept: [], builds?: false]
   end
@@ -42,7 +47,7 @@ defmodule Vllm.Core.Connection.Routes do
           ids: %{reference() => id()}
         }
 
-  @doc "A call was sent; `reply_to` waits for its first reply, on behalf of `caller`."
+  @doc "Adds a call that was sent. Its first reply goes to `reply_to`, an alias of `caller`."
   @spec start(t(), id(), reference(), pid(), boolean()) :: t()
   def start(routes, id, reply_to, caller, builds? \\ false) do
     monitor = Process.monitor(caller)
@@ -63,7 +68,7 @@ defmodule Vllm.Core.Connection.Routes do
   end
 
   @doc """
-  A reply arrived. Returns `:unknown` for a call that nobody waits for any more.
+  Handles a reply. Returns `:unknown` for a call that was cancelled.
   """
   @spec reply(t(), id(), {atom(), term()}) :: {:ok, t()} | :unknown
   def reply(routes, id, outcome) do
@@ -73,7 +78,7 @@ defmodule Vllm.Core.Connection.Routes do
     end
   end
 
-  # An item in the middle of a stream with a consumer is what nearly every reply is: first.
+  # First, because nearly every reply is an item of a stream with a consumer.
   defp handle(%Call{phase: :flowing} = call, {:item, payload}, _id, routes) do
     tell(call.reply_to, {:item, payload})
     routes
@@ -93,7 +98,7 @@ defmodule Vllm.Core.Connection.Routes do
     put(routes, id, %{call | phase: :handed, reply_to: nil, last: payload})
   end
 
-  # The stream is over before anybody enumerates it: it is kept for its owner.
+  # The stream ended before a consumer attached: kept for the consumer.
   defp handle(%Call{phase: :open} = call, last, id, routes) do
     put(routes, id, %{call | last: last})
   end
@@ -103,7 +108,7 @@ defmodule Vllm.Core.Connection.Routes do
     delete(routes, id, call)
   end
 
-  @doc "A process wants the items of a stream; the death of any of `watch` ends it."
+  @doc "Makes a process the consumer of a stream. The end of any process of `watch` ends the stream."
   @spec attach(t(), id(), reference(), [pid()]) :: {:ok | :refused, t()}
   def attach(routes, id, reply_to, watch) do
     case routes.calls do
@@ -130,8 +135,8 @@ defmodule Vllm.Core.Connection.Routes do
   end
 
   @doc """
-  The caller has the value that was handed over, or never will: returns it, and forgets the call. It
-  is found by the alias of the caller or the monitor of its death.
+  Removes a call whose value was handed over, and returns the value: the caller has confirmed it, or
+  has ended. The call is found by the alias or the monitor of its caller.
   """
   @spec take_handed(t(), reference()) :: {binary(), t()} | nil
   def take_handed(routes, reference) do
@@ -144,9 +149,9 @@ defmodule Vllm.Core.Connection.Routes do
   end
 
   @doc """
-  Forgets a call that is no longer wanted, found by its id, by the alias of its caller, or by the
-  monitor of a process that died. Who still listens is told. Also returns the ids of which the
-  worker has to be told: none for a call that is over.
+  Removes a cancelled call, found by its id, by the alias of its caller, or by the monitor of a
+  process that ended. A process that still waits gets an error. Also returns the ids to cancel in the
+  worker: none for a call that is over there.
   """
   @spec cancel(t(), id() | reference()) :: {[id()], t()}
   def cancel(routes, reference) when is_reference(reference) do
@@ -167,7 +172,7 @@ defmodule Vllm.Core.Connection.Routes do
     end
   end
 
-  @doc "Answers every call with `error`: the connection is lost."
+  @doc "Answers every call with `error`, because the session has ended."
   @spec fail_all(t(), Error.t()) :: :ok
   def fail_all(routes, error) do
     for {_id, %Call{reply_to: alias_ref}} <- routes.calls, alias_ref != nil do

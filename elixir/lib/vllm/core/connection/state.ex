@@ -1,15 +1,15 @@
 defmodule Vllm.Core.Connection.State do
   @moduledoc false
-  # What a connection knows. Each part of it is changed in one place, all of Vllm.Core.Connection:
+  # The state of a connection. Each part of it is changed in one place:
   #
-  #     instance … on_engine_event Opening, once
-  #     routes                Calls, for callers and consumers; Incoming, for replies
-  #     producers, next_id    Calls; the process itself when a producer has ended
-  #     outbox                Outgoing, for whoever has something to send
-  #     session               Incoming and Outgoing, by the bytes that come and go
-  #     drain                 the process itself
+  #     instance … on_engine_event   Opening, once
+  #     routes                       Calls, for callers and consumers; Incoming, for replies
+  #     producers, next_id           Calls; the process itself when a producer has ended
+  #     outbox                       Outgoing
+  #     session                      Incoming and Outgoing, with the bytes received and sent
+  #     drain                        the process itself
   #
-  # A step that may end the session returns `t:step/0`, and the process decides what follows.
+  # A step that may end the session returns `t:step/0`, and the process acts on it.
 
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Call.Producers
@@ -22,19 +22,19 @@ defmodule Vllm.Core.Connection.State do
   defstruct [
     :instance,
     :socket,
-    # what the worker said of itself
+    # the worker's hello
     :hello,
     # when the session was opened
     :since,
     # what is called when an engine dies, stalls or recovers
     :on_engine_event,
-    # nil until it is open
+    # nil until the session is open
     :session,
     routes: %Routes{},
     producers: %Producers{},
     next_id: 1,
     outbox: %Outbox{},
-    # who waits for the end of the calls in flight, then :done; new calls are refused
+    # the caller of drain/2 while calls are in flight, then :done; new calls are refused
     drain: nil
   ]
 
@@ -67,7 +67,7 @@ defmodule Vllm.Core.Connection.State do
   @typedoc "The session goes on, or has ended with an error."
   @type step :: {:ok, t()} | {:error, Error.t(), t()}
 
-  @doc "The metadata of what is logged."
+  @doc "The metadata of log lines."
   @spec metadata(t()) :: keyword()
   def metadata(%__MODULE__{instance: {name, _node}}), do: [vllm_instance: name]
 end

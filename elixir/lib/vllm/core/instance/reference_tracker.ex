@@ -35,7 +35,9 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   @doc "Takes the instance's name and the function that shuts an engine down."
   @spec start_link({atom(), (Ref.t() -> term())}) :: GenServer.on_start()
   def start_link({name, shut_down}) do
-    GenServer.start_link(__MODULE__, {name, shut_down}, name: Locator.process_name(name, "Refs"))
+    GenServer.start_link(__MODULE__, {name, shut_down},
+      name: Locator.process_name(name, "ReferenceTracker")
+    )
   end
 
   @doc "Makes `owner` an owner of every reference in a value that it just received."
@@ -63,7 +65,10 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   @spec release(Ref.t()) :: :ok
   def release(%Ref{instance: instance} = ref) do
     message = if ref.type == @engine, do: {:drop, key(ref)}, else: {:release, key(ref), self()}
-    with {:ok, server} <- Locator.server(instance, "Refs"), do: GenServer.call(server, message)
+
+    with {:ok, server} <- Locator.server(instance, "ReferenceTracker"),
+         do: GenServer.call(server, message)
+
     :ok
   catch
     # The worker has ended, and the object with it.
@@ -91,7 +96,9 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   defp keys(refs), do: Enum.map(refs, &key/1)
 
   defp cast(instance, message) do
-    with {:ok, server} <- Locator.server(instance, "Refs"), do: GenServer.cast(server, message)
+    with {:ok, server} <- Locator.server(instance, "ReferenceTracker"),
+         do: GenServer.cast(server, message)
+
     :ok
   end
 

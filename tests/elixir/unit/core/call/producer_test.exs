@@ -209,7 +209,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     # As if the worker had not heard of that: it is not left waiting.
     want(context)
     assert {:failure, %Failure{kind: :cancelled, message: message}} = input(1)
-    assert message == "nobody enumerates the prompt any more"
+    assert message == "the process that enumerates the prompt has ended"
   end
 
   test "one that does not notice its end is ended", %{instance: instance} = context do
