@@ -314,7 +314,7 @@ defmodule Vllm.CodecTest do
         assert round_trip(deep) == {:ok, deep}
         deeper = Enum.reduce(1..2000, 1, fn _, term -> wrap.(term) end)
         {path, message} = refused(deeper)
-        assert message =~ "this deep"
+        assert message =~ "more than 500 deep"
         assert String.length(path) < 250
       end
     end

@@ -84,7 +84,7 @@ defmodule Vllm.DoctorTest do
   test "without Python, everything else is still looked at" do
     checks = Doctor.check(machine(python: {:error, "no Python environment was found"}))
     assert %{result: :fail, advice: "run `mix vllm.setup`"} = named(checks, "python")
-    assert %{result: :fail, found: "no Python to ask"} = named(checks, "vllm")
+    assert %{result: :fail, found: "no Python interpreter to check"} = named(checks, "vllm")
     assert %{result: :ok} = named(checks, "memory")
   end
 
@@ -103,7 +103,7 @@ defmodule Vllm.DoctorTest do
   test "a half-made environment is not taken for a whole one" do
     read = fn _path -> {:error, :enoent} end
     assert %{result: :fail, found: found} = look("environment", read: read)
-    assert found =~ "half made"
+    assert found =~ "incomplete"
   end
 
   test "an environment of the user's own needs no marker" do
@@ -133,13 +133,13 @@ defmodule Vllm.DoctorTest do
 
   test "a vLLM other than that of the stubs is a warning with both versions" do
     check = look("stubs", facts(%{"version" => "3.11.2", "vllm" => "0.33.0"}))
-    assert %{result: :warn, found: "vLLM is 0.33.0, the stubs are of 0.32.0"} = check
+    assert %{result: :warn, found: "vLLM is 0.33.0, the stubs were made from 0.32.0"} = check
   end
 
   test "a temporary folder too deep for a socket is refused with both lengths" do
     check = look("socket", tmp_dir: "/" <> String.duplicate("x", 90))
     assert %{result: :fail, found: found} = check
-    assert found =~ ~r/has \d+ bytes, a socket's path at most 103/
+    assert found =~ ~r/has \d+ bytes; a socket's path has at most 103/
   end
 
   test "a folder in which no socket can be made says why" do

@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Application do
   @moduledoc false
-  # What runs once on each node, whatever instances there are. Instances themselves belong into the
-  # supervision tree of the application that uses them; only the default instance is started here.
+  # The processes that run once on each node. Instances belong into the supervision tree of the
+  # application that uses them; only the default instance is started here.
   #
   # The processes that enumerate streamed arguments, and the one that reports the end of calls whose
   # process was killed, belong to the node of the caller. The instance may run on another node.

@@ -79,7 +79,7 @@ defmodule Vllm.Core.Instance do
   @spec options_docs() :: String.t()
   def options_docs, do: Options.docs(@table)
 
-  @doc "Starts an instance. Returns when its worker serves, or with the reason why it does not."
+  @doc "Starts an instance. Returns when its worker serves, or the error that kept it from serving."
   @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
   def start_link(options) do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),

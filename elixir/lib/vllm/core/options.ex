@@ -1,12 +1,12 @@
 defmodule Vllm.Core.Options do
   @moduledoc false
-  # Options are described once, as a table of `{key, type, default, doc}` in the module that takes
-  # them. The table validates them, and writes their documentation.
+  # Validates and documents options. A module describes the options it takes once, in a table of
+  # `{key, type, default, doc}`.
   #
   # Types are atoms and tuples, so that a table can be a module attribute:
   #
   #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
-  #     :keyword_list (for what has a table of its own)
+  #     :keyword_list (options that have a table of their own)
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
 
   alias Vllm.Error

@@ -1,16 +1,16 @@
 defmodule Vllm.Core.Worker do
   @moduledoc false
-  # The owner of one Python worker, as an operating system process. The only module with a port.
+  # Starts and owns one Python worker, an operating system process. The only module with a port.
   #
-  # Three things have to hold, whatever dies first:
+  # No process may be left behind, whichever ends first:
   #
-  #   * The BEAM goes, even by kill -9: the worker's stdin ends, and it kills its process group.
-  #   * The worker goes: what it leaves behind (vLLM's EngineCore and Worker are processes of their
-  #     own) is swept by a SIGKILL to its process group, which they all share.
-  #   * This process is stopped: SIGTERM, the grace period, then the sweep.
+  #   * The BEAM ends, even by kill -9: the worker's stdin is closed, and it kills its process group.
+  #   * The worker ends: vLLM's processes (EngineCore and Worker), which may still run, share its
+  #     process group and are killed with it.
+  #   * This process is stopped: SIGTERM, the grace period, then SIGKILL to the group.
   #
-  # The worker's stdout carries one line for us, the READY line, then moves to stderr; everything
-  # else that arrives is its log (Vllm.Core.Worker.Log).
+  # The worker prints one line for this module, the READY line, and then redirects its stdout to
+  # stderr. Everything else it prints is its log (Vllm.Core.Worker.Log).
 
   use GenServer
 
@@ -21,34 +21,35 @@ defmodule Vllm.Core.Worker do
   alias Vllm.Core.Telemetry.Emitter
   alias Vllm.Core.Worker.{Launch, Log, Stop}
 
-  # After SIGKILL the kernel only has to clean up. Not waiting for ever, in case it cannot.
+  # Milliseconds to wait for the exit after SIGKILL. Limited, in case the kernel cannot end a process.
   @kill_timeout 5_000
 
-  # Beyond the grace period for calls, as the worker itself allows: vLLM takes 3 to 4 s to shut an
-  # engine down, and longer on a busy machine.
+  # Milliseconds for shutting engines down after the grace period for calls, as in the worker: vLLM
+  # takes 3 to 4 s for an engine, and longer on a busy machine.
   @shutdown_timeout 10_000
 
   defstruct [
     :name,
     :port,
-    # the process, which is also the id of its group once it is ready
+    # the process id, which is also the id of its process group once it is ready
     :os_pid,
     :address,
     :token,
-    # the folder made for the socket and the files of vLLM's processes, to be removed
+    # the folder for the socket and the files of vLLM's processes; removed at the end
     :folder,
     # Vllm.Core.Worker.Log
     :log,
     :grace,
     running?: true,
-    # who wants to know why it ended
+    # callers of reason/2 that wait
     asked: [],
-    # when its process was started, and what it ended with
+    # when its process was started
     started: nil,
+    # its exit status
     status: nil
   ]
 
-  @doc "Starts a worker and waits until it serves. `options` are those of `Vllm`, validated."
+  @doc "Starts a worker and waits until it serves. Takes the validated options of `Vllm`."
   @spec start_link(map()) :: GenServer.on_start()
   def start_link(%{name: name} = options) do
     GenServer.start_link(__MODULE__, options,
@@ -66,11 +67,11 @@ defmodule Vllm.Core.Worker do
     }
   end
 
-  @doc "Where the worker listens, and the token it wants."
+  @doc "The address the worker listens on, and its token."
   @spec address(GenServer.server()) :: {:ok, String.t(), String.t()}
   def address(worker), do: GenServer.call(worker, :address)
 
-  @doc "The process id, the last lines of the log, and how many lines there were in all."
+  @doc "The process id, the last lines of the log, and how many lines have been logged in all."
   @spec info(GenServer.server()) :: %{
           os_pid: pos_integer(),
           log: [String.t()],
@@ -79,8 +80,8 @@ defmodule Vllm.Core.Worker do
   def info(worker), do: GenServer.call(worker, :info)
 
   @doc """
-  Why the worker of an instance has ended, if that is known within `timeout` milliseconds: who had a
-  session with it notices its end first.
+  Why the worker of an instance has ended. `nil` if that is not known within `timeout` milliseconds:
+  a session ends a moment before the exit of the worker is reported.
   """
   @spec reason({atom(), node()}, timeout()) :: Error.t() | nil
   def reason({name, _node}, timeout) do
@@ -89,7 +90,7 @@ defmodule Vllm.Core.Worker do
     :exit, _reason -> nil
   end
 
-  @doc "It is beyond help: when it is stopped next, it is killed at once."
+  @doc "Makes the next stop of a worker that hangs kill it at once, without a grace period."
   @spec give_up({atom(), node()}) :: :ok
   def give_up({name, _node}), do: GenServer.call(Locator.process_name(name, "Worker"), :give_up)
 
@@ -133,13 +134,15 @@ defmodule Vllm.Core.Worker do
     event(:start, state, %{system_time: System.system_time()})
     state
   rescue
-    # The interpreter is a file that can be executed, and cannot be: a wrong architecture, say.
+    # The file has the permission to be executed but is no program for this machine.
     exception in ErlangError ->
-      {:failed, state, "#{python} cannot be started: #{Exception.message(exception)}"}
+      {:failed, state,
+       "#{python} cannot be started: #{Exception.message(exception)}; name another interpreter " <>
+         "with the option :python"}
   end
 
-  # A worker that ends at once can be gone before it is asked after. Its last lines and its exit
-  # status are in the mailbox then, and tell why.
+  # A worker that ends at once may have ended before this call. Its last lines and its exit status are
+  # in the mailbox then.
   defp os_pid(port) do
     with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
   end
@@ -165,8 +168,8 @@ defmodule Vllm.Core.Worker do
       {^port, {:exit_status, status}} ->
         fail_start(
           %{state | running?: false, status: status},
-          "the worker ended with #{status(status)} before it served; `mix vllm.doctor` looks for " <>
-            "the reason"
+          "the worker ended with #{status(status)} before it was ready; run `mix vllm.doctor` to " <>
+            "find the reason"
         )
 
       {:EXIT, pid, reason} when is_pid(pid) ->
@@ -177,13 +180,17 @@ defmodule Vllm.Core.Worker do
     end
   end
 
-  # Also of one that never stops printing.
+  # The deadline also holds for a worker that prints without pause: `after` alone would never come.
   defp read_on(state, deadline) do
     if remaining(deadline) == 0, do: late(state), else: receive_ready(state, deadline)
   end
 
-  defp late(state),
-    do: fail_start(state, "the worker was not ready in time (option :start_timeout)")
+  defp late(state) do
+    fail_start(
+      state,
+      "the worker was not ready in time; a slow machine needs a longer :start_timeout"
+    )
+  end
 
   defp ready(state) do
     event(:ready, state, lasted(state), %{address: state.address})
@@ -240,7 +247,7 @@ defmodule Vllm.Core.Worker do
   def terminate(_reason, state), do: cleanup(state)
 
   @doc false
-  # What a crash or :sys.get_status/1 may show: not the token.
+  # Keeps the token out of crash reports and :sys.get_status/1.
   def format_status(status) do
     Map.replace_lazy(status, :state, &Map.take(&1, [:name, :os_pid, :address]))
   end
@@ -279,8 +286,10 @@ defmodule Vllm.Core.Worker do
         if state.running?, do: await_exit(state)
 
       :late ->
-        waited = if state.running?, do: "it did not stop in #{timeout} ms"
-        Logger.warning("killed the worker: #{waited || "it was given up"}")
+        why =
+          if state.running?, do: "it did not stop within #{timeout} ms", else: "an engine hung"
+
+        Logger.warning("killed the worker: #{why}")
         nil
     end
   end
@@ -290,8 +299,8 @@ defmodule Vllm.Core.Worker do
       {^port, {:data, data}} ->
         state |> log(data) |> await_exit()
 
-      # 0 and 143 are what SIGTERM asks for. With any other status the worker ended by itself, and
-      # the connection noticed it before us: this is the only place that can still say why.
+      # After SIGTERM the worker exits with 0 or 143. With any other status it had ended by itself, and
+      # the connection noticed first: only here can the reason still be reported.
       {^port, {:exit_status, status}} ->
         unless status in [0, 143], do: exited(state, status)
         status

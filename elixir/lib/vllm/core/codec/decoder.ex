@@ -1,22 +1,23 @@
 defmodule Vllm.Core.Codec.Decoder do
   @moduledoc false
-  # MessagePack to terms.
+  # Decodes MessagePack.
   #
-  # The bytes are read once from left to right by `value/7`, which keeps what it is in the middle
-  # of in its arguments and the containers around that on a stack of its own: all calls are tail
-  # calls between functions that begin by matching on the rest, as `<<rest::bits>>`, so that the
-  # compiler never has to make a binary of it (ERL_COMPILER_OPTIONS=bin_opt_info shows whether it
-  # has to). Only extension types recurse: each is a binary of its own inside.
+  # `value/7` reads the bytes once, from left to right. The container that is being filled is in its
+  # arguments, the containers around that are on a stack. All calls are tail calls between functions
+  # that start by matching the rest as `<<rest::bits>>`, so that the compiler never has to create a
+  # sub-binary for it (ERL_COMPILER_OPTIONS=bin_opt_info shows whether it has to). Only extension
+  # types recurse, because their content is a binary of its own.
   #
-  # A container being filled is `kind` (:list, :map or :root), how many items are `missing`, and
-  # those there are, in reverse. Nothing is allocated for items that are only claimed, so a claim
-  # of two billion costs nothing before they are there.
+  # A container is described by its `kind` (:list, :map or :root), the number of `missing` items, and
+  # the items so far, in reverse. Memory is allocated only for items that have been read, so a header
+  # that announces two billion items costs nothing.
   #
-  # What is malformed is thrown, as a reason for a person.
+  # Malformed input is thrown, with a reason to be read by a person.
 
   alias Vllm.Core.Codec.Extension
 
-  # Python's encoder stops at 1,024 lists and dicts, and at 500 where others are among them.
+  # Python's encoder stops at 1,024 nested lists and dicts, and at 500 if other containers are among
+  # them.
   @max_depth 1_100
 
   @spec decode(binary(), term()) :: {:ok, term()} | {:error, String.t()}
@@ -26,15 +27,15 @@ defmodule Vllm.Core.Codec.Decoder do
     {:malformed, reason} -> {:error, reason}
   end
 
-  @doc "For the contents of extension types; `depth` is how deep the binary is in others."
+  @doc "Decodes the content of an extension type, which is nested `depth` containers deep."
   @spec decode!(binary(), non_neg_integer(), term()) :: term()
   def decode!(binary, depth, instance), do: value(binary, :root, 1, [], [], depth, instance)
 
   @doc """
-  Makes a copy, if the binary is a small part of a larger one.
+  Copies the binary if it is a small part of a larger one.
 
-  A frame carries many payloads, and the strings of a decoded one are parts of its binary. With a
-  copy, they keep one payload in memory and not the frame; up to 64 bytes, they are on the heap.
+  A frame carries many payloads, and decoded strings are sub-binaries of the payload. With a copy
+  they keep one payload in memory instead of the frame. Strings of up to 64 bytes are on the heap.
   """
   @spec detach(binary()) :: binary()
   def detach(binary) do
@@ -115,7 +116,7 @@ defmodule Vllm.Core.Codec.Decoder do
            )
   end
 
-  # Text and bytes, lists, maps: what follows the size differs.
+  # Text and bytes, lists, maps, extension types: a size, then the function that reads the rest.
   for {tag, size, function} <- [
         {0xD9, 8, :bytes},
         {0xDA, 16, :bytes},
@@ -149,7 +150,7 @@ defmodule Vllm.Core.Codec.Decoder do
   end
 
   defp value(<<0xC1, _::bits>>, _kind, _missing, _items, _stack, _depth, _instance),
-    do: malformed("the byte 0xC1 means nothing")
+    do: malformed("the byte 0xC1 has no meaning in MessagePack")
 
   defp value(<<_::bits>>, _kind, _missing, _items, _stack, _depth, _instance),
     do: malformed("it ends too early")
@@ -176,7 +177,7 @@ defmodule Vllm.Core.Codec.Decoder do
   defp map(<<rest::bits>>, size, kind, missing, items, stack, depth, instance),
     do: value(rest, :map, 2 * size, [], [{kind, missing, items} | stack], depth + 1, instance)
 
-  # Adds an item to the container being filled, and goes on.
+  # Adds an item to the container that is being filled, and continues.
   defp push(<<rest::bits>>, item, kind, missing, items, stack, depth, instance) when missing > 1,
     do: value(rest, kind, missing - 1, [item | items], stack, depth, instance)
 
@@ -211,7 +212,7 @@ defmodule Vllm.Core.Codec.Decoder do
   defp push(<<>>, item, :root, 1, [], [], _depth, _instance), do: item
   defp push(<<_::bits>>, _, :root, 1, _, _, _, _), do: malformed("bytes follow its end")
 
-  # Back in the order of the wire: of two equal keys the last counts, as in Python.
+  # Restores the order of the wire: of two equal keys the last one counts, as in Python.
   defp pairs([item, key | rest], pairs), do: pairs(rest, [{key, item} | pairs])
   defp pairs([], pairs), do: pairs
 
@@ -241,7 +242,7 @@ defmodule Vllm.Core.Codec.Decoder do
 
   ## Floats
 
-  # A pattern for a float does not match the bits of an infinity or of not-a-number.
+  # A float pattern matches neither infinities nor not-a-number.
   defp float64(0x7FF0000000000000), do: :infinity
   defp float64(0xFFF0000000000000), do: :neg_infinity
 

@@ -1,10 +1,9 @@
 defmodule Vllm.Core.Codec.Encoder do
   @moduledoc false
-  # Terms to MessagePack, as iodata.
+  # Encodes terms as MessagePack, in the form of iodata.
   #
-  # The path of each part is carried along as a list of its steps; making a string of them is left
-  # to the moment something is refused. What is refused is thrown: a term is either sent whole or
-  # not at all.
+  # The path to each part of the term is passed along as a list of steps, and becomes a string only
+  # when a part cannot be encoded. That is thrown: a term is encoded as a whole or not at all.
 
   alias Vllm.Core.Codec.{Path, StreamMark}
 
@@ -21,12 +20,12 @@ defmodule Vllm.Core.Codec.Encoder do
   @logprob 14
   @stream 15
 
-  # Python's decoder needs some of its stack for each container.
+  # Python's decoder uses its stack for each container, so the depth is limited.
   @max_depth 500
 
   @spec encode(term(), String.t()) :: {:ok, iodata()} | {:error, String.t(), String.t()}
   def encode(term, root) do
-    # A list around it, because a small integer alone is no iodata.
+    # In a list, because a single small integer is not iodata.
     {:ok, [value(term, [], 0)]}
   catch
     {:refused, path, reason} -> {:error, Path.to_string(path, root), reason}
@@ -76,7 +75,7 @@ defmodule Vllm.Core.Codec.Encoder do
 
   ## Containers
 
-  # In a guard, because length/1 of an improper list raises.
+  # length/1 raises for an improper list; in a guard the clause does not match instead.
   defp list(list, path, depth) when length(list) >= 0,
     do: array(list, length(list), path, deeper(depth, 1, path))
 
@@ -84,7 +83,7 @@ defmodule Vllm.Core.Codec.Encoder do
 
   defp array(items, size, path, depth), do: [array_header(size) | items(items, 0, path, depth)]
 
-  # Token ids: no path needed, since an integer is never refused.
+  # First, for lists of token ids. Needs no path, because every integer can be encoded.
   defp items([int | rest], index, path, depth) when is_integer(int),
     do: [integer(int) | items(rest, index + 1, path, depth)]
 
@@ -107,7 +106,7 @@ defmodule Vllm.Core.Codec.Encoder do
 
   defp becomes_string?(key), do: key not in [nil, true, false, :nan, :infinity, :neg_infinity]
 
-  # A keyword list whose keys are names: `nil` and booleans are values of Python's own.
+  # Whether it is a keyword list. `nil` and booleans as keys are values of Python, not names.
   defp named?([{key, _value} | rest]) when is_atom(key) and key not in [nil, true, false],
     do: named?(rest)
 
@@ -149,7 +148,10 @@ defmodule Vllm.Core.Codec.Encoder do
 
   defp struct(%Vllm.Ref{incarnation: incarnation, id: id, type: type}, path, _depth) do
     names = [incarnation, id, type]
-    unless Enum.all?(names, &is_binary/1), do: refuse(path, "this is no reference of a worker's")
+
+    unless Enum.all?(names, &is_binary/1),
+      do: refuse(path, "this Vllm.Ref was not made by a worker; pass one that a call returned")
+
     extension(@ref, [array_header(3) | Enum.map(names, &string(&1, path))], path)
   end
 
@@ -230,7 +232,7 @@ defmodule Vllm.Core.Codec.Encoder do
         )
 
       implementation ->
-        # Counted in the depth, so that one that returns its own kind for ever is found out.
+        # The depth has been increased, so an implementation that always returns its own struct ends.
         value(implementation.encode(struct), path, depth)
     end
   end
@@ -259,7 +261,7 @@ defmodule Vllm.Core.Codec.Encoder do
   defp integer(int) when int in -0x8000000000000000..-1, do: <<0xD3, int::64>>
 
   defp integer(int) do
-    # One more bit than the magnitude needs, for the sign.
+    # With one more bit than the magnitude needs, for the sign.
     <<top, rest::binary>> = :binary.encode_unsigned(abs(int))
     size = byte_size(rest) + if(top >= 0x80, do: 2, else: 1)
     [extension_header(@bigint, size) | <<int::signed-size(size)-unit(8)>>]
@@ -310,7 +312,9 @@ defmodule Vllm.Core.Codec.Encoder do
   ## Refusals
 
   defp deeper(depth, by, _path) when depth + by <= @max_depth, do: depth + by
-  defp deeper(_depth, _by, path), do: refuse(path, "containers this deep cannot be sent")
+
+  defp deeper(_depth, _by, path),
+    do: refuse(path, "containers that are nested more than #{@max_depth} deep cannot be sent")
 
   defp kind(term) when is_pid(term), do: "a pid"
   defp kind(term) when is_function(term), do: "a function"

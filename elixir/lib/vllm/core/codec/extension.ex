@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Codec.Extension do
   @moduledoc false
-  # What MessagePack's extension types mean. The codes are those of python_worker/reducers.py.
+  # Decodes MessagePack's extension types. The worker's codec has the same codes.
 
   import Vllm.Core.Codec.Decoder, only: [decode!: 3, malformed: 1]
 
@@ -9,7 +9,7 @@ defmodule Vllm.Core.Codec.Extension do
 
   @patch 13
 
-  # Larger than any number that a person means, and quick to compute with.
+  # Larger than any useful number, and still quick to decode.
   @max_bigint_bytes 65_536
 
   @doc "The code of a patch, which `Vllm.Core.Codec.OutputPatch` reads."
@@ -31,7 +31,7 @@ defmodule Vllm.Core.Codec.Extension do
   def decode(4, content, _depth, _instance) do
     case DateTime.from_iso8601(content) do
       {:ok, datetime, _offset} -> datetime
-      {:error, _reason} -> malformed("it holds a datetime that is none")
+      {:error, _reason} -> malformed("it holds an invalid datetime")
     end
   end
 
@@ -102,7 +102,7 @@ defmodule Vllm.Core.Codec.Extension do
     end
   end
 
-  # Our Python never sends it; other encoders may.
+  # MessagePack's own timestamp. The worker never sends it; other encoders may.
   def decode(-1, <<seconds::32>>, _depth, _instance), do: timestamp(seconds, 0)
 
   def decode(-1, <<nanoseconds::30, seconds::34>>, _depth, _instance),
@@ -130,7 +130,7 @@ defmodule Vllm.Core.Codec.Extension do
   end
 
   defp position([], [], [], []), do: []
-  defp position(_, _, _, _), do: malformed("it holds logprobs in lists that are not equally long")
+  defp position(_, _, _, _), do: malformed("it holds logprobs in lists of different lengths")
 
   defp tensor(dtype, shape, data) do
     case Tensor.check(dtype, shape, data) do
@@ -142,7 +142,7 @@ defmodule Vllm.Core.Codec.Extension do
   defp iso(module, content) do
     case module.from_iso8601(content) do
       {:ok, value} -> value
-      {:error, _reason} -> malformed("it holds a date or time that is none")
+      {:error, _reason} -> malformed("it holds an invalid date or time")
     end
   end
 
@@ -151,16 +151,16 @@ defmodule Vllm.Core.Codec.Extension do
          {:ok, datetime} <- DateTime.from_unix(seconds) do
       DateTime.add(datetime, div(nanoseconds, 1000), :microsecond)
     else
-      _ -> malformed("it holds a timestamp that is none")
+      _ -> malformed("it holds an invalid timestamp")
     end
   end
 
-  # A class of a newer vLLM than our structs are of: its fields are better than an error.
+  # A class that this client has no struct for, from a newer vLLM: its fields as a map.
   defp record(nil, class, fields), do: Map.put(fields, "__class__", class)
 
   defp record(module, _class, fields), do: update(module.__struct__(), module, fields)
 
-  @doc "Sets the fields of a struct from a map with string keys; others than its own are ignored."
+  @doc "Sets the fields of a struct from a map with string keys. Unknown keys are ignored."
   @spec update(struct(), module(), %{optional(term()) => term()}) :: struct()
   def update(struct, module, fields) do
     Enum.reduce(fields, struct, fn {name, value}, struct ->

@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Codec.Failure do
   @moduledoc false
-  # The message `Failure` of the protocol as a `Vllm.Error`. Its details are an encoded value.
+  # Turns the protocol's message `Failure` into a `Vllm.Error`. Its details are an encoded value.
 
   alias Vllm.Error
   alias Vllm.Core.Codec.Decoder

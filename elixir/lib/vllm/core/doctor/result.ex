@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Doctor.Result do
   @moduledoc false
-  # What a check of the doctor returns: whether it is good, what was found, and what to do if not.
+  # The result of a check of the doctor: good or bad, what was found, and what to do about it.
 
   @type t :: {:ok | :warn | :fail, found :: String.t(), advice :: String.t() | nil}
 

@@ -2,12 +2,11 @@ defmodule Vllm.Core.Telemetry.Meter do
   @moduledoc false
   # Measures one enumeration of a stream, in the process that enumerates.
   #
-  # Whether anybody listens is asked once, at the start: without `:telemetry` the meter is nil, and
-  # an item costs a comparison with it.
+  # Whether `:telemetry` is loaded is checked once, at the start. Without it the meter is nil, and an
+  # item costs one comparison.
   #
-  # The enumeration ends once, whatever ends it: the process itself tells it, or Vllm.Core.Telemetry.Witness
-  # does when the process was killed, by what the meter shows then. So its counts are in memory that
-  # both can read.
+  # The end is emitted once: by the process itself, or by Vllm.Core.Telemetry.Witness if the process was
+  # killed. Both need the counts, so these are in shared memory.
 
   alias Vllm.Error
   alias Vllm.Core.Telemetry.{Emitter, Witness}
@@ -15,7 +14,7 @@ defmodule Vllm.Core.Telemetry.Meter do
   @enforce_keys [:sent, :metadata, :counts]
   defstruct [:sent, :metadata, :counts, :ending]
 
-  # The counts: how many items, and what the first one took (at least 1).
+  # The counts: the number of items, and the time to the first one (at least 1, 0 before it).
   @items 1
   @first 2
 
@@ -26,7 +25,7 @@ defmodule Vllm.Core.Telemetry.Meter do
           ending: Witness.ending() | nil
         }
 
-  @doc "The enumeration begins; `sent` is when the request was, if that is known on this node."
+  @doc "Starts measuring. `sent` is when the request was sent, `nil` if another node sent it."
   @spec start(integer() | nil, map()) :: t() | nil
   def start(sent, metadata) do
     if Emitter.loaded?() do
@@ -40,7 +39,7 @@ defmodule Vllm.Core.Telemetry.Meter do
     end
   end
 
-  @doc "One item is there."
+  @doc "Counts an item."
   @spec item(t() | nil) :: :ok
   def item(nil), do: :ok
 
@@ -62,7 +61,7 @@ defmodule Vllm.Core.Telemetry.Meter do
   def stop(meter, %Error{kind: kind}), do: stop(meter, kind)
   def stop(meter, result), do: finish(meter, :stop, %{result: result})
 
-  @doc "The consumer's own function has raised."
+  @doc "The consumer's function has raised."
   @spec exception(t() | nil, atom(), term(), Exception.stacktrace()) :: :ok
   def exception(nil, _kind, _reason, _stacktrace), do: :ok
 

@@ -1,11 +1,9 @@
 defmodule Vllm.Core.Telemetry.Trace do
   @moduledoc false
-  # The caller's trace context, as headers for vLLM's parameter `trace_headers`.
-  #
-  # Of OpenTelemetry's API only what it says of the calling process is asked for. Where the
-  # application has none of it, two looks at the table of loaded modules are all that happens.
+  # Reads the trace context of the calling process from OpenTelemetry, as headers for vLLM's parameter
+  # `trace_headers`. Without OpenTelemetry this costs two lookups in the table of loaded modules.
 
-  # What vLLM reads. Others that a propagator adds, such as baggage, are not for it.
+  # The headers that vLLM reads. A propagator may add others, such as baggage.
   @headers ["traceparent", "tracestate"]
 
   @propagator :otel_propagator_text_map
@@ -14,7 +12,7 @@ defmodule Vllm.Core.Telemetry.Trace do
   @spec headers() :: %{String.t() => String.t()} | nil
   def headers do
     with true <- loaded?(),
-         # By apply: OpenTelemetry is not a dependency.
+         # By apply, because OpenTelemetry is not a dependency.
          carrier = apply(@propagator, :inject, [[]]),
          [_ | _] = headers <- Enum.filter(carrier, &match?({name, _} when name in @headers, &1)) do
       Map.new(headers)
@@ -23,7 +21,7 @@ defmodule Vllm.Core.Telemetry.Trace do
     end
   end
 
-  # In development a module is loaded when it is first used. Whoever has a span has otel_ctx.
+  # In development a module is loaded when it is first used. A process with a span has loaded otel_ctx.
   defp loaded? do
     function_exported?(@propagator, :inject, 1) or
       (function_exported?(:otel_ctx, :get_current, 0) and

@@ -1,25 +1,24 @@
 defmodule Vllm.Core.Telemetry.Witness do
   @moduledoc false
-  # Tells the end of what a process has begun and did not live to end.
+  # Emits the end of a call or of an enumeration whose process was killed.
   #
-  # Events are emitted by the process that makes a call or enumerates a stream, and that one can be
-  # killed at any moment. So it leaves with this process, which outlives it, what is to be told then.
-  # Which of the two tells it is settled by a number that they share: whoever changes it first does,
-  # and the other does not; a process that is killed while its handlers run has begun to tell, and
-  # nothing is told twice. An item of a stream costs nothing here, a call or a stream two messages,
-  # and without `:telemetry` there are none.
+  # Events are emitted by the process that makes a call or enumerates a stream, which may be killed at
+  # any moment. So it hands the function that emits the end to this process. A shared atomic number
+  # decides which of the two runs it: the first that changes it. A process that is killed while its
+  # handlers run has changed it already, so no end is emitted twice. A call or a stream costs two
+  # messages to this process, an item none, and without `:telemetry` nothing is sent.
   #
-  # It runs on the node of the process that it watches, under the application's own supervisor: that
-  # is where handlers are, the instance may be on another. Where the application does not run, a
-  # process that is killed tells no end. If this process is killed, what it watched is not watched any
-  # more.
+  # It runs on the node of the process that it watches, because the handlers are there and the instance
+  # may be on another node. It is a child of the application's supervisor; where the application does
+  # not run, the end of a killed process is not emitted. If this process is killed, the same holds for
+  # all that it watched.
 
   use GenServer
 
   alias Vllm.Core.Telemetry.Emitter
 
-  # tells: monitor => {ending, what is to be done}; monitors: ending => monitor.
-  defstruct tells: %{}, monitors: %{}
+  # watched: monitor => {ending, the function that emits the end}; monitors: ending => monitor
+  defstruct watched: %{}, monitors: %{}
 
   @opaque ending :: :atomics.atomics_ref()
 
@@ -27,21 +26,21 @@ defmodule Vllm.Core.Telemetry.Witness do
   def start_link(_options), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
   @doc """
-  The calling process begins something. If it ends before `once/2`, `tell` runs here, with what
-  `Vllm.Telemetry.failure/3` makes of the reason.
+  Watches the calling process. If it ends before it calls `once/2`, `emit` runs in this process, with
+  the metadata that `Emitter.failure/3` makes from the exit reason.
   """
   @spec watch((map() -> term())) :: ending()
-  def watch(tell) do
+  def watch(emit) do
     ending = :atomics.new(1, signed: false)
-    GenServer.cast(__MODULE__, {:watch, ending, self(), tell})
+    GenServer.cast(__MODULE__, {:watch, ending, self(), emit})
     ending
   end
 
-  @doc "Runs `tell` if the end has not been told."
+  @doc "Runs `emit` unless the end has been emitted."
   @spec once(ending(), (() -> term())) :: :ok
-  def once(ending, tell) do
+  def once(ending, emit) do
     if first?(ending) do
-      tell.()
+      emit.()
       GenServer.cast(__MODULE__, {:forget, ending})
     end
 
@@ -54,13 +53,13 @@ defmodule Vllm.Core.Telemetry.Witness do
   def init(nil), do: {:ok, %__MODULE__{}}
 
   @impl true
-  def handle_cast({:watch, ending, process, tell}, state) do
+  def handle_cast({:watch, ending, process, emit}, state) do
     monitor = Process.monitor(process)
 
     {:noreply,
      %{
        state
-       | tells: Map.put(state.tells, monitor, {ending, tell}),
+       | watched: Map.put(state.watched, monitor, {ending, emit}),
          monitors: Map.put(state.monitors, ending, monitor)
      }}
   end
@@ -68,28 +67,28 @@ defmodule Vllm.Core.Telemetry.Witness do
   def handle_cast({:forget, ending}, state) do
     {monitor, monitors} = Map.pop(state.monitors, ending)
     if monitor, do: Process.demonitor(monitor, [:flush])
-    {:noreply, %{state | tells: Map.delete(state.tells, monitor), monitors: monitors}}
+    {:noreply, %{state | watched: Map.delete(state.watched, monitor), monitors: monitors}}
   end
 
   @impl true
   def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
-    {{ending, tell}, tells} = Map.pop!(state.tells, monitor)
-    if first?(ending), do: tell.(death(reason))
-    {:noreply, %{state | tells: tells, monitors: Map.delete(state.monitors, ending)}}
+    {{ending, emit}, watched} = Map.pop!(state.watched, monitor)
+    if first?(ending), do: emit.(death(reason))
+    {:noreply, %{state | watched: watched, monitors: Map.delete(state.monitors, ending)}}
   end
 
-  # Whoever raised has its stack trace with the reason.
+  # The exit reason of a process that raised holds the stack trace.
   defp death({reason, [{_module, _function, _arity, _location} | _] = stacktrace}),
     do: Emitter.failure(:exit, reason, stacktrace)
 
   defp death(reason), do: Emitter.failure(:exit, reason, [])
 
   @doc false
-  # What a crash or :sys.get_status/1 may show: metadata holds ids of requests.
+  # Keeps ids of requests, which are in the metadata, out of crash reports and :sys.get_status/1.
   def format_status(status) do
     status
     |> Map.replace(:message, :hidden)
     |> Map.replace(:log, [])
-    |> Map.replace_lazy(:state, &%{watched: map_size(&1.tells)})
+    |> Map.replace_lazy(:state, &%{watched: map_size(&1.watched)})
   end
 end

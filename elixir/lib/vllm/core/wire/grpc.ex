@@ -1,14 +1,14 @@
 defmodule Vllm.Core.Wire.GRPC do
   @moduledoc false
-  # gRPC on top of HTTP/2, as far as a client of one bidirectional stream needs it: a message is
-  # five bytes of prefix and a body, and a stream ends with a status in its trailers.
+  # gRPC over HTTP/2, as much as a client of one bidirectional stream needs: a message is a prefix of
+  # five bytes and a body, and a stream ends with a status in its trailers.
   #
-  # A message of 64 MB arrives in a thousand DATA frames, so what belongs to an unfinished message
-  # is kept as a list and joined once.
+  # A message of 64 MB arrives in many DATA frames, so the parts of an unfinished message are kept in a
+  # list and joined once.
 
   alias Vllm.Error
 
-  # The worker has the same limit. A prefix that claims more is an attack or lost framing.
+  # The worker has the same limit. A prefix that announces more is an attack or a framing error.
   @max_message 256 * 1024 * 1024
 
   @headers [
@@ -17,10 +17,10 @@ defmodule Vllm.Core.Wire.GRPC do
     {"user-agent", "vllm-bridge-elixir"}
   ]
 
-  # The status codes that are not what their name says to a user of the bridge. By number, from
+  # gRPC's status code => the kind of error that it is for a user of the bridge, and its name. From
   # https://grpc.github.io/grpc/core/md_doc_statuscodes.html
   @status %{
-    # We never cancel a session. gRPC says so of one that came to a server that has begun to stop.
+    # This client never cancels a session. gRPC cancels one that reaches a server that is stopping.
     1 => {:worker_down, "CANCELLED"},
     2 => {:python, "UNKNOWN"},
     3 => {:invalid, "INVALID_ARGUMENT"},
@@ -39,8 +39,9 @@ defmodule Vllm.Core.Wire.GRPC do
     16 => {:protocol, "UNAUTHENTICATED"}
   }
 
-  # `pending` holds what arrived of the next message, newest first, `size` bytes in all.
-  # `need` is how many bytes make it complete: first its prefix, then prefix and body.
+  # pending: the parts of the next message, newest first
+  # size: their bytes
+  # need: the bytes to wait for: the prefix, then prefix and body
   defstruct pending: [], size: 0, need: 5
 
   @opaque t :: %__MODULE__{
@@ -53,7 +54,7 @@ defmodule Vllm.Core.Wire.GRPC do
   @spec headers() :: [{binary(), binary()}]
   def headers, do: @headers
 
-  @doc "A message with its prefix."
+  @doc "Puts the prefix in front of a message."
   @spec frame(iodata()) :: iodata()
   def frame(message), do: [<<0, IO.iodata_length(message)::32>> | message]
 
@@ -72,7 +73,7 @@ defmodule Vllm.Core.Wire.GRPC do
 
   defp collect(grpc, messages), do: split(join(grpc.pending), grpc.need, messages)
 
-  # Several messages in one DATA frame are the usual case: they are cut from one binary.
+  # One DATA frame usually holds several messages, which are sub-binaries of it.
   defp split(<<0, length::32, _::binary>>, _need, _messages) when length > @max_message do
     {:error,
      Error.new(
@@ -91,7 +92,7 @@ defmodule Vllm.Core.Wire.GRPC do
     {:error,
      Error.new(
        :protocol,
-       "the worker sent a message with the compression flag #{flag}, which was not agreed on"
+       "the worker sent a message with the compression flag #{flag}; this client asked for none"
      )}
   end
 
@@ -104,8 +105,8 @@ defmodule Vllm.Core.Wire.GRPC do
   defp join(pending), do: pending |> Enum.reverse() |> IO.iodata_to_binary()
 
   @doc """
-  What a response that ended says about why. A session is not supposed to end while we hold it, so
-  the status OK is an error too.
+  The error for a stream that the worker has ended. The status OK is an error too, because only the
+  client ends a session.
   """
   @spec error([{binary(), binary()}]) :: Error.t()
   def error(trailers) do
@@ -124,10 +125,13 @@ defmodule Vllm.Core.Wire.GRPC do
     end
   end
 
-  @doc "What a response says that is no gRPC at all."
+  @doc "The error for a response that is not gRPC."
   @spec http_error(integer()) :: Error.t()
   def http_error(status) do
-    Error.new(:protocol, "the server answered with the HTTP status #{status}: is it a worker?")
+    Error.new(
+      :protocol,
+      "the server answered with the HTTP status #{status}, as no worker does; check the address"
+    )
   end
 
   defp header(headers, name) do
@@ -137,7 +141,7 @@ defmodule Vllm.Core.Wire.GRPC do
     end
   end
 
-  # gRPC percent-encodes what is not printable ASCII. What does not decode is shown as it came.
+  # gRPC percent-encodes everything that is not printable ASCII. Invalid text is shown as received.
   defp percent_decode(text) do
     decoded = URI.decode(text)
     if String.valid?(decoded), do: decoded, else: inspect(text)

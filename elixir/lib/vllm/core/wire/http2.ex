@@ -1,19 +1,19 @@
 defmodule Vllm.Core.Wire.HTTP2 do
   @moduledoc false
-  # The client side of one HTTP/2 connection, as a value: bytes in, events and bytes out. No
-  # process and no socket, so that tests can feed it frames cut at any place.
+  # The client side of one HTTP/2 connection, as a value: bytes in, events and bytes out. It has no
+  # process and no socket, so tests can feed it frames cut at any place.
   #
-  # cowlib does the work: framing, HPACK, flow control and the rules of RFC 7540. This is the only
-  # module that knows it. What it calls exists, with the same shapes, in cowlib 2.9 (Debian's) to
-  # 2.18; no cowlib reason leaves this module except inside the message of a Vllm.Error.
+  # cowlib does framing, HPACK, flow control and the rules of RFC 7540. This is the only module that
+  # uses it. The functions it calls are the same in cowlib 2.9 (Debian's) to 2.18. cowlib's reasons
+  # leave this module only within the message of a Vllm.Error.
 
   alias Vllm.Error
 
-  # A sender waits when the window is used up, and the window is given back in halves: 8 MB keep a
-  # local worker going at several GB/s, and bound what it can make us hold unread.
+  # Bytes. The worker stops sending when the window is used up; half of it is given back at a time.
+  # 8 MB let a local worker send several GB/s, and limit what it can send ahead of this process.
   @window 8 * 1024 * 1024
 
-  # The largest frame we take: 16 kB, the default, costs a call of the parser for every 16 kB of a
+  # The largest frame accepted. The default of 16 kB costs a call of the parser for every 16 kB of a
   # tensor.
   @max_frame 1024 * 1024
 
@@ -25,10 +25,12 @@ defmodule Vllm.Core.Wire.HTTP2 do
   @data 0
   @end_stream 1
 
-  # From this size on, what is sent is made flat: cowlib splits it into frames, and finding the size
-  # of a long nested iolist for every frame would be quadratic. A tensor with a little around it is
-  # not copied for that: so many binaries are few enough.
+  # Data of more bytes is flattened before cowlib splits it into frames, because it computes the size
+  # of the remaining iolist for every frame, which is quadratic for a long list.
   @flatten 16 * 1024
+
+  # A list of so many binaries is short enough not to be joined: a tensor and the bytes around it are
+  # not copied.
   @few 8
 
   @machine_options %{
@@ -39,14 +41,14 @@ defmodule Vllm.Core.Wire.HTTP2 do
     connection_window_margin_size: 0,
     stream_window_margin_size: 0,
     max_frame_size_received: @max_frame,
-    # cowlib's timers would send messages to the process that owns this value. Our handshake has
-    # a deadline of its own.
+    # cowlib's timers would send messages to this process. Vllm.Core.Connection.Handshake has a deadline
+    # of its own.
     preface_timeout: :infinity,
     settings_timeout: :infinity
   }
 
-  # buffer: what has come of a frame. cut: a DATA frame that has been handed on in part, as the
-  # stream, whether it ends that, and how many bytes are to come.
+  # buffer: the bytes of an incomplete frame
+  # cut: a DATA frame that has been passed on in part: its stream, its end flag, the bytes to come
   defstruct [:machine, buffer: "", cut: nil]
 
   @opaque t :: %__MODULE__{machine: term(), buffer: binary()}
@@ -58,7 +60,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
           | {:reset, stream_id(), reason :: String.t()}
           | {:goaway, reason :: String.t()}
 
-  @doc "A new connection, and what has to be sent first."
+  @doc "Makes a connection. Returns the bytes to send first with it."
   @spec new() :: {iodata(), t()}
   def new do
     {:ok, preface, machine} = :cow_http2_machine.init(:client, @machine_options)
@@ -74,7 +76,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
       @session_setting::16, 1::32, rest::binary>>
   end
 
-  @doc "Opens a stream by a POST to `path`; its body follows with `send_data/4`."
+  @doc "Opens a stream with a POST to `path`. `send_data/4` sends its body."
   @spec open_stream(t(), binary(), [{binary(), binary()}]) :: {stream_id(), iodata(), t()}
   def open_stream(%__MODULE__{machine: machine} = http2, path, headers) do
     pseudo = %{method: "POST", scheme: "http", authority: "localhost", path: path}
@@ -87,8 +89,8 @@ defmodule Vllm.Core.Wire.HTTP2 do
   end
 
   @doc """
-  Sends `data` on a stream as far as the peer's flow control allows. The rest is kept, and comes
-  out of `handle_bytes/2` when the peer opens its window.
+  Returns the bytes to send for `data` on a stream, as much as the peer's flow control allows. The
+  rest is kept, and `handle_bytes/2` returns it when the peer has opened its window.
   """
   @spec send_data(t(), stream_id(), iodata(), :fin | :nofin) :: {iodata(), t()}
   def send_data(%__MODULE__{machine: machine} = http2, id, data, fin \\ :nofin) do
@@ -99,18 +101,18 @@ defmodule Vllm.Core.Wire.HTTP2 do
   end
 
   @doc """
-  Takes what the socket delivered.
+  Handles bytes from the socket.
 
-  Returns the events in their order and what has to be sent in answer. An error is the end of the
-  connection; what it carries should still be sent.
+  Returns the events in order, and the bytes to send in answer. An error ends the connection; the
+  bytes that come with it should still be sent.
   """
   @spec handle_bytes(t(), binary()) ::
           {:ok, [event()], iodata(), t()} | {:error, Error.t(), iodata()}
   def handle_bytes(%__MODULE__{} = http2, bytes) do
     parse(%{http2 | buffer: append(http2.buffer, bytes)}, [], [])
   rescue
-    # cowlib has function clauses for the frames that RFC 7540 allows. A peer that sends others
-    # must get an error, not crash us with a stack trace of somebody else's code.
+    # cowlib has no function clauses for frames that RFC 7540 forbids. A peer that sends one must not
+    # crash this process.
     exception in [FunctionClauseError, CaseClauseError, MatchError, ErlangError, KeyError] ->
       connection_error(http2, :internal_error, Exception.message(exception))
   end
@@ -124,7 +126,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
         handle_frame({:data, id, fin, data}, %{http2 | buffer: rest, cut: nil}, events, out)
 
       part ->
-        hand_on(part, {id, fin, missing}, http2, events, out)
+        pass_on(part, {id, fin, missing}, http2, events, out)
     end
   end
 
@@ -147,9 +149,9 @@ defmodule Vllm.Core.Wire.HTTP2 do
     end
   end
 
-  # What has come of a DATA frame is handed on as if it were a frame. Waiting for the rest would mean
-  # to copy a tensor once more on its way: from the socket's binaries into those of frames. Padding,
-  # which gRPC does not use, is left to cowlib.
+  # The bytes of an incomplete DATA frame are passed on as if they were a frame. To wait for the rest
+  # would copy a tensor once more, from the socket's binaries into one of the whole frame. Frames with
+  # padding, which gRPC does not use, are left to cowlib.
   defp await_more(
          %{buffer: <<length::24, @data, flags, _::1, id::31, part::binary>>} = http2,
          events,
@@ -157,15 +159,15 @@ defmodule Vllm.Core.Wire.HTTP2 do
        )
        when flags in [0, @end_stream] and id > 0 do
     fin = if flags == @end_stream, do: :fin, else: :nofin
-    hand_on(part, {id, fin, length}, http2, events, out)
+    pass_on(part, {id, fin, length}, http2, events, out)
   end
 
   defp await_more(http2, events, out), do: {:ok, Enum.reverse(events), Enum.reverse(out), http2}
 
-  defp hand_on("", cut, http2, events, out),
+  defp pass_on("", cut, http2, events, out),
     do: {:ok, Enum.reverse(events), Enum.reverse(out), %{http2 | buffer: "", cut: cut}}
 
-  defp hand_on(part, {id, fin, missing}, http2, events, out) do
+  defp pass_on(part, {id, fin, missing}, http2, events, out) do
     http2 = %{http2 | buffer: "", cut: {id, fin, missing - byte_size(part)}}
     handle_frame({:data, id, :nofin, part}, http2, events, out)
   end
@@ -219,7 +221,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
   defp add_event({:trailers, id, headers}, events), do: [{:trailers, id, headers} | events]
   defp add_event({:rst_stream, id, code}, events), do: [{:reset, id, "#{code}"} | events]
   defp add_event({:goaway, _id, code, text}, events), do: [{:goaway, goaway(code, text)} | events]
-  # A gRPC server pushes nothing, and what it would push is not for us.
+  # gRPC has no server push.
   defp add_event({:push_promise, _id, _promised, _headers, _pseudo}, events), do: events
 
   defp goaway(code, ""), do: "#{code}"
@@ -232,7 +234,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
 
   defp connection_error(http2, reason, human) do
     last = :cow_http2_machine.get_last_streamid(http2.machine)
-    message = "the peer broke the HTTP/2 protocol: #{human}"
+    message = "the worker violated the HTTP/2 protocol: #{human}"
     {:error, Error.new(:protocol, message), :cow_http2.goaway(last, reason, "")}
   end
 
@@ -240,7 +242,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
     for {id, fin, parts} <- sends, do: part_frames(id, fin, parts)
   end
 
-  # Only the last of the parts may end the stream.
+  # Only the last part may end the stream.
   defp part_frames(id, fin, [{:data, data}]), do: [:cow_http2.data(id, fin, data)]
 
   defp part_frames(id, fin, [{:data, data} | parts]),

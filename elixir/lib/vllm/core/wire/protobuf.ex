@@ -1,30 +1,25 @@
 defmodule Vllm.Core.Wire.Protobuf do
   @moduledoc false
-
-  # The part of a protobuf codec that is the same for every message: varints,
-  # lengths, and skipping what is unknown. The messages themselves are in
-  # generated/proto.ex, made from proto/.
+  # The part of the protobuf codec that all messages share: varints, lengths, and skipping unknown
+  # fields. The messages are in generated/proto.ex, which is made from proto/.
   #
-  # It is our own because the bridge uses thirteen messages, no plug-in can be
-  # fetched where Hex cannot be reached, and the connection process decodes one
-  # ServerFrame for each step of the engine: the generated clauses match a tag,
-  # its length and its content in one pattern and hand the rest on in a tail
-  # call, so the whole frame is walked by one match context and payloads are
-  # sub-binaries of it, never copies. The functions here are what those clauses
-  # fall back on: long varints, long lengths, unknown fields, and errors.
+  # It is hand-written because the bridge uses few messages, a plug-in cannot be fetched where Hex
+  # cannot be reached, and the connection process decodes one ServerFrame for each step of the engine.
+  # The generated clauses match a tag, its length and its content in one pattern and pass the rest on
+  # in a tail call. So one match context walks the whole frame, and payloads are sub-binaries of it,
+  # never copies. The functions here do the rest: long varints, long lengths, unknown fields, errors.
   #
-  # Strictness. proto3 leaves some choices; ours are:
+  # Where proto3 leaves a choice:
   #
-  #   * unknown fields are skipped by their wire type; groups, which proto3 does
-  #     not have, are an error;
-  #   * a known field with a foreign wire type is an error, not an unknown field:
-  #     the handshake already guarantees that both sides have the same .proto;
-  #   * a singular message that comes twice is not merged: the last one wins;
+  #   * unknown fields are skipped by their wire type; groups, which proto3 does not have, are an
+  #     error;
+  #   * a known field with another wire type is an error: the handshake has made sure that both sides
+  #     have the same .proto;
+  #   * a singular message that occurs twice is not merged: the last one counts;
   #   * strings are not checked to be UTF-8, in either direction.
   #
-  # Errors are `{:error, reason}` with a reason for a person. Nothing raises on
-  # any input; encoding a struct whose field has the wrong type does, because
-  # only our own code builds those structs.
+  # Errors are `{:error, reason}`, with a reason to be read by a person. No input makes decoding raise.
+  # Encoding raises if a field has the wrong type, because only this library builds the structs.
 
   import Bitwise
 
@@ -81,7 +76,7 @@ defmodule Vllm.Core.Wire.Protobuf do
   def put_packed(_tag, []), do: []
   def put_packed(tag, values), do: set_bytes(tag, Enum.map(values, &varint/1))
 
-  @doc "Gives an unsigned integer of up to 64 bits as a varint."
+  @doc "Encodes an unsigned integer of up to 64 bits as a varint."
   @spec varint(non_neg_integer()) :: iolist()
   def varint(value) when value in 0..127, do: [value]
   def varint(value) when value in 128..16_383, do: [(value &&& 127) ||| 128, value >>> 7]
@@ -95,17 +90,17 @@ defmodule Vllm.Core.Wire.Protobuf do
 
   ## Decoding
 
-  @doc "Takes a varint of any length from the front; 64 bits of it count."
+  @doc "Takes a varint of any length from the front. Only its lower 64 bits count."
   @spec take_uint64(binary()) :: {:ok, non_neg_integer(), binary()} | {:error, reason}
   def take_uint64(binary), do: take_varint(binary, 0, 0)
 
-  @doc "Takes a varint from the front; 32 bits of it count, as proto3 wants."
+  @doc "Takes a varint from the front. Only its lower 32 bits count, as in proto3."
   @spec take_uint32(binary()) :: {:ok, non_neg_integer(), binary()} | {:error, reason}
   def take_uint32(binary) do
     with {:ok, value, rest} <- take_uint64(binary), do: {:ok, value &&& @max_uint32, rest}
   end
 
-  @doc "Takes a varint from the front as the number of an enum's member: a signed integer."
+  @doc "Takes the number of an enum's member, a signed integer, from the front."
   @spec take_enum(binary()) :: {:ok, integer(), binary()} | {:error, reason}
   def take_enum(binary) do
     with {:ok, value, rest} <- take_uint64(binary) do
@@ -114,13 +109,13 @@ defmodule Vllm.Core.Wire.Protobuf do
     end
   end
 
-  @doc "Takes a varint from the front as a boolean."
+  @doc "Takes a boolean from the front."
   @spec take_bool(binary()) :: {:ok, boolean(), binary()} | {:error, reason}
   def take_bool(binary) do
     with {:ok, value, rest} <- take_uint64(binary), do: {:ok, value != 0, rest}
   end
 
-  @doc "Takes a length and as many bytes from the front."
+  @doc "Takes a length, and so many bytes after it, from the front."
   @spec take_bytes(binary()) :: {:ok, binary(), binary()} | {:error, reason}
   def take_bytes(binary) do
     with {:ok, size, rest} <- take_uint64(binary) do
@@ -131,7 +126,7 @@ defmodule Vllm.Core.Wire.Protobuf do
     end
   end
 
-  @doc "Takes packed varints, onto the front of a reversed list."
+  @doc "Takes packed varints from the front, and puts them onto a reversed list."
   @spec take_packed(binary(), [non_neg_integer()]) ::
           {:ok, [non_neg_integer()], binary()} | {:error, reason}
   def take_packed(binary, values) do
@@ -140,7 +135,7 @@ defmodule Vllm.Core.Wire.Protobuf do
          do: {:ok, values, rest}
   end
 
-  @doc "Skips one unknown field; `known` are the numbers of the fields that are not."
+  @doc "Skips one unknown field. `known` are the numbers of the known fields."
   @spec skip(binary(), [pos_integer()]) :: {:ok, binary()} | {:error, reason}
   def skip(binary, known) do
     with {:ok, tag, rest} <- take_uint64(binary) do

@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Wire.Session do
   @moduledoc false
-  # The gRPC call `Session` as a value: bytes of the socket become ServerFrames, ClientFrames become
-  # bytes. HTTP/2 and gRPC end here; above it there are only the messages of proto/.
+  # The gRPC call `Session` as a value: turns bytes of the socket into ServerFrames, and ClientFrames
+  # into bytes. The layers above see only the messages of proto/, neither HTTP/2 nor gRPC.
 
   alias Vllm.Error
   alias Vllm.Core.Codec
@@ -17,7 +17,7 @@ defmodule Vllm.Core.Wire.Session do
 
   @type t :: %__MODULE__{http2: HTTP2.t(), stream_id: HTTP2.stream_id(), grpc: GRPC.t()}
 
-  @doc "A new session, and what has to be sent first: it ends with our hello."
+  @doc "Makes a session. Returns the bytes to send first, which end with the client's hello."
   @spec open(token :: String.t()) :: {iodata(), t()}
   def open(token) do
     {preface, http2} = HTTP2.new()
@@ -34,7 +34,7 @@ defmodule Vllm.Core.Wire.Session do
     {[preface, headers, frame], session}
   end
 
-  @doc "A frame as bytes, as far as flow control lets it go now."
+  @doc "Returns the bytes of a frame, as much as flow control allows now."
   @spec encode(t(), ClientFrame.t()) :: {iodata(), t()}
   def encode(session, frame) do
     message = frame |> ClientFrame.encode() |> GRPC.frame()
@@ -43,8 +43,8 @@ defmodule Vllm.Core.Wire.Session do
   end
 
   @doc """
-  Takes what the socket delivered. Returns the frames it completed, the error that ended the
-  session after them or `nil`, and what has to be sent in any case.
+  Handles bytes from the socket. Returns the frames that are complete, the error that ended the
+  session after them or `nil`, and the bytes to send in either case.
   """
   @spec handle_bytes(t(), binary()) :: {[ServerFrame.t()], Error.t() | nil, iodata(), t()}
   def handle_bytes(session, bytes) do
@@ -87,7 +87,7 @@ defmodule Vllm.Core.Wire.Session do
   defp handle_event({:reset, id, reason}, %{stream_id: id}, _frames),
     do: {:error, Error.new(:worker_down, "the worker reset the session: #{reason}")}
 
-  # The worker says goaway when it drains; what it has begun still comes.
+  # A worker that drains sends GOAWAY. The session goes on until its calls have ended.
   defp handle_event(_other, session, frames), do: {:ok, session, frames}
 
   defp decode([], frames), do: {:ok, frames}
@@ -102,7 +102,7 @@ defmodule Vllm.Core.Wire.Session do
     end
   end
 
-  @doc "Judges the first frame of a worker."
+  @doc "Checks the first frame of a worker: its hello, or the reason why it refuses the session."
   @spec check_hello(ServerFrame.t()) :: {:ok, ServerHello.t()} | {:error, Error.t()}
   def check_hello(%ServerFrame{failure: %Failure{} = failure}) do
     {:error, Codec.Failure.from_proto(failure)}
@@ -117,12 +117,13 @@ defmodule Vllm.Core.Wire.Session do
      Error.new(
        :protocol,
        "the worker (python_worker #{hello.worker_version}) speaks protocol version #{theirs}, " <>
-         "this client (vllm_bridge #{@client_version}) version #{@protocol_version}",
+         "this client (vllm_bridge #{@client_version}) version #{@protocol_version}; install the " <>
+         "same release on both sides",
        details: %{"worker" => theirs, "client" => @protocol_version}
      )}
   end
 
   def check_hello(%ServerFrame{}) do
-    {:error, Error.new(:protocol, "the worker did not say hello first")}
+    {:error, Error.new(:protocol, "the first frame of the worker is not a hello")}
   end
 end

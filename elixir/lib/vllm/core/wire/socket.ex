@@ -1,17 +1,17 @@
 defmodule Vllm.Core.Wire.Socket do
   @moduledoc false
-  # Addresses as the worker prints them, "unix:PATH" or "tcp:HOST:PORT", and the socket to one.
-  # Reasons of :inet become messages here.
+  # Connects to an address of the form that the worker prints, "unix:PATH" or "tcp:HOST:PORT", and
+  # turns reasons of :inet into errors.
 
   alias Vllm.Error
 
-  # 64 kB for each read would mean a thousand messages for a large tensor. A worker that does not
-  # read for 15 s is stopped or hung: the connection is given up rather than everybody who calls.
+  # Reads of 64 kB would mean a thousand messages for a large tensor. A worker that does not read for
+  # 15 s is stopped or hangs: the connection fails then, instead of blocking all callers.
   @options [:binary, active: false, packet: :raw, buffer: 256 * 1024] ++
              [recbuf: 1024 * 1024, sndbuf: 1024 * 1024] ++
              [send_timeout: 15_000, send_timeout_close: true]
 
-  # sun_path of sockaddr_un with its closing zero is 108 bytes on Linux, 104 on macOS and BSD.
+  # Bytes. sun_path of sockaddr_un holds 108 on Linux and 104 on macOS and BSD, with a final zero.
   @max_path if(match?({:unix, :linux}, :os.type()), do: 107, else: 103)
 
   @spec connect(address :: String.t(), timeout()) ::
@@ -20,12 +20,12 @@ defmodule Vllm.Core.Wire.Socket do
     with {:ok, host, port, options} <- endpoint(address) do
       case :gen_tcp.connect(host, port, options, timeout) do
         {:ok, socket} -> {:ok, socket}
-        {:error, reason} -> {:error, error("cannot connect to a worker at #{address}", reason)}
+        {:error, reason} -> {:error, error("cannot connect to the worker at #{address}", reason)}
       end
     end
   end
 
-  @doc "Refuses a path that no Unix socket can have; the kernel would say only `einval`."
+  @doc "Refuses a path that is too long for a Unix socket. The kernel would only report `einval`."
   @spec check_path(Path.t()) :: :ok | {:error, Error.t()}
   def check_path(path) when byte_size(path) <= @max_path, do: :ok
 
@@ -50,7 +50,7 @@ defmodule Vllm.Core.Wire.Socket do
     with :ok <- check_path(path), do: {:ok, {:local, path}, 0, @options}
   end
 
-  # Without nodelay, TCP holds small requests back for 40 ms to see whether more comes.
+  # Without nodelay, TCP delays small requests for up to 40 ms to send them together.
   defp endpoint("tcp:" <> rest = address) do
     case Regex.run(~r/^(?:\[(.+)\]|([^:]+)):(\d+)$/, rest) do
       [_, ipv6, "", port] -> endpoint(ipv6, port, [:inet6])
@@ -67,6 +67,10 @@ defmodule Vllm.Core.Wire.Socket do
   end
 
   defp unknown(address) do
-    {:error, Error.new(:invalid, "#{inspect(address)} is neither unix:PATH nor tcp:HOST:PORT")}
+    {:error,
+     Error.new(
+       :invalid,
+       "the address #{inspect(address)} is neither unix:PATH nor tcp:HOST:PORT"
+     )}
   end
 end

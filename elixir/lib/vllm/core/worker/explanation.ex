@@ -1,31 +1,34 @@
 defmodule Vllm.Core.Worker.Explanation do
   @moduledoc false
-  # Why an engine did not start. What ended vLLM's process stands in the worker's log and nowhere
-  # else: its place there is marked before the call, and what follows it is read when the call failed.
-  # Engines of one worker share its log: where several have failed meanwhile, no cause is any one's.
+  # Explains why an engine did not start. The exception that ended vLLM's process is only in the
+  # worker's log. So the end of the log is marked before the call, and the lines after the mark are
+  # read when the call has failed.
+  #
+  # The engines of a worker share its log. If several have failed meanwhile, the causes cannot be told
+  # apart, and all of them are reported.
 
   alias Vllm.Error
   alias Vllm.Core.Worker
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Worker.Log
 
-  # The log may be a little behind the reply that it explains: how often it is looked at again, and
-  # after how many milliseconds each time.
-  @log_looks 5
-  @log_delay 100
+  # The lines may arrive later than the reply that they explain. The log is read again so often, after
+  # a pause of so many milliseconds.
+  @log_attempts 5
+  @log_pause 100
 
   @typedoc "A place in the worker's log."
   @type mark :: non_neg_integer() | nil
 
-  @doc "Where the worker's log ends now, for `explain/3`. `nil` if the log is not ours to read."
+  @doc "The end of the worker's log, for `explain/3`. `nil` if this instance has no log."
   @spec mark({atom(), node()}) :: mark()
   def mark(instance) do
     with {:ok, %{seen: seen}} <- instance_info(instance), do: seen
   end
 
   @doc """
-  Adds what the worker's log says since `mark` about an engine that did not start: the exception
-  that ended vLLM's process to the message, the last lines to the details.
+  Adds what the worker has logged since `mark` to the error of an engine that did not start: the
+  exception that ended vLLM's process becomes the message, the last lines become details.
   """
   @spec explain({atom(), node()}, Error.t(), mark()) :: Error.t()
   def explain(_instance, %Error{} = error, nil), do: error
@@ -34,34 +37,35 @@ defmodule Vllm.Core.Worker.Explanation do
     lines = lines_since(instance, mark)
 
     {lines, causes} =
-      with {_, []} <- {lines, Log.root_causes(lines)}, do: look_again(instance, mark, @log_looks)
+      with {_, []} <- {lines, Log.root_causes(lines)},
+           do: read_again(instance, mark, @log_attempts)
 
     details = Map.put(error.details, "log", Log.shown(lines))
-    told = Map.put(details, "reported", error.message)
+    explained = Map.put(details, "reported", error.message)
 
     case causes do
       [] -> %{error | details: details}
-      [cause] -> %{error | message: cause, details: told}
-      causes -> %{error | message: among(error.message, causes), details: told}
+      [cause] -> %{error | message: cause, details: explained}
+      causes -> %{error | message: several(error.message, causes), details: explained}
     end
   end
 
-  defp among(message, causes) do
+  defp several(message, causes) do
     message <>
-      " Several engines have failed meanwhile, and the worker's log, which is that of all, names: " <>
-      Enum.join(causes, "; ")
+      " Several engines of this worker failed at the same time; the log they share names these " <>
+      "causes: " <> Enum.join(causes, "; ")
   end
 
-  defp look_again(instance, mark, looks) do
+  defp read_again(instance, mark, attempts) do
     receive do
     after
-      @log_delay -> :ok
+      @log_pause -> :ok
     end
 
     lines = lines_since(instance, mark)
 
     case Log.root_causes(lines) do
-      [] when looks > 1 -> look_again(instance, mark, looks - 1)
+      [] when attempts > 1 -> read_again(instance, mark, attempts - 1)
       causes -> {lines, causes}
     end
   end
@@ -73,7 +77,7 @@ defmodule Vllm.Core.Worker.Explanation do
     end
   end
 
-  # A worker of somebody else has its log elsewhere.
+  # `nil` for a worker that was started elsewhere: its log is there.
   defp instance_info(instance) do
     case Locator.server(instance, "Worker") do
       {:ok, server} -> {:ok, Worker.info(server)}

@@ -1,16 +1,16 @@
 defmodule Vllm.Core.Worker.Launch do
   @moduledoc false
-  # What a worker is started with: its folder, its address, its arguments and its environment. And
-  # what it answers when it serves.
+  # How a worker is started: its folder, its address, its arguments and its environment, and the READY
+  # line that it prints when it serves.
 
   alias Vllm.Error
   alias Vllm.Core.Wire.Socket
 
   @ready "VLLM_BRIDGE READY "
 
-  @doc "Makes the worker's folder; with it, the address to listen on."
-  # A folder that only we may enter; a short name, because a socket's path is short. With TCP it is
-  # for the files of vLLM's processes alone.
+  @doc "Makes the worker's folder. Returns it with the address to listen on."
+  # Only this user may enter the folder. Its name is short, because the path of a socket must be. With
+  # TCP it holds only the files of vLLM's processes.
   @spec listen(map()) :: {:ok, String.t(), String.t()} | {:error, Error.t()}
   def listen(%{listen: listen, socket_dir: dir}) do
     folder = Path.join(dir || System.tmp_dir() || "/tmp", "vllm-" <> random(4))
@@ -29,7 +29,7 @@ defmodule Vllm.Core.Worker.Launch do
            :worker_down,
            "cannot make the folder #{folder} for the worker's socket and files: " <>
              "#{:file.format_error(reason)}; set the option :socket_dir, or TMPDIR, to a folder " <>
-             "that can be written"
+             "that this user may write to"
          )}
     end
   end
@@ -41,7 +41,7 @@ defmodule Vllm.Core.Worker.Launch do
     with :ok <- Socket.check_path(path), do: {:ok, "unix:" <> path}
   end
 
-  @doc "The arguments of the interpreter, by the options of `Vllm`."
+  @doc "The arguments of the interpreter, from the options of `Vllm`."
   @spec arguments(String.t(), map()) :: [String.t()]
   def arguments(listen, options) do
     ["-m", "python_worker", "--listen", listen, "--max-calls", "#{options.max_calls}"] ++
@@ -55,9 +55,9 @@ defmodule Vllm.Core.Worker.Launch do
   defp stall_after(%{stall_after: :infinity}), do: ["--stall-after", "0"]
   defp stall_after(%{stall_after: milliseconds}), do: ["--stall-after", "#{milliseconds / 1000}"]
 
-  @doc "The variables that are set beside those of this process."
-  # PYTHONSAFEPATH: a folder called vllm or torch in the current directory, which is that of the
-  # user's project, must not be taken for the Python package.
+  @doc "The worker's environment variables, in addition to those of this process."
+  # PYTHONSAFEPATH, so that a folder named vllm or torch in the current directory, which is the
+  # user's project, is not imported in place of the Python package.
   @spec environment(String.t(), String.t(), String.t(), Enumerable.t()) ::
           [{charlist(), charlist() | nil}]
   def environment(sources, token, folder, extra) do
@@ -75,19 +75,21 @@ defmodule Vllm.Core.Worker.Launch do
 
   defp inherited_path, do: System.get_env("PYTHONPATH") || []
 
-  @doc "What a client has to show."
+  @doc "Makes the secret that a client has to present."
   @spec token() :: String.t()
   def token, do: random(16)
 
-  @doc "Where the worker listens and its process id, if this is the line that says so."
-  # Written by the worker for these patterns; the standard library has no JSON.
+  @doc "Reads the worker's address and process id from its READY line. `:no` for any other line."
+  # By patterns, because Elixir's standard library reads no JSON before 1.18.
   @spec ready(String.t() | nil) :: {:ok, String.t(), pos_integer()} | {:error, String.t()} | :no
   def ready(@ready <> json) do
     with [_, address] <- Regex.run(~r/"address": ?"([^"]+)"/, json),
          [_, pid] <- Regex.run(~r/"pid": ?(\d+)/, json) do
       {:ok, address, String.to_integer(pid)}
     else
-      nil -> {:error, "the worker's READY line cannot be read: #{json}"}
+      nil ->
+        {:error,
+         "the worker's READY line cannot be read: #{json}; check that client and worker have the same version"}
     end
   end
 

@@ -1,39 +1,40 @@
 defmodule Vllm.Core.Worker.Log do
   @moduledoc false
-  # What a worker prints: lines are put together from what the port brings, passed on to Logger, and
-  # the last are kept, because they are the only thing that explains why a worker or an engine did
-  # not start.
+  # The output of a worker: assembles lines from the messages of the port, passes them to Logger, and
+  # keeps the last ones, because nothing else explains why a worker or an engine did not start.
 
   require Logger
 
-  # Of a start that failed vLLM prints some eighty lines, the cause among the first, and several may
-  # fail at once.
+  # When an engine fails to start vLLM prints some eighty lines, with the cause among the first, and
+  # several engines may fail at once.
   @kept_lines 400
+  # How many of them an error shows.
   @shown_lines 50
 
-  # The port's messages hold this much at most. Of a line that is longer, its beginning is kept and
-  # the rest counted: who prints without ever ending a line would otherwise fill the memory, and
-  # Logger cuts a message after 8 kB as it is.
+  # The most that a message of the port holds. A longer line is cut after its first message and the
+  # rest is counted, because output without a line break would otherwise fill the memory. Logger cuts
+  # messages after 8 kB anyway.
   @line_bytes 16 * 1024
 
   defstruct [
-    # the option :log: a level, :auto, or nothing
+    # the option :log: a level, :auto or false
     :level,
-    # the beginning of a line that has not ended, and how many bytes of it were dropped
+    # the beginning of a line that has not ended
     :partial,
+    # how many bytes of that line were dropped
     dropped: 0,
     lines: :queue.new(),
-    # how many lines there were, with those that are no longer kept
+    # how many lines have been added, including those that are no longer kept
     seen: 0
   ]
 
   @type t :: %__MODULE__{}
 
-  @doc "How long a line may be, for the port."
+  @doc "The longest line that the port sends in one message, in bytes."
   @spec line_bytes() :: pos_integer()
   def line_bytes, do: @line_bytes
 
-  @doc "Takes what a port with the option `:line` brings: a line, or `nil` while it has not ended."
+  @doc "Takes a message of a port with the option `:line`. Returns a line, or `nil` before its end."
   @spec take(t(), {:eol | :noeol, binary()}) :: {String.t() | nil, t()}
   def take(log, {:noeol, part}), do: {nil, begin(log, part)}
 
@@ -48,7 +49,7 @@ defmodule Vllm.Core.Worker.Log do
   defp shortened(line, 0), do: line
   defp shortened(line, dropped), do: whole(line) <> "… (#{dropped} bytes more)"
 
-  # Without the first bytes of a character that was cut: it has four at most.
+  # Removes the first bytes of a character that was cut in the middle. UTF-8 uses up to four.
   defp whole(line) do
     Enum.find_value(0..3, line, fn cut ->
       shorter = binary_part(line, 0, max(byte_size(line) - cut, 0))
@@ -56,12 +57,12 @@ defmodule Vllm.Core.Worker.Log do
     end)
   end
 
-  @doc "Keeps a line and passes it on."
+  @doc "Keeps a line and passes it to Logger."
   @spec add(t(), String.t() | nil) :: t()
   def add(log, nil), do: log
 
   def add(log, line) do
-    # Progress bars end in a carriage return, and Python writes bytes that are no UTF-8.
+    # Progress bars end in a carriage return, and Python may print bytes that are not UTF-8.
     line = line |> String.trim_trailing("\r") |> printable()
     if log.level, do: Logger.log(level(log.level, line), line)
 
@@ -70,11 +71,11 @@ defmodule Vllm.Core.Worker.Log do
     %{log | lines: lines, seen: log.seen + 1}
   end
 
-  @doc "The lines that are kept."
+  @doc "The lines that are kept, oldest first."
   @spec lines(t()) :: [String.t()]
   def lines(log), do: :queue.to_list(log.lines)
 
-  @doc "Those of the lines that an error shows."
+  @doc "The last of these lines, as many as an error shows."
   @spec shown([String.t()]) :: [String.t()]
   def shown(lines), do: Enum.take(lines, -@shown_lines)
 
@@ -82,7 +83,7 @@ defmodule Vllm.Core.Worker.Log do
   @spec details(t()) :: map()
   def details(log), do: %{"log" => log |> lines() |> shown()}
 
-  @doc "The last lines as the end of an error's message."
+  @doc "The last lines, to append to the message of an error."
   @spec last_lines(t()) :: String.t()
   def last_lines(log) do
     case log |> lines() |> shown() do
@@ -91,13 +92,13 @@ defmodule Vllm.Core.Worker.Log do
     end
   end
 
-  # Each process of vLLM's repeats that the one below it has failed. The cause is the last that
-  # does not only say so. Where several engines have failed it may be that of another: which worker
-  # process belongs to which EngineCore is not said. The expressions stand here and not in
-  # attributes, from which they do not compile on OTP 28.
+  # Each vLLM process reports that the process below it has failed. The cause is the last exception
+  # that is not such a report. If several engines have failed, it may belong to any of them, because the
+  # log does not say which Worker belongs to which EngineCore. The regexes are not in attributes, where
+  # they do not compile on OTP 28.
   @doc """
-  The exception that ended a process of vLLM's, if these lines name one; all that they name if
-  several engines have failed.
+  The exception that ended a vLLM process, if these lines name one. If several engines have failed,
+  all exceptions that the lines name.
   """
   @spec root_causes([String.t()]) :: [String.t()]
   def root_causes(lines) do
@@ -109,7 +110,8 @@ defmodule Vllm.Core.Worker.Log do
     if several_engines?(failed), do: Enum.uniq(causes), else: Enum.take(causes, -1)
   end
 
-  # The processes of one engine have names of their own: EngineCore_DP0, EngineCore_DP1.
+  # The EngineCore processes of one engine have different names: EngineCore_DP0, EngineCore_DP1. So
+  # two processes with one name belong to two engines.
   defp several_engines?(failed) do
     processes =
       for {line, _text} <- failed,
@@ -120,7 +122,7 @@ defmodule Vllm.Core.Worker.Log do
     processes |> Enum.uniq_by(&elem(&1, 0)) |> length() < length(processes)
   end
 
-  # Python's levels, at the beginning of a line or after the name of one of vLLM's processes.
+  # Python's log level, at the start of a line or after the name of a vLLM process.
   defp level(:auto, line) do
     case Regex.run(~r/^(?:\([^)]*\) )?(DEBUG|WARNING|ERROR|CRITICAL)\b/, line) do
       [_, "DEBUG"] -> :debug

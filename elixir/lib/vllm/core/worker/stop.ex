@@ -1,13 +1,13 @@
 defmodule Vllm.Core.Worker.Stop do
   @moduledoc false
-  # The end of a worker's process and of all that it leaves behind: processes, shared memory, files.
+  # Stops a worker's process and removes what it leaves behind: processes, shared memory, files.
 
-  # Asks, waits while the process is there, then sweeps its group. One script, by the shell, whose
-  # kill is built in: not every container has the program. It asks the kernel and does not wait for
-  # the port's exit status, which comes only when the last process with the worker's stdout has
-  # gone: one of those may be what has to be swept. The group gets a second after the worker: its
-  # processes die with it by themselves, and Python's resource tracker unlinks the shared memory
-  # that they leave behind.
+  # Sends SIGTERM, waits until the process has ended, then kills its process group. A shell script,
+  # because kill is built into the shell and some containers lack the program. It polls the kernel and
+  # does not wait for the port's exit status: that arrives only when the last process that holds the
+  # worker's stdout has ended, and that process may be one to kill. The group has a second after the
+  # worker: its processes end by themselves then, and Python's resource tracker unlinks their shared
+  # memory.
   @stop """
   kill -s TERM $1
   while kill -s 0 $1 && [ $2 -gt 0 ]; do sleep 0.05; set -- $1 $(($2 - 1)); done
@@ -18,10 +18,10 @@ defmodule Vllm.Core.Worker.Stop do
   kill -s KILL -- -$1
   """
 
-  # Milliseconds of one sleep of the script.
+  # Milliseconds that the script sleeps at a time.
   @tick 50
 
-  @doc "`:late` if it was still there after `timeout` milliseconds and had to be killed."
+  @doc "Stops a worker. Returns `:late` if it had not ended after `timeout` milliseconds and was killed."
   @spec run(pos_integer(), non_neg_integer()) :: :ok | :late
   def run(os_pid, timeout) do
     script = "exec 3>&1 >/dev/null 2>&1\n" <> @stop
@@ -33,14 +33,14 @@ defmodule Vllm.Core.Worker.Stop do
     end
   end
 
-  @doc "Removes the worker's folder, and the shared memory named after it."
-  # See python_worker/belongings.py. Names are compared and not matched as a pattern: a folder may
-  # have any name, and a `*` in it would mean the files of others.
+  @doc "Removes the worker's folder, and the shared memory that is named after it."
+  # The worker gives its shared memory the folder's name as a prefix. The names are compared and not
+  # matched as a pattern: a `*` in the folder's name would match the files of other workers.
   @spec remove_files(String.t(), String.t()) :: :ok
   def remove_files(folder, shared_memory \\ "/dev/shm") do
     prefix = Path.basename(folder) <> "_"
 
-    # Only Linux has it.
+    # Only Linux has this folder.
     with {:ok, names} <- File.ls(shared_memory) do
       for name <- names,
           String.starts_with?(name, prefix),

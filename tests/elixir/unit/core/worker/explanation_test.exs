@@ -53,7 +53,7 @@ defmodule Vllm.Core.Worker.ExplanationTest do
     error = Error.new(:engine_error, "it did not start.")
 
     assert %Error{message: message} = explained = Explanation.explain(instance, error, 0)
-    assert String.starts_with?(message, "it did not start. Several engines have failed")
+    assert String.starts_with?(message, "it did not start. Several engines of this worker failed")
     assert String.ends_with?(message, ": RuntimeError: no weights; ValueError: no memory")
     assert explained.details["reported"] == "it did not start."
     assert length(explained.details["log"]) == 4
