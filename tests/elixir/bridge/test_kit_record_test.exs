@@ -69,7 +69,7 @@ defmodule Vllm.Bridge.TestKitRecordTest do
     end
 
     test "says what there was instead", %{engine: engine} do
-      flunks(~r/there was none at all/, fn ->
+      flunks(~r/the engine got none/, fn ->
         Vllm.Test.assert_generated(engine, timeout: 20)
       end)
 
@@ -79,15 +79,15 @@ defmodule Vllm.Bridge.TestKitRecordTest do
         Vllm.Test.assert_generated(engine, params: [max_tokens: 4], timeout: 20)
       end)
 
-      flunks(~r/"r" was not aborted; these were: \[\]/, fn ->
+      flunks(~r/"r" was not aborted; aborted requests: \[\]/, fn ->
         Vllm.Test.assert_aborted(engine, "r", timeout: 20)
       end)
 
-      flunks(~r/sleep was called 0 times, not 1/, fn ->
+      flunks(~r/sleep was called 0 times; expected 1/, fn ->
         Vllm.Test.assert_called(engine, :sleep, timeout: 20)
       end)
 
-      flunks(~r/0 requests are in flight, not 1/, fn ->
+      flunks(~r/0 requests are in flight; expected 1/, fn ->
         Vllm.Test.assert_live(engine, 1, timeout: 20)
       end)
     end

@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Test.Assertions do
   @moduledoc false
-  # The assertions of `Vllm.Test`, where they are documented. The engine does the waiting; here is
-  # said what came instead.
+  # The assertions of `Vllm.Test`, which documents them. The fake engine waits for what is asserted; these
+  # functions report what happened instead.
 
   import Vllm.Core.Test.Control
 
@@ -25,7 +25,7 @@ defmodule Vllm.Core.Test.Assertions do
       nil ->
         if await(engine, "wait_calls", [length(calls) + 1], deadline - now()),
           do: await_request(engine, wanted, deadline),
-          else: flunk("no request came with #{inspect(wanted)}; there #{came(requests)}")
+          else: flunk("no request matched #{inspect(wanted)}; #{came(requests)}")
 
       request ->
         request
@@ -38,7 +38,7 @@ defmodule Vllm.Core.Test.Assertions do
     calls = Record.calls(engine, method)
 
     if length(calls) < options[:count],
-      do: flunk("#{method} was called #{length(calls)} times, not #{options[:count]}"),
+      do: flunk("#{method} was called #{length(calls)} times; expected #{options[:count]}"),
       else: List.last(calls)
   end
 
@@ -49,7 +49,11 @@ defmodule Vllm.Core.Test.Assertions do
 
     if request_id in aborted,
       do: :ok,
-      else: flunk("#{inspect(request_id)} was not aborted; these were: #{inspect(aborted)}")
+      else:
+        flunk(
+          "the request #{inspect(request_id)} was not aborted; aborted requests: " <>
+            inspect(aborted)
+        )
   end
 
   def live(%Ref{} = engine, count, options) do
@@ -57,9 +61,9 @@ defmodule Vllm.Core.Test.Assertions do
 
     if await(engine, "wait_requests", [count], timeout),
       do: :ok,
-      else: flunk("#{Record.live(engine)} requests are in flight, not #{count}")
+      else: flunk("#{Record.live(engine)} requests are in flight; expected #{count}")
   end
 
-  defp came([]), do: "was none at all"
-  defp came(requests), do: "were:" <> Enum.map_join(requests, &"\n\n    #{inspect(&1)}")
+  defp came([]), do: "the engine got none"
+  defp came(requests), do: "the engine got:" <> Enum.map_join(requests, &"\n\n    #{inspect(&1)}")
 end

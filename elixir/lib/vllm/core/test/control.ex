@@ -1,20 +1,20 @@
 defmodule Vllm.Core.Test.Control do
   @moduledoc false
-  # How Vllm.Test reaches a fake engine: by its public methods, which are in
-  # python_worker/testing/fake_controls.py. A worker has none of its own that a test could use; an
-  # engine that nobody else sees gives access to its plan.
+  # Controls fake engines through their public methods. What holds for all engines of a worker, its
+  # plan, is reached through an engine that is built for this purpose and shut down again.
 
   alias Vllm.{AsyncLLM, Error, Ref}
 
+  # Milliseconds between two polls.
   @interval 5
 
-  @doc "Calls a method of a fake engine; raises what it fails with."
+  @doc "Calls a method of a fake engine. Raises its error."
   @spec call(Ref.t(), String.t(), [term()], keyword()) :: term()
   def call(engine, method, args \\ [], opts \\ []) do
     unwrap(Vllm.call(engine, method, args, opts))
   end
 
-  @doc "The same for what returns nothing."
+  @doc "As `call/4`, for a method that returns nothing."
   @spec run(Ref.t(), String.t(), [term()], keyword()) :: :ok
   def run(engine, method, args \\ [], opts \\ []) do
     call(engine, method, args, opts)
@@ -40,7 +40,7 @@ defmodule Vllm.Core.Test.Control do
 
   def script(worker, script), do: plan(worker, %{"scripts" => [script]})
 
-  @doc "Sets what happens to a method, of an engine or of every engine of a worker."
+  @doc "Sets the fault of a method, of an engine or of every engine of a worker."
   @spec inject(Ref.t() | atom(), map()) :: :ok
   def inject(%Ref{} = engine, %{"method" => method, "injection" => injection}) do
     run(engine, "inject", [method, injection])
@@ -51,12 +51,12 @@ defmodule Vllm.Core.Test.Control do
   @doc "Adds to the plan of a worker."
   @spec plan(atom(), map()) :: :ok
   def plan(worker, plan) when is_atom(worker) do
-    access = build(worker, model: "fake", additional_config: %{"fake" => %{"control" => true}})
+    control = build(worker, model: "fake", additional_config: %{"fake" => %{"control" => true}})
 
     try do
-      run(access, "plan", [plan])
+      run(control, "plan", [plan])
     after
-      AsyncLLM.shutdown(access)
+      AsyncLLM.shutdown(control)
     end
   end
 
@@ -72,14 +72,14 @@ defmodule Vllm.Core.Test.Control do
              id: id,
              type: "AsyncLLM"
            },
-           # Those that only `plan/2` needs come and go.
+           # Without the engines that `plan/2` builds.
            Vllm.call(engine, "is_control") == {:ok, false} do
          {engine, dead?}
        end}
     end
   end
 
-  @doc "Whether something happened in time. An engine that is dead ends what waits for it."
+  @doc "Calls a method that waits. Returns whether it returned in time and the engine is alive."
   @spec await(Ref.t(), String.t(), [term()], integer()) :: boolean()
   def await(engine, method, args, timeout) do
     case Vllm.call(engine, method, args, rpc: [timeout: max(timeout, 0)]) do
@@ -89,7 +89,7 @@ defmodule Vllm.Core.Test.Control do
     end
   end
 
-  @doc "Asks until there is an answer other than `nil`, or the time is up."
+  @doc "Calls `ask` until it returns something other than `nil`, or the time is over."
   @spec poll((() -> answer | nil), timeout(), integer()) :: answer | nil when answer: term()
   def poll(ask, timeout, started \\ now()) do
     with nil <- ask.() do
@@ -102,7 +102,7 @@ defmodule Vllm.Core.Test.Control do
     end
   end
 
-  @doc "Fails the test. Without ExUnit it is any other error."
+  @doc "Fails the test. Without ExUnit it raises a `RuntimeError`."
   @spec flunk(String.t()) :: no_return()
   def flunk(message) do
     assertion = ex_unit(:AssertionError)
@@ -110,7 +110,7 @@ defmodule Vllm.Core.Test.Control do
     raise exception, message: message
   end
 
-  @doc "A module of ExUnit, which need not be there where this is compiled."
+  @doc "A module of ExUnit, by its name: ExUnit may not be available where this is compiled."
   @spec ex_unit(atom()) :: module()
   def ex_unit(part), do: Module.concat(ExUnit, part)
 
@@ -118,7 +118,7 @@ defmodule Vllm.Core.Test.Control do
   @spec now() :: integer()
   def now, do: System.monotonic_time(:millisecond)
 
-  @doc "The value of a call, or its error raised."
+  @doc "Returns the value of a call, or raises its error."
   @spec unwrap({:ok, value} | {:error, Error.t()}) :: value when value: term()
   def unwrap({:ok, value}), do: value
   def unwrap({:error, error}), do: raise(error)

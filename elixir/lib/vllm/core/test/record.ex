@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Test.Record do
   @moduledoc false
-  # What reached a fake engine, as the engine recorded it. The functions are documented in `Vllm.Test`.
+  # Reads what a fake engine has recorded of its calls. `Vllm.Test` documents the functions.
 
   import Vllm.Core.Test.Control, only: [call: 2, call: 3]
 

@@ -1,11 +1,11 @@
 defmodule Vllm.Core.Test.Script do
   @moduledoc false
-  # What the functions of Vllm.Test are given, in the words of the fake engine: the behaviours and
-  # injections of python_worker/testing/fake_script.py and the plan of fake_plan.py.
+  # Translates the arguments of Vllm.Test's functions into those of the fake engine: its behaviours,
+  # injections and plan.
 
   alias Vllm.Codec
 
-  # The class that vLLM raises, or the nearest of Python's, for each kind that an engine can cause.
+  # For each kind of error that an engine can cause: the class that vLLM raises, or Python's nearest.
   @classes %{
     invalid: "VLLMValidationError",
     not_found: "VLLMNotFoundError",
@@ -26,7 +26,7 @@ defmodule Vllm.Core.Test.Script do
   def kinds, do: Map.keys(@classes)
 
   @doc "An error as the fake engine takes it: class and message."
-  # Its class has one message and takes no other.
+  # EngineDeadError takes no message.
   def error({:engine_dead, _message}), do: [class(:engine_dead)]
   def error(:engine_dead), do: [class(:engine_dead)]
   def error({type, message}) when is_binary(message), do: [class(type), message]
@@ -45,7 +45,7 @@ defmodule Vllm.Core.Test.Script do
   defp elsewhere(:worker_down), do: "; to lose the worker use Vllm.Test.crash_worker/1"
   defp elsewhere(_other), do: ""
 
-  @doc "An answer with these tokens."
+  @doc "A behaviour that answers with these tokens, as arguments of `script`."
   def reply(prompt, tokens, options) do
     options =
       Keyword.validate!(options, [
@@ -75,7 +75,7 @@ defmodule Vllm.Core.Test.Script do
     script(behaviour, prompt: prompt, times: options[:times])
   end
 
-  @doc "A behaviour for the requests that `options` name, as arguments of `script`."
+  @doc "A behaviour for the requests that `options` select, as arguments of `script`."
   def script(behaviour, options) do
     options = Keyword.validate!(options, @request_keys)
 
@@ -84,14 +84,14 @@ defmodule Vllm.Core.Test.Script do
     |> put("times", options[:times])
   end
 
-  @doc "What happens to a method, as arguments of `inject`."
+  @doc "The fault of a method, as arguments of `inject`."
   def injection(method, injection, options) do
     options = Keyword.validate!(options, times: nil)
     injection = put(injection, "times", options[:times])
     %{"method" => to_string(method), "injection" => injection}
   end
 
-  @doc "The options of a worker that are its plan, and the others."
+  @doc "Splits the options of a worker into its plan and the others."
   def plan(options) do
     {plan, others} = Keyword.split(options, [:replies, :start_error, :start_delay])
 
@@ -121,7 +121,7 @@ defmodule Vllm.Core.Test.Script do
   defp put(map, _key, nil), do: map
   defp put(map, key, value), do: Map.put(map, key, value)
 
-  # A text is cut into its words, each with the blanks before it, as tokenizers like to do.
+  # A text is split into words, each with the blanks before it, as tokenizers do.
   defp tokens(text) when is_binary(text) do
     for [token] <- Regex.scan(~r/\s*\S+|\s+$/u, text), do: token
   end
@@ -149,7 +149,7 @@ defmodule Vllm.Core.Test.Script do
           "a prompt is a text, a list of token ids, a regex or :any, got: #{inspect(other)}"
   end
 
-  # Elixir's and Python's names of what a regex may be told; a letter before 1.15, an atom since.
+  # The flags of a regex in Elixir, letters before 1.15 and atoms since, and in Python.
   @flags %{
     "i" => "i",
     "m" => "m",
@@ -161,7 +161,7 @@ defmodule Vllm.Core.Test.Script do
     :extended => "x"
   }
 
-  # Python's are Unicode anyway.
+  # Python's regexes are always Unicode.
   @unicode ["u", :unicode, :ucp]
 
   defp flags(pattern) do
@@ -181,6 +181,7 @@ defmodule Vllm.Core.Test.Script do
   defp flag(option) when is_map_key(@flags, option), do: Map.fetch!(@flags, option)
 
   defp flag(option) do
-    raise ArgumentError, "a prompt's regex is searched by Python, which has no #{inspect(option)}"
+    raise ArgumentError,
+          "the regex of a prompt is used by Python, which has no option #{inspect(option)}; remove it"
   end
 end

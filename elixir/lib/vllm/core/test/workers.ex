@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Test.Workers do
   @moduledoc false
-  # Workers with fake engines: their start, their end by force, and waiting for what comes after. The
-  # functions are documented in `Vllm.Test`.
+  # Starts and kills workers with fake engines, and waits for their engines. `Vllm.Test` documents the
+  # functions.
 
   import Vllm.Core.Test.Control, except: [engines: 1]
 
@@ -11,7 +11,7 @@ defmodule Vllm.Core.Test.Workers do
 
   @engine_class "python_worker.testing.fake_engine:FakeAsyncLLM"
 
-  # Of what waits for a worker to start, or to be cleared away.
+  # Milliseconds for a worker to start, and for its end to be noticed.
   @start_timeout 120_000
 
   def start_link(options) do
@@ -32,7 +32,7 @@ defmodule Vllm.Core.Test.Workers do
   def start_worker!(%{module: module} = context, options) do
     default = Module.concat([module, "Vllm" | List.wrap(context[:test])])
     options = Keyword.put_new(options, :name, default)
-    # Not called by name: this module is compiled where ExUnit need not be.
+    # By apply, because ExUnit may not be available where this module is compiled.
     apply(ex_unit(:Callbacks), :start_supervised!, [child_spec(options)])
     options[:name]
   end
@@ -45,14 +45,18 @@ defmodule Vllm.Core.Test.Workers do
     receive do
       {:DOWN, ^connection, :process, _pid, _reason} -> :ok
     after
-      @start_timeout -> flunk("the worker of #{inspect(worker)} was killed, and nobody noticed")
+      @start_timeout ->
+        flunk(
+          "the worker of #{inspect(worker)} was killed, and its connection has not ended within " <>
+            "#{@start_timeout} ms"
+        )
     end
   end
 
   def await_engine!(worker, options) when is_atom(worker) do
     [timeout: timeout] = Keyword.validate!(options, timeout: @start_timeout)
 
-    # While its worker restarts there is nobody to ask.
+    # `nil` while the worker restarts.
     newest = fn ->
       with {:ok, engines} <- Control.engines(worker),
            do: List.last(for {engine, false} <- engines, do: engine),
