@@ -1,22 +1,22 @@
 defmodule Vllm.Doctor do
   @moduledoc """
-  Looks at the machine and says what would keep vLLM from running, before it does.
+  Checks whether vLLM can run on this machine, and says what to do if not.
 
-  `mix vllm.doctor` prints what `run/1` returns. In a release, where there is no Mix, ask from the
-  remote shell:
+  `mix vllm.doctor` prints what `run/1` returns. In a release, which has no Mix, call it in the remote
+  shell:
 
       iex> Vllm.Doctor.run() |> Enum.reject(&(&1.result == :ok))
       []
 
-  Nothing is started and nothing is changed; the whole takes less than a second, `deep: true`
-  some ten more.
+  The checks start no worker and change nothing. They take less than a second, with `deep: true` some
+  ten seconds more.
   """
 
   alias Vllm.Core.Doctor.{Machine, MachineChecks, PythonChecks}
 
   @typedoc """
-  One check: its name, what it looks at, whether that is good, what was found and, unless it is
-  good, what to do.
+  The result of one check: its name, what it looks at, whether that is good, what was found and, unless
+  it is good, what to do.
   """
   @type check :: %{
           name: String.t(),
@@ -46,9 +46,9 @@ defmodule Vllm.Doctor do
       {"elixir", "Elixir ≥ 1.14 on Erlang/OTP ≥ 25", fn -> MachineChecks.elixir(machine) end},
       {"cowlib", "the HTTP/2 library", fn -> MachineChecks.cowlib(machine) end},
       {"python", "an interpreter, 3.11 to 3.13", fn -> PythonChecks.python(machine, python) end},
-      {"environment", "the environment is whole",
+      {"environment", "the environment is complete",
        fn -> PythonChecks.environment(machine, python) end},
-      {"requirements", "what the worker imports",
+      {"requirements", "the worker's requirements are installed",
        fn -> PythonChecks.requirements(python, distributions) end},
       {"vllm", "vLLM is installed", fn -> PythonChecks.vllm(machine, python, options[:deep]) end},
       {"stubs", "vLLM is the version of the stubs",
@@ -71,7 +71,7 @@ defmodule Vllm.Doctor do
     end
   end
 
-  @doc "Whether no check failed; warnings do not count."
+  @doc "Whether no check has failed. Warnings do not count."
   @spec healthy?([check()]) :: boolean()
   def healthy?(checks), do: Enum.all?(checks, &(&1.result != :fail))
 end

@@ -5,23 +5,23 @@ defmodule Vllm.Stream do
       {:ok, stream} = Vllm.AsyncLLM.generate(engine, "Hello", [max_tokens: 16], "req-1")
       for output <- stream, do: IO.puts(hd(output.outputs).text)
 
-  The struct does nothing by itself; all of its fields are private.
+  The struct is only a handle; its fields are private.
 
-    * It can be enumerated once, by any process. A second enumeration raises `Vllm.Error` of the
+    * It can be enumerated once, by any process. A second enumeration raises a `Vllm.Error` of the
       kind `:conflict`.
-    * Items are decoded by the process that enumerates, one at a time. The worker runs ahead by at
-      most `rpc: [window: 64]` items, so a slow consumer costs no memory.
-    * When the enumeration ends early (`Enum.take/2`, an exception, `throw`, the death of the
-      process), the request is aborted in the engine at once.
+    * The process that enumerates decodes the items, one at a time. The worker is at most
+      `rpc: [window: 64]` items ahead, so a slow consumer costs little memory.
+    * When the enumeration ends early (`Enum.take/2`, an exception, a `throw`, the end of the process),
+      the request is aborted in the engine at once.
     * Until it is enumerated, the stream belongs to the process that made the call, and is aborted
       when that process ends.
-    * A failure raises `Vllm.Error` after the items that came before it. `collect/1` returns it
-      instead.
+    * A failure raises a `Vllm.Error` after the items that came before it. `collect/1` returns the
+      error instead.
 
   ## As messages
 
-  A GenServer or a LiveView cannot wait in an enumeration. With `stream_to:` the items arrive in
-  its mailbox, tagged with the stream that the call returned:
+  A GenServer or a LiveView cannot block in an enumeration. With `stream_to:` the items are sent to its
+  mailbox, tagged with the stream that the call returned:
 
       {:ok, stream} =
         Vllm.AsyncLLM.generate(engine, "Hello", params, "req-1", rpc: [stream_to: self()])
@@ -30,10 +30,10 @@ defmodule Vllm.Stream do
       def handle_info({:vllm, stream, :done}, state)
       def handle_info({:vllm, stream, {:error, %Vllm.Error{}}}, state)
 
-  The last message is always one of `:done` and `{:error, _}`. When the receiver ends, the request
-  is aborted; while more than a hundred messages wait in its mailbox, no more are sent. A receiver of
-  several streams therefore takes messages as they come: one that waits for those of a single stream
-  holds back the others, and itself with them.
+  The last message is always `:done` or `{:error, _}`. When the receiver ends, the request is aborted.
+  While its mailbox holds more than a hundred messages, no more are sent. So a receiver of several
+  streams must take messages in the order in which they arrive: if it waits for those of one stream
+  only, messages of the others fill the mailbox, and no stream goes on.
   """
 
   alias Vllm.{Error, RequestOutput}
@@ -58,22 +58,22 @@ defmodule Vllm.Stream do
           request_id: term()
         }
 
-  # A receiver that is this far behind gets nothing more until it has caught up. It is looked at
-  # this often meanwhile; the runtime offers nothing to wait on.
+  # A receiver with more messages in its mailbox gets no more until it has fewer.
   @max_mailbox 100
+  # Milliseconds between two looks at the mailbox. The runtime has no event to wait for.
   @mailbox_interval 5
 
   @doc """
-  Aborts the request, from any process. Who enumerates the stream gets a `Vllm.Error` of the kind
-  `:cancelled`. Harmless when the stream is over.
+  Aborts the request. Any process may call it. The process that enumerates the stream gets a
+  `Vllm.Error` of the kind `:cancelled`. Does nothing when the stream is over.
   """
   @spec cancel(t()) :: :ok
   def cancel(%__MODULE__{source: source}), do: Consumer.cancel(source)
 
   @doc """
-  Enumerates the stream and returns its last item, which with vLLM's `CUMULATIVE` (the default) and
-  `FINAL_ONLY` outputs is the whole answer. Of a request for several completions it returns all of
-  them: vLLM's own last item holds only those that had something new. Failures are returned, never
+  Enumerates the stream and returns its last item. With vLLM's `CUMULATIVE` (the default) and
+  `FINAL_ONLY` outputs that is the whole answer. For a request with several completions it returns all
+  of them, although vLLM's last item holds only those that have changed. Failures are returned, not
   raised.
 
       {:ok, %Vllm.RequestOutput{finished: true}} = Vllm.Stream.collect(stream)
@@ -90,7 +90,7 @@ defmodule Vllm.Stream do
     error in Error -> {:error, error}
   end
 
-  # The latest state of each completion, by index.
+  # latest: index => the newest state of this completion
   defp remember(%RequestOutput{outputs: outputs}, latest) when is_list(outputs),
     do: Enum.reduce(outputs, latest, &Map.put(&2, &1.index, &1))
 
@@ -118,7 +118,7 @@ defmodule Vllm.Stream do
     :exit, _reason -> not_forwarded(stream)
   end
 
-  # The caller gets no stream, so nobody else could end it.
+  # The caller gets an error and no stream, so the stream is cancelled here.
   defp not_forwarded(stream) do
     cancel(stream)
     {:error, Locator.down(stream.instance, :noproc)}
@@ -127,13 +127,13 @@ defmodule Vllm.Stream do
   @doc false
   @spec forward(t(), pid()) :: :ok
   def forward(stream, receiver) do
-    # When the instance stops, the connection goes first, and its end is the last message: we are
-    # told to stop before we have sent it.
+    # When the instance stops, the connection ends before this process, and its end becomes the last
+    # message. Trapping exits gives this process time to send it.
     Process.flag(:trap_exit, true)
-    # This process is ours. Those of a caller have metadata of their own.
+    # Only here: a caller's process has metadata of its own.
     Logger.metadata(vllm_request_id: stream.request_id)
 
-    # The connection watches the receiver beside us, so its death reaches us as a cancellation.
+    # The connection also monitors the receiver. If the receiver ends, the stream is cancelled.
     deliver = fn item, pace ->
       pace = hold_back(receiver, pace)
       send(receiver, {:vllm, stream, {:item, item}})
@@ -150,10 +150,10 @@ defmodule Vllm.Stream do
     :ok
   end
 
-  # Once we are told to stop, nothing is held back any more.
+  # After the supervisor has told this process to stop, nothing is held back.
   defp hold_back(_receiver, :hurried), do: :hurried
 
-  # The mailbox of another node's process cannot be looked at.
+  # The mailbox of a process on another node cannot be inspected.
   defp hold_back(receiver, pace) when node(receiver) != node(), do: pace
 
   defp hold_back(receiver, pace) do
@@ -173,7 +173,7 @@ defmodule Vllm.Stream do
   ## Enumeration
 
   @doc false
-  # Like Enumerable.reduce/3, but a failure is returned.
+  # As Enumerable.reduce/3, but returns a failure.
   @spec reduce(t(), Enumerable.acc(), Enumerable.reducer(), [pid()]) ::
           Enumerable.result() | {:error, Error.t()}
   def reduce(stream, acc, fun, watch \\ [])
@@ -262,7 +262,7 @@ defmodule Vllm.Stream do
   defimpl Enumerable do
     def reduce(stream, acc, fun), do: stream |> Vllm.Stream.reduce(acc, fun) |> raising()
 
-    # A suspended enumeration fails in its continuation.
+    # After a suspension, a failure occurs in the continuation.
     defp raising({:suspended, acc, continue}),
       do: {:suspended, acc, fn command -> command |> continue.() |> raising() end}
 

@@ -53,7 +53,7 @@ defmodule Vllm.CodecTest do
       @bytes bytes
       test "malformed: #{name}" do
         assert {:error, %Error{kind: :protocol, message: message}} = Codec.decode(@bytes, :here)
-        assert message =~ "not a value"
+        assert message =~ "cannot be decoded"
       end
     end
   end

@@ -162,7 +162,7 @@ defmodule Vllm.Core.Codec.Decoder do
 
   defp list(<<_::bits>>, _size, _kind, _missing, _items, _stack, depth, _instance)
        when depth >= @max_depth,
-       do: malformed("its containers are too deep inside one another")
+       do: malformed("its containers are nested too deep")
 
   defp list(<<rest::bits>>, size, kind, missing, items, stack, depth, instance),
     do: value(rest, :list, size, [], [{kind, missing, items} | stack], depth + 1, instance)
@@ -172,7 +172,7 @@ defmodule Vllm.Core.Codec.Decoder do
 
   defp map(<<_::bits>>, _size, _kind, _missing, _items, _stack, depth, _instance)
        when depth >= @max_depth,
-       do: malformed("its containers are too deep inside one another")
+       do: malformed("its containers are nested too deep")
 
   defp map(<<rest::bits>>, size, kind, missing, items, stack, depth, instance),
     do: value(rest, :map, 2 * size, [], [{kind, missing, items} | stack], depth + 1, instance)
@@ -231,7 +231,7 @@ defmodule Vllm.Core.Codec.Decoder do
   defp extension(rest, size, kind, missing, items, stack, depth, instance) do
     case rest do
       <<code::signed-8, content::binary-size(size), rest::bits>> ->
-        if depth >= @max_depth, do: malformed("its containers are too deep inside one another")
+        if depth >= @max_depth, do: malformed("its containers are nested too deep")
         item = Extension.decode(code, content, depth + 1, instance)
         push(rest, item, kind, missing, items, stack, depth, instance)
 
