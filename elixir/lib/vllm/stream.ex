@@ -60,7 +60,7 @@ defmodule Vllm.Stream do
 
   # A receiver with more messages in its mailbox gets no more until it has fewer.
   @max_mailbox 100
-  # Milliseconds between two looks at the mailbox. The runtime has no event to wait for.
+  # Milliseconds between two checks of the mailbox. The runtime has no event to wait for.
   @mailbox_interval 5
 
   @doc """

@@ -1,8 +1,8 @@
 defmodule Vllm.LayeringTest do
-  # Each foreign thing has one importer. Dependencies between modules point one way.
+  # cowlib, ports and sockets are used in one place each. Dependencies between modules point one way.
   use ExUnit.Case, async: true
 
-  # The doctor looks at the machine, not at a worker.
+  # Without the doctor, which checks the machine and not a worker.
   @sources Path.wildcard("elixir/lib/**/*.ex") --
              Path.wildcard("elixir/lib/vllm/core/doctor/*.ex")
 
@@ -28,8 +28,26 @@ defmodule Vllm.LayeringTest do
     ["test/*"]
   ]
 
-  # Files that use each other in a circle: the decoder reads extension types, whose contents are
-  # values again, and one of them is a failure, whose details are.
+  @core "elixir/lib/vllm/core/"
+
+  # Generated for Vllm.Call only.
+  @internal ["elixir/lib/vllm/generated/timeouts.ex"]
+
+  # The public modules that make calls.
+  @calls ~w(elixir/lib/vllm.ex elixir/lib/vllm/call.ex elixir/lib/vllm/stream.ex
+            elixir/lib/vllm/generated/async_llm.ex)
+
+  # The lower module gets a function or a value in place of each of these.
+  @replaced [
+    {"connection/incoming.ex", "instance/engines.ex"},
+    {"connection/incoming.ex", "instance/watchdog.ex"},
+    {"call/producer.ex", "../call.ex"},
+    {"call/arguments.ex", "application.ex"},
+    {"worker/launch.ex", "instance/watchdog.ex"}
+  ]
+
+  # The decoder reads extension types, whose contents are values again, and one of them is a failure,
+  # whose details are values.
   @longest_cycle 3
 
   describe "one module alone" do
@@ -53,13 +71,35 @@ defmodule Vllm.LayeringTest do
     end
   end
 
-  test "nothing makes atoms from text at run time" do
+  test "no module makes atoms from text at run time" do
     assert users(~r/String\.to_atom\b|binary_to_atom\b/) -- tasks() == []
+  end
+
+  test "no module repeats the library's name" do
+    for {module, _path} <- modules(),
+        do: refute(match?(["Vllm", "Vllm" | _], Module.split(module)), inspect(module))
   end
 
   describe "core/" do
     test "has a layer for every module" do
       for path <- core(), do: assert(layer(path) != nil, "#{path} is in no layer")
+    end
+
+    test "makes calls only in the modules above the connection" do
+      callers = for {from, targets} <- graph(), core?(from), to <- targets, to in @calls, do: from
+      layers = callers |> Enum.uniq() |> Enum.map(&layer/1)
+      assert Enum.min(layers) > layer("elixir/lib/vllm/core/connection.ex")
+    end
+
+    test "has none of the upward dependencies that a listener or a function replaces" do
+      graph = graph()
+
+      for {from, to} <- @replaced,
+          do:
+            refute(
+              Path.relative_to_cwd(Path.expand(@core <> to)) in graph[@core <> from],
+              "#{from} uses #{to}"
+            )
     end
 
     test "uses nothing of a higher layer" do
@@ -76,29 +116,42 @@ defmodule Vllm.LayeringTest do
       for {module, path} <- modules(), core?(path) do
         assert {:docs_v1, _, _, _, :hidden, _, _} = Code.fetch_docs(module)
         named = module |> Module.split() |> Enum.map_join("/", &Macro.underscore/1)
-        # Some define a struct of their own inside.
+        # A file may define a further struct inside its module.
         assert String.starts_with?(plain(named), plain(Path.rootname(relative(path))))
       end
     end
   end
 
-  test "no more files use each other in a circle than have to" do
+  describe "the public modules" do
+    test "are documented, with all of their functions" do
+      for {module, path} <- modules(), not core?(path), not protocol_implementation?(module) do
+        {:docs_v1, _, _, _, moduledoc, _, entries} = Code.fetch_docs(module)
+        assert is_map(moduledoc) or path in @internal, "#{inspect(module)} has no documentation"
+
+        for {{kind, name, arity}, _, _, doc, _} <- entries,
+            kind != :type,
+            do: assert(doc != :none, "#{inspect(module)}.#{name}/#{arity} has no documentation")
+      end
+    end
+
+    test "name no private module in their documentation" do
+      for {module, path} <- modules(), not core?(path) do
+        {:docs_v1, _, _, _, moduledoc, _, entries} = Code.fetch_docs(module)
+        docs = [moduledoc | Enum.map(entries, &elem(&1, 3))]
+
+        for %{"en" => text} <- docs,
+            do: refute(text =~ "Vllm.Core", "#{inspect(module)} names a private module: #{text}")
+      end
+    end
+  end
+
+  test "at most #{@longest_cycle} files depend on each other in a cycle" do
     graph = :digraph.new()
     uses = graph()
     for {from, _targets} <- uses, do: :digraph.add_vertex(graph, from)
     for {from, targets} <- uses, to <- targets, do: :digraph.add_edge(graph, from, to)
     lengths = graph |> :digraph_utils.cyclic_strong_components() |> Enum.map(&length/1)
     assert Enum.max(lengths) == @longest_cycle
-  end
-
-  test "no public module's documentation names a private one" do
-    for {module, path} <- modules(), not core?(path) do
-      {:docs_v1, _, _, _, moduledoc, _, entries} = Code.fetch_docs(module)
-      docs = [moduledoc | Enum.map(entries, &elem(&1, 3))]
-
-      for %{"en" => text} <- docs,
-          do: refute(text =~ "Vllm.Core", "#{inspect(module)} names a private module: #{text}")
-    end
   end
 
   defp users(pattern) do
@@ -134,6 +187,8 @@ defmodule Vllm.LayeringTest do
         String.starts_with?(path, "elixir/lib/vllm"),
         do: {module, path}
   end
+
+  defp protocol_implementation?(module), do: function_exported?(module, :__impl__, 1)
 
   defp core, do: Path.wildcard("elixir/lib/vllm/core/**/*.ex")
   defp core?(path), do: String.starts_with?(path, "elixir/lib/vllm/core/")

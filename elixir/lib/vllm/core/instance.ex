@@ -14,7 +14,7 @@ defmodule Vllm.Core.Instance do
   # one_for_all, because no child is useful without the others: a session belongs to one run of the
   # worker, and so do the objects that references name. Children stop in reverse order: calls in
   # flight get their grace period before the connection closes, the connection closes before the
-  # worker is told to stop, and the forwarders are still there to tell their receivers that the
+  # worker is told to stop, and the forwarders still run, to tell their receivers that the
   # connection has closed.
   #
   # With the option `connect:` the worker was started elsewhere, and there is no Worker process.
@@ -28,7 +28,7 @@ defmodule Vllm.Core.Instance do
   @table [
     {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
     {:python, :string, nil,
-     "the Python interpreter. See `Vllm.Environment` for where it is looked for otherwise."},
+     "the Python interpreter. `Vllm.Environment` says which one is used by default."},
     {:worker_args, {:list, :string}, [],
      "further arguments of the worker, such as `[\"--log-level\", \"debug\"]`."},
     {:engine_class, :string, nil,
@@ -97,7 +97,7 @@ defmodule Vllm.Core.Instance do
     end
   end
 
-  # Every new connection would build them again, beside those of the connection before.
+  # Every new connection would build them again, in addition to those of the connection before.
   defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
     {:error,
      Error.new(

@@ -117,7 +117,7 @@ defmodule Vllm.Core.Codec.Encoder do
 
     if map_size(map) != length(list) do
       [twice | _] = Keyword.keys(list) -- Map.keys(map)
-      refuse(path, "the key #{inspect(twice)} is there twice")
+      refuse(path, "the key #{inspect(twice)} occurs twice")
     end
 
     [map_header(map_size(map)) | for({key, item} <- list, do: pair(key, item, map, path, depth))]
@@ -161,7 +161,7 @@ defmodule Vllm.Core.Codec.Encoder do
     extension(@logprob, [array_header(3) | items], path)
   end
 
-  # An argument itself, never a part of one: elsewhere nobody would enumerate it.
+  # Only an argument itself, not a part of one, can be a stream.
   defp struct(%StreamMark{}, path, _depth),
     do: extension(@stream, [array_header(0)], path)
 

@@ -36,7 +36,7 @@ defmodule Vllm.Core.Instance.Locator do
   @doc "The error for a process of an instance that is not running."
   @spec down(instance(), term()) :: Error.t()
   def down(instance, {:shutdown, %Error{} = error}) do
-    message = "the worker of #{show(instance)} is gone: " <> first_line(error)
+    message = "the worker of #{show(instance)} has ended: " <> first_line(error)
     Error.new(:worker_down, message, cause: error)
   end
 
@@ -66,8 +66,11 @@ defmodule Vllm.Core.Instance.Locator do
 
   def down(instance, _reason) do
     case LastFailure.find(instance) do
-      nil -> Error.new(:worker_down, "the connection to the worker of #{show(instance)} is gone")
-      error -> down(instance, {:shutdown, error})
+      nil ->
+        Error.new(:worker_down, "the connection to the worker of #{show(instance)} has ended")
+
+      error ->
+        down(instance, {:shutdown, error})
     end
   end
 
