@@ -41,7 +41,7 @@ defmodule Vllm.Bridge.AttachTest do
   # Twice is more often than these instances may restart a worker of their own.
   for {transport, times} <- [unix: 2, tcp: 1] do
     @tag transport: transport
-    test "over #{transport} its death is told, and it is found again as often as it comes back",
+    test "over #{transport} its end is reported, and the session is opened again each time it returns",
          context do
       %{test: name, supervisor: supervisor} = context
 
@@ -69,7 +69,7 @@ defmodule Vllm.Bridge.AttachTest do
     end
   end
 
-  test "while it is away, calls say so at once", %{test: name} = context do
+  test "while it is away, calls fail at once", %{test: name} = context do
     kill(context.worker)
 
     wait_until(fn ->

@@ -24,7 +24,7 @@ defmodule Vllm.Bridge.CancelTest do
   for way <- @ways do
     @way way
 
-    test "#{@each} consumers that end by #{way}", %{engine: engine, instance: instance} do
+    test "of #{@each} consumers that end by #{way}", %{engine: engine, instance: instance} do
       tasks = control(engine, "live")["tasks"]
       consumers = for n <- 1..@each, do: consumer(engine, "#{@way}-#{n}", @way)
       for {_pid, id, _monitor} <- consumers, do: assert_receive({:item, ^id})
@@ -95,7 +95,7 @@ defmodule Vllm.Bridge.CancelTest do
   defp params("encode", _params), do: %Vllm.PoolingParams{}
   defp params("generate", params), do: [max_tokens: 100_000, output_kind: :DELTA] ++ params
 
-  test "while the engine is paused, and so all are queued", %{engine: engine} do
+  test "while the engine is paused and all requests are queued", %{engine: engine} do
     control(engine, "pause_generation", [], mode: "keep")
 
     streams =
@@ -186,7 +186,7 @@ defmodule Vllm.Bridge.CancelTest do
     end
   end
 
-  test "with the connection", %{engine: engine, instance: instance} do
+  test "when the connection ends", %{engine: engine, instance: instance} do
     {:ok, address, token} = Worker.address(Locator.process_name(instance, "Worker"))
     name = Vllm.Bridge.CancelTest.Another
     {:ok, _} = start_supervised({Vllm, name: name, connect: address, token: token})

@@ -4,7 +4,7 @@ defmodule Vllm.Bridge.CollectorTest do
 
   alias Vllm.RequestOutputCollector, as: Collector
 
-  test "closing ends each wait with nothing", %{instance: instance, engine: engine} do
+  test "closing makes each waiting get/1 return nil", %{instance: instance, engine: engine} do
     {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
     {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "Hello", endless())
     waiting = for _ <- 1..3, do: Task.async(fn -> Collector.get(collector) end)

@@ -4,7 +4,7 @@ defmodule Vllm.Bridge.LimitsTest do
 
   @megabyte 1024 * 1024
 
-  test "of 1,000 calls at once none is lost", %{engine: engine} do
+  test "none of 1,000 calls at once is lost", %{engine: engine} do
     assert 1..1000
            |> Enum.map(fn n -> Task.async(fn -> control(engine, "echo_async", [n]) end) end)
            |> Task.await_many(:infinity) == Enum.to_list(1..1000)
@@ -42,7 +42,7 @@ defmodule Vllm.Bridge.LimitsTest do
       assert {:ok, %{finished: true}} = complete(engine)
     end
 
-    test "of 1,000 calls at once each is answered or refused", %{engine: engine} do
+    test "each of 1,000 calls at once is answered or refused", %{engine: engine} do
       results =
         1..1000
         |> Enum.map(fn n -> Task.async(fn -> Vllm.call(engine, "echo_async", [n]) end) end)
@@ -70,7 +70,7 @@ defmodule Vllm.Bridge.LimitsTest do
     end
   end
 
-  test "arguments and values beyond the limit are refused by name, and the session lives",
+  test "arguments and values beyond the size limit are refused, and the session goes on",
        %{engine: engine} do
     {:ok, other} = AsyncLLM.generate(engine, "x", endless(), "other")
 
@@ -90,7 +90,7 @@ defmodule Vllm.Bridge.LimitsTest do
     assert control(engine, "echo", [1]) == 1
   end
 
-  test "a consumer that takes nothing costs neither side memory", context do
+  test "a consumer that takes no items costs neither side memory", context do
     # Items that nobody takes, and streams beside them that go on.
     {:ok, slow} = Vllm.call(context.engine, "count", [1_000_000])
     params = [max_tokens: 5_000, output_kind: :DELTA]

@@ -25,7 +25,7 @@ defmodule Vllm.Bridge.StartFailuresTest do
     assert advice =~ "mix vllm.setup"
   end
 
-  test "a Python that is too old, or has nothing that the worker needs", context do
+  test "a Python that is too old, or lacks the worker's requirements", context do
     old = Path.join(context.tmp_dir, "python")
 
     File.write!(old, """
@@ -72,7 +72,7 @@ defmodule Vllm.Bridge.StartFailuresTest do
   end
 
   # Root may write wherever there is a file system that can be written.
-  test "a folder for temporary files that cannot be written", %{test: name} do
+  test "a folder for temporary files that is not writable", %{test: name} do
     for folder <- ["/proc", "/nowhere"] do
       error = failed(name, socket_dir: folder)
       assert error.message =~ "cannot make the folder #{folder}/vllm-"

@@ -105,7 +105,7 @@ defmodule Vllm.Bridge.TestKitFaultsTest do
     assert AsyncLLM.check_health(Vllm.Test.engine!(worker)) == {:ok, nil}
   end
 
-  test "print_megabytes/2 disturbs nobody", %{engine: engine} do
+  test "print_megabytes/2 affects no call", %{engine: engine} do
     printing = Task.async(fn -> Vllm.Test.print_megabytes(engine, 20) end)
     assert texts(engine, "a", max_tokens: 2) == [" 256", " 257"]
     assert Task.await(printing, :infinity) == :ok

@@ -27,7 +27,7 @@ defmodule Vllm.Bridge.WatchdogTest do
     Map.new(engines, &{&1["ref"], &1["stalled_s"]})
   end
 
-  test "one that hangs is told, and so is that it moves again", %{test: name} do
+  test "an engine that hangs is reported, and so is its recovery", %{test: name} do
     {:ok, _} = start(name, watchdog: [stall_after: @soon])
     {hangs, well} = {engine(name), engine(name)}
 
@@ -48,7 +48,7 @@ defmodule Vllm.Bridge.WatchdogTest do
     refute log =~ "the engine #{well.id}"
   end
 
-  test "one that is paused does not hang", %{test: name} do
+  test "an engine that is paused does not hang", %{test: name} do
     {:ok, _} = start(name, watchdog: [stall_after: @soon])
     {paused, hangs} = {engine(name), engine(name)}
     assert AsyncLLM.pause_generation(paused) == {:ok, nil}
@@ -65,7 +65,7 @@ defmodule Vllm.Bridge.WatchdogTest do
     Stream.cancel(waits)
   end
 
-  test "with action: :replace its worker is killed, and declared engines come back", context do
+  test "with action: :replace its worker is killed, and declared engines are rebuilt", context do
     options = [engines: [llama: @fake], watchdog: [stall_after: @soon, action: :replace]]
     {:ok, _} = start(context.test, options)
     {:ok, first} = Vllm.engine(context.test, :llama)
@@ -94,14 +94,14 @@ defmodule Vllm.Bridge.WatchdogTest do
     for os_pid <- [pid, child], do: wait_until(fn -> not Vllm.BridgeCase.alive?(os_pid) end)
   end
 
-  test "a worker of somebody else is not replaced", %{test: name} do
+  test "a worker that was started elsewhere is not replaced", %{test: name} do
     options = [name: name, connect: "unix:/nowhere", watchdog: [action: :replace]]
     assert {:error, %Error{kind: :invalid} = error} = Vllm.start_link(options)
     assert error.details == %{"option" => "watchdog"}
     assert error.message =~ "unix:/nowhere"
   end
 
-  test "what is no time and no action is named", %{test: name} do
+  test "a wrong time and an unknown action are refused by name", %{test: name} do
     for {wrong, says} <- [
           {[stall_after: -1], ":stall_after"},
           {[stall_after: 1.5], ":stall_after"},
@@ -132,7 +132,7 @@ defmodule Vllm.Bridge.WatchdogEventsTest do
 
   @moduletag :bridge
 
-  test "an engine that hangs is an event, and that it moves again", %{test: name} do
+  test "an engine that hangs emits an event, and so does its recovery", %{test: name} do
     telemetry()
     engines = [llama: [model: "fake"]]
     {:ok, _} = start(name, engines: engines, watchdog: [stall_after: 300])

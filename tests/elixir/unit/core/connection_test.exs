@@ -17,7 +17,11 @@ defmodule Vllm.Core.ConnectionTest do
       assert Task.await(task, :infinity) == {:ok, "done"}
     end
 
-    test "has no limit only as a stream of an engine", %{fake: fake, ref: ref, instance: instance} do
+    test "has a deadline unless it streams from an engine", %{
+      fake: fake,
+      ref: ref,
+      instance: instance
+    } do
       for {id, ref, timeout} <- [{1, ref, 0}, {2, ref(instance, "r2", "Other"), 60_000}] do
         FakeWorker.answer(fake, id, value(nil))
         {:ok, nil} = Call.invoke(ref, "encode")
@@ -48,14 +52,14 @@ defmodule Vllm.Core.ConnectionTest do
       assert %Error{kind: :python, message: "deeper"} = error.cause
     end
 
-    test "that nobody answers gives up after its deadline and is cancelled", %{ref: ref} do
+    test "without an answer ends after its deadline and is cancelled", %{ref: ref} do
       assert {:error, %Error{kind: :timeout}} = Call.invoke(ref, "sleep", [], rpc: [timeout: 10])
       assert %StartCall{request: %{timeout_ms: 10}} = assert_call(1)
       assert_receive {:client, %ClientFrame{cancels: [1]}}
       refute_received {_alias, _late}
     end
 
-    test "whose caller dies is cancelled", %{ref: ref} do
+    test "is cancelled when its caller ends", %{ref: ref} do
       {pid, monitor} = spawn_monitor(fn -> Call.invoke(ref, "sleep") end)
       assert_call(1)
       Process.exit(pid, :kill)
@@ -63,7 +67,7 @@ defmodule Vllm.Core.ConnectionTest do
       assert_receive {:client, %ClientFrame{cancels: [1]}}
     end
 
-    test "that arrives after its caller is gone lets its references go", context do
+    test "releases the references of a value that arrives after its caller has ended", context do
       {pid, _monitor} = spawn_monitor(fn -> Call.invoke(context.ref, "get_tokenizer") end)
       assert_call(1)
       Process.exit(pid, :kill)
@@ -72,7 +76,7 @@ defmodule Vllm.Core.ConnectionTest do
       assert_receive {:client, %ClientFrame{releases: ["t9"]}}
     end
 
-    test "leaves together with the others that wait", %{instance: instance, ref: ref} do
+    test "is sent in one frame with others that wait", %{instance: instance, ref: ref} do
       # The connection is held, so that all of them are in its mailbox when it goes on.
       connection = connection(instance)
       :sys.suspend(connection)
@@ -84,7 +88,7 @@ defmodule Vllm.Core.ConnectionTest do
       Enum.each(tasks, &Task.shutdown(&1, :brutal_kill))
     end
 
-    test "goes after a release that was asked for before it", context do
+    test "is sent after an earlier release", context do
       tokenizer = own(context, 1, "t1")
       connection = connection(context.instance)
       :sys.suspend(connection)
@@ -106,7 +110,7 @@ defmodule Vllm.Core.ConnectionTest do
       assert Task.await(task, :infinity) == {:ok, data}
     end
 
-    test "of many at once gets its own answer", %{fake: fake, ref: ref} do
+    test "gets its own answer among many at once", %{fake: fake, ref: ref} do
       tasks = for n <- 1..200, do: Task.async(fn -> {n, Call.invoke(ref, "echo", [n])} end)
 
       calls = Enum.map(1..200, &assert_call/1)
@@ -119,11 +123,11 @@ defmodule Vllm.Core.ConnectionTest do
       for task <- tasks, {n, result} = Task.await(task, :infinity), do: assert(result == {:ok, n})
     end
 
-    test "on something that is no reference is an error" do
+    test "on something other than a reference is an error" do
       assert {:error, %Error{kind: :invalid}} = Call.invoke("engine", "sleep")
     end
 
-    test "that cannot be encoded names where", %{ref: ref} do
+    test "that cannot be encoded is an error with the path", %{ref: ref} do
       assert {:error, %Error{kind: :invalid, details: %{"path" => path}}} =
                Call.invoke(ref, "sleep", [%{a: [self()]}])
 
@@ -152,7 +156,7 @@ defmodule Vllm.Core.ConnectionTest do
       assert cause.message == "frame 2 cannot be read"
     end
 
-    test "comes with bytes that are no HTTP/2", %{fake: fake, ref: ref} do
+    test "is caused by bytes that are not HTTP/2", %{fake: fake, ref: ref} do
       task = Task.async(fn -> Call.invoke(ref, "sleep") end)
       assert_call(1)
       FakeWorker.send_raw(fake, :binary.copy(<<255>>, 100))
@@ -160,7 +164,7 @@ defmodule Vllm.Core.ConnectionTest do
       assert cause.kind == :protocol
     end
 
-    test "comes with a message that is no protobuf", %{fake: fake, ref: ref} do
+    test "is caused by a message that is not protobuf", %{fake: fake, ref: ref} do
       task = Task.async(fn -> Call.invoke(ref, "sleep") end)
       assert_call(1)
       frame = :cow_http2.data(1, :nofin, Vllm.Core.Wire.GRPC.frame(<<255, 255, 255>>))
@@ -169,7 +173,7 @@ defmodule Vllm.Core.ConnectionTest do
       assert cause.message =~ "cannot be decoded"
     end
 
-    test "does not come with notices", %{fake: fake, ref: ref} do
+    test "is not caused by notices", %{fake: fake, ref: ref} do
       notices = [
         %Notice{event: {:draining, %Draining{grace_ms: 5}}},
         %Notice{event: {:engine_died, %EngineDied{ref: "r1", failure: nil}}},
@@ -183,14 +187,14 @@ defmodule Vllm.Core.ConnectionTest do
       assert Task.await(task, :infinity) == {:ok, nil}
     end
 
-    test "an instance that is not there is an error that says how to start it" do
+    test "an instance that is not running is an error that says how to start it" do
       ref = %Ref{instance: {Nowhere.Vllm, node()}, incarnation: "i", id: "1", type: "X"}
       assert {:error, %Error{kind: :worker_down} = error} = Call.invoke(ref, "sleep")
       assert error.message =~ "{Vllm, name: Nowhere.Vllm}"
     end
   end
 
-  test "what a crash would print of the connection holds no arguments", context do
+  test "the crash report of a connection holds no arguments", context do
     task = Task.async(fn -> Call.invoke(context.ref, "generate", ["a secret prompt"]) end)
     assert_call(1)
     refute inspect(:sys.get_status(connection(context.instance)), limit: :infinity) =~ "secret"

@@ -18,7 +18,7 @@ defmodule Vllm.Core.OptionsTest do
     assert values == %{name: :x, count: 3, wait: nil, listen: :unix, args: [], env: %{}}
   end
 
-  test "takes what fits" do
+  test "accepts values of the right types" do
     options = [
       name: :x,
       wait: :infinity,
@@ -30,7 +30,7 @@ defmodule Vllm.Core.OptionsTest do
     assert {:ok, %{listen: {:tcp, 0}, wait: :infinity}} = validate(options)
   end
 
-  test "names an unknown option and those there are" do
+  test "names an unknown option and the known ones" do
     assert {:error, %Error{kind: :invalid} = error} = validate(name: :x, cuont: 1)
     assert error.message =~ ":cuont"
     assert error.message =~ ":count"
@@ -54,7 +54,7 @@ defmodule Vllm.Core.OptionsTest do
         args: [:a],
         env: %{1 => "x"}
       ] do
-    test "refuses #{key}: #{inspect(value)} and says what it wants" do
+    test "refuses #{key}: #{inspect(value)} and names the type" do
       options = Keyword.merge([name: :x], [{unquote(key), unquote(Macro.escape(value))}])
       assert {:error, %Error{kind: :invalid, message: message}} = validate(options)
       assert message =~ inspect(unquote(key))
@@ -63,7 +63,7 @@ defmodule Vllm.Core.OptionsTest do
     end
   end
 
-  test "refuses what is no keyword list" do
+  test "refuses options that are not a keyword list" do
     assert {:error, %Error{kind: :invalid}} = validate([1, 2])
   end
 

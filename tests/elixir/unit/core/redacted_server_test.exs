@@ -25,7 +25,7 @@ defmodule Vllm.Core.RedactedServerTest do
     :ok
   end
 
-  test "a failure in handle_continue is an orderly stop that tells no more than where" do
+  test "a failure in handle_continue is an orderly stop that reports only the place" do
     log =
       capture_log(fn ->
         {:ok, pid} = GenServer.start_link(Failing, :continue)
@@ -38,7 +38,7 @@ defmodule Vllm.Core.RedactedServerTest do
     refute log =~ "secret"
   end
 
-  test "so is one in handle_info" do
+  test "a failure in handle_info is an orderly stop that reports only the place" do
     log =
       capture_log(fn ->
         {:ok, pid} = GenServer.start_link(Failing, :wait)

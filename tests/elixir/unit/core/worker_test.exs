@@ -1,7 +1,7 @@
 defmodule Vllm.Core.WorkerTest do
   use Vllm.ShellWorkerCase, async: true
 
-  test "is started when it says so", context do
+  test "has started when it has printed the READY line", context do
     {:ok, worker} = start(context, "echo before; #{@ready}; exec sleep 600")
     assert {:ok, "unix:/x", token} = Worker.address(worker)
     assert String.length(token) == 32
@@ -63,7 +63,7 @@ defmodule Vllm.Core.WorkerTest do
     assert error.message =~ ~r/^ +151$/m
   end
 
-  test "a line that is too long is kept as far as it may be", context do
+  test "the beginning of a line that is too long is kept", context do
     script = """
     head -c 1000000 /dev/zero | tr '\\0' x; echo
     #{@ready}
@@ -77,7 +77,7 @@ defmodule Vllm.Core.WorkerTest do
     stop(worker)
   end
 
-  test "a worker that never gets ready is stopped", context do
+  test "a worker that never becomes ready is stopped", context do
     message = hanging(context, 500)
     assert message =~ ":start_timeout"
     assert message =~ "hanging"
@@ -90,7 +90,7 @@ defmodule Vllm.Core.WorkerTest do
     if error.message =~ "hanging", do: error.message, else: hanging(context, 2 * timeout)
   end
 
-  test "so is one that never stops printing", context do
+  test "a worker that prints without pause and never becomes ready is stopped", context do
     script = "while true; do echo 'not yet'; done"
     assert {:error, {:shutdown, error}} = start(context, script, start_timeout: 300, log: false)
     assert error.message =~ ":start_timeout"
@@ -104,7 +104,7 @@ defmodule Vllm.Core.WorkerTest do
     assert error.message =~ "signal 9"
   end
 
-  test "what the worker leaves behind is swept", context do
+  test "processes that the worker leaves behind are killed", context do
     # A child in the worker's group, which closes its ends of the pipes and survives the worker.
     script = """
     setsid sh -c 'echo "VLLM_BRIDGE READY {\\"address\\": \\"unix:/x\\", \\"pid\\": $$}"
@@ -150,7 +150,7 @@ defmodule Vllm.Core.WorkerTest do
     assert text =~ ~r/\[info\] +INFO fine/
   end
 
-  test "bytes that are no text do no harm", context do
+  test "bytes that are not text are logged", context do
     {:ok, worker} = start(context, "printf '\\377\\376\\n'; #{@ready}; exec sleep 600")
     assert %{log: [line]} = Worker.info(worker)
     assert String.valid?(line)

@@ -21,7 +21,7 @@ defmodule Vllm.AsyncLLMTest do
       assert @surface -- AsyncLLM.__info__(:functions) == []
     end
 
-    test "has what came since" do
+    test "has the functions added since" do
       new =
         [get_num_unfinished_requests: 2, check_admission: 3, update_weights: 3] ++
           [get_weight_version: 2, release_kv_cache_memory: 2, handle_fault: 3] ++
@@ -30,7 +30,7 @@ defmodule Vllm.AsyncLLMTest do
       assert new -- AsyncLLM.__info__(:functions) == []
     end
 
-    test "leaves out what is optional from the right" do
+    test "has an arity for each number of optional arguments" do
       functions = AsyncLLM.__info__(:functions)
       assert arities(functions, :sleep) == [1, 2, 3]
       assert arities(functions, :abort) == [2, 3, 4]
@@ -43,13 +43,13 @@ defmodule Vllm.AsyncLLMTest do
   end
 
   describe "the documentation" do
-    test "is vLLM's" do
+    test "is that of vLLM" do
       assert doc(:generate, 5) =~ "Main function called by the API server to kick off a request"
       assert doc(:pause_generation, 2) =~ "Pause generation to allow model weight updates."
       assert doc(:list_loras, 2) =~ "List all registered adapters."
     end
 
-    test "has the same parts everywhere" do
+    test "has the same parts in every function" do
       for {{:function, name, arity}, text, _metadata} <- documented() do
         assert text =~ "## Returns", "#{name}/#{arity}"
         assert text =~ "## Errors", "#{name}/#{arity}"
@@ -87,7 +87,7 @@ defmodule Vllm.AsyncLLMTest do
       end
     end
 
-    test "has no lines that IEx would take for a table" do
+    test "has no lines that IEx would render as a table" do
       for {_function, text, _metadata} <- documented(), do: refute(text =~ " | ")
     end
   end
@@ -113,7 +113,7 @@ defmodule Vllm.AsyncLLMTest do
       end
     end
 
-    test "one call has several spellings", %{ref: ref} do
+    test "the spellings of a call send the same", %{ref: ref} do
       spellings = [
         fn -> AsyncLLM.abort(ref, "a", [true]) end,
         fn -> AsyncLLM.abort(ref, "a", [true], []) end,
@@ -134,7 +134,10 @@ defmodule Vllm.AsyncLLMTest do
       assert sent == [positional, positional, named, named]
     end
 
-    test "a configuration is an argument and tells the place", %{ref: ref, instance: instance} do
+    test "a configuration is an argument and selects the instance", %{
+      ref: ref,
+      instance: instance
+    } do
       config = ref(instance, "c1", "VllmConfig")
 
       for {call, id} <-
@@ -156,7 +159,7 @@ defmodule Vllm.AsyncLLMTest do
       end
     end
 
-    test "an engine's configuration is made without an engine", %{instance: instance} do
+    test "an engine's configuration is built without an engine", %{instance: instance} do
       task = Task.async(fn -> Vllm.AsyncEngineArgs.create_engine_config(instance, model: "m") end)
 
       request = assert_call(1).request
@@ -174,7 +177,7 @@ defmodule Vllm.AsyncLLMTest do
       assert AsyncLLM.generate_collect(ref, "p", [], "r") == {:ok, "b"}
     end
 
-    test "refuses a receiver, as it is one itself", %{ref: ref} do
+    test "refuses stream_to:", %{ref: ref} do
       assert {:error, %Error{kind: :invalid} = error} =
                AsyncLLM.generate_collect(ref, "p", [], "r", rpc: [stream_to: self()])
 

@@ -21,7 +21,7 @@ defmodule Vllm.ClassesTest do
     end
   end
 
-  test "what is unknown is nil, and becomes no atom" do
+  test "an unknown name gives nil, and becomes no atom" do
     assert Classes.module_for("Nothing") == nil
     assert Classes.class_for(Vllm.Nothing) == nil
     assert Classes.field_atom(Vllm.SamplingParams, "no_such_field_of_ours") == nil
@@ -43,7 +43,7 @@ defmodule Vllm.ClassesTest do
     assert Classes.module_for("RequestOutputKind") == nil
   end
 
-  test "defaults are vLLM's, and :default where only vLLM knows them" do
+  test "defaults are vLLM's, or :default if only vLLM knows them" do
     assert %Vllm.SamplingParams{max_tokens: 16, temperature: 1.0, stop: nil} =
              %Vllm.SamplingParams{}
 

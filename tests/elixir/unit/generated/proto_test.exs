@@ -13,7 +13,7 @@ defmodule Vllm.ProtoTest do
   for vector <- @vectors, vector.message != nil do
     @vector vector
 
-    test "reads what Python wrote: #{vector.name}" do
+    test "decodes what Python has encoded: #{vector.name}" do
       assert @vector.module.decode(@vector.bytes) == {:ok, @vector.message}
     end
   end
@@ -21,7 +21,7 @@ defmodule Vllm.ProtoTest do
   for vector <- @vectors, vector.canonical do
     @vector vector
 
-    test "writes what Python reads: #{vector.name}" do
+    test "encodes what Python decodes: #{vector.name}" do
       assert encode(@vector.message) == @vector.bytes
     end
   end
@@ -36,7 +36,7 @@ defmodule Vllm.ProtoTest do
   end
 
   describe "decoding" do
-    test "names the field that is damaged, through every level" do
+    test "names the damaged field and those around it" do
       assert ServerFrame.decode(<<0x12, 2, 0x08, 0x80>>) ==
                {:error, "ServerFrame.replies: CallReply.call: ends within a varint"}
 
@@ -49,7 +49,7 @@ defmodule Vllm.ProtoTest do
                {:error, "CallReply: field 1 has wire type 5"}
     end
 
-    test "payloads at every edge of the length's own length" do
+    test "payloads at every edge of the length's encoding" do
       for size <- [0, 1, 127, 128, 129, 16_383, 16_384, 16_385, 2_097_151, 2_097_152] do
         reply = %CallReply{call: size, outcome: {:item, :binary.copy("x", size)}}
         frame = %ServerFrame{replies: [reply, reply]}
@@ -57,7 +57,7 @@ defmodule Vllm.ProtoTest do
       end
     end
 
-    test "payloads are parts of the frame, not copies" do
+    test "payloads are sub-binaries of the frame, not copies" do
       payload = :binary.copy("x", 100)
       bytes = encode(%ServerFrame{replies: [%CallReply{outcome: {:item, payload}}]})
 
@@ -92,7 +92,7 @@ defmodule Vllm.ProtoTest do
       end
     end
 
-    test "causes nested by the ten thousand do not hurt" do
+    test "ten thousand nested causes are decoded" do
       nested =
         Enum.reduce(1..10_000, "", fn _, cause ->
           IO.iodata_to_binary(Vllm.Core.Wire.Protobuf.set_bytes(<<0x2A>>, cause))
@@ -109,12 +109,12 @@ defmodule Vllm.ProtoTest do
       assert {:ok, %{outcome: {:value, "abc"}}} = CallReply.decode(encode(reply))
     end
 
-    test "raises for a number that has no place in 64 bits" do
+    test "raises for a number of more than 64 bits" do
       assert_raise FunctionClauseError, fn -> encode(%Credit{call: 0x1_0000_0000_0000_0000}) end
       assert_raise FunctionClauseError, fn -> encode(%Credit{call: -1}) end
     end
 
-    test "what is written is read back, for random frames" do
+    test "random frames are decoded as they were encoded" do
       :rand.seed(:exsss, {7, 8, 9})
 
       for _ <- 1..500 do

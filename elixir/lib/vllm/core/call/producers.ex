@@ -61,7 +61,7 @@ defmodule Vllm.Core.Call.Producers do
     :ok
   end
 
-  @doc "Kills a producer that has not ended in time."
+  @doc "Ends a producer that has not ended by itself in time."
   @spec kill(pid()) :: true
   def kill(producer), do: Process.exit(producer, :shutdown)
 

@@ -30,7 +30,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     assert_ended(producer)
   end
 
-  test "a list of inputs is one", context do
+  test "a list of inputs is an enumerable", context do
     open(context, [%StreamingInput{prompt: "a"}, %StreamingInput{prompt: "b"}])
     want(context)
     assert %StreamingInput{prompt: "a"} = element(1)
@@ -40,7 +40,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     assert input(1) == {:end, %End{}}
   end
 
-  test "the caller's own processes are known to the one that enumerates", context do
+  test "the enumerating process has the caller's $callers", context do
     test = self()
     callers = fn -> send(test, {:callers, Process.get(:"$callers")}) end
     open(context, Stream.repeatedly(callers))
@@ -53,7 +53,7 @@ defmodule Vllm.Core.Call.ProducerTest do
         {:throw, quote(do: throw(:ball)), "threw ** (throw) :ball"},
         {:exit, quote(do: exit(:tired)), "exited with ** (exit) :tired"}
       ] do
-    test "#{kind} in the enumerable is told to the worker", context do
+    test "#{kind} in the enumerable is reported to the worker", context do
       elements = tracked(["a"]) |> Stream.concat(Stream.map([1], fn _ -> unquote(code) end))
       open(context, elements)
       want(context)
@@ -67,7 +67,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     end
   end
 
-  test "an element that cannot be sent is refused by its number", context do
+  test "an element that cannot be sent is refused with its index", context do
     open(context, tracked(["a", %{"prompt" => self()}]))
     want(context)
     assert element(1) == "a"
@@ -87,7 +87,7 @@ defmodule Vllm.Core.Call.ProducerTest do
       %{stream: stream, producer: producer}
     end
 
-    test "when the worker wants no more", %{fake: fake, producer: producer} do
+    test "when the worker needs no more elements", %{fake: fake, producer: producer} do
       FakeWorker.reply(fake, 1, {:inputs_closed, %InputsClosed{}})
       assert_receive {:closed, ^producer}
       assert_ended(producer)
@@ -120,7 +120,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     end
   end
 
-  test "a consumer's death ends it", context do
+  test "it ends when the consumer ends", context do
     test = self()
 
     {consumer, monitor} =
@@ -138,7 +138,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     assert_receive {:closed, ^producer}
   end
 
-  test "the caller's end after the call does not end it", context do
+  test "it does not end when the caller ends after the call", context do
     test = self()
 
     # Another process consumes.
@@ -166,7 +166,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     assert_receive {:closed, _}
   end
 
-  test "a call that is refused never touches the enumerable", %{fake: fake, ref: ref} do
+  test "a call that is refused does not enumerate", %{fake: fake, ref: ref} do
     before = Vllm.Elements.producers()
     FakeWorker.answer(fake, 1, {:failure, %Failure{kind: :invalid, message: "no"}})
 
@@ -177,7 +177,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     wait_until(fn -> own(Vllm.Elements.producers() -- before) == [] end)
   end
 
-  test "the caller's death in the call ends the producer", context do
+  test "the producer ends when the caller ends during the call", context do
     test = self()
 
     caller = spawn(fn -> Vllm.call(context.ref, "generate", [tracked(["a"], test)]) end)
@@ -189,7 +189,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     refute_received {:opened, _}
   end
 
-  test "the death of the process that enumerates is the call's failure", context do
+  test "the call fails when the enumerating process ends", context do
     open(context, gated(["a"]))
     want(context)
     assert_receive {:at_gate, producer, "a"}
@@ -198,7 +198,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     assert message == "the process that enumerates the prompt ended: killed"
   end
 
-  test "an element that nobody makes any more is the call's failure", context do
+  test "the call fails when an element is requested after that process has ended", context do
     elements = [%StreamingInput{prompt: "a"}, %StreamingInput{prompt: self()}]
     open(context, elements)
     want(context)
@@ -212,7 +212,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     assert message == "the process that enumerates the prompt has ended"
   end
 
-  test "one that does not notice its end is ended", %{instance: instance} = context do
+  test "a producer that does not end in time is killed", %{instance: instance} = context do
     open(context, gated(["a"]))
     want(context)
     assert_receive {:at_gate, producer, "a"}
@@ -223,7 +223,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     assert_receive {:DOWN, ^monitor, :process, _, :shutdown}
   end
 
-  test "what a method returned may go on reading", %{fake: fake, ref: ref} = context do
+  test "the stream that a call returned goes on reading", %{fake: fake, ref: ref} = context do
     FakeWorker.answer(fake, 1, ref_value("o1"))
     assert {:ok, %Ref{}} = Vllm.call(ref, "add_request", ["id", tracked(["a"]), %{}])
     assert_call(1)

@@ -51,7 +51,7 @@ defmodule Vllm.Core.Call.StreamedArgumentTest do
       assert message =~ "only one"
     end
 
-    test "puts a mark that both languages encode alike" do
+    test "encodes the mark as Python does" do
       assert {:ok, iodata} = Codec.encode(%StreamMark{})
       assert IO.iodata_to_binary(iodata) == @mark
     end

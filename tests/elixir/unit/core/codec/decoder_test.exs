@@ -2,7 +2,7 @@ defmodule Vllm.Core.Codec.DecoderTest do
   # Counts the atoms of the whole system, so nothing else may run meanwhile.
   use ExUnit.Case, async: false
 
-  alias Vllm.Codec
+  alias Vllm.{Codec, Error, TestVectors}
 
   setup_all do
     # Loading a module makes its atoms, which are not the text's.
@@ -17,7 +17,7 @@ defmodule Vllm.Core.Codec.DecoderTest do
     IO.iodata_to_binary(data)
   end
 
-  test "decoding makes no atoms of text" do
+  test "text becomes no atoms" do
     strings = for n <- 1..100_000, do: "never an atom #{n} #{System.unique_integer()}"
     data = encode!([strings, Map.new(strings, &{&1, 1})])
     before = :erlang.system_info(:atom_count)
@@ -25,7 +25,7 @@ defmodule Vllm.Core.Codec.DecoderTest do
     assert :erlang.system_info(:atom_count) - before < 50
   end
 
-  test "decoding makes no atoms of names that are not known" do
+  test "unknown names become no atoms" do
     data = fn n ->
       name = "Unheard#{n}"
       content = <<0x92, byte_size(name) + 0xA0, name::binary, 0x81, 0xA3, "fie", n>>
@@ -38,5 +38,31 @@ defmodule Vllm.Core.Codec.DecoderTest do
     assert {:ok, items} = Codec.decode(payload, :here)
     assert length(items) == 200
     assert :erlang.system_info(:atom_count) - before < 50
+  end
+
+  for %{"name" => name, "bytes" => bytes} <- TestVectors.read("malformed.json") do
+    @bytes bytes
+    test "malformed: #{name}" do
+      assert {:error, %Error{kind: :protocol, message: message}} = Codec.decode(@bytes, :here)
+      assert message =~ "cannot be decoded"
+    end
+  end
+
+  describe "decoding" do
+    test "keeps only the value's payload in memory, not its frame" do
+      payload = encode!(["some text", String.duplicate("x", 100)])
+      frame = String.duplicate("x", 1_000_000) <> payload
+      {:ok, [small, large]} = Codec.decode(binary_part(frame, 1_000_000, byte_size(payload)), nil)
+      assert :binary.referenced_byte_size(small) < 300
+      assert :binary.referenced_byte_size(large) < 300
+    end
+
+    test "of an announced size without bytes allocates no memory" do
+      bomb = String.duplicate(<<0xDD, 0x7FFFFFFF::32>>, 1000)
+      {_, before} = Process.info(self(), :memory)
+      assert {:error, _} = Codec.decode(bomb, nil)
+      {_, later} = Process.info(self(), :memory)
+      assert later - before < 1_000_000
+    end
   end
 end

@@ -30,12 +30,12 @@ defmodule Vllm.Core.Codec.FailureTest do
              } = Codec.Failure.from_proto(failure)
     end
 
-    test "turns what is absent into nil" do
+    test "turns absent fields into nil" do
       error = Codec.Failure.from_proto(%Failure{kind: :timeout, message: "late"})
       assert %Error{type: nil, traceback: nil, cause: nil, details: %{}} = error
     end
 
-    test "survives kinds and details that it does not know" do
+    test "accepts unknown kinds and details" do
       assert %Error{kind: :python, details: %{}} =
                Codec.Failure.from_proto(%Failure{kind: 99, message: "?", details: <<0xC1>>})
 

@@ -35,7 +35,7 @@ defmodule Vllm.Core.Codec.OutputPatchTest do
     assert message =~ "before any item"
   end
 
-  test "patches that make no sense are refused" do
+  test "invalid patches are refused" do
     [first | _] = stream("cumulative")
     {:ok, _item, state} = OutputPatch.apply(first, OutputPatch.new(), :here)
 
@@ -64,7 +64,7 @@ defmodule Vllm.Core.Codec.OutputPatchTest do
              OutputPatch.apply(patch(<<0x94, 0, 0xC3, 0x90, 0xC0>>), state, :here)
   end
 
-  test "a patch of one token means the same, whichever way its parts are spelled" do
+  test "a patch of one token means the same in every encoding of its parts" do
     for name <- ["deltas", "cumulative"],
         mode <- [0, 1],
         # an index that no item had before too
@@ -99,7 +99,7 @@ defmodule Vllm.Core.Codec.OutputPatchTest do
     end
   end
 
-  test "a patch of one token that has more to say is read to its end" do
+  test "a patch of one token with further changes is read to its end" do
     [first | _] = stream("deltas")
     {:ok, _item, state} = OutputPatch.apply(first, OutputPatch.new(), :here)
     token = <<0x91, 0x96, 0, 0xA1, "x", 0x91, 5>>
@@ -132,7 +132,7 @@ defmodule Vllm.Core.Codec.OutputPatchTest do
     end
   end
 
-  test "earlier items are unharmed by what is appended to them" do
+  test "earlier items do not change when text is appended" do
     {items, _state} =
       Enum.map_reduce(stream("cumulative"), OutputPatch.new(), fn bytes, state ->
         {:ok, item, state} = OutputPatch.apply(bytes, state, :here)

@@ -15,14 +15,14 @@ defmodule Vllm.Core.Codec.RoundTripTest do
     end)
   end
 
-  test "any term beside a refused one is refused with its path" do
+  test "a term that holds one that cannot be sent is refused with the path" do
     Gen.check_all(300, &Gen.term/1, fn term ->
       assert {:error, %Error{details: %{"path" => "value[1][0]"}}} =
                Codec.encode({term, [make_ref(), term]})
     end)
   end
 
-  test "any bytes are a value or refused" do
+  test "any bytes are decoded or refused" do
     Gen.check_all(5_000, fn _size -> Gen.bytes() end, &decodes_or_refuses/1)
   end
 
@@ -35,7 +35,7 @@ defmodule Vllm.Core.Codec.RoundTripTest do
     end)
   end
 
-  test "mutated vectors are values or refused" do
+  test "mutated vectors are decoded or refused" do
     vectors =
       for file <- ["values.json", "malformed.json"],
           %{"bytes" => bytes} <- TestVectors.read(file),

@@ -4,7 +4,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
 
   @moduletag connect: false
 
-  test "says hello first, with version and token", %{fake: fake, name: name} do
+  test "sends the hello first, with version and token", %{fake: fake, name: name} do
     start_supervised!(
       {Vllm, name: name, connect: fake.address, token: "secret", start_timeout: 0}
     )
@@ -14,7 +14,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
   end
 
   @tag fake: [transport: :tcp]
-  test "works over TCP, where small requests are not held back", context do
+  test "works over TCP, without delaying small requests", context do
     %{fake: fake, name: name, instance: instance} = context
     start_supervised!({Vllm, name: name, connect: fake.address, start_timeout: 0})
     assert {:ok, %{vllm_version: "9.9.9", calls: 0}} = Connection.info(instance)
@@ -23,7 +23,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
   end
 
   @tag fake: [hello: FakeWorker.hello(protocol_version: 7)]
-  test "names both versions when they differ", %{fake: fake, name: name} do
+  test "names both protocol versions when they differ", %{fake: fake, name: name} do
     Process.flag(:trap_exit, true)
     assert {:error, %Error{kind: :protocol} = error} = start(name, fake)
     assert error.message =~ "version 7"
@@ -36,13 +36,13 @@ defmodule Vllm.Core.Connection.HandshakeTest do
            failure: %Failure{kind: :protocol, message: "the token is wrong"}
          }
        ]
-  test "passes the worker's refusal on", %{fake: fake, name: name} do
+  test "returns the worker's refusal", %{fake: fake, name: name} do
     Process.flag(:trap_exit, true)
     assert {:error, %Error{kind: :protocol, message: "the token is wrong"}} = start(name, fake)
   end
 
   @tag fake: [hello: FakeWorker.hello(protocol_version: 7)]
-  test "leaves no socket behind where it fails", %{fake: fake} do
+  test "closes the socket when it fails", %{fake: fake} do
     ports = fn ->
       for port <- Port.list(), {:connected, self()} == Port.info(port, :connected), do: port
     end
@@ -53,7 +53,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
   end
 
   @tag fake: [hello: %ServerFrame{}]
-  test "refuses a worker that says something else first", %{fake: fake, name: name} do
+  test "refuses a worker whose first frame is not a hello", %{fake: fake, name: name} do
     Process.flag(:trap_exit, true)
     assert {:error, %Error{kind: :protocol} = error} = start(name, fake)
     assert error.message =~ "hello"
@@ -81,7 +81,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
            %ServerFrame{failure: %Failure{kind: :worker_down, message: "never mind"}}
          ]
        ]
-  test "a session that ends in the same breath fails for the worker's reason", %{
+  test "a session that ends right after the hello fails with the worker's reason", %{
     fake: fake,
     name: name
   } do
@@ -90,7 +90,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     assert_receive :client_closed
   end
 
-  test "one that ends so when the worker has come back is tried again", context do
+  test "such a session is tried again when the worker has come back", context do
     %{fake: fake, name: name, instance: instance} = context
     "unix:" <> socket = fake.address
     link = socket <> "-later"
@@ -109,7 +109,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
   end
 
   @tag fake: [hello: nil]
-  test "one that is cancelled by a worker which begins to stop is tried again", context do
+  test "a session that is cancelled by a stopping worker is tried again", context do
     %{fake: fake, name: name} = context
     "unix:" <> socket = fake.address
     link = socket <> "-later"
@@ -135,7 +135,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     next
   end
 
-  test "an address where nobody listens is an error that names it", %{name: name} do
+  test "an address without a listener is an error that names it", %{name: name} do
     Process.flag(:trap_exit, true)
     options = [name: name, connect: "unix:/nowhere/socket", start_timeout: 0]
     assert {:error, error} = Vllm.start_link(options)
@@ -144,7 +144,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     assert error.message =~ "no such file"
   end
 
-  test "waits for a worker that is not there yet", %{fake: fake, name: name} = context do
+  test "waits for a worker that is not listening yet", %{fake: fake, name: name} = context do
     "unix:" <> socket = fake.address
     link = socket <> "-later"
     on_exit(fn -> File.rm(link) end)

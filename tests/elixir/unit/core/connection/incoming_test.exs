@@ -14,7 +14,7 @@ defmodule Vllm.Core.Connection.IncomingTest do
   @mutations String.to_integer(System.get_env("MUTATED_FRAMES", "10000"))
   @bytes 64 * 1024 * 1024
 
-  test "a session takes mutated bytes of every level, or ends with an error for a person" do
+  test "a session accepts mutated bytes of every level, or ends with a readable error" do
     whole = conversation()
 
     {outcomes, grown} =
@@ -32,7 +32,7 @@ defmodule Vllm.Core.Connection.IncomingTest do
     assert grown < @bytes
   end
 
-  test "a claim of any size costs no memory before its bytes are there" do
+  test "an announced size allocates no memory before its bytes have arrived" do
     for claim <- [256 * 1024 * 1024 + 1, 2_147_483_647, 4_294_967_295] do
       {result, grown} = growth(fn -> GRPC.push(%GRPC{}, <<0, claim::32, "x">>) end)
       assert {:error, %Error{kind: :protocol} = error} = result
@@ -46,7 +46,7 @@ defmodule Vllm.Core.Connection.IncomingTest do
     assert grown < 1024 * 1024
   end
 
-  test "messages that are no protobuf are refused, however deep" do
+  test "messages that are not protobuf are refused at every level" do
     deep = Enum.reduce(1..20_000, "", fn _, inner -> nested(inner) end)
 
     for bytes <- [deep, <<0x22, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F>>, :binary.copy(<<0xFF>>, 1000)] do
@@ -65,7 +65,7 @@ defmodule Vllm.Core.Connection.IncomingTest do
     end
   end
 
-  test "an instance answers its callers when its worker talks nonsense", context do
+  test "an instance answers its callers when its worker sends invalid bytes", context do
     for {bytes, n} <- Enum.with_index(nonsense()) do
       {:ok, fake} = FakeWorker.start_link()
       name = :"#{context.test} #{n}"

@@ -24,7 +24,7 @@ defmodule Vllm.Core.Connection.RoutesTest do
     assert routes == %Routes{}
   end
 
-  test "nothing stays of a call that is over", %{routes: routes} do
+  test "a call that is over leaves no entry", %{routes: routes} do
     assert {:ok, routes} = Routes.reply(routes, 1, {:value, ""})
     assert routes == %Routes{}
   end

@@ -15,7 +15,7 @@ defmodule Vllm.Core.Instance.EnginesTest do
     %{instance: {name, node()}}
   end
 
-  test "one that is heard to die before it is ready is built again", context do
+  test "an engine that is reported dead before it is ready is rebuilt", context do
     %{test: name, instance: instance} = context
     building = assert_call("from_engine_args")
     # Whoever waits for it goes on waiting.
@@ -31,7 +31,7 @@ defmodule Vllm.Core.Instance.EnginesTest do
     assert {:ok, [it: {:ready, %Ref{id: "e2"}}]} = Engines.statuses(instance)
   end
 
-  test "the death of another one meanwhile is not its own", context do
+  test "the death of another engine meanwhile does not rebuild it", context do
     %{test: name, instance: instance} = context
     building = assert_call("from_engine_args")
     Engines.died(instance, %Ref{instance: instance, incarnation: "i", id: "other"}, "killed")

@@ -4,7 +4,7 @@ defmodule Vllm.Core.Instance.LastFailureTest do
   alias Vllm.Error
   alias Vllm.Core.Instance.{LastFailure, Locator}
 
-  test "what came first is the cause of what follows, until a worker serves", %{test: name} do
+  test "the first failure is kept until a worker serves", %{test: name} do
     killed =
       Error.new(:worker_down, "the worker ended with exit status 137 (signal 9); its log: x")
 
@@ -22,7 +22,7 @@ defmodule Vllm.Core.Instance.LastFailureTest do
     error = Locator.down(instance, :noproc)
     assert error.cause == killed
     assert error.message =~ ~r/has given up .* or was stopped: .* exit status 137 \(signal 9\)$/
-    assert Locator.down(instance, :shutdown).message =~ ~r/ is gone: .* \(signal 9\)$/
+    assert Locator.down(instance, :shutdown).message =~ ~r/ has ended: .* \(signal 9\)$/
 
     LastFailure.clear(name)
     assert LastFailure.find(instance) == nil

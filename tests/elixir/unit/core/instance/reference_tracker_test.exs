@@ -12,7 +12,7 @@ defmodule Vllm.Core.Instance.ReferenceTrackerTest do
       assert_released(["t1"])
     end
 
-    test "is released on request, once, however often it is asked for", context do
+    test "is released by release/1, once, however often that is called", context do
       ref = own(context, 1, "t1")
       assert Vllm.release(ref) == :ok
       assert Vllm.release(ref) == :ok
@@ -27,7 +27,7 @@ defmodule Vllm.Core.Instance.ReferenceTrackerTest do
       assert_released(["t1", "t1"])
     end
 
-    test "that is shared survives its first owner", context do
+    test "that is shared outlives its first owner", context do
       task = Task.async(fn -> hold(context, 1, "t1") end)
       assert_call(1)
       assert_receive {:held, ref}
@@ -82,7 +82,7 @@ defmodule Vllm.Core.Instance.ReferenceTrackerTest do
       refute_received {:client, %ClientFrame{releases: [_ | _]}}
     end
 
-    test "that is linked is shut down with it", context do
+    test "that is linked is shut down with its owner", context do
       FakeWorker.answer(context.fake, 1, engine_value("e1"))
 
       {:ok, _engine} =
@@ -91,7 +91,7 @@ defmodule Vllm.Core.Instance.ReferenceTrackerTest do
       assert %{request: %{method: "shutdown", target: {:ref, "e1"}}} = assert_call(2)
     end
 
-    test "that nobody received is shut down", context do
+    test "that no process received is shut down", context do
       task = Task.async(fn -> build(context) end)
       assert_call(1)
       Task.shutdown(task, :brutal_kill)
@@ -117,7 +117,7 @@ defmodule Vllm.Core.Instance.ReferenceTrackerTest do
       refute_received {:opened, _}
     end
 
-    test "lives as long as its owner once the caller had it", context do
+    test "lives as long as its owner once the caller has confirmed it", context do
       FakeWorker.answer(context.fake, 1, typed_value("c1", "RequestOutputCollector"))
       test = self()
 
@@ -149,7 +149,7 @@ defmodule Vllm.Core.Instance.ReferenceTrackerTest do
       assert %{request: %{method: "shutdown", target: {:ref, "e1"}}} = assert_call(2)
     end
 
-    test "is left alone once the builder had it", context do
+    test "is not shut down once the builder has confirmed it", context do
       FakeWorker.answer(context.fake, 1, engine_value("e1"))
       test = self()
 
@@ -179,15 +179,15 @@ defmodule Vllm.Core.Instance.ReferenceTrackerTest do
       assert value |> ReferenceTracker.find() |> Enum.map(& &1.id) |> Enum.sort() == ~w(a b c d)
     end
 
-    test "finds none in plain values" do
+    test "finds none in values without references" do
       for value <- [nil, 1, "text", [1, 2], %{"a" => {:b, 1.5}}, Date.utc_today()] do
         assert ReferenceTracker.find(value) == []
       end
     end
   end
 
-  describe "printing" do
-    test "shows type, id and instance, and needs nobody" do
+  describe "inspecting a reference" do
+    test "shows type, id and instance, and makes no call" do
       text = inspect(ref({MyApp.Vllm, node()}, "3f2a", "AsyncLLM"))
       assert text == "#Vllm.Ref<AsyncLLM 3f2a @MyApp.Vllm>"
     end

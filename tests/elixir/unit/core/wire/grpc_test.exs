@@ -5,7 +5,7 @@ defmodule Vllm.Core.Wire.GRPCTest do
   alias Vllm.Core.Wire.GRPC
 
   describe "push/2" do
-    test "returns the messages of one binary in their order" do
+    test "returns the messages of one binary in order" do
       bytes = frames(["one", "", "three"])
       assert {:ok, ["one", "", "three"], _grpc} = GRPC.push(%GRPC{}, bytes)
     end
@@ -26,14 +26,14 @@ defmodule Vllm.Core.Wire.GRPCTest do
       assert {["hello"], _grpc} = push_all(%GRPC{}, pieces)
     end
 
-    test "joins a large message once, however many pieces it has" do
+    test "joins a large message once, however many parts it has" do
       # Joining at each of the 4096 pieces would copy 128 GB.
       message = :binary.copy("x", 64 * 1024 * 1024)
       pieces = Cuts.every(frames([message]), 16 * 1024)
       assert {[^message], _grpc} = push_all(%GRPC{}, pieces)
     end
 
-    test "refuses a message that claims to be too large, before it arrives" do
+    test "refuses a message whose announced size is too large" do
       claim = <<0, 0x7FFF_FFFF::32>>
       assert {:error, %Error{kind: :protocol} = error} = GRPC.push(%GRPC{}, claim)
       assert error.message =~ "2147483647 bytes"
@@ -52,16 +52,16 @@ defmodule Vllm.Core.Wire.GRPCTest do
       assert error.message =~ "wrong token"
     end
 
-    test "an unavailable worker is down" do
+    test "the status UNAVAILABLE is :worker_down" do
       assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "14"}])
       assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "1"}])
     end
 
-    test "a session that just ends is an error too" do
+    test "a session that ends with OK is an error" do
       assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "0"}])
     end
 
-    test "a missing, unknown or malformed status does not crash" do
+    test "a missing, unknown or malformed status is an error" do
       for trailers <- [[], [{"grpc-status", "99"}], [{"grpc-status", "x"}]] do
         assert %Error{kind: :protocol} = GRPC.error(trailers)
       end

@@ -23,7 +23,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert {setting, 1} in for(<<name::16, value::32 <- settings>>, do: {name, value})
   end
 
-  test "opening a stream sends a POST with our headers" do
+  test "opening a stream sends a POST with gRPC's headers" do
     {preface, http2} = HTTP2.new()
     {id, out, _http2} = HTTP2.open_stream(http2, "/a/path", [{"te", "trailers"}])
     {_preface, peer} = HTTP2Peer.new()
@@ -31,7 +31,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert [{:headers, ^id, %{method: "POST", path: "/a/path"}, [{"te", "trailers"}]}] = events
   end
 
-  test "data and trailers come as events, in order, wherever the bytes are cut" do
+  test "data and trailers are events in order, wherever the bytes are cut" do
     {http2, peer, id} = connected()
     body = :crypto.strong_rand_bytes(200_000)
     {data, peer} = HTTP2Peer.send_data(peer, id, body)
@@ -46,7 +46,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     end
   end
 
-  test "what has come of a DATA frame is handed on before its rest" do
+  test "the first part of a DATA frame is passed on before the rest arrives" do
     {http2, _peer, id} = connected()
     frame = binary(:cow_http2.data(id, :fin, "hello"))
     <<first::binary-size(11), second::binary-size(1), third::binary>> = frame
@@ -55,7 +55,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert {:ok, [{:data, ^id, "lo", true}], [], _http2} = HTTP2.handle_bytes(http2, third)
   end
 
-  test "what the peer's window does not let through follows when the window opens" do
+  test "data beyond the peer's window follows when the window opens" do
     {http2, peer, id} = connected(%{initial_stream_window_size: 65_535})
     body = :crypto.strong_rand_bytes(1_000_000)
     {out, http2} = HTTP2.send_data(http2, id, body)
@@ -75,7 +75,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert transfer(http2, peer, id, out, "") == "head" <> body <> "middle" <> body <> "tail"
   end
 
-  test "what is queued leaves in the order in which it was sent" do
+  test "queued data is sent in order" do
     {http2, peer, id} = connected()
     parts = for n <- 1..300, do: :binary.copy(<<n>>, 1 + rem(n * 7919, 5000))
 
@@ -85,7 +85,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert transfer(http2, peer, id, out, "") == binary(parts)
   end
 
-  test "the window is given back, so that a peer can send for ever" do
+  test "the window is given back, so that the peer can go on sending" do
     {http2, peer, id} = connected()
     chunk = :binary.copy("x", 1024 * 1024)
 
@@ -114,7 +114,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert binary(out) == binary(:cow_http2.ping_ack(42))
   end
 
-  test "a reset and a goaway are events" do
+  test "RST_STREAM and GOAWAY are events" do
     {http2, _peer, id} = connected()
     bytes = binary([:cow_http2.rst_stream(id, :cancel), :cow_http2.goaway(0, :no_error, "bye")])
 
@@ -122,7 +122,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
              HTTP2.handle_bytes(http2, bytes)
   end
 
-  test "an answer in another protocol is an error for a person" do
+  test "an answer in another protocol is a readable error" do
     {_preface, http2} = HTTP2.new()
     {_id, _out, http2} = HTTP2.open_stream(http2, "/", [])
 
@@ -133,7 +133,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert IO.iodata_length(out) > 0
   end
 
-  test "mutated bytes never crash" do
+  test "mutated bytes never raise" do
     {http2, peer, id} = connected()
     {data, peer} = HTTP2Peer.send_data(peer, id, :binary.copy("payload", 100))
     {trailers, _peer} = HTTP2Peer.send_trailers(peer, id, [{"grpc-status", "0"}])

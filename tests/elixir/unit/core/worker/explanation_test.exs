@@ -14,7 +14,7 @@ defmodule Vllm.Core.Worker.ExplanationTest do
   exec sleep 600
   """
 
-  test "names the failure after the mark, and waits a little for it", context do
+  test "names the failure after the mark, and waits for late lines", context do
     {:ok, worker} = start(context, @failures, env: %{"DIR" => context.dir})
     instance = {context.test, node()}
     error = Error.new(:engine_error, "it did not start")
@@ -46,7 +46,7 @@ defmodule Vllm.Core.Worker.ExplanationTest do
   exec sleep 60
   """
 
-  test "names all causes where several engines have failed: they share the log", context do
+  test "names all causes if several engines have failed", context do
     {:ok, worker} = start(context, @several)
     instance = {context.test, node()}
     wait_until(fn -> Explanation.mark(instance) == 4 end)
@@ -69,7 +69,7 @@ defmodule Vllm.Core.Worker.ExplanationTest do
     if explained.message == error.message, do: explained(instance, error, mark), else: explained
   end
 
-  test "keeps the error where there is no log to read" do
+  test "keeps the error if there is no log" do
     instance = {:"no such instance", node()}
     error = Error.new(:engine_error, "it did not start")
     assert Explanation.mark(instance) == nil

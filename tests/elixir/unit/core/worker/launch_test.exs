@@ -4,7 +4,7 @@ defmodule Vllm.Core.Worker.LaunchTest do
   alias Vllm.Core.Instance.Watchdog
   alias Vllm.Core.Worker.Launch
 
-  test "passes the time after which an engine counts as stalled in seconds" do
+  test "passes stall_after in seconds" do
     for {time, seconds} <- [{1_500, "1.5"}, {120_000, "120.0"}, {0, "0.0"}, {:infinity, "0"}] do
       {:ok, watchdog} = Watchdog.validate(stall_after: time)
 

@@ -4,7 +4,7 @@ defmodule Vllm.Core.Worker.LogTest do
 
   alias Vllm.Core.Worker.Log
 
-  test "the last exception that does not only repeat another" do
+  test "the root cause is the last exception that does not repeat another" do
     assert Log.root_causes([
              "(EngineCore pid=5) ERROR [core.py:1] KeyError: first",
              "(EngineCore pid=5) ERROR [core.py:2] ValueError: no memory",
@@ -14,7 +14,7 @@ defmodule Vllm.Core.Worker.LogTest do
     assert Log.root_causes(["(EngineCore pid=5) INFO all is well"]) == []
   end
 
-  test "the processes of one engine are one engine" do
+  test "the processes of one engine have one cause" do
     assert Log.root_causes([
              "(EngineCore_DP0 pid=5) ERROR [core.py:1] KeyError: first",
              "(EngineCore_DP0 pid=5) ERROR [core.py:1] ValueError: no memory",
@@ -22,7 +22,7 @@ defmodule Vllm.Core.Worker.LogTest do
            ]) == ["ValueError: no memory"]
   end
 
-  test "of several engines all causes" do
+  test "several engines have all their causes" do
     assert Log.root_causes([
              "(EngineCore pid=5) ERROR [core.py:1] ValueError: no memory",
              "(EngineCore pid=6) ERROR [core.py:2] Exception: WorkerProc initialization failed",
