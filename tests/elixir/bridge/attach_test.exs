@@ -74,7 +74,7 @@ defmodule Vllm.Bridge.AttachTest do
 
     wait_until(fn ->
       match?({:error, %Error{message: message}} when is_binary(message), Vllm.status(name)) and
-        elem(Vllm.status(name), 1).message =~ "which is tried again"
+        elem(Vllm.status(name), 1).message =~ "keeps trying"
     end)
 
     assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)

@@ -77,7 +77,9 @@ defmodule Vllm.Bridge.StartFailuresTest do
       error = failed(name, socket_dir: folder)
       assert error.message =~ "cannot make the folder #{folder}/vllm-"
       assert error.message =~ "set the option :socket_dir, or TMPDIR"
-      assert {"socket", "set TMPDIR to a folder that allows it"} = first_failure(tmp_dir: folder)
+
+      assert {"socket", "set TMPDIR to a folder that allows sockets"} =
+               first_failure(tmp_dir: folder)
     end
   end
 

@@ -46,6 +46,12 @@ defmodule Vllm.LayeringTest do
     {"worker/launch.ex", "instance/watchdog.ex"}
   ]
 
+  # Tests of properties of several modules.
+  @properties [
+    "tests/elixir/unit/layering_test.exs",
+    "tests/elixir/unit/core/codec/round_trip_test.exs"
+  ]
+
   # The decoder reads extension types, whose contents are values again, and one of them is a failure,
   # whose details are values.
   @longest_cycle 3
@@ -142,6 +148,13 @@ defmodule Vllm.LayeringTest do
         for %{"en" => text} <- docs,
             do: refute(text =~ "Vllm.Core", "#{inspect(module)} names a private module: #{text}")
       end
+    end
+  end
+
+  test "every unit test stands at the path of the module that it tests" do
+    for path <- Path.wildcard("tests/elixir/unit/**/*_test.exs"), path not in @properties do
+      source = path |> Path.relative_to("tests/elixir/unit") |> String.replace("_test.exs", ".ex")
+      assert File.exists?("elixir/lib/vllm/" <> source), "#{path} is the test of no source"
     end
   end
 

@@ -49,7 +49,7 @@ defmodule Vllm.Core.Instance.Watchdog do
     requests = notice.unfinished_requests
 
     message =
-      "the engine #{ref.id} hangs: its #{requests} requests have had no output for #{silent} ms"
+      "the engine #{ref.id} hangs: no output for #{silent} ms (unfinished requests: #{requests})"
 
     Logger.error(message, vllm_instance: name)
     Engines.tell(instance, :stalled, ref, %{duration: native(silent), requests: requests})
