@@ -10,7 +10,7 @@ defmodule Vllm.RealEngine.ReadmeTest do
     on_exit(fn -> DynamicSupervisor.terminate_child(Vllm.DefaultSupervisor, default()) end)
   end
 
-  test "the session prints what it says" do
+  test "the session prints what the README shows" do
     [session] = for block <- blocks(), block =~ "iex> ", do: block
     steps = steps(session)
     assert length(steps) > 5

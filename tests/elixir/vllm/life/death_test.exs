@@ -25,7 +25,7 @@ defmodule Vllm.RealEngine.DeathTest do
   end
 
   # Each is ended in its turn, and the engine is built anew in between: once, in all.
-  test "kill -9 of EngineCore, then of its worker, is told to every request", context do
+  test "kill -9 of EngineCore, then of its worker, is reported to every request", context do
     %{engine: first, worker: worker} = context
 
     capture_log(fn ->

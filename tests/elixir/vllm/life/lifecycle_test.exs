@@ -2,7 +2,7 @@ defmodule Vllm.RealEngine.LifecycleTest do
   # What becomes of an engine that is built, used and shut down beside another that goes on.
   use Vllm.VllmEngine, engine: :scripted
 
-  test "an engine loads while another generates, and ends without it", %{engine: engine} do
+  test "an engine loads while another generates, and ends without affecting it", %{engine: engine} do
     loading = Task.async(fn -> build(:random) end)
 
     # Requests of the other engine go through, one after the other, the whole time.
@@ -53,7 +53,7 @@ defmodule Vllm.RealEngine.LifecycleTest do
   end
 
   describe "an engine that cannot start is an error with vLLM's reason" do
-    test "when the model is not there", %{engine: engine} do
+    test "when the model does not exist", %{engine: engine} do
       assert {:error, %Error{} = error} =
                AsyncLLM.from_engine_args(instance(), model: "/no/such/model")
 
@@ -90,7 +90,7 @@ defmodule Vllm.RealEngine.LifecycleTest do
       end
     end
 
-    test "when what is given are no arguments" do
+    test "when the arguments are not a keyword list" do
       for arguments <- [nil, 7, "model", [1], %SamplingParams{}] do
         assert {:error, %Error{kind: :invalid}} = AsyncLLM.from_engine_args(instance(), arguments)
       end
