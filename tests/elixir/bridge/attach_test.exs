@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.AttachTest do
-  # A worker that somebody else starts, ends and starts again: `connect:`.
+  # A worker that is started elsewhere, ends and is started again: `connect:`.
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase
@@ -25,16 +25,15 @@ defmodule Vllm.Bridge.AttachTest do
     {"unix:" <> Path.join(folder, "s"), ""}
   end
 
-  defp place(:tcp), do: {"tcp:127.0.0.1:#{port_of_nobody()}", "a token for tests"}
+  defp place(:tcp), do: {"tcp:127.0.0.1:#{reserved_port()}", "a token for tests"}
 
-  # Below those that the kernel gives to whoever asks for any, so that nobody gets it while its worker
-  # is away.
-  defp port_of_nobody do
+  # Below the ports that the kernel assigns, so that no other process gets it while the worker is away.
+  defp reserved_port do
     port = Enum.random(20_000..32_000)
 
     case :gen_tcp.listen(port, ip: {127, 0, 0, 1}, reuseaddr: true) do
       {:ok, socket} -> :gen_tcp.close(socket) && port
-      {:error, :eaddrinuse} -> port_of_nobody()
+      {:error, :eaddrinuse} -> reserved_port()
     end
   end
 

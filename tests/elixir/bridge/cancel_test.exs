@@ -36,7 +36,7 @@ defmodule Vllm.Bridge.CancelTest do
       control(engine, "wait_requests", [0])
       ids = for {_pid, id, _monitor} <- consumers, do: id
       assert engine |> control("aborted") |> Enum.sort() == Enum.sort(ids)
-      # The worker's tasks end in the turn after; the process of every forwarder has gone.
+      # The worker's tasks end in the next turn of its event loop; every forwarder has ended.
       wait_until(fn -> control(engine, "live")["tasks"] <= tasks + 1 end)
       assert Task.Supervisor.children(Locator.process_name(instance, "Tasks")) == []
     end
@@ -127,7 +127,7 @@ defmodule Vllm.Bridge.CancelTest do
     engine = context.engine
     control(engine, "script", [%{"delay" => 0.01}])
     undisturbed = run_all(engine, "calm", [])
-    # Which ones, ExUnit's seed says.
+    # Selected by ExUnit's seed.
     killed = 1..1000 |> Enum.take_random(300) |> Enum.sort()
     disturbed = run_all(engine, "wild", killed)
 

@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.CollectorTest do
-  # A collector that is closed while somebody waits for its outputs.
+  # A collector that is closed while processes wait for its outputs.
   use Vllm.BridgeCase, async: true
 
   alias Vllm.RequestOutputCollector, as: Collector

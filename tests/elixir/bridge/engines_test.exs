@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.EnginesTest do
-  # Engines that an instance was told to have.
+  # Engines that an instance declares.
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase, only: [start: 2, control: 2, kill: 1, engine_class: 0]

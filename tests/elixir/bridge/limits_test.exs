@@ -28,7 +28,7 @@ defmodule Vllm.Bridge.LimitsTest do
         assert {:error, %Error{kind: :overloaded}} = AsyncLLM.sleep(engine)
       end
 
-      # What tells of requests or ends them is not counted.
+      # Methods that report on requests or end them are not counted.
       assert {:ok, %{"calls" => 11}} = engine.instance |> elem(0) |> Vllm.status()
       assert Vllm.call(engine, "get_num_unfinished_requests") == {:ok, 10}
       assert AsyncLLM.check_health(engine) == {:ok, nil}
@@ -91,7 +91,7 @@ defmodule Vllm.Bridge.LimitsTest do
   end
 
   test "a consumer that takes no items costs neither side memory", context do
-    # Items that nobody takes, and streams beside them that go on.
+    # Items that are not taken, and other streams that go on.
     {:ok, slow} = Vllm.call(context.engine, "count", [1_000_000])
     params = [max_tokens: 5_000, output_kind: :DELTA]
     {:ok, held} = AsyncLLM.generate(context.engine, "x", params, "held")

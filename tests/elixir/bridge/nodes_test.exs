@@ -72,7 +72,7 @@ defmodule Vllm.Bridge.NodesTest do
     })
   end
 
-  # Of those that the system gives to nobody who asks for any port: it is bound only later.
+  # Outside of the ports that the kernel assigns, because it is bound later.
   defp free_port do
     port = 15_000 + :rand.uniform(15_000)
 

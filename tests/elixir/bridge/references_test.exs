@@ -95,7 +95,7 @@ defmodule Vllm.Bridge.ReferencesTest do
     wait_until(fn -> not match?({:ok, true}, AsyncLLM.is_running(engine)) end)
   end
 
-  # Counting objects needs a worker that nobody else uses.
+  # Counting objects needs a worker of its own.
   defp own_engine(%{test: name}) do
     {:ok, _pid} = start(name)
     engine(name)

@@ -34,7 +34,7 @@ defmodule Vllm.Bridge.RestartsTest do
     {:ok, _} = start(name, context.options)
     File.touch!(Path.join(dir, "wait"))
     kill(os_pid(name))
-    # That the connection is gone may be known before its reason is.
+    # The end of the connection may be known before its reason.
     wait_until(fn -> said(Vllm.status(name)) =~ "exit status 137 (signal 9)" end)
 
     assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)

@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.StartFailuresTest do
-  # What is missing on a machine: the error says what to do, and the doctor names it first.
+  # A machine that lacks something: the error says what to do, and the doctor reports it first.
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase, only: [engine_class: 0, patience: 0]

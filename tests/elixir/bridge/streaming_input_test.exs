@@ -55,7 +55,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert_receive {:at_gate, producer, "b"}
     monitor = Process.monitor(producer)
     Stream.cancel(stream)
-    # It is in the middle of an element. Then it hears that nobody wants it.
+    # The process is in the middle of an element when it is told to stop.
     send(producer, :go)
     assert_receive {:DOWN, ^monitor, :process, _, :normal}
     assert control(engine, "wait_requests", [0]) == nil

@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.TestKitFaultsTest do
-  # How a fake engine was told to fail.
+  # The scripted faults of a fake engine.
   use Vllm.TestKitCase, async: true
 
   describe "a fault of requests" do

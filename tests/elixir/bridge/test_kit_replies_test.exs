@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.TestKitRepliesTest do
-  # What a fake engine was told to answer.
+  # The scripted answers of a fake engine.
   use Vllm.TestKitCase, async: true
 
   describe "reply/4" do

@@ -93,7 +93,7 @@ defmodule Vllm.Bridge.ValuesTest do
       assert echo(engine, strings) == strings
     end
 
-    # Other tests run beside this one.
+    # Other tests run at the same time.
     assert :erlang.system_info(:atom_count) - before < 50 + other_tests()
   end
 

@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.WatchdogTest do
-  # Engines that hang: told, and replaced.
+  # Engines that hang: reports, and replacement of the worker.
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase, only: [start: 2, control: 2, control: 3, engine: 1, request_id: 0]
@@ -10,7 +10,7 @@ defmodule Vllm.Bridge.WatchdogTest do
 
   @moduletag :bridge
 
-  # A fake engine only hangs where it is told to, so that the machine may be as busy as it likes.
+  # A fake engine hangs only where the script says so, however busy the machine is.
   @soon 300
 
   @fake [model: "fake", additional_config: %{"fake" => %{}}]

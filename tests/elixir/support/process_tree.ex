@@ -1,7 +1,7 @@
 defmodule Vllm.ProcessTree do
   @moduledoc false
-  # What a worker consists of as the operating system sees it: its processes and its files. Taken
-  # while it lives, it tells afterwards what was left.
+  # The operating system processes and the files of a worker. Recorded while it runs, to find out later
+  # what it has left behind.
 
   import Vllm.BridgeCase, only: [alive?: 1]
   import Vllm.FakeWorkerCase, only: [wait_until: 1]

@@ -25,7 +25,7 @@ defmodule Vllm.CodecTest do
     {path, error.message}
   end
 
-  # MessagePack's formats are told apart by the first byte.
+  # The first byte identifies MessagePack's format.
   defp assert_format(term, first) do
     assert <<^first, _::binary>> = encode!(term)
     assert round_trip(term) == {:ok, term}
@@ -50,7 +50,7 @@ defmodule Vllm.CodecTest do
     end
   end
 
-  # Maps are written in Elixir's order, which is nobody's business; sizes must agree.
+  # Maps are encoded in Elixir's order, which does not matter; the sizes must be equal.
   defp in_our_order(bytes, sent) when is_map(sent) and not is_struct(sent) do
     ours = encode!(sent)
     assert byte_size(ours) == byte_size(bytes)

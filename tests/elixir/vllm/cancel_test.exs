@@ -1,5 +1,5 @@
 defmodule Vllm.RealEngine.CancelTest do
-  # What is cancelled, in each phase and by each end of its consumer, is gone from a real engine.
+  # What is cancelled, in each phase and by each end of its consumer, is removed from a real engine.
   # tests/elixir/vllm/abort_test.exs and load_test.exs hold what clients are told meanwhile.
   use Vllm.VllmEngine, engine: :scripted
 

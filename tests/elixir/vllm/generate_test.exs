@@ -239,7 +239,7 @@ defmodule Vllm.RealEngine.GenerateTest do
     engine |> generate(prompt, params ++ [output_kind: kind]) |> Enum.to_list()
   end
 
-  # An item need not hold all completions: vLLM tells of those that have something new.
+  # An item need not hold all completions: vLLM sends those that have changed.
   defp of_index(items, index) do
     for item <- items, completion <- item.outputs, completion.index == index, do: completion
   end

@@ -1,5 +1,5 @@
 defmodule Vllm.RealEngine.LoraTest do
-  # Adapters on a real engine with four slots: what is loaded, who uses it, and load on both.
+  # Adapters on a real engine with four slots: loading, use by requests, and both under load.
   # Names of upstream tests are vLLM's.
   use Vllm.LoraCase
 

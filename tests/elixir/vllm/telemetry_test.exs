@@ -1,5 +1,5 @@
 defmodule Vllm.RealEngine.TelemetryTest do
-  # What a real engine does with a trace, what is told of its streams, and what it logs.
+  # What a real engine does with a trace, the events of its streams, and its log.
   use Vllm.VllmEngine, engine: :scripted
 
   import Vllm.Heard

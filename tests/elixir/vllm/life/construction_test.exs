@@ -1,10 +1,10 @@
 defmodule Vllm.RealEngine.ConstructionTest do
-  # Engines of a test's own: built from a configuration, shut down, and killed beside another one.
+  # Engines of a test's own: built from a configuration, shut down, and killed while another one runs.
   use Vllm.VllmEngine, engine: :scripted
 
   alias Vllm.AsyncEngineArgs
 
-  # For an engine that is built beside others.
+  # For an engine that is built in addition to others.
   @building 600_000
 
   describe "an engine from a configuration" do

@@ -69,7 +69,7 @@ defmodule Vllm.RealEngine.DeathTest do
       assert kind in [:engine_dead, :stale_ref]
     end
 
-    # The other process has gone with it. Those of the next engine may be there already.
+    # The other process has ended with it. Those of the next engine may be there already.
     wait_until(fn -> not Enum.any?(group(worker), &List.keymember?(own, elem(&1, 0), 0)) end)
     {pid, error}
   end

@@ -33,7 +33,7 @@ defmodule Vllm.RealEngine.LifecycleTest do
     assert {:ok, output} = Stream.collect(going_on)
     assert text(output) == counting(1000)
 
-    # Again is harmless; anything else says that it is gone.
+    # Shutting down again is harmless; any other call fails.
     assert AsyncLLM.shutdown(second) == {:ok, nil}
 
     for call <- [

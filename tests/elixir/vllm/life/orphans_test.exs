@@ -103,7 +103,7 @@ defmodule Vllm.RealEngine.OrphansTest do
     tree
   end
 
-  # What fits into the grace period finishes, the rest is told, new calls are refused.
+  # What fits into the grace period finishes, the rest fails, new calls are refused.
   defp terminate_under_load(engine) do
     %{worker: worker} = tree = ProcessTree.of(__MODULE__)
     long = for n <- 1..32, do: collecting(engine, "#{n}: count")

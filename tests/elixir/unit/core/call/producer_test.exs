@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Call.ProducerTest do
-  # An argument that is an enumerable: what is sent, when, and how it ends, against a worker whose
-  # every word the test says.
+  # An argument that is an enumerable: what is sent, when, and how it ends, against a fake
+  # worker whose frames the test sends.
   use Vllm.FakeWorkerCase, async: true
 
   import Vllm.Elements, only: [tracked: 1, gated: 1]
@@ -113,7 +113,7 @@ defmodule Vllm.Core.Call.ProducerTest do
     end
 
     test "also while the worker waits for the next element", %{producer: producer} = context do
-      # The process is busy with an element that nobody will take.
+      # The process is busy with an element that will not be used.
       want(context)
       FakeWorker.reply(context.fake, 1, {:inputs_closed, %InputsClosed{}})
       assert_receive {:closed, ^producer}

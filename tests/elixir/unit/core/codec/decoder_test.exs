@@ -1,11 +1,11 @@
 defmodule Vllm.Core.Codec.DecoderTest do
-  # Counts the atoms of the whole system, so nothing else may run meanwhile.
+  # Counts the atoms of the whole system, so no other test may run at the same time.
   use ExUnit.Case, async: false
 
   alias Vllm.{Codec, Error, TestVectors}
 
   setup_all do
-    # Loading a module makes its atoms, which are not the text's.
+    # Loading a module creates its atoms, which must not be counted.
     for module <- [Vllm.Classes, Vllm.Core.Codec.Decoder, Vllm.Core.Codec.Extension, Vllm.Error],
         do: Code.ensure_loaded!(module)
 

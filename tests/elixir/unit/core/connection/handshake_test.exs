@@ -1,5 +1,5 @@
 defmodule Vllm.Core.Connection.HandshakeTest do
-  # From an address to a session: what is said first, and what happens where it fails.
+  # From an address to a session: the first frames, and how it fails.
   use Vllm.FakeWorkerCase, async: true
 
   @moduletag connect: false

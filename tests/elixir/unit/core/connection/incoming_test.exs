@@ -113,7 +113,7 @@ defmodule Vllm.Core.Connection.IncomingTest do
   defp varint(n) when n < 128, do: <<n>>
   defp varint(n), do: <<1::1, rem(n, 128)::7, varint(div(n, 128))::binary>>
 
-  ## A conversation, as the worker's side says it
+  ## A conversation, from the worker's side
 
   defp conversation_frames do
     [

@@ -17,7 +17,7 @@ defmodule Vllm.Core.Telemetry.WitnessTest do
       %{stream: stream}
     end
 
-    # A process that has the first item, and of which it is known that it has begun.
+    # A process that has received the first item and is watched.
     defp consumer(fake, fun) do
       {pid, monitor} = spawn_monitor(fun)
       FakeWorker.reply(fake, 1, item(1))
@@ -26,7 +26,7 @@ defmodule Vllm.Core.Telemetry.WitnessTest do
       {pid, monitor}
     end
 
-    # Before that, nobody could say what a process has ended with. One that has ended is not killed.
+    # Before it is watched, the exit reason of a process would be lost. `true` if it has ended by itself.
     defp watched?(pid) do
       case Process.info(pid, :monitored_by) do
         {:monitored_by, pids} -> Process.whereis(Witness) in pids
@@ -36,7 +36,7 @@ defmodule Vllm.Core.Telemetry.WitnessTest do
 
     defp stuck(_item), do: Process.sleep(:infinity)
 
-    # The events of a stream after its first item, when everybody has ended who could tell.
+    # The events of a stream after its first item, when every process that could emit one has ended.
     defp ends({_pid, monitor}) do
       assert_receive {:DOWN, ^monitor, :process, _pid, _reason}
       wait_until(fn -> :sys.get_state(Witness) == %Witness{} end)
