@@ -37,8 +37,9 @@ defmodule Vllm.Core.Connection do
   alias Vllm.Core.Call.Producers
   alias Vllm.Core.Connection.{Calls, Closing, Incoming, Opening, Outgoing, Routes, State}
   alias Vllm.Core.Instance.Locator
+  alias Vllm.Core.RedactedServer
   alias Vllm.Core.Wire.Socket
-  alias Vllm.Proto.{Credit, Input}
+  alias Vllm.Proto.{CallRequest, Credit, Input}
 
   # The last part of this process's name.
   @part "Connection"
@@ -46,6 +47,10 @@ defmodule Vllm.Core.Connection do
   # How many messages the socket sends before it is activated again. This bounds the unread bytes
   # in the mailbox, and saves a system call per message compared to active: :once.
   @active 64
+
+  # What the wire's integers hold. A message with others is not from this library.
+  @max_uint32 0xFFFF_FFFF
+  @max_uint64 0xFFFF_FFFF_FFFF_FFFF
 
   ## For the instance
 
@@ -127,6 +132,10 @@ defmodule Vllm.Core.Connection do
   end
 
   def handle_call(:drain, from, state), do: go_on(%{state | drain: from})
+  def handle_call(other, _from, state), do: RedactedServer.stray_call(__MODULE__, other, state)
+
+  @impl true
+  def handle_cast(other, state), do: RedactedServer.stray(__MODULE__, "cast", other, state)
 
   ## From the socket
 
@@ -145,35 +154,42 @@ defmodule Vllm.Core.Connection do
 
   ## From callers and consumers
 
-  def handle_info({:call, _alias, _caller, _request, _window, _producer} = call, state),
-    do: state |> Calls.start(call) |> go_on()
+  def handle_info({:call, alias_ref, caller, %CallRequest{}, window, producer} = call, state)
+      when is_reference(alias_ref) and is_pid(caller) and window in 1..@max_uint32 and
+             (is_pid(producer) or producer == nil),
+      do: state |> Calls.start(call) |> go_on()
 
-  def handle_info({:received, alias_ref}, state),
+  def handle_info({:received, alias_ref}, state) when is_reference(alias_ref),
     do: state |> Calls.received(alias_ref) |> go_on()
 
-  def handle_info({:attach, id, alias_ref, watch}, state),
-    do: state |> Calls.attach(id, alias_ref, watch) |> go_on()
+  def handle_info({:attach, id, alias_ref, watch}, state)
+      when is_integer(id) and is_reference(alias_ref) and is_list(watch),
+      do: state |> Calls.attach(id, alias_ref, watch) |> go_on()
 
-  def handle_info({:credit, id, items}, state),
-    do: state |> Outgoing.put(:credits, [%Credit{call: id, items: items}]) |> go_on()
+  def handle_info({:credit, id, items}, state)
+      when id in 1..@max_uint64 and items in 1..@max_uint32,
+      do: state |> Outgoing.put(:credits, [%Credit{call: id, items: items}]) |> go_on()
 
-  def handle_info({:cancel, id_or_alias}, state),
-    do: state |> Calls.cancel(id_or_alias) |> go_on()
+  def handle_info({:cancel, id_or_alias}, state)
+      when is_integer(id_or_alias) or is_reference(id_or_alias),
+      do: state |> Calls.cancel(id_or_alias) |> go_on()
 
   ## From producers and the reference tracker
 
-  def handle_info({:input, %Input{step: {_kind, payload}} = input}, state) do
+  def handle_info({:input, %Input{call: id, step: {_kind, payload}} = input}, state)
+      when id in 1..@max_uint64 do
     size = if is_binary(payload), do: byte_size(payload), else: 0
     state |> Outgoing.put(:inputs, [input], size) |> go_on()
   end
 
-  def handle_info({:overdue, producer}, state) do
+  def handle_info({:overdue, producer}, state) when is_pid(producer) do
     Producers.kill(producer)
     go_on(state)
   end
 
-  def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state),
-    do: state |> Outgoing.put(:releases, ids) |> go_on()
+  def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state)
+      when is_list(ids),
+      do: state |> Outgoing.put(:releases, ids) |> go_on()
 
   def handle_info({:release, _earlier_incarnation, _ids}, state), do: {:noreply, state}
 
@@ -194,8 +210,12 @@ defmodule Vllm.Core.Connection do
   # The socket's port. Its own messages, above, say why it closed.
   def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
 
+  # Of a socket before this one.
+  def handle_info({tag, _socket}, state) when tag in [:tcp_closed, :tcp_passive],
+    do: {:noreply, state}
+
   # An unexpected message must not end every call.
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info(other, state), do: RedactedServer.stray(__MODULE__, "message", other, state)
 
   @impl true
   def terminate(reason, state), do: Closing.run(state, reason)
@@ -203,10 +223,7 @@ defmodule Vllm.Core.Connection do
   @doc false
   # What a crash or :sys.get_status/1 may show. Requests hold prompts.
   def format_status(status) do
-    status
-    |> Map.replace(:message, :hidden)
-    |> Map.replace(:log, [])
-    |> Map.replace_lazy(:state, &%{instance: &1.instance, calls: Routes.size(&1.routes)})
+    RedactedServer.hide(status, &%{instance: &1.instance, calls: Routes.size(&1.routes)})
   end
 
   ## After each message

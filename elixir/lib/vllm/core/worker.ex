@@ -13,13 +13,15 @@ defmodule Vllm.Core.Worker do
   # stderr. Everything else it prints is its log (Vllm.Core.Worker.Log).
 
   use GenServer
+  use Vllm.Core.RedactedServer
 
   require Logger
 
   alias Vllm.{Environment, Error}
   alias Vllm.Core.Instance.{LastFailure, Locator}
+  alias Vllm.Core.RedactedServer
   alias Vllm.Core.Telemetry.Emitter
-  alias Vllm.Core.Worker.{Launch, Log, Stop}
+  alias Vllm.Core.Worker.{Launch, Log, LogWriter, Stop}
 
   # Milliseconds to wait for the exit after SIGKILL. Limited, in case the kernel cannot end a process.
   @kill_timeout 5_000
@@ -99,6 +101,8 @@ defmodule Vllm.Core.Worker do
   @impl true
   def init(options) do
     Process.flag(:trap_exit, true)
+    # A port has no flow control: its messages are taken before anything else runs.
+    Process.flag(:priority, :high)
     Logger.metadata(vllm_instance: options.name)
 
     with {:ok, python} <- Environment.python(options.python),
@@ -108,7 +112,10 @@ defmodule Vllm.Core.Worker do
         name: options.name,
         token: Launch.token(),
         folder: folder,
-        log: %Log{level: options.log},
+        log: %Log{
+          level: options.log,
+          writer: if(options.log, do: LogWriter.start(options.name))
+        },
         grace: options.grace
       }
 
@@ -125,7 +132,6 @@ defmodule Vllm.Core.Worker do
         :exit_status,
         :stderr_to_stdout,
         :hide,
-        line: Log.line_bytes(),
         args: Launch.arguments(listen, options),
         env: Launch.environment(sources, state.token, state.folder, options.env)
       ])
@@ -139,6 +145,12 @@ defmodule Vllm.Core.Worker do
       {:failed, state,
        "#{python} cannot be started: #{Exception.message(exception)}; name another interpreter " <>
          "with the option :python"}
+
+    # Without the exception, whose arguments hold the token.
+    _exception in [ArgumentError, UnicodeConversionError] ->
+      {:failed, state,
+       "#{python} cannot be started with these arguments and variables; check the options " <>
+         ":worker_args and :env"}
   end
 
   # A worker that ends at once may have ended before this call. Its last lines and its exit status are
@@ -157,13 +169,21 @@ defmodule Vllm.Core.Worker do
   defp receive_ready(%{port: port} = state, deadline) do
     receive do
       {^port, {:data, data}} ->
-        {line, log} = Log.take(state.log, data)
+        {lines, log} = Log.take(state.log, data, waiting())
 
-        case Launch.ready(line) do
-          {:ok, address, os_pid} -> ready(%{state | log: log, address: address, os_pid: os_pid})
-          {:error, message} -> fail_start(%{state | log: log}, message)
-          :no -> read_on(%{state | log: Log.add(log, line)}, deadline)
+        case Enum.reduce(lines, {:no, log}, &read_line/2) do
+          {{:ok, address, os_pid}, log} ->
+            ready(%{state | log: log, address: address, os_pid: os_pid})
+
+          {{:error, message}, log} ->
+            fail_start(%{state | log: log}, message)
+
+          {:no, log} ->
+            read_on(%{state | log: log}, deadline)
         end
+
+      {LogWriter, message} ->
+        read_on(written(state, message), deadline)
 
       {^port, {:exit_status, status}} ->
         fail_start(
@@ -179,6 +199,16 @@ defmodule Vllm.Core.Worker do
       remaining(deadline) -> late(state)
     end
   end
+
+  # The READY line is no part of the log; what follows it is.
+  defp read_line(line, {:no, log}) do
+    case Launch.ready(line) do
+      :no -> {:no, Log.add(log, line)}
+      found -> {found, log}
+    end
+  end
+
+  defp read_line(line, {found, log}), do: {found, Log.add(log, line)}
 
   # The deadline also holds for a worker that prints without pause: `after` alone would never come.
   defp read_on(state, deadline) do
@@ -229,11 +259,18 @@ defmodule Vllm.Core.Worker do
   def handle_call(:end, from, state), do: {:noreply, %{state | asked: [from | state.asked]}}
 
   def handle_call(:give_up, _from, state), do: {:reply, :ok, %{state | running?: false}}
+  def handle_call(other, _from, state), do: RedactedServer.stray_call(__MODULE__, other, state)
+
+  @impl true
+  def handle_cast(other, state), do: RedactedServer.stray(__MODULE__, "cast", other, state)
 
   @impl true
   def handle_info({port, {:data, data}}, %{port: port} = state) do
     {:noreply, log(state, data)}
   end
+
+  def handle_info({LogWriter, message}, state) when message in [:written, :report],
+    do: {:noreply, written(state, message)}
 
   def handle_info({port, {:exit_status, status}}, %{port: port} = state) do
     state = %{state | running?: false, status: status}
@@ -243,13 +280,15 @@ defmodule Vllm.Core.Worker do
   # The port, after its exit status.
   def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
 
+  def handle_info(other, state), do: RedactedServer.stray(__MODULE__, "message", other, state)
+
   @impl true
   def terminate(_reason, state), do: cleanup(state)
 
   @doc false
   # Keeps the token out of crash reports and :sys.get_status/1.
   def format_status(status) do
-    Map.replace_lazy(status, :state, &Map.take(&1, [:name, :os_pid, :address]))
+    RedactedServer.hide(status, &Map.take(&1, [:name, :os_pid, :address]))
   end
 
   defp exited(state, status) do
@@ -262,9 +301,19 @@ defmodule Vllm.Core.Worker do
   end
 
   defp log(state, data) do
-    {line, log} = Log.take(state.log, data)
-    %{state | log: Log.add(log, line)}
+    {lines, log} = Log.take(state.log, data, waiting())
+    %{state | log: Enum.reduce(lines, log, &Log.add(&2, &1))}
   end
+
+  defp waiting do
+    {:message_queue_len, count} = Process.info(self(), :message_queue_len)
+    count
+  end
+
+  defp written(%{log: %{writer: writer} = log} = state, message) when writer != nil,
+    do: %{state | log: %{log | writer: LogWriter.handle(writer, message)}}
+
+  defp written(state, _message), do: state
 
   defp status(status) when status > 128, do: "exit status #{status} (signal #{status - 128})"
   defp status(status), do: "exit status #{status}"
@@ -275,6 +324,7 @@ defmodule Vllm.Core.Worker do
     status = if state.os_pid, do: stop_process(state)
     if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
     if state.folder, do: Stop.remove_files(state.folder)
+    if state.log.writer, do: LogWriter.flush(state.log.writer)
     :ok
   end
 

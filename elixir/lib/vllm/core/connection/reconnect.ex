@@ -66,6 +66,10 @@ defmodule Vllm.Core.Connection.Reconnect do
       {:"$gen_call", from, :drain} ->
         GenServer.reply(from, :ok)
         refuse(error, until)
+
+      {:"$gen_call", from, _unknown} ->
+        GenServer.reply(from, {:error, error})
+        refuse(error, until)
     after
       max(until - now(), 0) -> :ok
     end

@@ -7,8 +7,9 @@ defmodule Vllm.Core.Instance.Drain do
   # time the connection refuses new calls, and declared engines are no longer built.
 
   use GenServer
+  use Vllm.Core.RedactedServer
 
-  alias Vllm.Core.Connection
+  alias Vllm.Core.{Connection, RedactedServer}
   alias Vllm.Core.Instance.{Engines, Locator}
 
   # Milliseconds beyond the grace period, for the answer to arrive.
@@ -34,6 +35,19 @@ defmodule Vllm.Core.Instance.Drain do
     Process.flag(:trap_exit, true)
     {:ok, {instance, grace}}
   end
+
+  @impl true
+  def handle_info({:EXIT, _pid, _reason}, state), do: {:noreply, state}
+  def handle_info(other, state), do: RedactedServer.stray(__MODULE__, "message", other, state)
+
+  @impl true
+  def handle_call(other, _from, state), do: RedactedServer.stray_call(__MODULE__, other, state)
+
+  @impl true
+  def handle_cast(other, state), do: RedactedServer.stray(__MODULE__, "cast", other, state)
+
+  @doc false
+  def format_status(status), do: RedactedServer.hide(status, & &1)
 
   @impl true
   def terminate(_reason, {instance, grace}) do

@@ -12,6 +12,7 @@ defmodule Vllm.Core.Instance.Engines do
   # reads directly; only a caller that has to wait for an engine sends a message.
 
   use GenServer
+  use Vllm.Core.RedactedServer
 
   require Logger
 
@@ -162,6 +163,9 @@ defmodule Vllm.Core.Instance.Engines do
     {:reply, :ok, Enum.reduce(building, state, &settle(&2, &1, {:failed, error}))}
   end
 
+  def handle_call(other, _from, state),
+    do: Vllm.Core.RedactedServer.stray_call(__MODULE__, other, state)
+
   @impl true
   def handle_cast({:died, %Ref{id: id} = ref, reason}, state) do
     case Enum.find(state.statuses, &match?({_, {:ready, %Ref{id: ^id}}}, &1)) do
@@ -175,13 +179,17 @@ defmodule Vllm.Core.Instance.Engines do
     end
   end
 
-  def handle_cast({:tell, what, %Ref{id: id} = ref, measurements}, state) do
+  def handle_cast({:tell, what, %Ref{id: id} = ref, measurements}, state)
+      when is_atom(what) and is_map(measurements) do
     {name, _status} =
       Enum.find(state.statuses, {nil, nil}, &match?({_, {:ready, %Ref{id: ^id}}}, &1))
 
     event(what, state, name, %{ref: ref}, measurements)
     {:noreply, state}
   end
+
+  def handle_cast(other, state),
+    do: Vllm.Core.RedactedServer.stray(__MODULE__, "cast", other, state)
 
   @impl true
   def handle_info({ref, result}, %{task: {%{ref: ref}, what, started}} = state) do
@@ -194,12 +202,23 @@ defmodule Vllm.Core.Instance.Engines do
     {:noreply, %{state | task: nil} |> done(what, {:error, error}, duration(started)) |> next()}
   end
 
-  def handle_info({:retry, name}, %{stopping?: false} = state) do
+  def handle_info({:retry, name}, %{stopping?: false} = state)
+      when is_map_key(state.statuses, name) do
     {:noreply, state |> put_status(name, :building) |> enqueue({:build, name})}
   end
 
   # From a task that was ended, or a retry after the stop.
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info({ref, _result}, state) when is_reference(ref), do: {:noreply, state}
+  def handle_info({:DOWN, _ref, :process, _pid, _reason}, state), do: {:noreply, state}
+  def handle_info({:retry, _name}, %{stopping?: true} = state), do: {:noreply, state}
+
+  def handle_info(other, state),
+    do: Vllm.Core.RedactedServer.stray(__MODULE__, "message", other, state)
+
+  @doc false
+  # The arguments of an engine may hold secrets.
+  def format_status(status),
+    do: Vllm.Core.RedactedServer.hide(status, &Map.take(&1, [:instance, :statuses]))
 
   ## Building
 

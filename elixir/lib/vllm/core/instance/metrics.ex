@@ -8,6 +8,7 @@ defmodule Vllm.Core.Instance.Metrics do
   # begins when the task has ended.
 
   use GenServer
+  use Vllm.Core.RedactedServer
 
   require Logger
 
@@ -90,7 +91,19 @@ defmodule Vllm.Core.Instance.Metrics do
   def handle_info({:DOWN, monitor, :process, _pid, _reason}, %{task: monitor} = state),
     do: {:noreply, wait(%{state | task: nil})}
 
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info(other, state),
+    do: Vllm.Core.RedactedServer.stray(__MODULE__, "message", other, state)
+
+  @impl true
+  def handle_call(other, _from, state),
+    do: Vllm.Core.RedactedServer.stray_call(__MODULE__, other, state)
+
+  @impl true
+  def handle_cast(other, state),
+    do: Vllm.Core.RedactedServer.stray(__MODULE__, "cast", other, state)
+
+  @doc false
+  def format_status(status), do: Vllm.Core.RedactedServer.hide(status, & &1)
 
   defp start_task(%{instance: name} = state) do
     tasks = Locator.process_name(name, "Tasks")

@@ -17,8 +17,10 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   # that: the caller confirms that it has them (`Caller.received/1`), and they are ended if it does not.
 
   use GenServer
+  use Vllm.Core.RedactedServer
 
   alias Vllm.{Codec, Ref}
+  alias Vllm.Core.RedactedServer
   alias Vllm.Core.Instance.Locator
 
   # objects: {incarnation, id} => {times sent, MapSet of owners}; owners: pid => {monitor, MapSet of
@@ -109,13 +111,14 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
     do: {:ok, %__MODULE__{instance: {name, node()}, shut_down: shut_down}}
 
   @impl true
-  def handle_cast({:track, keys, owner}, state) do
+  def handle_cast({:track, keys, owner}, state) when is_list(keys) and is_pid(owner) do
     {:noreply, Enum.reduce(keys, state, &add(&2, &1, owner, 1))}
   end
 
-  def handle_cast({:share, key, owner}, state), do: {:noreply, add(state, key, owner, 0)}
+  def handle_cast({:share, {_, _} = key, owner}, state) when is_pid(owner),
+    do: {:noreply, add(state, key, owner, 0)}
 
-  def handle_cast({:discard, payload}, state) do
+  def handle_cast({:discard, payload}, state) when is_binary(payload) do
     with {:ok, value} <- Codec.decode(payload, state.instance) do
       for ref <- find(value, []), do: discard_one(state, ref)
     end
@@ -126,7 +129,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   # Only engines and collectors: whether the caller tracked the other references is not known, and
   # releasing one twice would be wrong. Those stay until the worker ends. A collector is sent only
   # once, so releasing it twice is harmless.
-  def handle_cast({:discard_handed, payload}, state) do
+  def handle_cast({:discard_handed, payload}, state) when is_binary(payload) do
     with {:ok, value} <- Codec.decode(payload, state.instance) do
       for %Ref{type: type} = ref when type in [@engine, @collector] <- find(value, []),
           do: discard_one(state, ref)
@@ -135,19 +138,23 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
     {:noreply, state}
   end
 
-  def handle_cast({:link, engine, owner}, state) do
+  def handle_cast({:link, %Ref{} = engine, owner}, state) when is_pid(owner) do
     {:noreply, put_in(state.linked[Process.monitor(owner)], engine)}
   end
+
+  def handle_cast(other, state), do: RedactedServer.stray(__MODULE__, "cast", other, state)
 
   @impl true
   def handle_call({:release, key, owner}, _from, state) do
     {:reply, :ok, remove(state, key, owner)}
   end
 
-  def handle_call({:drop, key}, _from, state) do
+  def handle_call({:drop, {_, _} = key}, _from, state) do
     release_objects(state, key, 1)
     {:reply, :ok, state}
   end
+
+  def handle_call(other, _from, state), do: RedactedServer.stray_call(__MODULE__, other, state)
 
   @impl true
   def handle_info({:DOWN, monitor, :process, _pid, _reason}, state)
@@ -161,6 +168,11 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
     keys = Map.get(state.owners, owner, {nil, MapSet.new()}) |> elem(1)
     {:noreply, Enum.reduce(keys, state, &remove(&2, &1, owner))}
   end
+
+  def handle_info(other, state), do: RedactedServer.stray(__MODULE__, "message", other, state)
+
+  @doc false
+  def format_status(status), do: RedactedServer.hide(status, &%{objects: map_size(&1.objects)})
 
   defp add(state, key, owner, times) do
     {sent, owners} = Map.get(state.objects, key, {0, MapSet.new()})

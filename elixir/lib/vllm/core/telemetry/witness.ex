@@ -14,7 +14,9 @@ defmodule Vllm.Core.Telemetry.Witness do
   # all that it watched.
 
   use GenServer
+  use Vllm.Core.RedactedServer
 
+  alias Vllm.Core.RedactedServer
   alias Vllm.Core.Telemetry.Emitter
 
   # watched: monitor => {ending, the function that emits the end}; monitors: ending => monitor
@@ -53,7 +55,8 @@ defmodule Vllm.Core.Telemetry.Witness do
   def init(nil), do: {:ok, %__MODULE__{}}
 
   @impl true
-  def handle_cast({:watch, ending, process, emit}, state) do
+  def handle_cast({:watch, ending, process, emit}, state)
+      when is_pid(process) and is_function(emit, 1) do
     monitor = Process.monitor(process)
 
     {:noreply,
@@ -70,12 +73,20 @@ defmodule Vllm.Core.Telemetry.Witness do
     {:noreply, %{state | watched: Map.delete(state.watched, monitor), monitors: monitors}}
   end
 
+  def handle_cast(other, state), do: RedactedServer.stray(__MODULE__, "cast", other, state)
+
   @impl true
-  def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
+  def handle_call(other, _from, state), do: RedactedServer.stray_call(__MODULE__, other, state)
+
+  @impl true
+  def handle_info({:DOWN, monitor, :process, _pid, reason}, state)
+      when is_map_key(state.watched, monitor) do
     {{ending, emit}, watched} = Map.pop!(state.watched, monitor)
     if first?(ending), do: emit.(death(reason))
     {:noreply, %{state | watched: watched, monitors: Map.delete(state.monitors, ending)}}
   end
+
+  def handle_info(other, state), do: RedactedServer.stray(__MODULE__, "message", other, state)
 
   # The exit reason of a process that raised holds the stack trace.
   defp death({reason, [{_module, _function, _arity, _location} | _] = stacktrace}),

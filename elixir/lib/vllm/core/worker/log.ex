@@ -1,9 +1,9 @@
 defmodule Vllm.Core.Worker.Log do
   @moduledoc false
-  # The output of a worker: assembles lines from the messages of the port, passes them to Logger, and
+  # The output of a worker: assembles lines from the messages of the port, passes them to LogWriter, and
   # keeps the last ones, because nothing else explains why a worker or an engine did not start.
 
-  require Logger
+  alias Vllm.Core.Worker.LogWriter
 
   # When an engine fails to start vLLM prints some eighty lines, with the cause among the first, and
   # several engines may fail at once.
@@ -11,14 +11,20 @@ defmodule Vllm.Core.Worker.Log do
   # How many of them an error shows.
   @shown_lines 50
 
-  # The most that a message of the port holds. A longer line is cut after its first message and the
-  # rest is counted, because output without a line break would otherwise fill the memory. Logger cuts
-  # messages after 8 kB anyway.
+  # A longer line is cut and the rest is counted, because output without a line break would otherwise
+  # fill the memory. Logger cuts messages after 8 kB anyway.
   @line_bytes 16 * 1024
+
+  # The port reads on while messages wait. When more than this many do, the worker prints faster than
+  # lines can be handled: of each message only the end is read, and the other lines are counted.
+  @max_messages 16
+  @tail_bytes 4 * 1024
 
   defstruct [
     # the option :log: a level, :auto or false
     :level,
+    # Vllm.Core.Worker.LogWriter; nil if nothing is logged
+    :writer,
     # the beginning of a line that has not ended
     :partial,
     # how many bytes of that line were dropped
@@ -30,20 +36,63 @@ defmodule Vllm.Core.Worker.Log do
 
   @type t :: %__MODULE__{}
 
-  @doc "The longest line that the port sends in one message, in bytes."
+  @doc "The most of a line that is kept, in bytes."
   @spec line_bytes() :: pos_integer()
   def line_bytes, do: @line_bytes
 
-  @doc "Takes a message of a port with the option `:line`. Returns a line, or `nil` before its end."
-  @spec take(t(), {:eol | :noeol, binary()}) :: {String.t() | nil, t()}
-  def take(log, {:noeol, part}), do: {nil, begin(log, part)}
+  @doc """
+  Takes a message of the port. Returns the lines that it completes. `waiting` is how many messages of
+  the port wait.
+  """
+  @spec take(t(), binary(), non_neg_integer()) :: {[String.t()], t()}
+  def take(log, data, waiting \\ 0)
 
-  def take(log, {:eol, part}) do
-    %{partial: line, dropped: dropped} = log = begin(log, part)
-    {shortened(line, dropped), %{log | partial: nil, dropped: 0}}
+  def take(log, data, waiting) when waiting > @max_messages and byte_size(data) > @tail_bytes do
+    rest = byte_size(data) - @tail_bytes
+    <<skipped::binary-size(rest), tail::binary>> = data
+
+    # From the first line that begins in the tail.
+    {cut, tail} =
+      case :binary.split(tail, "\n") do
+        [_end, tail] -> {1, tail}
+        [_no_line] -> {0, ""}
+      end
+
+    count = length(:binary.matches(skipped, "\n")) + cut
+    take(skip(log, count, byte_size(data)), tail, 0)
   end
 
-  defp begin(%{partial: nil} = log, part), do: %{log | partial: part}
+  def take(log, data, _waiting) do
+    {parts, [last]} = data |> :binary.split("\n", [:global]) |> Enum.split(-1)
+
+    {lines, log} =
+      Enum.map_reduce(parts, log, fn part, log ->
+        %{partial: line, dropped: dropped} = log = begin(log, part)
+        {shortened(line, dropped), %{log | partial: nil, dropped: 0}}
+      end)
+
+    {lines, if(last == "", do: log, else: begin(log, last))}
+  end
+
+  # Output without a line break belongs to the line that has not ended.
+  defp skip(log, 0, bytes), do: %{begin(log, "") | dropped: log.dropped + bytes}
+
+  defp skip(log, count, _bytes) do
+    writer = log.writer && LogWriter.drop(log.writer, count)
+    %{log | partial: nil, dropped: 0, seen: log.seen + count, writer: writer}
+  end
+
+  # Copied, because a part of a binary keeps the whole in memory.
+  defp begin(%{partial: nil} = log, part) do
+    kept = min(byte_size(part), @line_bytes)
+    line = :binary.copy(binary_part(part, 0, kept))
+    %{log | partial: line, dropped: log.dropped + byte_size(part) - kept}
+  end
+
+  defp begin(%{partial: line, dropped: 0} = log, part) when byte_size(line) < @line_bytes do
+    begin(%{log | partial: nil}, line <> part)
+  end
+
   defp begin(log, part), do: %{log | dropped: log.dropped + byte_size(part)}
 
   defp shortened(line, 0), do: line
@@ -58,17 +107,15 @@ defmodule Vllm.Core.Worker.Log do
   end
 
   @doc "Keeps a line and passes it to Logger."
-  @spec add(t(), String.t() | nil) :: t()
-  def add(log, nil), do: log
-
+  @spec add(t(), String.t()) :: t()
   def add(log, line) do
     # Progress bars end in a carriage return, and Python may print bytes that are not UTF-8.
     line = line |> String.trim_trailing("\r") |> printable()
-    if log.level, do: Logger.log(level(log.level, line), line)
+    writer = log.writer && LogWriter.add(log.writer, {level(log.level, line), line})
 
     lines = :queue.in(line, log.lines)
     lines = if :queue.len(lines) > @kept_lines, do: :queue.drop(lines), else: lines
-    %{log | lines: lines, seen: log.seen + 1}
+    %{log | lines: lines, seen: log.seen + 1, writer: writer}
   end
 
   @doc "The lines that are kept, oldest first."
