@@ -43,7 +43,7 @@ defmodule Vllm do
   """
 
   alias Vllm.{Call, Error, Ref}
-  alias Vllm.Core.{Connection, Instance}
+  alias Vllm.Core.{Connection, Instance, Options}
   alias Vllm.Core.Instance.{Engines, Metrics, ReferenceTracker}
 
   @typedoc "An instance: the name it was started with, on this node or another."
@@ -60,6 +60,12 @@ defmodule Vllm do
   """
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(options) do
+    options =
+      case options[:token] do
+        token when is_binary(token) -> Keyword.put(options, :token, Instance.hidden(token))
+        _none_or_hidden -> options
+      end
+
     %{
       id: Keyword.get(options, :name, __MODULE__),
       start: {__MODULE__, :start_link, [options]},
@@ -116,7 +122,8 @@ defmodule Vllm do
   """
   @spec engine(instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
   def engine(instance \\ Vllm.Default, name, timeout \\ 60_000) when is_atom(name) do
-    instance |> located() |> Engines.fetch(name, timeout)
+    with :ok <- Options.check(:timeout, timeout, "timeout"),
+         do: instance |> located() |> Engines.fetch(name, timeout)
   end
 
   @doc """

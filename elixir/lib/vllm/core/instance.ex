@@ -45,20 +45,20 @@ defmodule Vllm.Core.Instance do
      "how long the worker may take until it serves. With `:connect`: how long the address is tried " <>
        "at the start. A worker that is lost later is tried again without a limit, with pauses of " <>
        "up to 5 s; calls fail with `:worker_down` meanwhile."},
-    {:grace, :pos_integer, 5_000,
+    {:grace, :milliseconds, 5_000,
      "how many milliseconds calls in flight have to finish when the instance or its worker is " <>
        "stopped. New calls are refused with `:draining`, and calls still in flight after that time " <>
        "fail with it. Shutting engines down takes up to 10 s more; then the worker is killed."},
-    {:max_calls, :pos_integer, 10_000,
+    {:max_calls, {:range, 1, 10_000_000}, 10_000,
      "how many calls the worker runs at once, streams included; more are refused with " <>
        "`:overloaded`. Methods that report on requests or end them, such as `abort`, are not counted."},
     {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
      "the level at which the worker's output is logged: each line's own with `:auto`, the same " <>
        "for every line, or `false` to log nothing."},
-    {:max_restarts, :pos_integer, 5,
+    {:max_restarts, {:range, 1, 1_000_000}, 5,
      "how many times the worker may be restarted within `:max_seconds` before the instance " <>
        "gives up and its supervisor decides. Not for `:connect`."},
-    {:max_seconds, :pos_integer, 60, "see `:max_restarts`."},
+    {:max_seconds, {:range, 1, 1_000_000}, 60, "see `:max_restarts`."},
     {:engines, :engines, [],
      "engines that run as long as the instance does, such as " <>
        "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
@@ -66,13 +66,13 @@ defmodule Vllm.Core.Instance do
        "replaced."},
     {:watchdog, :keyword_list, [],
      "when an engine counts as hanging, and what happens then: see *Engines that hang*."},
-    {:metrics_interval, {:or, [:pos_integer, {:in, [:infinity]}]}, :infinity,
+    {:metrics_interval, {:or, [:milliseconds, {:in, [:infinity]}]}, :infinity,
      "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
        "see `Vllm.Telemetry`. `:infinity` for never."},
     {:connect, :string, nil,
      "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
        "`\"tcp:HOST:PORT\"`. No worker is started then."},
-    {:token, :string, nil, "the token of that worker."}
+    {:token, :secret, nil, "the token of that worker."}
   ]
 
   @doc "The options, as documentation."
@@ -84,7 +84,7 @@ defmodule Vllm.Core.Instance do
   def start_link(options) do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
          {:ok, watchdog} <- Watchdog.validate(options.watchdog),
-         options = %{options | watchdog: watchdog},
+         options = %{options | watchdog: watchdog, token: hidden(options.token)},
          :ok <- check_watchdog(options),
          :ok <- check_engines(options) do
       case Supervisor.start_link(__MODULE__, options, name: options.name) do
@@ -96,6 +96,12 @@ defmodule Vllm.Core.Instance do
       end
     end
   end
+
+  @doc "The token as a function: reports of supervisors show the arguments of their children."
+  @spec hidden(String.t() | (() -> String.t()) | nil) :: (() -> String.t())
+  def hidden(nil), do: fn -> "" end
+  def hidden(token) when is_binary(token), do: fn -> token end
+  def hidden(token) when is_function(token, 0), do: token
 
   # Every new connection would build them again, in addition to those of the connection before.
   defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
@@ -136,7 +142,7 @@ defmodule Vllm.Core.Instance do
     connection = [
       instance: name,
       address: address,
-      token: options.token || "",
+      token: options.token,
       start_timeout: options.start_timeout,
       starts: if(options.connect, do: :counters.new(1, [])),
       on_engine_event: Watchdog.listener(options.watchdog.action)

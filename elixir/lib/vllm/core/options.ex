@@ -7,9 +7,13 @@ defmodule Vllm.Core.Options do
   #
   #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
   #     :keyword_list (options that have a table of their own)
+  #     :milliseconds | {:range, first, last} (integers with bounds) | :secret
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
 
   alias Vllm.Error
+
+  # 49 days. Timers of the runtime take 2^32 - 1 milliseconds at most, and some time is added to these.
+  @max_milliseconds 49 * 24 * 60 * 60 * 1000
 
   @type type :: atom() | {atom(), term()}
   @type table :: [{key :: atom(), type(), default :: term(), doc :: String.t()}]
@@ -76,7 +80,7 @@ defmodule Vllm.Core.Options do
       {:ok, value} ->
         if valid?(type, value),
           do: {:ok, value},
-          else: {:error, "must be #{describe(type)}, got: #{inspect(value)}"}
+          else: {:error, "must be #{describe(type)}, got: #{shown(type, value)}"}
 
       :error when default == @required ->
         {:error, "is required"}
@@ -86,6 +90,17 @@ defmodule Vllm.Core.Options do
     end
   end
 
+  @doc "Checks one value, such as a timeout that is no option."
+  @spec check(type(), term(), String.t()) :: :ok | {:error, Error.t()}
+  def check(type, value, what) do
+    if valid?(type, value),
+      do: :ok,
+      else: invalid("#{what} must be #{describe(type)}, got: #{shown(type, value)}", what)
+  end
+
+  defp shown(:secret, value), do: Vllm.Core.RedactedServer.shape(value)
+  defp shown(_type, value), do: inspect(value, limit: 10, printable_limit: 200)
+
   defp invalid(message, key) do
     details = if key, do: %{"option" => to_string(key)}, else: %{}
     {:error, Error.new(:invalid, message, details: details)}
@@ -94,23 +109,38 @@ defmodule Vllm.Core.Options do
   ## Types
 
   defp valid?(:atom, value), do: is_atom(value) and not is_nil(value)
-  defp valid?(:string, value), do: is_binary(value)
+
+  defp valid?(:string, value),
+    do: is_binary(value) and String.valid?(value) and not String.contains?(value, <<0>>)
+
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
-  defp valid?(:timeout, value), do: value == :infinity or (is_integer(value) and value >= 0)
+  defp valid?(:timeout, value), do: value == :infinity or value in 0..@max_milliseconds
+  defp valid?(:milliseconds, value), do: value in 1..@max_milliseconds
+  defp valid?({:range, first, last}, value), do: value in first..last
+  # A function, so that no report of a supervisor shows the secret.
+  defp valid?(:secret, value), do: valid?(:string, value) or is_function(value, 0)
   defp valid?(:keyword_list, value), do: Keyword.keyword?(value)
-  defp valid?({:list, type}, value), do: is_list(value) and Enum.all?(value, &valid?(type, &1))
+
+  defp valid?({:list, type}, value),
+    do: is_list(value) and not List.improper?(value) and Enum.all?(value, &valid?(type, &1))
+
   defp valid?({:in, values}, value), do: value in values
   defp valid?({:or, types}, value), do: Enum.any?(types, &valid?(&1, value))
   defp valid?({:port, tag}, {tag, port}), do: is_integer(port) and port in 0..65_535
   defp valid?({:port, _tag}, _value), do: false
 
   defp valid?(:env, value) do
-    (is_map(value) or is_list(value)) and
+    (is_map(value) or (is_list(value) and List.improper?(value) == false)) and
+      not is_struct(value) and
       Enum.all?(value, fn
-        {key, text} -> (is_binary(key) or is_atom(key)) and (is_binary(text) or text == false)
-        _other -> false
+        {key, text} ->
+          (is_binary(key) or is_atom(key)) and variable?(to_string(key)) and
+            (text == false or valid?(:string, text))
+
+        _other ->
+          false
       end)
   end
 
@@ -120,12 +150,19 @@ defmodule Vllm.Core.Options do
       value == Enum.uniq_by(value, &elem(&1, 0))
   end
 
+  # Of the system: a name without "=".
+  defp variable?(name),
+    do: name != "" and valid?(:string, name) and not String.contains?(name, "=")
+
   defp describe(:atom), do: "an atom"
   defp describe(:string), do: "a string"
   defp describe(:boolean), do: "a boolean"
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"
-  defp describe(:timeout), do: "milliseconds or :infinity"
+  defp describe(:timeout), do: "milliseconds from 0 to #{@max_milliseconds}, or :infinity"
+  defp describe(:milliseconds), do: "milliseconds from 1 to #{@max_milliseconds}"
+  defp describe({:range, first, last}), do: "an integer from #{first} to #{last}"
+  defp describe(:secret), do: "a string, or a function that returns one"
   defp describe(:keyword_list), do: "a keyword list"
   defp describe(:engines), do: "a keyword list of engine arguments, each name once"
   defp describe(:env), do: "a map from variable name to string or false"

@@ -18,6 +18,12 @@ defmodule Vllm.Core.RedactedServerTest do
 
     @impl true
     def handle_info(secret, _state), do: throw({:not_with, secret})
+
+    @impl true
+    def handle_cast(secret, _state), do: raise("not with " <> secret)
+
+    @impl true
+    def handle_call(secret, _from, _state), do: raise("not with " <> secret)
   end
 
   setup do

@@ -13,7 +13,7 @@ defmodule Vllm.Core.Call.Arguments do
        "the call is aborted in the worker and returns `:timeout`. Defaults to 60 s unless the " <>
        "function says otherwise: building an engine, streams and waiting for requests have no " <>
        "limit."},
-    {:window, :pos_integer, 64,
+    {:window, {:range, 1, 1_000_000}, 64,
      "how many items of a stream the worker may be ahead of its consumer."},
     {:stream_to, :pid, nil,
      "a process to send the items to, see `Vllm.Stream`. The call then returns " <>

@@ -79,9 +79,12 @@ defmodule Vllm.Core.Connection.Opening do
   defp locate(options) do
     case Keyword.fetch!(options, :address) do
       {:worker, worker} -> Worker.address(worker)
-      address -> {:ok, address, Keyword.get(options, :token, "")}
+      address -> {:ok, address, options |> Keyword.get(:token, "") |> token()}
     end
   end
+
+  defp token(token) when is_function(token, 0), do: token.()
+  defp token(token), do: token
 
   # The instance's own worker serves once it has given its address: one attempt is enough. A worker
   # that is started elsewhere may not have started yet.
