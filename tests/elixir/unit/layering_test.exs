@@ -9,14 +9,15 @@ defmodule Vllm.LayeringTest do
   # From the bottom to the top: a module uses those of its own layer and of the layers before it.
   # `*` stands for the files of a folder that no other layer names.
   @layers [
-    ["options.ex", "telemetry/*"],
+    ["telemetry/emitter.ex"],
     ["redacted_server.ex"],
+    ["options.ex", "telemetry/*"],
     ["codec/*"],
     ["wire/*"],
     ["instance/last_failure.ex", "instance/locator.ex"],
     ["instance/default.ex", "instance/reference_tracker.ex"],
     ["call/*"],
-    ["worker/launch.ex", "worker/log.ex", "worker/stop.ex"],
+    ["worker/launch.ex", "worker/log.ex", "worker/log_writer.ex", "worker/stop.ex"],
     ["worker.ex"],
     ["worker/*"],
     ["connection/*"],
