@@ -44,7 +44,7 @@ class FlowControl:
         """Apply the client's SETTINGS_MAX_FRAME_SIZE."""
         fits = DEFAULT_FRAME <= size <= LARGEST_FRAME
         check(
-            fits, Code.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE of {size}, which is out of range"
+            fits, Code.PROTOCOL_ERROR, f"a largest frame of {size} bytes, which is out of range"
         )
         self._frame_size = size
 
