@@ -15,7 +15,8 @@ from python_worker.wire import grpc_messages
 from python_worker.wire.http2 import FRAME, Http2
 from python_worker.wire.http2_frames import ProtocolViolation
 from tests.python.support.http2_frames import Frame, wire
-from tests.python.support.http2_oracle import WINDOW, frames_of, small_window
+from tests.python.support.http2_oracle import WINDOW, small_window
+from tests.python.support.hyperframes import frames_of
 from tests.python.support.native import ACK, PREFACE, SETTINGS
 
 
