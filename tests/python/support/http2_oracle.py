@@ -41,6 +41,9 @@ REQUEST_HEADERS = [
     ("content-type", "application/grpc"),
     ("user-agent", "h2 " * 30),
 ]
+#: Delivered now and then, so that a large body does not take ten thousand deliveries.
+LARGE_CUT = 20_011
+
 RESPONSE_HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 
 
@@ -115,7 +118,7 @@ class Conversation:
         # The server's protocol reads the preface before the frames.
         self._to_server = self.client.data_to_send().removeprefix(PREFACE)
         self.server = Server()
-        self._cuts = itertools.cycle(cuts)
+        self._cuts = itertools.cycle([*cuts, *cuts, LARGE_CUT])
         # What the client has sent.
         self.stream: int | None = None
         self.other: int | None = None
@@ -159,13 +162,15 @@ class Conversation:
             self.sent += self._send_data(self.stream, self.sent, size, padding, end)
             self.ended = self.ended or end
 
-    def data_of_another(self, size: int, padding: int | None) -> None:
+    def data_of_another(self, size: int, padding: int | None, end: bool) -> None:
         """Sends a body that nobody reads."""
         if self.other is None or self.goaway or self.reset:
             return
         try:
-            self._send_data(self.other, 7, size, padding, end=False)
+            self._send_data(self.other, 7, size, padding, end)
         except StreamClosedError:
+            self.other = None
+        if end:
             self.other = None
 
     def _send_data(self, stream: int, start: int, size: int, padding: int | None, end: bool) -> int:
