@@ -107,7 +107,7 @@ class Dispatcher:
         if on_engine and request.method in renamed_parameters.TRANSLATIONS:
             names = list(signature.signature.parameters)
             given = renamed_parameters.GivenArguments(names, args, kwargs)
-            renamed_parameters.modernise(request.method, given)
+            renamed_parameters.translate(request.method, given)
             args, kwargs = given.args, given.kwargs
         args, kwargs = signature.bind(args, kwargs)
         call.check_inputs()

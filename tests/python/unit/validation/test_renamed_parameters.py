@@ -8,7 +8,7 @@ import pytest
 
 from python_worker.codec.types import Record
 from python_worker.exceptions import InvalidArgument
-from python_worker.validation.renamed_parameters import GivenArguments, modernise
+from python_worker.validation.renamed_parameters import GivenArguments, translate
 
 GENERATE = ["prompt", "sampling_params", "request_id"]
 
@@ -17,7 +17,7 @@ def translated(
     method: str, args: list[Any], kwargs: dict[str, Any], names: list[str] = GENERATE
 ) -> tuple[list[Any], dict[str, Any]]:
     arguments = GivenArguments(names, args, kwargs)
-    modernise(method, arguments)
+    translate(method, arguments)
     return arguments.args, arguments.kwargs
 
 
