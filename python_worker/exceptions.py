@@ -15,7 +15,7 @@ are sent. Each exception with its kind::
     ├── Draining          the worker is stopping                    DRAINING
     ├── Stopped           the worker stopped in the middle          WORKER_DOWN
     └── ProtocolError     the client broke the protocol             PROTOCOL
-        └── BadToken      the client does not know the token
+        └── BadToken      the client did not send the token         PROTOCOL
 
     EncodeError           a value cannot be sent                    UNSUPPORTED
     DecodeError           bytes are not a value                     PROTOCOL
