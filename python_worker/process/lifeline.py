@@ -109,9 +109,7 @@ def kill_group() -> None:
     for pid in group_members():
         try:
             os.kill(pid, signal.SIGKILL)
-            logger.warning(
-                "killed process %d, which was left behind when the worker stopped", pid
-            )
+            logger.warning("killed process %d, which was left behind when the worker stopped", pid)
         except ProcessLookupError:
             continue
 

@@ -203,9 +203,7 @@ JOINED = {name: ORDINARY[name] for name in ("logprobs", "stop reason", "an index
 
 @KINDS
 @pytest.mark.parametrize("alter", JOINED.values(), ids=JOINED)
-def test_a_completion_of_any_kind_joins_plain_ones(
-    alter: Any, cumulative: bool
-) -> None:
+def test_a_completion_of_any_kind_joins_plain_ones(alter: Any, cumulative: bool) -> None:
     assert beside(cumulative, alter)[0] is not None
 
 
