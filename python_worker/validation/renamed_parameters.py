@@ -145,7 +145,7 @@ def _structured_outputs(guided: Any) -> Any:
     dropped = [name for name in DROPPED_OF_GUIDED_DECODING if fields.get(name)]
     if dropped:
         logger.warning(
-            "guided_decoding: these fields are ignored, as vLLM dropped them: %s",
+            "guided_decoding: ignored, as vLLM has dropped it: %s",
             ", ".join(dropped),
         )
     return {k: v for k, v in fields.items() if k not in DROPPED_OF_GUIDED_DECODING}
@@ -154,7 +154,7 @@ def _structured_outputs(guided: Any) -> Any:
 def _ignore_cached_outputs(arguments: GivenArguments) -> None:
     if "use_cached_outputs" in arguments.kwargs:
         arguments.pop("use_cached_outputs")
-        logger.warning("new: use_cached_outputs is ignored, as vLLM dropped it")
+        logger.warning("new: use_cached_outputs is ignored, as vLLM has dropped it")
 
 
 def _fields_of(value: Any, *names: str) -> dict[str, Any] | None:
