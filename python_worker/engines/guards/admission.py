@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 from typing_extensions import override
@@ -29,10 +30,12 @@ class AdmissionGuard(AsyncLLM):
         return collector
 
     @override
-    async def _add_request(self, request: EngineCoreRequest, *args: Any, **kwargs: Any) -> object:
+    def _add_request(
+        self, request: EngineCoreRequest, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, object]:
         # Before the engine has the request: a cancel while it is being sent has to find the id
         # that it must abort.
         admission = ADMISSION.get()
         if admission is not None:
             admission.note(request.request_id)
-        return await super()._add_request(request, *args, **kwargs)
+        return super()._add_request(request, *args, **kwargs)

@@ -12,16 +12,16 @@ from typing import Any
 from typing_extensions import override
 
 from python_worker.engines.guards import vllm_parts
+from python_worker.engines.guards.core_requests import CoreRequests
 from python_worker.engines.guards.logits_processors import check_logits_processors
 from python_worker.engines.guards.prompts import check_prompt, check_token_types
 from python_worker.engines.guards.protocols import (
     AsyncLLM,
-    EngineCoreRequest,
     LoRARequest,
     RequestOutputCollector,
     VllmConfig,
 )
-from python_worker.engines.guards.reasoning import check_reasoning, parser_class
+from python_worker.engines.guards.reasoning import parser_class
 from python_worker.engines.guards.weight_updates import FROM_WITHIN
 from python_worker.engines.guards.weights import Weights
 from python_worker.engines.guards.worker_extension import checked_path
@@ -43,26 +43,14 @@ class AsyncLLMGuard(AsyncLLM):
         config.parallel_config.worker_extension_cls = checked_path(path)
         self._worker_methods = WORKER_METHODS | extension_methods(path)
         super().__init__(*args, **kwargs)
-        self._reasoning_parser = parser_class(
+        parser = parser_class(
             self.vllm_config.structured_outputs_config.reasoning_parser,
             vllm_parts.find_reasoning_parser,
         )
-        self._verify_request = vllm_parts.request_verifier()
-        self._send_request = self.engine_core.add_request_async
-        self.engine_core.add_request_async = self._send_verified
-
-    async def _send_verified(self, request: EngineCoreRequest) -> None:
-        """In place of the client's ``add_request_async``."""
-        try:
-            # An update may have begun while the prompt was tokenized.
-            self._weights.check("add_request")
-            self._verify_request(request)
-            check_reasoning(request, self._reasoning_parser, self.tokenizer)
-        except Exception:
-            # Its outputs are awaited already, and would be for ever.
-            self.output_processor.abort_requests([request.request_id], internal=True)
-            raise
-        await self._send_request(request)
+        requests = CoreRequests(
+            self, self._weights, verify=vllm_parts.request_verifier(), parser=parser
+        )
+        self.engine_core.add_request_async = requests.send
 
     @override
     async def add_request(

@@ -12,7 +12,7 @@ only raises (``lora_loading``), and three more things are kept away from the ste
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from typing_extensions import override
@@ -45,7 +45,7 @@ class LoRAGuard(AsyncLLM):
         self._adapters_in_use = AdaptersInUse(self.output_processor)
 
     @override
-    async def add_request(
+    def add_request(
         self,
         request_id: str,
         prompt: object,
@@ -54,18 +54,27 @@ class LoRAGuard(AsyncLLM):
         lora_request: LoRARequest | None = None,
         *args: Any,
         **kwargs: Any,
-    ) -> RequestOutputCollector:
+    ) -> Coroutine[Any, Any, RequestOutputCollector]:
+        # No coroutine of this guard's for requests without an adapter.
         if lora_request is None:
-            return await super().add_request(
+            return super().add_request(
                 request_id, prompt, params, arrival_time, None, *args, **kwargs
             )
+        add = functools.partial(super().add_request, request_id, prompt, params, arrival_time)
+        return self._add_with_adapter(add, lora_request, *args, **kwargs)
+
+    async def _add_with_adapter(
+        self,
+        add: Callable[..., Coroutine[Any, Any, RequestOutputCollector]],
+        lora_request: LoRARequest,
+        *args: Any,
+        **kwargs: Any,
+    ) -> RequestOutputCollector:
         self._check_name(lora_request)
         with self._adapters_in_use.arrival(lora_request):
             await self._check_room(lora_request)
             lora_request = await self._loaded(lora_request)
-            return await super().add_request(
-                request_id, prompt, params, arrival_time, lora_request, *args, **kwargs
-            )
+            return await add(lora_request, *args, **kwargs)
 
     @override
     async def add_lora(self, lora_request: LoRARequest) -> bool:

@@ -113,7 +113,9 @@ def check_token_types(params: object, model_config: ModelConfig) -> None:
         params: Of any kind; only pooling has ``extra_kwargs``.
         model_config: The engine's.
     """
-    extra = getattr(params, "extra_kwargs", None) or {}
+    extra = getattr(params, "extra_kwargs", None)
+    if not extra:
+        return
     if extra.get("compressed_token_type_ids") is not None and not has_token_types(model_config):
         raise InvalidArgument(
             "pooling_params.extra_kwargs['compressed_token_type_ids']: this model has no token "

@@ -9,7 +9,7 @@ Each protocol has the name of vLLM's class and only the members that a guard rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 # --- Configuration ---
@@ -232,7 +232,7 @@ if TYPE_CHECKING:
 
         def shutdown(self, timeout: float | None = None) -> None: ...
 
-        async def add_request(
+        def add_request(
             self,
             request_id: str,
             prompt: object,
@@ -242,16 +242,16 @@ if TYPE_CHECKING:
             tokenization_kwargs: Mapping[str, Any] | None = None,
             *args: Any,
             **kwargs: Any,
-        ) -> RequestOutputCollector: ...
+        ) -> Coroutine[Any, Any, RequestOutputCollector]: ...
 
-        async def _add_request(
+        def _add_request(
             self,
             request: EngineCoreRequest,
             prompt: str | None,
             parent_req: object | None,
             index: int,
             queue: RequestOutputCollector,
-        ) -> object: ...
+        ) -> Coroutine[Any, Any, object]: ...
 
         def _run_output_handler(self) -> None: ...
 

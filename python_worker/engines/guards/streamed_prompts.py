@@ -14,6 +14,7 @@ element that vLLM reads anew for each.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -132,8 +133,23 @@ class StreamedPromptsGuard(AsyncLLM):
         super().__init__(*args, **kwargs)
 
     @override
-    async def _add_request(
+    def _add_request(
         self,
+        request: EngineCoreRequest,
+        prompt: str | None,
+        parent_req: object | None,
+        index: int,
+        queue: RequestOutputCollector,
+    ) -> Coroutine[Any, Any, object]:
+        # No coroutine of this guard's for ordinary requests, of which there are many.
+        add = super()._add_request
+        if request.resumable or self._streamed:
+            return self._add_element(add, request, prompt, parent_req, index, queue)
+        return add(request, prompt, parent_req, index, queue)
+
+    async def _add_element(
+        self,
+        add: Callable[..., Coroutine[Any, Any, object]],
         request: EngineCoreRequest,
         prompt: str | None,
         parent_req: object | None,
@@ -152,7 +168,7 @@ class StreamedPromptsGuard(AsyncLLM):
         elif streamed is not None and self._state_of(request) is None:
             # The end of a request that was aborted. vLLM would begin it anew.
             return None
-        return await super()._add_request(request, prompt, parent_req, index, queue)
+        return await add(request, prompt, parent_req, index, queue)
 
     async def _check_element(self, streamed: StreamedRequest, request: EngineCoreRequest) -> None:
         state = self._state_of(request)
