@@ -13,17 +13,14 @@ class Process(Protocol):
     @property
     def name(self) -> str:
         """Its name."""
-        ...
 
     @property
     def pid(self) -> int | None:
         """Its id."""
-        ...
 
     @property
     def exitcode(self) -> int | None:
         """How it ended; None while it runs, and below zero where a signal ended it."""
-        ...
 
 
 def processes_of(manager: object) -> tuple[Process, ...]:

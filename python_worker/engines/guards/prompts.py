@@ -20,16 +20,13 @@ class Tensor(Protocol):
     @property
     def shape(self) -> Iterable[int]:
         """Its size in each dimension."""
-        ...
 
     @property
     def dtype(self) -> object:
         """The type of its numbers."""
-        ...
 
     def is_floating_point(self) -> bool:
         """Whether these are floats."""
-        ...
 
 
 def check_prompt(

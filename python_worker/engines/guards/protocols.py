@@ -28,7 +28,6 @@ class ModelRegistry(Protocol):
         self, architectures: Sequence[str], model_config: ModelConfig
     ) -> tuple[type[Model], str]:
         """The class, and the name of its architecture."""
-        ...
 
 
 class ModelConfig(Protocol):
@@ -45,20 +44,16 @@ class ModelConfig(Protocol):
     @property
     def architectures(self) -> Sequence[str]:
         """The names of the model's classes."""
-        ...
 
     @property
     def registry(self) -> ModelRegistry:
         """Where they are found."""
-        ...
 
     def get_vocab_size(self) -> int:
         """How many token ids there are."""
-        ...
 
     def get_inputs_embeds_size(self) -> int:
         """How many columns prompt embeddings have."""
-        ...
 
 
 class ParallelConfig(Protocol):
@@ -134,7 +129,6 @@ class IncrementalDetokenizer(Protocol):
 
     def num_output_tokens(self) -> int:
         """How many there are."""
-        ...
 
 
 class RequestState(Protocol):
@@ -155,7 +149,6 @@ class OutputProcessor(Protocol):
 
     def abort_requests(self, request_ids: Iterable[str], internal: bool) -> list[str]:
         """Forget requests; returns the ids that EngineCore knows them by."""
-        ...
 
 
 # --- EngineCore ---

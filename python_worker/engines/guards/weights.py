@@ -31,11 +31,9 @@ class Engine(Mortal, Protocol):
 
     def get_num_unfinished_requests(self) -> int:
         """How many requests have not ended."""
-        ...
 
     async def is_paused(self) -> bool:
         """Whether they wait."""
-        ...
 
 
 class State(enum.Enum):

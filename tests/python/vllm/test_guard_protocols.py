@@ -77,14 +77,14 @@ def members(cls: ast.ClassDef) -> dict[str, ast.AST]:
             found[node.name] = node
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found[node.target.id] = node
-    for node in ast.walk(cls):
+    for stored in ast.walk(cls):
         if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.ctx, ast.Store)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "self"
+            isinstance(stored, ast.Attribute)
+            and isinstance(stored.ctx, ast.Store)
+            and isinstance(stored.value, ast.Name)
+            and stored.value.id == "self"
         ):
-            found.setdefault(node.attr, node)
+            found.setdefault(stored.attr, stored)
     return found
 
 

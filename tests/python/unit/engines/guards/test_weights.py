@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -59,11 +60,12 @@ async def test_an_update_from_start_to_finish() -> None:
 
 async def test_running_requests_keep_an_update_from_starting() -> None:
     weights = Weights()
-    for begin in (
+    calls: list[Callable[[Engine], Awaitable[object]]] = [
         lambda engine: weights.start(engine, works, "start"),
         lambda engine: weights.reload(engine, works),
         lambda engine: weights.reset(engine, works),
-    ):
+    ]
+    for begin in calls:
         with pytest.raises(Conflict, match="pause_generation"):
             await begin(Engine(requests=2))
         assert weights.state is State.WHOLE
@@ -153,11 +155,11 @@ async def test_nothing_gets_in_while_weights_load() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     for refused in (
-        lambda: weights.reload(Engine(), works),
-        lambda: weights.start(Engine(), works, "start"),
+        weights.reload(Engine(), works),
+        weights.start(Engine(), works, "start"),
     ):
         with pytest.raises(Conflict, match="being reloaded"):
-            await refused()
+            await refused
     with pytest.raises(Conflict, match="being reloaded"):
         weights.check("generate")
     may_end.set()
