@@ -20,7 +20,7 @@ def request_verifier() -> Callable[[EngineCoreRequest], None]:
     """A function that decodes a request as EngineCore will, where an error is fatal.
 
     It costs 23 µs a request and catches what the annotations allow and the wire does not, such
-    as a set inside ``extra_args``.
+    as a complex number inside ``extra_args``.
     """
     from vllm.v1.engine import EngineCoreRequest as VllmRequest
     from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
