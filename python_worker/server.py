@@ -80,7 +80,7 @@ class Server:
         )
         self._dispatcher = Dispatcher(
             self._registry,
-            Builder(settings.engine_class),
+            Builder(settings.engine_class, token_path=settings.token_path),
             self._classes,
             watches=self._watches,
         )

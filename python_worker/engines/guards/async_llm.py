@@ -21,27 +21,18 @@ from python_worker.engines.guards.weights import check_arguments
 from python_worker.engines.guards.worker_extension import checked_path
 from python_worker.engines.guards.worker_methods import BEHIND, WORKER_METHODS, extension_methods
 from python_worker.exceptions import InvalidArgument, Unsupported
-from python_worker.streaming import token_tap
 
 
 def guarded(base: Any) -> Any:
     """A subclass that lets nothing through that would end EngineCore."""
     from vllm.reasoning import ReasoningParserManager
-    from vllm.v1.engine import EngineCoreRequest, detokenizer, output_processor
+    from vllm.v1.engine import EngineCoreRequest
     from vllm.v1.sample.logits_processor import cached_load_custom_logitsprocs
     from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
     base = updating(adapting(mortal(base)))
     encoder = MsgpackEncoder()
     decoder = MsgpackDecoder(EngineCoreRequest)
-    # Read now, in a thread, and not while the first stream runs.
-    token_tap.known("processor", output_processor.OutputProcessor)
-    token_tap.known("state", output_processor.RequestState)
-    token_tap.known("logprobs", output_processor.LogprobsProcessor)
-    token_tap.known("parent", output_processor.ParentRequest)
-    for name in ("", "Fast", "Slow"):
-        cls = getattr(detokenizer, f"{name}IncrementalDetokenizer")
-        token_tap.known("detokenizer", cls)
 
     def verify(request: Any) -> None:
         """Decode the request as EngineCore will: an error there is fatal.
