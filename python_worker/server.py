@@ -87,7 +87,7 @@ class Server:
         )
         self._dispatcher = Dispatcher(
             self._registry,
-            served_classes(Builder(settings.engine_class), worker),
+            served_classes(Builder(settings.engine_class, token_path=settings.token_path), worker),
             watches=self._watches,
             limit=CallLimit(settings.max_calls),
         )

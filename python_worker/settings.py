@@ -10,11 +10,14 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 TOKEN_VARIABLE = "VLLM_BRIDGE_TOKEN"
 
 # sun_path of sockaddr_un holds 108 bytes with its closing zero.
 MAX_SOCKET_PATH_BYTES = 107
+
+TokenPathSetting = Literal["auto", "outputs"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Settings:
         stall_after: Seconds that requests may get nothing from their engine before
             it counts as hanging; 0 for as long as it likes.
         max_calls: How many calls may run at once; more are refused.
+        token_path: ``auto`` to take tokens directly from vLLM's request states if
+            its sources are known, ``outputs`` to make and encode every output.
         log_level: Name of the level of the worker's own log.
     """
 
@@ -41,6 +46,7 @@ class Settings:
     grace: float = 5.0
     stall_after: float = 120.0
     max_calls: int = 10_000
+    token_path: TokenPathSetting = "auto"
     log_level: str = "INFO"
 
 
@@ -64,6 +70,9 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
     )
     parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
+    parser.add_argument(
+        "--token-path", choices=get_args(TokenPathSetting), default=Settings.token_path
+    )
     parser.add_argument("--log-level", default=Settings.log_level)
     known = parser.parse_args(argv)
     token = environ.get(TOKEN_VARIABLE, "")
@@ -79,6 +88,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         grace=known.grace,
         stall_after=known.stall_after,
         max_calls=known.max_calls,
+        token_path=known.token_path,
         log_level=known.log_level.upper(),
     )
 

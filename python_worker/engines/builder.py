@@ -16,7 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from python_worker.engines.guards.guarded import guard_foreign, guard_vllm
+from python_worker.engines.guards.token_path import TokenPath
 from python_worker.exceptions import NotServed
+from python_worker.settings import Settings, TokenPathSetting
+from python_worker.streaming.token_tap import tap_of
 
 ASYNC_LLM_MODULE = "vllm.v1.engine.async_llm"
 
@@ -43,15 +46,23 @@ class Builder:
 
     Args:
         path: ``module:Class`` in place of vLLM's AsyncLLM.
+        token_path: See ``Settings``.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(
+        self, path: str | None = None, *, token_path: TokenPathSetting = Settings.token_path
+    ) -> None:
         self._path = path
+        self._token_path = token_path
         self._threads = ThreadPoolExecutor(MAX_LOADING, thread_name_prefix="engine")
 
     @functools.cached_property
     def engine_class(self) -> Any:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
+        namespace = {"_token_path_setting": self._token_path}
+        return type("AsyncLLM", (TokenPath, self._guarded_class()), namespace)
+
+    def _guarded_class(self) -> Any:
         if self._path is None:
             return guard_vllm(import_async_llm())
         base = import_class(self._path)
@@ -86,6 +97,8 @@ class Builder:
         # collector walks them again and again: 11 % of the worker's time at 256
         # streams. vLLM's own servers do the same after they have started.
         gc.freeze()
+        # Decided now, in this thread, because it reads sources; not while the first stream runs.
+        tap_of(engine)
         return engine
 
 

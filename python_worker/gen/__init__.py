@@ -19,6 +19,6 @@
 ===================== =========================================================================
 
 A generator is a function from its input to texts; only ``files`` writes. Generated code holds no
-logic: what can be written once by hand is (``Vllm.Core.Wire.Protobuf`` is under every message). Nothing
+logic: what can be written once by hand is (all messages use ``Vllm.Core.Wire.Protobuf``). Nothing
 here runs when a worker does.
 """

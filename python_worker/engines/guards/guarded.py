@@ -31,7 +31,6 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
-from python_worker.engines.guards import vllm_parts
 from python_worker.engines.guards.admission import AdmissionGuard
 from python_worker.engines.guards.async_llm import AsyncLLMGuard
 from python_worker.engines.guards.engine_death import EngineDeathGuard
@@ -69,7 +68,6 @@ FOREIGN_GUARDS: tuple[type, ...] = (AdmissionGuard,)
 
 def guard_vllm(base: type) -> Any:
     """What clients reach in place of vLLM's class, or of a subclass of it."""
-    vllm_parts.read_token_path_sources()
     return compose(base, GUARDS)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from python_worker.engines.guards.protocols import EngineCoreRequest
 from python_worker.exceptions import InvalidArgument
-from python_worker.streaming import token_tap
 
 # --- Requests ---
 
@@ -102,18 +101,3 @@ def no_free_slot(message: str) -> Exception:
     error: Exception = QueueOverflowError()
     error.args = (message,)  # it has a message of its own and takes no other
     return error
-
-
-# --- Sources ---
-
-
-def read_token_path_sources() -> None:
-    """Read what ``token_tap`` relies on now, in a thread, and not while the first stream runs."""
-    from vllm.v1.engine import detokenizer, output_processor
-
-    token_tap.known("processor", output_processor.OutputProcessor)
-    token_tap.known("state", output_processor.RequestState)
-    token_tap.known("logprobs", output_processor.LogprobsProcessor)
-    token_tap.known("parent", output_processor.ParentRequest)
-    for name in ("", "Fast", "Slow"):
-        token_tap.known("detokenizer", getattr(detokenizer, f"{name}IncrementalDetokenizer"))

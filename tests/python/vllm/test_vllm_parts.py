@@ -10,7 +10,6 @@ import pytest
 from python_worker import failures
 from python_worker.engines.guards import vllm_parts
 from python_worker.exceptions import InvalidArgument, Kind
-from python_worker.streaming import token_tap
 
 
 def request(**extra_args: Any) -> Any:
@@ -66,18 +65,3 @@ def test_parsers_and_processors_are_found_by_name() -> None:
     assert callable(vllm_parts.find_reasoning_parser("deepseek_r1"))
     with pytest.raises(RuntimeError):
         vllm_parts.load_logits_processors(("no.such:Thing",))
-
-
-def test_sources_of_the_token_path_are_read_for_all_its_classes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    read: list[tuple[str, type]] = []
-
-    def known(role: str, cls: type) -> bool:
-        read.append((role, cls))
-        return True
-
-    monkeypatch.setattr(token_tap, "known", known)
-    vllm_parts.read_token_path_sources()
-    assert {role for role, _ in read} == set(token_tap.USED)
-    assert len(read) == 7

@@ -20,13 +20,9 @@ def adapter_path_not_found(lora_name: str, lora_path: str) -> Exception:
     return errors.VLLMNotFoundError(f"{lora_name}: no adapter in {lora_path}")
 
 
-def read_token_path_sources() -> None:
-    """There are none."""
-
-
 @pytest.fixture(autouse=True)
 def _no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
-    for standin in (no_free_slot, adapter_invalid, adapter_path_not_found, read_token_path_sources):
+    for standin in (no_free_slot, adapter_invalid, adapter_path_not_found):
         monkeypatch.setattr(vllm_parts, standin.__name__, standin)
     monkeypatch.setattr(vllm_parts, "adapter_not_found", errors.VLLMNotFoundError)
     monkeypatch.setattr(vllm_parts, "find_adapter_folder", {"hub/name": "/found"}.get)
