@@ -43,7 +43,6 @@ class InputStream(AsyncGenerator[Any, None]):
     Args:
         send: Sends a reply of the call.
         decode: Reads the value of an element.
-
     """
 
     def __init__(self, send: Send, decode: Decode) -> None:
