@@ -4,10 +4,10 @@ Bytes in, the request's body and bytes out: no socket, no task, so that tests ca
 feed it frames cut at any place. The Elixir module of that name is its other end.
 
 It knows what one gRPC call needs and what RFC 9113 demands beside that: a second
-request is refused, header blocks are passed over unread (whoever connects here
-has said what it wants, see ``door``), and what breaks the protocol ends the
-connection with a reason. gRPC's own server is not used for it because each of
-its messages goes through two more threads: a call that has nothing to do took
+request is refused, header blocks are passed over unread (the first message tells
+whether a client wants a session, see ``rpc/session_protocol``), and what breaks the
+protocol ends the connection with a reason. gRPC's own server is not used for it
+because each of its messages goes through two more threads: a call that has nothing to do took
 190 to 215 µs with it, and 121 to 133 without.
 """
 
@@ -27,6 +27,7 @@ from python_worker.wire.http2_frames import (
     HEADERS,
     INITIAL_WINDOW_SIZE,
     LARGEST_WINDOW,
+    MAX_CONCURRENT_STREAMS,
     MAX_FRAME_SIZE,
     PADDED,
     PING,
@@ -48,6 +49,13 @@ WINDOW = 8 * 1024 * 1024
 
 # The largest frame that is taken: 16 kB, the default, means four thousand of them for 64 MB.
 FRAME = 1024 * 1024
+
+# One connection carries one session.
+SETTINGS_OF_SERVER = (
+    (MAX_CONCURRENT_STREAMS, 1),
+    (INITIAL_WINDOW_SIZE, WINDOW),
+    (MAX_FRAME_SIZE, FRAME),
+)
 
 
 class Http2:
@@ -87,7 +95,7 @@ class Http2:
 
     def greeting(self) -> bytes:
         """What is sent before anything else."""
-        settings = SETTING.pack(INITIAL_WINDOW_SIZE, WINDOW) + SETTING.pack(MAX_FRAME_SIZE, FRAME)
+        settings = b"".join(SETTING.pack(name, value) for name, value in SETTINGS_OF_SERVER)
         return (
             frame_head(len(settings), SETTINGS, 0, 0)
             + settings
