@@ -33,6 +33,6 @@ Beside them, `python -m python_worker.gen.drift` says what another vLLM changes:
     surface_diff.py     added, removed, changed
 
 A generator is a function from its input to texts; only `files.py` writes. Made
-code holds no logic: what can be written once by hand is (`Vllm.Protobuf` is
+code holds no logic: what can be written once by hand is (`Vllm.Core.Wire.Protobuf` is
 under every message). Nothing here runs when a worker does.
 """
