@@ -7,6 +7,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``__main__``      the entry: reads the settings, runs the server
 ``settings``      the command line, as one frozen dataclass
 ``server``        start and stop of the process, one numbered sequence each
+``surface``       the one list of the classes that clients reach, with their policies
 ``rpc``           clients: their listeners, connections, sessions and calls
 ``dispatch``      from a request to a method of an object, and from its result to replies
 ``engines``       builds vLLM's engines and guards them (``engines/guards``)

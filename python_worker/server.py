@@ -9,7 +9,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from python_worker.dispatch.call_limit import Limit
+from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.dispatcher import Dispatcher
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
@@ -25,6 +25,7 @@ from python_worker.rpc.health import Health
 from python_worker.rpc.listeners import Listeners
 from python_worker.rpc.sessions import Sessions
 from python_worker.settings import Settings, SettingsError
+from python_worker.surface import served_classes
 
 logger = logging.getLogger(__name__)
 
@@ -49,36 +50,35 @@ class Server:
         self._stop_asked = asyncio.Event()
         self._folder = run_folder.create()
         self._registry = References()
-        self._classes: dict[str, object] = {}
         self._health = Health()
         self._watches = Watches(
             announce=lambda notice: self._clients.announce(notice),
             set_health=self._health.set_engine,
             stall_after=settings.stall_after,
         )
-        self._dispatcher = Dispatcher(
-            self._registry,
-            Builder(settings.engine_class),
-            self._classes,
-            watches=self._watches,
-        )
-        perform = Limit(self._dispatcher.perform, settings.max_calls).perform
-        self._clients = Sessions(
-            perform=perform, registry=self._registry, token=settings.token, pid=os.getpid()
-        )
-        self._addresses = Addresses()
-        self._bridge = Bridge(
-            self._clients, perform=perform, token=settings.token, addresses=self._addresses
-        )
-        grpc = GrpcServer(services(self._bridge, self._health))
-        self._listeners = Listeners(self._clients, grpc, self._addresses)
-        self._classes["Worker"] = Worker(
+        worker = Worker(
             registry=self._registry,
             watches=self._watches,
             calls=lambda: len(self._bridge.tasks),
             sessions=lambda: len(self._clients),
             anyone=ANYONE,
         )
+        self._dispatcher = Dispatcher(
+            self._registry,
+            served_classes(Builder(settings.engine_class), worker),
+            watches=self._watches,
+            limit=CallLimit(settings.max_calls),
+        )
+        start = self._dispatcher.start
+        self._clients = Sessions(
+            start=start, registry=self._registry, token=settings.token, pid=os.getpid()
+        )
+        self._addresses = Addresses()
+        self._bridge = Bridge(
+            self._clients, start=start, token=settings.token, addresses=self._addresses
+        )
+        grpc = GrpcServer(services(self._bridge, self._health))
+        self._listeners = Listeners(self._clients, grpc, self._addresses)
 
     async def run(self, ready: int) -> None:
         """Serve until told to stop.
@@ -124,8 +124,7 @@ class Server:
         lifeline.force_end_after(grace + SHUTDOWN_SECONDS)
         # 1. Take no new calls, and say so.
         logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
-        draining = Draining("the worker is stopping and takes no new calls")
-        self._dispatcher.draining = draining
+        self._dispatcher.drain(Draining("the worker is stopping and takes no new calls"))
         await self._health.servicer.enter_graceful_shutdown()
         self._clients.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
         # 2. Finish what can finish.
@@ -149,16 +148,12 @@ class Server:
                 # No client is to be told that it has died.
                 watch.expect_end()
         await asyncio.gather(
-            *(asyncio.to_thread(shutdown, entry.target) for entry in self._registry.pinned())
+            *(
+                asyncio.to_thread(entry.served.stop, entry.target)
+                for entry in self._registry.pinned()
+                if entry.served.stop is not None
+            )
         )
-
-
-def shutdown(engine: object) -> None:
-    """Shut one engine down. One that fails at it is killed with the group."""
-    try:
-        engine.shutdown()  # type: ignore[attr-defined]
-    except Exception:
-        logger.exception("an engine did not shut down")
 
 
 def announce(ready: int, addresses: Addresses, incarnation: str) -> None:

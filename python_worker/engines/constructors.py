@@ -39,8 +39,6 @@ class EngineArguments:
         builder: Loads the engine class.
     """
 
-    __served__ = frozenset({"create_engine_config"})
-
     def __init__(self, builder: Builder) -> None:
         self._builder = builder
 

@@ -44,8 +44,6 @@ class InputStream(AsyncGenerator[Any, None]):
         send: Sends a reply of the call.
         decode: Reads the value of an element.
 
-    Attributes:
-        outlives_call: Set when the call returned something that goes on reading.
     """
 
     def __init__(self, send: Send, decode: Decode) -> None:
@@ -58,7 +56,6 @@ class InputStream(AsyncGenerator[Any, None]):
         self._asked: asyncio.Future[pb.Input] | None = None
         self._closed = False
         self._reason: Exception | None = None
-        self.outlives_call = False
 
     def __repr__(self) -> str:
         return "of the client's elements"
@@ -111,9 +108,8 @@ class InputStream(AsyncGenerator[Any, None]):
         self._closed = True
 
     def call_ended(self) -> None:
-        """The call that has the stream has sent its last reply."""
-        if not self.outlives_call:
-            self.close(Cancelled("the call is over"))
+        """The call that has the stream is over, and returned nothing that goes on reading it."""
+        self.close(Cancelled("the call is over"))
 
     # --- What vLLM uses --------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 One module for each message and enum, all in one file: the messages refer to each
 other, and the .proto file is one file too. What a clause does is explained in
-elixir/lib/vllm/protobuf.ex, which the made code calls for everything that is not
+elixir/lib/vllm/core/wire/protobuf.ex, which the made code calls for everything that is not
 specific to a message.
 """
 

@@ -131,7 +131,7 @@ async def test_the_death_of_the_engine_fails_who_waits_and_who_asks(client: Clie
 async def test_what_a_collector_does_not_show(client: Client, engine: Ref) -> None:
     collector = await client.call(engine, "add_request", "r", "hi", sampling(max_tokens=1))
     assert (await client.call(collector, "request_id")).startswith("r-")
-    for name in ("put", "output", "ready", "__engine__", "__let_go__", "_inner", "aggregate"):
+    for name in ("put", "output", "ready", "engine", "released", "_inner", "aggregate"):
         with pytest.raises(Failed, match="NOT_FOUND"):
             await client.call(collector, name)
     with pytest.raises(Failed, match="INVALID"):
