@@ -1,8 +1,8 @@
 """Bytes that are nearly right, at every level of the worker's side.
 
 Three levels: messages that protobuf reads or does not, in process; messages of a client without our
-code; and the bytes of a connection, HTTP/2 and the prefix of a gRPC message included, of one that
-is relayed to gRPC and of a native one. The lane runs as many as fit; ``MUTATED_FRAMES=100000`` in
+code; and the bytes of a connection, HTTP/2 and the prefix of a gRPC message included, at gRPC's
+listener and at the sessions' one. The lane runs as many as fit; ``MUTATED_FRAMES=100000`` in
 the environment makes it a run of minutes.
 """
 
