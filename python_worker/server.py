@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from python_worker.dispatch.call_limit import Limit
+from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.dispatcher import Dispatcher
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
@@ -32,6 +32,7 @@ from python_worker.rpc.relay import Relay
 from python_worker.rpc.session_protocol import SessionProtocol
 from python_worker.rpc.sessions import Sessions
 from python_worker.settings import Settings, SettingsError
+from python_worker.surface import served_classes
 from python_worker.wire.limits import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
@@ -71,33 +72,32 @@ class Server:
         self._stop_asked = asyncio.Event()
         self._folder = run_folder.create()
         self._registry = References()
-        self._classes: dict[str, object] = {}
         self._health = Health()
         self._watches = Watches(
             announce=lambda notice: self._clients.announce(notice),
             set_health=self._health.set_engine,
             stall_after=settings.stall_after,
         )
-        self._dispatcher = Dispatcher(
-            self._registry,
-            Builder(settings.engine_class, token_path=settings.token_path),
-            self._classes,
-            watches=self._watches,
-        )
-        perform = Limit(self._dispatcher.perform, settings.max_calls).perform
-        self._clients = Sessions(
-            perform=perform, registry=self._registry, token=settings.token, pid=os.getpid()
-        )
-        self._bridge = Bridge(self._clients, perform=perform, token=settings.token)
-        self._connections: set[SessionProtocol] = set()
-        self._relays: set[Relay] = set()
-        self._classes["Worker"] = Worker(
+        worker = Worker(
             registry=self._registry,
             watches=self._watches,
             calls=lambda: len(self._bridge.tasks),
             sessions=lambda: len(self._clients),
             anyone=ANYONE,
         )
+        self._dispatcher = Dispatcher(
+            self._registry,
+            served_classes(Builder(settings.engine_class, token_path=settings.token_path), worker),
+            watches=self._watches,
+            limit=CallLimit(settings.max_calls),
+        )
+        start = self._dispatcher.start
+        self._clients = Sessions(
+            start=start, registry=self._registry, token=settings.token, pid=os.getpid()
+        )
+        self._bridge = Bridge(self._clients, start=start, token=settings.token)
+        self._connections: set[SessionProtocol] = set()
+        self._relays: set[Relay] = set()
         self._doors: list[asyncio.Server] = []
         self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
         # Where gRPC serves, behind the doors. By a descriptor of the folder, because the path of a
@@ -153,8 +153,7 @@ class Server:
         lifeline.force_end_after(grace + SHUTDOWN_SECONDS)
         # 1. Take no new calls, and say so.
         logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
-        draining = Draining("the worker is stopping and takes no new calls")
-        self._dispatcher.draining = draining
+        self._dispatcher.drain(Draining("the worker is stopping and takes no new calls"))
         await self._health.servicer.enter_graceful_shutdown()
         self._clients.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
         # 2. Finish what can finish.
@@ -170,7 +169,11 @@ class Server:
             if (watch := self._watches.of(entry.target)) is not None:
                 watch.expect_end()
         await asyncio.gather(
-            *(asyncio.to_thread(shutdown, entry.target) for entry in self._registry.pinned())
+            *(
+                asyncio.to_thread(entry.served.stop, entry.target)
+                for entry in self._registry.pinned()
+                if entry.served.stop is not None
+            )
         )
         # 5. Let the last frames leave, then the connections.
         for door in self._doors:
@@ -239,14 +242,6 @@ class Server:
             await server.wait_for_termination()
         await server.stop(None)
         del self._retired[server]
-
-
-def shutdown(engine: object) -> None:
-    """Shut one engine down. One that fails at it is killed with the group."""
-    try:
-        engine.shutdown()  # type: ignore[attr-defined]
-    except Exception:
-        logger.exception("an engine did not shut down")
 
 
 def announce(ready: int, listening: list[str], incarnation: str) -> None:

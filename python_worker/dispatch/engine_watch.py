@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # 60 ms. This is how soon calls and sessions hear of it; a look takes some microseconds.
 INTERVAL_SECONDS = 0.1
 
-# A look that is later than this was not held up by the engine: see ``Progress.look``.
+# A look that is later than this was not held up by the engine: see ``StallDetector.look``.
 LATE_SECONDS = 1.0
 
 # While these run, EngineCore does nothing else, and may take its time.
@@ -44,7 +44,7 @@ class Watch:
         ref_id: Its reference.
         announce: Sends a notice to every session.
         set_health: Told whenever its health changes.
-        stall_after: Seconds; see ``Progress``.
+        stall_after: Seconds; see ``StallDetector``.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Watches:
     Args:
         announce: Sends a notice to every session.
         set_health: Told whenever the health of an engine changes.
-        stall_after: Seconds; see ``Progress``.
+        stall_after: Seconds; see ``StallDetector``.
     """
 
     def __init__(
@@ -208,8 +208,8 @@ class Watches:
         )
 
     def of(self, target: object) -> Watch | None:
-        """The watch of an engine, or of what belongs to one; None of anything else."""
-        return self._watches.get(id(getattr(target, "__engine__", target)))
+        """The watch of an engine; None of anything else."""
+        return self._watches.get(id(target))
 
     def end(self, engine: object) -> None:
         """An engine has been shut down."""

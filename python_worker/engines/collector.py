@@ -31,14 +31,13 @@ class RequestOutputCollector:
         engine: The engine that has the request.
         inner: vLLM's collector.
         abort: Aborts requests by the engine's own ids.
+
+    Attributes:
+        engine: The engine, whose death ends what waits here.
     """
 
-    # What a client may reach; see ``members.find_member``.
-    __served__ = frozenset({"close", "get", "get_nowait", "request_id"})
-
     def __init__(self, engine: Any, inner: Any, abort: Abort) -> None:
-        # The engine whose death ends what waits here; dunder, so that no client sees it.
-        self.__engine__ = engine
+        self.engine = engine
         self._inner = inner
         self._abort = abort
         self._ended = False
@@ -65,8 +64,8 @@ class RequestOutputCollector:
             if self._ended:
                 return None
             self._raise_failure()
-            if self._inner.output is None and self.__engine__.errored:
-                raise self.__engine__.dead_error
+            if self._inner.output is None and self.engine.errored:
+                raise self.engine.dead_error
             return await self._take(self._inner.get())
 
     async def get_nowait(self) -> Any:
@@ -94,8 +93,8 @@ class RequestOutputCollector:
         if self._inner.output is None:
             self._inner.put(_Closed())
 
-    def __let_go__(self) -> None:
-        """No reference is left: nobody can ask for the outputs any more."""
+    def released(self) -> None:
+        """Abort the request: no reference is left, so nobody can ask for its outputs."""
         if not self._ended:
             self._closing = asyncio.ensure_future(self.close())
 

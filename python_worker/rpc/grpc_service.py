@@ -19,7 +19,7 @@ import grpc
 
 from python_worker import exceptions
 from python_worker.buffers import Buffer
-from python_worker.dispatch.call import Call, Perform
+from python_worker.dispatch.call import Call, Start
 from python_worker.dispatch.references import Holder
 from python_worker.exceptions import BadToken, BridgeError, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
@@ -43,13 +43,13 @@ class Bridge:
 
     Args:
         clients: Those with sessions.
-        perform: Carries a call out that is made without a session.
+        start: Begins a call that is made without a session.
         token: What clients must present; empty for none.
     """
 
-    def __init__(self, clients: Sessions, *, perform: Perform, token: str) -> None:
+    def __init__(self, clients: Sessions, *, start: Start, token: str) -> None:
         self._clients = clients
-        self._perform = perform
+        self._start_call = start
         self._token = token
         self._single_calls: dict[Call, asyncio.Task[None]] = {}
 
@@ -162,9 +162,9 @@ class Bridge:
             )
 
     async def _run(self, request: pb.CallRequest, outlet: SingleReply | ReplyQueue) -> None:
-        call = Call(request, outlet, holder=ANYONE, perform=self._perform)
+        call = Call(request, outlet, holder=ANYONE)
         outlet.call = call
-        task = call.start()
+        task = self._start_call(call)
         if task is None:
             return
         self._single_calls[call] = task

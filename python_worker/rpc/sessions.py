@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from python_worker import PROTOCOL_VERSION, __version__
-from python_worker.dispatch.call import Perform
+from python_worker.dispatch.call import Start
 from python_worker.dispatch.references import References
 from python_worker.exceptions import BridgeError, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
@@ -21,14 +21,14 @@ class Sessions:
     """All clients of one worker that hold a session, however they are connected.
 
     Args:
-        perform: Carries a call out.
+        start: Begins a call.
         registry: Where references are kept.
         token: What clients must present; empty for none.
         pid: The worker's process id, for the hello.
     """
 
-    def __init__(self, *, perform: Perform, registry: References, token: str, pid: int) -> None:
-        self._perform = perform
+    def __init__(self, *, start: Start, registry: References, token: str, pid: int) -> None:
+        self._start_call = start
         self._registry = registry
         self._token = token
         self._hello = pb.ServerHello(
@@ -57,7 +57,7 @@ class Sessions:
 
     def open(self, hello: pb.ClientHello, wake: Callable[[], None]) -> Session:
         """The session of a client that was greeted; ``wake`` is for ``Session``."""
-        session = Session(perform=self._perform, registry=self._registry, wake=wake)
+        session = Session(start=self._start_call, registry=self._registry, wake=wake)
         self._sessions.add(session)
         logger.info("client %s connected", hello.client_version or "of unknown version")
         return session

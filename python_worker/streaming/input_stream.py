@@ -43,9 +43,6 @@ class InputStream(AsyncGenerator[Any, None]):
     Args:
         send: Sends a reply of the call.
         decode: Decodes the value of an element.
-
-    Attributes:
-        outlives_call: Set when the call returned something that goes on reading.
     """
 
     def __init__(self, send: Send, decode: Decode) -> None:
@@ -58,7 +55,6 @@ class InputStream(AsyncGenerator[Any, None]):
         self._asked: asyncio.Future[pb.Input] | None = None
         self._closed = False
         self._reason: Exception | None = None
-        self.outlives_call = False
 
     def __repr__(self) -> str:
         return "of the client's elements"
@@ -111,9 +107,8 @@ class InputStream(AsyncGenerator[Any, None]):
         self._closed = True
 
     def call_ended(self) -> None:
-        """Close the stream: its call has sent the last reply."""
-        if not self.outlives_call:
-            self.close(Cancelled("the call is over"))
+        """Close the stream: its call is over, and returned nothing that reads on."""
+        self.close(Cancelled("the call is over"))
 
     # --- What vLLM uses --------------------------------------------------------
 

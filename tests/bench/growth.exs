@@ -15,7 +15,9 @@ Code.require_file("support/processes.exs", __DIR__)
 
 defmodule Growth do
   alias Bench.Processes
-  alias Vllm.{AsyncLLM, Connection, Instance, Ref}
+  alias Vllm.{AsyncLLM, Ref}
+  alias Vllm.Core.Connection
+  alias Vllm.Core.Instance.Locator
 
   @name Growth.Vllm
 
@@ -63,7 +65,7 @@ defmodule Growth do
 
   # Further instances, each with a connection of its own to the worker of the first.
   defp connect_more(%Ref{} = engine, count) do
-    {:ok, address, token} = Vllm.Worker.address(Instance.process_name(@name, "Worker"))
+    {:ok, address, token} = Vllm.Core.Worker.address(Locator.process_name(@name, "Worker"))
 
     for n <- 1..count do
       name = Module.concat(Growth, "Vllm#{n}")
@@ -80,7 +82,7 @@ defmodule Growth do
 
     connections =
       for %{instance: {name, _}} <- engines,
-          do: Process.whereis(Instance.process_name(name, "Connection"))
+          do: Process.whereis(Locator.process_name(name, "Connection"))
 
     consumers = start(engines, streams, each)
     before = snapshot(connections)

@@ -16,9 +16,9 @@ Logger.configure(level: :none)
 arguments = [model: model, dtype: "float32", enforce_eager: true, max_model_len: 2048]
 {:ok, instance} = Vllm.start_link(name: name, engines: [it: arguments])
 {:ok, engine} = Vllm.engine(name, :it, 300_000)
-worker = Vllm.Instance.process_name(name, "Worker")
-%{os_pid: os_pid} = Vllm.Worker.info(worker)
-{:ok, "unix:" <> socket, _token} = Vllm.Worker.address(worker)
+worker = Vllm.Core.Instance.Locator.process_name(name, "Worker")
+%{os_pid: os_pid} = Vllm.Core.Worker.info(worker)
+{:ok, "unix:" <> socket, _token} = Vllm.Core.Worker.address(worker)
 folder = Path.dirname(socket)
 now = fn -> System.monotonic_time(:millisecond) end
 

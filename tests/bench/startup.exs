@@ -11,7 +11,7 @@ Code.require_file("support/bench.exs", __DIR__)
 
 defmodule Startup do
   alias Vllm.{AsyncLLM, TinyModel}
-  alias Vllm.Worker.Launch
+  alias Vllm.Core.Worker.Launch
 
   @name Startup.Vllm
 

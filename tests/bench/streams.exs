@@ -117,8 +117,8 @@ defmodule Streams do
   defp collect_garbage, do: for(pid <- Process.list(), do: :erlang.garbage_collect(pid))
 
   defp memory(consumers) do
-    {:ok, %{pid: worker}} = Vllm.Connection.info({@name, node()})
-    connection = Process.whereis(Vllm.Instance.process_name(@name, "Connection"))
+    {:ok, %{pid: worker}} = Vllm.Core.Connection.info({@name, node()})
+    connection = Process.whereis(Vllm.Core.Instance.Locator.process_name(@name, "Connection"))
 
     %{
       total: :erlang.memory(:total),

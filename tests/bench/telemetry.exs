@@ -5,7 +5,7 @@
 Code.require_file("support/bench.exs", __DIR__)
 
 defmodule Telemetry do
-  alias Vllm.Telemetry.{Meter, Trace}
+  alias Vllm.Core.Telemetry.{Meter, Trace}
 
   @times 1_000_000
 
@@ -40,7 +40,7 @@ defmodule Telemetry do
 
   defp measure(:nothing), do: :ok
   defp measure(:item), do: Meter.item(nil)
-  defp measure(:start), do: Vllm.Telemetry.loaded?()
+  defp measure(:start), do: Vllm.Core.Telemetry.Emitter.loaded?()
   defp measure(:trace), do: Trace.headers()
 end
 

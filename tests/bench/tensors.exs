@@ -144,7 +144,7 @@ defmodule Tensors do
 
   # A first round warms up.
   defp measure(title, ways, bytes, rounds) do
-    {:ok, %{pid: worker}} = Vllm.Connection.info({@name, node()})
+    {:ok, %{pid: worker}} = Vllm.Core.Connection.info({@name, node()})
     for {_name, fun} <- ways, do: fun.()
 
     results =

@@ -1,11 +1,11 @@
 # The lanes: `unit` needs nothing, `bridge` a Python interpreter with the worker's requirements (no
-# vLLM), `vllm` vLLM itself. What this machine cannot do is left out, and said so.
+# vLLM), `vllm` vLLM itself. Lanes that this machine cannot run are left out, with a message.
 
 interpreter = Vllm.Environment.python()
 
 unless match?({:ok, _}, interpreter) do
   {:error, error} = interpreter
-  IO.puts("Leaving out the lanes bridge and vllm: #{error.message}")
+  IO.puts("The lanes bridge and vllm are left out: #{error.message}")
 end
 
 excluded = if match?({:ok, _}, interpreter), do: [], else: [:bridge, :vllm]
@@ -18,7 +18,7 @@ ExUnit.start(
   capture_log: true,
   exclude: excluded,
   timeout: 120_000,
-  # The machine may be busy. What comes at once does not wait for this.
+  # Long, because the machine may be busy. A message that arrives ends the wait.
   assert_receive_timeout: 60_000
 )
 

@@ -1,12 +1,12 @@
 defmodule Vllm.Bytes do
   @moduledoc """
-  Bytes for Python, as opposed to text.
+  Bytes to send to Python, as opposed to text.
 
-  An Elixir binary is sent as Python's `str` and must be valid UTF-8. Wrap it to send `bytes`:
+  An Elixir binary is sent as Python's `str` and must be valid UTF-8. Wrap a binary to send `bytes`:
 
       %Vllm.Bytes{data: File.read!("image.png")}
 
-  In the other direction there is nothing to tell apart: Python's `bytes` arrive as plain binaries.
+  Python's `bytes` arrive as plain binaries.
   """
 
   @enforce_keys [:data]

@@ -1,14 +1,15 @@
 defmodule Vllm.Call do
   @moduledoc """
-  The funnel: every function of every generated module is one call of this one.
+  Makes calls to Python. Every function of a generated module is one call of `invoke/5`,
+  `invoke_class/4` or `collect/5`.
 
-  It runs in the process that calls. Arguments are encoded and the result is decoded here, so
-  that the connection process only moves bytes.
+  Arguments are encoded and results are decoded in the calling process, so the connection process only
+  moves bytes.
 
   ## Arguments
 
-  Names and order are Python's. What Python requires is positional here too; what it does not may
-  follow as a list, or by name, or both. These are the same call:
+  Names and order are Python's. Arguments that Python requires are positional. The others may follow as
+  a list, by name, or both. These calls are the same:
 
       Vllm.call(engine, "sleep", [2])
       Vllm.call(engine, "sleep", [], level: 2)
@@ -16,39 +17,26 @@ defmodule Vllm.Call do
 
   ## Options of the bridge
 
-  They live under one key that no Python parameter has, `rpc: [timeout: 5_000]`:
+  They are given under one key that no Python parameter has, as in `rpc: [timeout: 5_000]`:
 
-  #{Vllm.Call.Arguments.docs()}
+  #{Vllm.Core.Call.Arguments.docs()}
   `:__runtime__` is accepted in place of `:rpc`.
   """
 
-  alias Vllm.{
-    Codec,
-    Connection,
-    Error,
-    Exchange,
-    Inputs,
-    Ref,
-    Refs,
-    Stream,
-    Telemetry,
-    Timeouts,
-    Worker
-  }
-
-  alias Vllm.Call.Arguments
+  alias Vllm.{Codec, Error, Ref, Stream, Timeouts}
+  alias Vllm.Core.Call.{Arguments, Caller, StreamedArgument}
+  alias Vllm.Core.Codec.Failure
+  alias Vllm.Core.Instance.ReferenceTracker
+  alias Vllm.Core.Telemetry.{CallSpan, Trace}
+  alias Vllm.Core.Worker.Explanation
   alias Vllm.Proto.CallRequest
-  alias Vllm.Telemetry.Trace
 
-  # The worker ends a session that sends a message of more than 256 MiB, MAX_MESSAGE_BYTES in
-  # python_worker/settings.py, and its engines with it. The rest is for what else is in the frame.
-  @max_argument_bytes 255 * 1024 * 1024
-
+  # Encoded arguments of fewer bytes are joined into one binary, as are those in more than a few parts.
   @large 64 * 1024
   @few 8
 
-  # Methods of an engine that make a request: where among their arguments is its id, and where are
-  # its trace headers, nil if those go by name alone.
+  # Methods of an engine that make a request => the positions of the request's id and of its trace
+  # headers, nil if these can only be given by name.
   @requests %{"generate" => {2, nil}, "encode" => {2, 4}, "add_request" => {0, 6}}
 
   @type result(value) :: {:ok, value} | {:error, Error.t()}
@@ -57,14 +45,14 @@ defmodule Vllm.Call do
   @doc """
   Calls a method of the object behind a reference.
 
-  `positional` are the arguments that the method requires; `args_or_opts` is a list of further
-  positional arguments or a keyword list; `opts` is a keyword list.
+  `positional` are the arguments that the method requires. `args_or_opts` is a list of further
+  positional arguments, or a keyword list. `opts` is a keyword list.
   """
   @spec invoke(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
   def invoke(ref, method, positional \\ [], args_or_opts \\ [], opts \\ [])
 
   def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) when is_binary(method) do
-    Telemetry.span(metadata(ref.instance, ref.type, method), fn ->
+    CallSpan.run(metadata(ref.instance, ref.type, method), fn ->
       with {:ok, args, kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts) do
         request = %CallRequest{
           target: {:ref, ref.id},
@@ -80,11 +68,13 @@ defmodule Vllm.Call do
   end
 
   def invoke(other, method, _positional, _args_or_opts, _opts) do
-    invalid("#{method} is a method of an object: expected a Vllm.Ref, got: #{inspect(other)}")
+    invalid(
+      "#{method} needs the Vllm.Ref of an object as its first argument, got: #{inspect(other)}"
+    )
   end
 
   @doc """
-  Calls a method that streams, and waits for the last item, as `Vllm.Stream.collect/1` does.
+  Calls a method that streams and waits for its last item, as `Vllm.Stream.collect/1` does.
   """
   @spec collect(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
   def collect(ref, method, positional, args_or_opts, opts \\ []) do
@@ -97,23 +87,24 @@ defmodule Vllm.Call do
   defp check_own_stream(_method, %{stream_to: nil}), do: :ok
 
   defp check_own_stream(method, _rpc) do
-    invalid("#{method}_collect takes the items itself: it goes without stream_to", %{
-      "parameter" => "stream_to"
-    })
+    invalid(
+      "#{method}_collect consumes the stream itself and takes no stream_to; call #{method} instead",
+      %{"parameter" => "stream_to"}
+    )
   end
 
   @doc """
   Calls a method of a class that the worker serves, such as `AsyncLLM.from_engine_args`.
 
-  `arguments` are those of the Elixir function as they came. They may begin with the place to run
-  it: the name of an instance, or any reference of its worker. Without one it is the default
-  instance, which is started if need be. A reference to an `AsyncEngineArgs` or a `VllmConfig` is
-  no place but the first argument, and the place is where it lives. `required` of the arguments
-  are positional, then follow `args_or_opts` and `opts`.
+  `arguments` are those of the Elixir function. They may begin with the instance to run the method on:
+  its name, or any reference of its worker. Without one it runs on the default instance, which is
+  started if necessary. A reference to an `AsyncEngineArgs` or a `VllmConfig` is itself an argument,
+  and the method runs where that object is. The first `required` arguments are positional;
+  `args_or_opts` and `opts` follow.
   """
   @spec invoke_class(String.t(), String.t(), non_neg_integer(), [term()]) :: result(term())
   def invoke_class(class, method, required, arguments) do
-    Telemetry.span(metadata(nil, class, method), fn ->
+    CallSpan.run(metadata(nil, class, method), fn ->
       with {:ok, instance, arguments} <- Arguments.place(arguments),
            {:ok, positional, [args_or_opts, opts]} <-
              Arguments.split_required(method, arguments, required),
@@ -122,16 +113,15 @@ defmodule Vllm.Call do
              Arguments.normalize(positional, args_or_opts, hoisted ++ opts) do
         request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, class, method, args, kwargs)
-        mark = Worker.mark(instance)
+        mark = Explanation.mark(instance)
         instance |> run(class, request, args, kwargs, rpc) |> explain(instance, mark)
       end
     end)
   end
 
-  # What ended EngineCore before it was ready stands in the worker's log, and nowhere else.
-  # The mark keeps an earlier failure out.
+  # Why EngineCore did not start is only in the worker's log. The mark excludes earlier failures.
   defp explain({:error, %Error{kind: :engine_error} = error}, instance, mark),
-    do: {:error, Worker.explain(instance, error, mark)}
+    do: {:error, Explanation.explain(instance, error, mark)}
 
   defp explain(result, _instance, _mark), do: result
 
@@ -140,7 +130,7 @@ defmodule Vllm.Call do
 
   defp with_timeout(rpc, _class, _method, _args, _kwargs), do: rpc
 
-  # The request's id, for who watches its stream, and the trace that it belongs to, for vLLM.
+  # Finds the request's id, for telemetry, and adds the caller's trace context, for vLLM.
   defp with_request(rpc, "AsyncLLM", method, args, kwargs) when is_map_key(@requests, method) do
     {id, headers} = Map.fetch!(@requests, method)
     rpc = Map.put(rpc, :request_id, kwargs[:request_id] || Enum.at(args, id))
@@ -157,13 +147,13 @@ defmodule Vllm.Call do
   defp with_request(rpc, _class, _method, _args, kwargs), do: {rpc, kwargs}
 
   @doc false
-  # By class and method, so that `Vllm.call/4` has the deadlines of the documented functions.
+  # By class and method, so that `Vllm.call/4` has the same deadlines as the generated functions.
   @spec default_timeout(String.t(), String.t(), [term()], keyword()) :: timeout()
   def default_timeout(class, method, args, kwargs) do
     without_limit =
       for {name, position, value} <- Timeouts.unlimited_with(class, method),
           given <- given(name, position, args, kwargs),
-          # Atoms travel as strings.
+          # Atoms are sent as strings.
           given == value or (is_atom(given) and Atom.to_string(given) == value),
           do: value
 
@@ -181,12 +171,12 @@ defmodule Vllm.Call do
     with {:ok, enumerable, args, kwargs} <- take_stream(request, args, kwargs),
          {:ok, args} <- encode(args),
          {:ok, kwargs} <- encode_named(kwargs),
-         :ok <- check_size(IO.iodata_length([args | kwargs])) do
+         :ok <- Arguments.check_size(IO.iodata_length([args | kwargs])) do
       request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
       deadline = deadline(rpc.timeout)
       sent = System.monotonic_time()
 
-      case Connection.call(instance, request, rpc.timeout, rpc.window, enumerable) do
+      case Caller.call(instance, request, rpc.timeout, rpc.window, enumerable) do
         {:value, payload} ->
           decode(payload, instance)
 
@@ -197,19 +187,23 @@ defmodule Vllm.Call do
           open_stream(stream, instance, class, request.method, deadline, sent, rpc)
 
         {:failure, failure} ->
-          {:error, Error.from_proto(failure)}
+          {:error, Failure.from_proto(failure)}
 
         {:error, error} ->
           {:error, error}
 
         _other ->
-          {:error, Error.new(:protocol, "the worker answered with something that is no reply")}
+          {:error,
+           Error.new(
+             :protocol,
+             "the worker sent a first reply that is not allowed; this is a bug in vllm_bridge"
+           )}
       end
     end
   end
 
-  # Only methods of objects have a use for one.
-  defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: Inputs.take(args, kwargs)
+  # Only methods of objects take streams.
+  defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: StreamedArgument.take(args, kwargs)
   defp take_stream(_request, args, kwargs), do: {:ok, nil, args, kwargs}
 
   defp open_stream(stream, instance, class, method, deadline, sent, rpc) do
@@ -233,8 +227,8 @@ defmodule Vllm.Call do
     with {:ok, iodata} <- Codec.encode(term, "arguments"), do: {:ok, flat(iodata)}
   end
 
-  # The connection is sent one binary, which is not copied on the way. Nor is a large tensor here:
-  # with what is around it, it is a few binaries.
+  # The connection gets one binary, or a few large ones such as a tensor and the bytes around it.
+  # Neither is copied in the message.
   defp flat(iodata) do
     with true <- IO.iodata_length(iodata) >= @large,
          binaries when length(binaries) <= @few <- :erlang.iolist_to_iovec(iodata) do
@@ -247,37 +241,28 @@ defmodule Vllm.Call do
   defp encode_named([]), do: {:ok, ""}
   defp encode_named(named), do: named |> Map.new(fn {k, v} -> {to_string(k), v} end) |> encode()
 
-  @doc false
-  @spec check_size(non_neg_integer()) :: :ok | {:error, Error.t()}
-  def check_size(bytes) when bytes <= @max_argument_bytes, do: :ok
-
-  def check_size(bytes) do
-    invalid(
-      "the arguments are #{bytes} bytes long; a call takes at most #{@max_argument_bytes} bytes",
-      %{"size" => bytes, "limit" => @max_argument_bytes}
-    )
-  end
-
   defp decode(payload, instance) do
     with {:ok, value} <- Codec.decode(payload, instance) do
-      Refs.track(instance, value, self())
+      ReferenceTracker.track(instance, value, self())
       {:ok, value}
     end
   end
 
   defp receive_built(payload, receipt, instance, rpc) do
     with {:ok, value} <- decode(payload, instance) do
-      with %Ref{type: "AsyncLLM"} = engine when rpc.link <- value, do: Refs.link(engine, self())
-      Exchange.received(receipt)
+      with %Ref{type: "AsyncLLM"} = engine when rpc.link <- value,
+           do: ReferenceTracker.link(engine, self())
+
+      Caller.received(receipt)
       {:ok, value}
     end
   end
 
-  # 0 means none on the wire.
+  # On the wire, 0 means no timeout.
   defp timeout_ms(:infinity), do: 0
   defp timeout_ms(timeout), do: max(timeout, 1)
 
-  # Only this node's clock can tell when it has passed.
+  # With the node, because a monotonic time is only valid on one.
   defp deadline(:infinity), do: :infinity
   defp deadline(timeout), do: {node(), System.monotonic_time(:millisecond) + timeout}
 

@@ -1,6 +1,6 @@
 defmodule Vllm.Codec do
   @moduledoc """
-  Values on the wire: how Elixir terms become Python objects, and the way back.
+  Converts Elixir terms to Python objects and back.
 
   | Elixir, sent | Python | Elixir, received |
   |---|---|---|
@@ -17,34 +17,35 @@ defmodule Vllm.Codec do
   | `MapSet` ³ | `set` | `MapSet`; also for `frozenset` |
   | `DateTime` | aware `datetime` | `DateTime` in UTC, to the microsecond |
   | `NaiveDateTime`, `Date`, `Time` | naive `datetime`, `date`, `time` | the same |
-  | `Vllm.Tensor` | torch tensor, or numpy array where torch is not in use | `Vllm.Tensor` |
+  | `Vllm.Tensor` | torch tensor, or numpy array if torch is not loaded | `Vllm.Tensor` |
   | structs of vLLM's classes ⁴, such as `Vllm.SamplingParams` | that class | the same struct |
   | | a member of an `Enum` | an atom where vLLM has it, else a string |
   | | an exception, as a value | `Vllm.Error` |
   | `Vllm.Ref` | the object | `Vllm.Ref`, for every object not listed here |
-  | a struct that implements `Vllm.Encoder` | what that returns | |
+  | a struct that implements `Vllm.Encoder` | the term that `encode/1` returns | |
   | an argument that is a stream ⁵ | async generator | |
 
-  1. Otherwise an error says where the binary is, and to wrap it in `Vllm.Bytes`.
-  2. Half of a surrogate pair, which a Python string can hold, arrives as U+FFFD.
-  3. Python cannot have a list, map or set as a key or in a set, and refuses one. To Python `true`,
-     `1` and `1.0` are one key; in Elixir these are three, and each arrives as what it was.
+  1. For any other binary the error names its position and suggests `Vllm.Bytes`.
+  2. Half of a surrogate pair, which a Python string may contain, arrives as U+FFFD.
+  3. Python refuses a list, map or set as a key or as a member of a set. For Python `true`, `1` and
+     `1.0` are the same key. In Elixir they are three keys, and each keeps its type.
   4. Only the fields that differ from the struct's defaults are sent.
-  5. A function of arity 2, as many of `Stream`'s functions return, a struct with `Enumerable` that
-     is not listed here, such as `Stream` and `File.Stream`, or a list of `Vllm.StreamingInput`. It is
-     enumerated by a process of its own, as vLLM asks for the elements.
+  5. A stream is a function of arity 2, as many functions of `Stream` return, a struct with
+     `Enumerable` that is not listed here, such as `Stream` and `File.Stream`, or a list of
+     `Vllm.StreamingInput`. A process of its own enumerates it, one element each time vLLM asks.
 
-  Processes, ports, references, functions, other structs, and terms more than 500 containers deep
-  (all but lists and maps count as two) cannot be sent. What arrives never becomes a new atom.
+  These cannot be sent: processes, ports, references, functions, other structs, and terms that are
+  nested more than 500 containers deep (containers other than lists and maps count as two). Decoding
+  never creates an atom.
   """
 
-  alias Vllm.Codec.{Decoder, Encoder}
+  alias Vllm.Core.Codec.{Decoder, Encoder}
   alias Vllm.Error
 
   @doc """
   Encodes a term.
 
-  `root` is what the paths in error messages start with:
+  `root` is the start of paths in error messages:
 
       iex> {:error, error} = Vllm.Codec.encode(%{stop: ["a", self()]}, "params")
       iex> error.details
@@ -58,10 +59,9 @@ defmodule Vllm.Codec do
   end
 
   @doc """
-  Decodes a value. `instance` is put into the references it holds.
+  Decodes a value. References in it get this `instance`.
 
-  Never raises, whatever the bytes are: what is not a value of the table is an error of the kind
-  `:protocol`.
+  Never raises. Bytes that are not a value of the table return an error of the kind `:protocol`.
   """
   @spec decode(binary(), term()) :: {:ok, term()} | {:error, Error.t()}
   def decode(binary, instance) when is_binary(binary) do
@@ -72,6 +72,6 @@ defmodule Vllm.Codec do
 
   @doc false
   def protocol_error(reason) do
-    Error.new(:protocol, "the worker sent something that is not a value: #{reason}")
+    Error.new(:protocol, "a value from the worker cannot be decoded: #{reason}")
   end
 end

@@ -11,16 +11,16 @@ defmodule Vllm.Environment do
     5. `~/.cache/vllm_bridge/venv/bin/python`, which `mix vllm.setup` makes (`XDG_CACHE_HOME` is
        respected)
 
-  What is named explicitly (1 to 3) is used or is an error; nothing else is tried in its place.
+  An interpreter that is named explicitly (1 to 3) and cannot be used is an error: no other one is tried.
   """
 
   alias Vllm.Error
 
-  # In this repository the sources are beside the Elixir code. A dependency and a release carry
-  # them in priv/python, where a compiler of mix.exs puts them.
+  # In this repository the sources are next to the Elixir code. A dependency and a release have them in
+  # priv/python, where a compiler in mix.exs puts them.
   @source_root Path.expand("../../..", __DIR__)
 
-  @doc "The path of the interpreter. `explicit` is the instance's own option, or `nil`."
+  @doc "Finds the interpreter. `explicit` is the option `:python` of an instance, or `nil`."
   @spec python(String.t() | nil) :: {:ok, Path.t()} | {:error, Error.t()}
   def python(explicit \\ nil) do
     named =
@@ -37,13 +37,13 @@ defmodule Vllm.Environment do
     end
   end
 
-  @doc "Where an interpreter is looked for when none is named."
+  @doc "The paths that are tried when no interpreter is named."
   @spec candidates() :: [Path.t()]
   def candidates do
     [Path.expand(".venv/bin/python"), Path.join(cache_dir(), "venv/bin/python")]
   end
 
-  @doc "The folder for what is made once per user: `~/.cache/vllm_bridge`."
+  @doc "The folder for files that are made once per user: `~/.cache/vllm_bridge`."
   @spec cache_dir() :: Path.t()
   def cache_dir do
     case System.get_env("XDG_CACHE_HOME") do
@@ -62,8 +62,8 @@ defmodule Vllm.Environment do
         {:error,
          Error.new(
            :worker_down,
-           "the Python package python_worker is in none of #{Enum.join(folders, ", ")}; " <>
-             "compile vllm_bridge again"
+           "the Python package python_worker is missing; it is in none of " <>
+             "#{Enum.join(folders, ", ")}: compile vllm_bridge again with mix compile --force"
          )}
 
       folder ->
@@ -79,7 +79,7 @@ defmodule Vllm.Environment do
   end
 
   defp check_named(source, path) do
-    # A bare name such as "python3" is looked up in PATH, as a shell would.
+    # A bare name such as "python3" is searched for in PATH, as in a shell.
     case System.find_executable(path) do
       nil ->
         {:error,
@@ -100,7 +100,7 @@ defmodule Vllm.Environment do
         {:error,
          Error.new(
            :worker_down,
-           "no Python environment was found (looked for #{Enum.join(candidates, " and ")}); " <>
+           "no Python environment was found (tried #{Enum.join(candidates, " and ")}); " <>
              "run `mix vllm.setup`, or set VLLM_BRIDGE_PYTHON to an interpreter that has vLLM"
          )}
 

@@ -1,56 +1,59 @@
 defmodule Vllm.Error do
-  # One row per kind: the kind, whose fault it is, and what to do next. The documentation, the
-  # type and the messages are all made from this table.
+  # kind => {what happened, what to do, whether the same call may succeed later}. The documentation,
+  # the type and the messages are made from this table.
   @kinds [
     invalid:
-      {"an argument is wrong: yours to fix; the engine never saw the request",
+      {"an argument is wrong; the request did not reach the engine",
        "Change the argument. The same call fails again.", false},
     not_found:
-      {"no such method, parameter, adapter or other thing that was named",
+      {"there is no method, parameter, adapter or other thing with this name",
        "Check the name. The same call fails again.", false},
     unsupported:
       {"this engine, platform or bridge cannot do that",
        "Use another engine, platform or method. The same call fails again.", false},
     conflict:
-      {"not in this state: another call has to come first, or came too late",
+      {"the object is not in the state that the call needs",
        "Bring it into the right state first, then call again.", false},
     overloaded: {"a limit is reached; nothing was started", "Safe to retry after a pause.", true},
     timeout:
       {"the deadline passed; the request was aborted",
        "Give it more time with `rpc: [timeout: ms]`, or ask for less. The request may have " <>
          "run in part: retry only what may happen twice.", false},
-    cancelled: {"the call was cancelled on this side", "Nothing: somebody wanted it so.", false},
+    cancelled:
+      {"the client cancelled the call", "Nothing, if the cancellation was intended.", false},
     engine_dead:
-      {"the engine is gone and every request it had with it",
-       "Build a new engine with from_engine_args; the worker lives on.", false},
+      {"the engine has died, and all its requests have failed",
+       "Build a new engine with from_engine_args. The worker goes on.", false},
     engine_error:
       {"vLLM failed this request, or the engine did not start; other requests and engines are " <>
          "not affected", "Look at the cause.", false},
     worker_down:
-      {"the worker process is gone, or was never reached",
+      {"the worker process has ended, or was never reached",
        "A supervised worker restarts by itself, without its engines: build the engine again and " <>
-         "call that one, since every older reference is stale. What was running may have run " <>
-         "in part.", false},
+         "use its new reference, since every older reference is stale. Calls that were running " <>
+         "may have run in part.", false},
     stale_ref:
-      {"the reference was released, is of an earlier worker, or never existed",
+      {"the reference was released, belongs to an earlier worker, or never existed",
        "Fetch the object again, or build the engine again.", false},
     protocol:
-      {"the two sides do not understand each other",
-       "Use the same version on both sides; otherwise this is a bug of the bridge: " <>
+      {"client and worker do not understand each other",
+       "Use the same version on both sides. If they are the same, this is a bug of the bridge: " <>
          "please report it.", false},
-    python: {"any other Python exception", "The type and the traceback say more.", false},
+    python:
+      {"any other Python exception", "See its type and the traceback for the reason.", false},
     draining:
-      {"the worker is stopping and takes no new calls",
-       "Build the engine again on another worker, or on this one after its restart, and call that.",
-       false}
+      {"the worker is stopping and accepts no new calls",
+       "Build the engine again, on another worker or on this one after its restart, and use its " <>
+         "new reference.", false}
   ]
 
   @moduledoc """
-  What every failing call returns, as `{:error, %Vllm.Error{}}`.
+  The error of a call: every call that fails returns `{:error, %Vllm.Error{}}`.
 
-  A stream that fails after the engine accepted it raises the same struct from its enumeration.
+  A stream that fails after the engine has accepted the request raises the same struct when it is
+  enumerated.
 
-  Match on `kind`. It says whose fault it was and what to do next:
+  Match on `kind`. It says what happened and what to do next:
 
   | kind | what happened | what to do |
   |---|---|---|
@@ -59,17 +62,15 @@ defmodule Vllm.Error do
   ## Fields
 
     * `kind` - one of the atoms above
-    * `message` - what was wrong with what, for a person
+    * `message` - what happened, to be read by a person
     * `type` - the qualified name of the Python exception, or `nil`
     * `traceback` - Python's traceback as text, or `nil`
     * `cause` - the `Vllm.Error` behind this one (Python's `__cause__`), or `nil`
-    * `details` - a map with string keys, for programs: the parameter, the limit, the path …
+    * `details` - a map with string keys, to be read by programs: the parameter, the limit, the path …
     * `retryable` - whether the same call, unchanged, may succeed later
 
-  `Exception.message/1` puts these together for a log.
+  `Exception.message/1` combines these fields into a text for a log.
   """
-
-  alias Vllm.Proto
 
   defexception [:kind, :message, :type, :traceback, :cause, details: %{}, retryable: false]
 
@@ -96,7 +97,7 @@ defmodule Vllm.Error do
   def kinds, do: unquote(Keyword.keys(@kinds))
 
   @doc false
-  # The constructor for failures that are found on this side of the wire.
+  # Makes an error that the client has found.
   @spec new(kind(), String.t(), keyword()) :: t()
   for {kind, {_what, _todo, retryable}} <- @kinds do
     def new(unquote(kind), message, fields) when is_binary(message) do
@@ -109,22 +110,6 @@ defmodule Vllm.Error do
 
   @doc false
   def new(kind, message), do: new(kind, message, [])
-
-  @doc false
-  @spec from_proto(Proto.Failure.t()) :: t()
-  def from_proto(%Proto.Failure{} = failure) do
-    kind = known(failure.kind)
-
-    %__MODULE__{
-      kind: kind,
-      message: present(failure.message) || "the worker gave no message",
-      type: present(failure.type),
-      traceback: present(failure.traceback),
-      cause: failure.cause && from_proto(failure.cause),
-      details: details(failure.details),
-      retryable: failure.retryable
-    }
-  end
 
   @impl true
   def message(%__MODULE__{} = error) do
@@ -147,29 +132,11 @@ defmodule Vllm.Error do
 
   defp python(error), do: traceback(error)
 
-  # The other kinds are understood without it, and it is long.
+  # The traceback is long, and the other kinds are clear without it.
   defp traceback(%{kind: kind, traceback: text})
        when kind in [:python, :engine_error] and is_binary(text) do
     ["\n\n", text |> String.trim_trailing() |> String.replace(~r/^/m, "    ")]
   end
 
   defp traceback(_error), do: []
-
-  # A newer worker may send kinds that this client does not know.
-  defp known(kind) do
-    if is_atom(kind) and List.keymember?(@kinds, kind, 0), do: kind, else: :python
-  end
-
-  defp present(""), do: nil
-  defp present(text), do: text
-
-  defp details(""), do: %{}
-  defp details(nil), do: %{}
-
-  defp details(payload) do
-    case Vllm.Codec.decode(payload, nil) do
-      {:ok, %{} = details} -> details
-      _unreadable -> %{}
-    end
-  end
 end

@@ -3,19 +3,19 @@ defmodule Vllm.Ref do
   A reference to a Python object that lives in a worker: an engine, a tokenizer, a config.
 
   The struct is opaque. It can be sent to any process on any connected node and used there with
-  `Vllm.call/4`; printing it makes no call:
+  `Vllm.call/4`. Inspecting it makes no call:
 
       #Vllm.Ref<AsyncLLM 3f2a @MyApp.Vllm>
 
-  The object is kept alive for the process that received the reference, and is let go when that
-  process ends or calls `Vllm.release/1`. `Vllm.share/2` adds another owner. Engines are the
-  exception: they live until they are shut down.
+  The process that receives a reference owns it. The object is released when that process ends or calls
+  `Vllm.release/1`. `Vllm.share/2` adds another owner. Engines are different: they live until they are
+  shut down.
 
-  When the worker restarts, references of the old one are stale: using them returns
-  `{:error, %Vllm.Error{kind: :stale_ref}}`, never another object.
+  When the worker restarts, all earlier references are stale. A call with one returns
+  `{:error, %Vllm.Error{kind: :stale_ref}}` and never reaches another object.
   """
 
-  # `instance` is `{name, node}`: which connection to use, from wherever the reference is used.
+  # instance: `{name, node}`, so that a reference can be used on any node.
   defstruct [:instance, :incarnation, :id, :type]
 
   @type t :: %__MODULE__{

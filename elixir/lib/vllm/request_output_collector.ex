@@ -1,12 +1,12 @@
 defmodule Vllm.RequestOutputCollector do
   @moduledoc """
-  The outputs of a request that `Vllm.AsyncLLM.add_request/4` has added, taken one by one.
+  Takes the outputs of a request that was added with `Vllm.AsyncLLM.add_request/4`, one by one.
 
       {:ok, collector} = Vllm.AsyncLLM.add_request(engine, "req-1", "Hello", max_tokens: 16)
       {:ok, %Vllm.RequestOutput{}} = Vllm.RequestOutputCollector.get(collector)
 
-  As in vLLM, outputs that nobody takes are not queued: with `output_kind: :DELTA` they are merged
-  into one, otherwise the newest stays. So a loop that ends at `nil` misses no text:
+  As in vLLM, outputs are not queued until they are taken: with `output_kind: :DELTA` they are merged
+  into one, otherwise only the newest is kept. A loop that ends at `nil` gets the whole text:
 
       def loop(collector) do
         case Vllm.RequestOutputCollector.get(collector) do
@@ -20,23 +20,22 @@ defmodule Vllm.RequestOutputCollector do
   calls `Vllm.release/1`, and no other process was made an owner by `Vllm.share/2`, the request is
   aborted in the engine. `Vllm.AsyncLLM.abort/2` and `close/1` abort it as well.
 
-  This module is the one class of vLLM's whose functions are written by hand; their names are
-  Python's.
+  This module is written by hand, not generated. Its functions have the names of Python's methods.
   """
 
   alias Vllm.{Call, Error, PoolingRequestOutput, Ref, RequestOutput}
 
-  @typedoc "As returned by `Vllm.AsyncLLM.add_request/4`."
+  @typedoc "The reference that `Vllm.AsyncLLM.add_request/4` returns."
   @type t :: Ref.t()
 
   @type output :: RequestOutput.t() | PoolingRequestOutput.t()
 
   @doc """
-  Waits for the next output, without a limit unless `rpc: [timeout: ms]` sets one. A wait that
-  timed out took nothing: the next one gets it.
+  Waits for the next output, without a limit unless `rpc: [timeout: ms]` sets one. A call that times
+  out loses no output: the next call gets it.
 
-  Returns `{:ok, nil}` once the finished output was taken or the collector was closed. The failure
-  of the request, such as `:engine_dead`, is returned by this and each further call.
+  Returns `{:ok, nil}` after the finished output was taken or the collector was closed. If the request
+  fails, for example with `:engine_dead`, this and each later call return the error.
   """
   @spec get(t(), keyword()) :: {:ok, output() | nil} | {:error, Error.t()}
   def get(collector, opts \\ []) do
@@ -50,8 +49,8 @@ defmodule Vllm.RequestOutputCollector do
   end
 
   @doc """
-  Aborts the request if it still runs. `get/1` returns `{:ok, nil}` from then on, also where it
-  waits already. Closing twice is harmless.
+  Aborts the request if it still runs. From then on `get/1` returns `{:ok, nil}`; so does one that is
+  waiting. Closing twice is harmless.
   """
   @spec close(t(), keyword()) :: {:ok, nil} | {:error, Error.t()}
   def close(collector, opts \\ []) do
@@ -59,8 +58,8 @@ defmodule Vllm.RequestOutputCollector do
   end
 
   @doc """
-  The engine's own id of the request, which no other request has had:
-  `Vllm.AsyncLLM.abort(engine, id, internal: true)` takes it.
+  Returns the engine's own id of the request, which is unique. `Vllm.AsyncLLM.abort(engine, id,
+  internal: true)` takes it.
   """
   @spec request_id(t()) :: {:ok, String.t()} | {:error, Error.t()}
   def request_id(collector) do

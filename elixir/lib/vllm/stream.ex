@@ -5,23 +5,23 @@ defmodule Vllm.Stream do
       {:ok, stream} = Vllm.AsyncLLM.generate(engine, "Hello", [max_tokens: 16], "req-1")
       for output <- stream, do: IO.puts(hd(output.outputs).text)
 
-  The struct does nothing by itself; all of its fields are private.
+  The struct is only a handle; its fields are private.
 
-    * It can be enumerated once, by any process. A second enumeration raises `Vllm.Error` of the
+    * It can be enumerated once, by any process. A second enumeration raises a `Vllm.Error` of the
       kind `:conflict`.
-    * Items are decoded by the process that enumerates, one at a time. The worker runs ahead by at
-      most `rpc: [window: 64]` items, so a slow consumer costs no memory.
-    * When the enumeration ends early (`Enum.take/2`, an exception, `throw`, the death of the
-      process), the request is aborted in the engine at once.
+    * The process that enumerates decodes the items, one at a time. The worker is at most
+      `rpc: [window: 64]` items ahead, so a slow consumer costs little memory.
+    * When the enumeration ends early (`Enum.take/2`, an exception, a `throw`, the end of the process),
+      the request is aborted in the engine at once.
     * Until it is enumerated, the stream belongs to the process that made the call, and is aborted
       when that process ends.
-    * A failure raises `Vllm.Error` after the items that came before it. `collect/1` returns it
-      instead.
+    * A failure raises a `Vllm.Error` after the items that came before it. `collect/1` returns the
+      error instead.
 
   ## As messages
 
-  A GenServer or a LiveView cannot wait in an enumeration. With `stream_to:` the items arrive in
-  its mailbox, tagged with the stream that the call returned:
+  A GenServer or a LiveView cannot block in an enumeration. With `stream_to:` the items are sent to its
+  mailbox, tagged with the stream that the call returned:
 
       {:ok, stream} =
         Vllm.AsyncLLM.generate(engine, "Hello", params, "req-1", rpc: [stream_to: self()])
@@ -30,14 +30,17 @@ defmodule Vllm.Stream do
       def handle_info({:vllm, stream, :done}, state)
       def handle_info({:vllm, stream, {:error, %Vllm.Error{}}}, state)
 
-  The last message is always one of `:done` and `{:error, _}`. When the receiver ends, the request
-  is aborted; while more than a hundred messages wait in its mailbox, no more are sent. A receiver of
-  several streams therefore takes messages as they come: one that waits for those of a single stream
-  holds back the others, and itself with them.
+  The last message is always `:done` or `{:error, _}`. When the receiver ends, the request is aborted.
+  While its mailbox holds more than a hundred messages, no more are sent. So a receiver of several
+  streams must take messages in the order in which they arrive: if it waits for those of one stream
+  only, messages of the others fill the mailbox, and no stream goes on.
   """
 
-  alias Vllm.{Connection, Error, Instance, OutputPatch, Refs, RequestOutput, Subscription}
-  alias Vllm.Telemetry.Meter
+  alias Vllm.{Error, RequestOutput}
+  alias Vllm.Core.Call.Consumer
+  alias Vllm.Core.Codec.OutputPatch
+  alias Vllm.Core.Instance.{Locator, ReferenceTracker}
+  alias Vllm.Core.Telemetry.Meter
 
   require Logger
 
@@ -45,8 +48,8 @@ defmodule Vllm.Stream do
   defstruct [:source, :instance, :class, :method, :window, :deadline, :sent, :request_id]
 
   @type t :: %__MODULE__{
-          source: Connection.stream(),
-          instance: Connection.instance(),
+          source: Consumer.stream(),
+          instance: Locator.instance(),
           class: String.t(),
           method: String.t(),
           window: pos_integer(),
@@ -55,22 +58,22 @@ defmodule Vllm.Stream do
           request_id: term()
         }
 
-  # A receiver that is this far behind gets nothing more until it has caught up. It is looked at
-  # this often meanwhile; the runtime offers nothing to wait on.
+  # A receiver with more messages in its mailbox gets no more until it has fewer.
   @max_mailbox 100
+  # Milliseconds between two checks of the mailbox. The runtime has no event to wait for.
   @mailbox_interval 5
 
   @doc """
-  Aborts the request, from any process. Who enumerates the stream gets a `Vllm.Error` of the kind
-  `:cancelled`. Harmless when the stream is over.
+  Aborts the request. Any process may call it. The process that enumerates the stream gets a
+  `Vllm.Error` of the kind `:cancelled`. Does nothing when the stream is over.
   """
   @spec cancel(t()) :: :ok
-  def cancel(%__MODULE__{source: source}), do: Connection.cancel(source)
+  def cancel(%__MODULE__{source: source}), do: Consumer.cancel(source)
 
   @doc """
-  Enumerates the stream and returns its last item, which with vLLM's `CUMULATIVE` (the default) and
-  `FINAL_ONLY` outputs is the whole answer. Of a request for several completions it returns all of
-  them: vLLM's own last item holds only those that had something new. Failures are returned, never
+  Enumerates the stream and returns its last item. With vLLM's `CUMULATIVE` (the default) and
+  `FINAL_ONLY` outputs that is the whole answer. For a request with several completions it returns all
+  of them, although vLLM's last item holds only those that have changed. Failures are returned, not
   raised.
 
       {:ok, %Vllm.RequestOutput{finished: true}} = Vllm.Stream.collect(stream)
@@ -87,7 +90,7 @@ defmodule Vllm.Stream do
     error in Error -> {:error, error}
   end
 
-  # The latest state of each completion, by index.
+  # latest: index => the newest state of this completion
   defp remember(%RequestOutput{outputs: outputs}, latest) when is_list(outputs),
     do: Enum.reduce(outputs, latest, &Map.put(&2, &1.index, &1))
 
@@ -104,7 +107,7 @@ defmodule Vllm.Stream do
   @doc false
   @spec forward_to(t(), pid()) :: {:ok, t()} | {:error, Error.t()}
   def forward_to(%__MODULE__{} = stream, receiver) do
-    with {:ok, tasks} <- Instance.server(stream.instance, "Tasks"),
+    with {:ok, tasks} <- Locator.server(stream.instance, "Tasks"),
          {:ok, _pid} <-
            Task.Supervisor.start_child(tasks, __MODULE__, :forward, [stream, receiver]) do
       {:ok, stream}
@@ -115,22 +118,22 @@ defmodule Vllm.Stream do
     :exit, _reason -> not_forwarded(stream)
   end
 
-  # The caller gets no stream, so nobody else could end it.
+  # The caller gets an error and no stream, so the stream is cancelled here.
   defp not_forwarded(stream) do
     cancel(stream)
-    {:error, Instance.down(stream.instance, :noproc)}
+    {:error, Locator.down(stream.instance, :noproc)}
   end
 
   @doc false
   @spec forward(t(), pid()) :: :ok
   def forward(stream, receiver) do
-    # When the instance stops, the connection goes first, and its end is the last message: we are
-    # told to stop before we have sent it.
+    # When the instance stops, the connection ends before this process, and its end becomes the last
+    # message. Trapping exits gives this process time to send it.
     Process.flag(:trap_exit, true)
-    # This process is ours. Those of a caller have metadata of their own.
+    # Only here: a caller's process has metadata of its own.
     Logger.metadata(vllm_request_id: stream.request_id)
 
-    # The connection watches the receiver beside us, so its death reaches us as a cancellation.
+    # The connection also monitors the receiver. If the receiver ends, the stream is cancelled.
     deliver = fn item, pace ->
       pace = hold_back(receiver, pace)
       send(receiver, {:vllm, stream, {:item, item}})
@@ -147,10 +150,10 @@ defmodule Vllm.Stream do
     :ok
   end
 
-  # Once we are told to stop, nothing is held back any more.
+  # After the supervisor has told this process to stop, nothing is held back.
   defp hold_back(_receiver, :hurried), do: :hurried
 
-  # The mailbox of another node's process cannot be looked at.
+  # The mailbox of a process on another node cannot be inspected.
   defp hold_back(receiver, pace) when node(receiver) != node(), do: pace
 
   defp hold_back(receiver, pace) do
@@ -170,7 +173,7 @@ defmodule Vllm.Stream do
   ## Enumeration
 
   @doc false
-  # Like Enumerable.reduce/3, but a failure is returned.
+  # As Enumerable.reduce/3, but returns a failure.
   @spec reduce(t(), Enumerable.acc(), Enumerable.reducer(), [pid()]) ::
           Enumerable.result() | {:error, Error.t()}
   def reduce(stream, acc, fun, watch \\ [])
@@ -185,7 +188,7 @@ defmodule Vllm.Stream do
 
   def reduce(%__MODULE__{} = stream, {:cont, acc}, fun, watch) do
     subscription =
-      Subscription.attach(
+      Consumer.attach(
         stream.source,
         stream.instance,
         stream.window,
@@ -198,7 +201,7 @@ defmodule Vllm.Stream do
   end
 
   defp next(subscription, _patch, meter, {:halt, acc}, _fun) do
-    Subscription.close(subscription)
+    Consumer.close(subscription)
     Meter.stop(meter, :halted)
     {:halted, acc}
   end
@@ -208,16 +211,16 @@ defmodule Vllm.Stream do
   end
 
   defp next(%{instance: instance} = subscription, patch, meter, {:cont, acc}, fun) do
-    case Subscription.next(subscription) do
+    case Consumer.next(subscription) do
       {:item, payload, subscription} ->
         case OutputPatch.apply(payload, patch, instance) do
           {:ok, item, patch} ->
-            Refs.track(instance, item, self())
+            ReferenceTracker.track(instance, item, self())
             Meter.item(meter)
             next(subscription, patch, meter, reduced(item, acc, fun, subscription, meter), fun)
 
           {:error, error} ->
-            Subscription.close(subscription)
+            Consumer.close(subscription)
             Meter.stop(meter, error)
             {:error, error}
         end
@@ -236,7 +239,7 @@ defmodule Vllm.Stream do
     fun.(item, acc)
   catch
     kind, reason ->
-      Subscription.close(subscription)
+      Consumer.close(subscription)
       Meter.exception(meter, kind, reason, __STACKTRACE__)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
@@ -259,7 +262,7 @@ defmodule Vllm.Stream do
   defimpl Enumerable do
     def reduce(stream, acc, fun), do: stream |> Vllm.Stream.reduce(acc, fun) |> raising()
 
-    # A suspended enumeration fails in its continuation.
+    # After a suspension, a failure occurs in the continuation.
     defp raising({:suspended, acc, continue}),
       do: {:suspended, acc, fn command -> command |> continue.() |> raising() end}
 

@@ -1,37 +1,35 @@
 defmodule Vllm.Telemetry do
-  alias Vllm.Telemetry.Witness
+  # The table @events describes every event: {name, when it is emitted, measurements, metadata}. The
+  # documentation is made from it, and tests compare the emitted events with it.
 
-  # Every event with what it means: the documentation below is made of this table, tests hold
-  # what is emitted against it, and the guide names each.
-  #
-  # {name, when, measurements, metadata}
   @duration {:duration, "how long it took, in the native time unit"}
   @monotonic {:monotonic_time, "the monotonic time of the event, in the native time unit"}
   @system {:system_time, "the system time of the event, in the native time unit"}
 
   @instance {:instance, "the instance's name"}
   @call [
-    {:instance, "the instance's name, or `nil` while it is not known"},
+    {:instance, "the instance's name, or `nil` if it is not yet known"},
     {:class, "the class, such as `\"AsyncLLM\"`"},
     {:method, "the method, such as `\"generate\"`"}
   ]
   @exception [
-    {:kind, "`:error`, `:exit` or `:throw`; `:exit` of a process that was ended"},
+    {:kind, "`:error`, `:exit` or `:throw`; `:exit` for a process that was killed"},
     {:reason, "what was raised, or the exit reason, such as `:killed`"},
-    {:stacktrace, "where, with arities in place of arguments; `[]` where it is not known"}
+    {:stacktrace, "the stack trace, with arities in place of arguments; `[]` if it is not known"}
   ]
-  @stream @call ++ [{:request_id, "the request's id, as the caller gave it, or `nil`"}]
+  @stream @call ++ [{:request_id, "the request's id as the caller gave it, or `nil`"}]
   @streamed [
-    {:items, "how many items the consumer has had"},
+    {:items, "how many items the consumer has received"},
     {:duration, "from the sending of the request until now, in the native time unit"},
     {:time_to_first_item,
-     "from the sending of the request to its first item; absent without one"},
+     "from the sending of the request to its first item, in the native time unit; absent if there " <>
+       "was none"},
     @monotonic
   ]
 
   @connected [
     @instance,
-    {:incarnation, "which run of the worker it is"},
+    {:incarnation, "the id of this run of the worker"},
     {:worker_version, "python_worker's version"},
     {:vllm_version, "vLLM's version, or `nil`"}
   ]
@@ -43,59 +41,59 @@ defmodule Vllm.Telemetry do
   ]
   @declared [@instance, {:engine, "the name it is declared under with `engines:`"}]
 
-  # As in python_worker/metrics.py; the first is the engine's own count.
+  # The worker sends them under these names; the first is a property of the engine.
   @numbers [
     requests_unfinished: "requests that were accepted and have not ended",
-    requests_running: "requests that the last step has worked on",
-    requests_waiting: "requests that waited for a place after the last step",
+    requests_running: "requests in the last step",
+    requests_waiting: "requests in the queue after the last step",
     kv_cache_usage: "the part of the KV cache that is in use, 0.0 to 1.0",
-    prefix_cache_queries: "tokens that were looked up in the prefix cache, in all",
-    prefix_cache_hits: "those of them that were there, in all",
-    draft_tokens: "tokens proposed by speculative decoding, in all",
-    draft_tokens_accepted: "those of them that were accepted, in all",
-    prompt_tokens: "tokens of prompts that were worked on, in all",
-    prompt_tokens_cached: "those of them that a cache saved the work for, in all",
-    generation_tokens: "tokens generated, in all",
-    preemptions: "requests that had to give up their place, in all",
-    first_tokens: "first tokens of requests, in all",
-    time_to_first_token_s: "seconds that the first tokens took, in all",
-    later_tokens: "intervals between two tokens of a request, in all",
-    inter_token_latency_s: "seconds of those intervals, in all",
-    requests_finished: "requests that came to their end, in all; not those that were aborted",
-    queue_time_s: "seconds that those had waited for their first step, in all",
-    request_time_s: "seconds that those had taken, in all"
+    prefix_cache_queries: "total of tokens looked up in the prefix cache",
+    prefix_cache_hits: "total of tokens found there",
+    draft_tokens: "total of tokens proposed by speculative decoding",
+    draft_tokens_accepted: "total of proposed tokens that were accepted",
+    prompt_tokens: "total of prompt tokens that were processed",
+    prompt_tokens_cached: "total of prompt tokens that were taken from a cache",
+    generation_tokens: "total of generated tokens",
+    preemptions: "total of preempted requests",
+    first_tokens: "total of first tokens",
+    time_to_first_token_s: "total seconds until the first tokens",
+    later_tokens: "total of intervals between two tokens of a request",
+    inter_token_latency_s: "total seconds of those intervals",
+    requests_finished: "total of requests that have finished; aborted ones are not counted",
+    queue_time_s: "total seconds that finished requests had waited for their first step",
+    request_time_s: "total seconds that finished requests had taken"
   ]
 
   @events [
-    {[:vllm, :call, :start], "A call is about to be encoded and sent, by the process that calls.",
+    {[:vllm, :call, :start], "A call is about to be encoded and sent by the calling process.",
      [@system, @monotonic], @call},
     {[:vllm, :call, :stop],
-     "The call has returned. For a call that streams this is when the engine accepted it.",
+     "The call has returned. A call that streams returns when the engine has accepted it.",
      [@duration, @monotonic],
      @call ++ [{:result, "`:ok`, or the kind of the `Vllm.Error` that it returned"}]},
     {[:vllm, :call, :exception],
-     "The call has raised, which is a bug of the bridge or a wrong type given to it; or the process " <>
-       "that made it was ended, and the call is cancelled.", [@duration, @monotonic],
+     "The call has raised, because of a bug in the bridge or an argument of a wrong type. Or the " <>
+       "calling process was killed, and the call is cancelled.", [@duration, @monotonic],
      @call ++ @exception},
     {[:vllm, :stream, :start], "A process has begun to enumerate a stream.",
      [@system, @monotonic], @stream},
     {[:vllm, :stream, :first_item],
-     "It has the first item, which is about to reach its function.",
+     "The process has received the first item, and is about to pass it to the consumer's function.",
      [
        {:duration, "from the sending of the request until now, in the native time unit"},
        @monotonic
      ], @stream},
     {[:vllm, :stream, :stop],
-     "The enumeration has ended, in whatever way but a raise of its own.", @streamed,
+     "The enumeration has ended, other than by an exception of the consumer.", @streamed,
      @stream ++
        [
          {:result,
-          "`:ok` after the last item, `:halted` where the consumer ended it early, or the kind " <>
-            "of the `Vllm.Error`, such as `:cancelled`, `:timeout` or `:engine_dead`"}
+          "`:ok` after the last item, `:halted` if the consumer ended it early, or the kind of the " <>
+            "`Vllm.Error`, such as `:cancelled`, `:timeout` or `:engine_dead`"}
        ]},
     {[:vllm, :stream, :exception],
-     "The consumer's own function has raised, thrown or exited, or its process was ended in the " <>
-       "middle; the request is aborted.", @streamed, @stream ++ @exception},
+     "The consumer's function has raised, thrown or exited, or its process was killed. The request is " <>
+       "aborted.", @streamed, @stream ++ @exception},
     {[:vllm, :connection, :up], "The session with a worker is open.", [@duration], @connected},
     {[:vllm, :connection, :down],
      "The session has ended. Every call in flight is answered with the reason.",
@@ -104,36 +102,36 @@ defmodule Vllm.Telemetry do
        {:calls, "how many calls were in flight"}
      ],
      @connected ++
-       [{:error, "the `Vllm.Error` that ended it, or `nil` where the instance was stopped"}]},
+       [{:error, "the `Vllm.Error` that ended it, or `nil` if the instance was stopped"}]},
     {[:vllm, :worker, :start], "A worker's process has been started.", [@system], @process},
     {[:vllm, :worker, :ready], "The worker serves.", [@duration],
-     @process ++ [{:address, "where it listens"}]},
+     @process ++ [{:address, "the address it listens on"}]},
     {[:vllm, :worker, :exit],
-     "The worker's process is gone, and all that it had started; also of one that never served.",
-     [{:duration, "how long it ran, in the native time unit"}],
+     "The worker's process and all processes that it had started have ended. Also emitted for a " <>
+       "worker that never served.", [{:duration, "how long it ran, in the native time unit"}],
      @process ++ [{:status, "its exit status, above 128 for a signal, or `nil` if not known"}]},
     {[:vllm, :engine, :up], "A declared engine is ready.", [@duration],
      @declared ++ [{:ref, "its reference"}]},
     {[:vllm, :engine, :failed], "A declared engine did not start.", [@duration],
      @declared ++ [{:error, "the `Vllm.Error`"}]},
     {[:vllm, :engine, :down], "An engine has died, declared or not.", [],
-     @any_engine ++ [{:reason, "a string"}]},
+     @any_engine ++ [{:reason, "the reason as a string"}]},
     {[:vllm, :engine, :stalled],
-     "An engine with requests has put nothing out for too long; see *Engines that hang* in `Vllm`.",
+     "An engine with requests has produced no output for too long; see *Engines that hang* in `Vllm`.",
      [
        {:duration, "for how long, in the native time unit"},
        {:requests, "how many requests it has"}
      ], @any_engine},
-    {[:vllm, :engine, :recovered], "It moves again.",
-     [{:duration, "for how long it did not, in the native time unit"}], @any_engine},
-    {[:vllm, :instance, :metrics], "Each `metrics_interval:`, of each instance.",
+    {[:vllm, :engine, :recovered], "An engine that hung makes progress again.",
+     [{:duration, "for how long it made none, in the native time unit"}], @any_engine},
+    {[:vllm, :instance, :metrics], "Once in each `metrics_interval:`, for the instance.",
      [
-       {:calls, "how many calls are in flight: those that wait, and streams"},
-       {:messages, "how many messages the connection's process has not read yet"}
+       {:calls, "how many calls are in flight, including streams"},
+       {:messages, "how many messages are in the mailbox of the connection's process"}
      ], [@instance]},
     {[:vllm, :engine, :metrics],
-     "Each `metrics_interval:`, of each engine that counts: what `Vllm.metrics/1` returns.",
-     @numbers, @any_engine ++ [{:model, "the name that its model is served under"}]}
+     "Once in each `metrics_interval:`, for each engine with metrics: what `Vllm.metrics/1` returns.",
+     @numbers, @any_engine ++ [{:model, "the name its model is served under"}]}
   ]
 
   fields = fn
@@ -156,17 +154,16 @@ defmodule Vllm.Telemetry do
     end)
 
   @moduledoc """
-  The events that are emitted when the application has `:telemetry` loaded. Without it nothing is
+  The events that this library emits if the application has `:telemetry` loaded. Without it nothing is
   measured.
 
-  Each start has exactly one end. A call that starts ends with one of `stop` and `exception`, in the
-  process that calls; so does the enumeration of a stream, in the process that enumerates. For a
-  process that is ended in the middle, even by `:kill`, the library tells it from another process on
-  the same node; a suspended enumeration that nobody resumes ends with its process.
+  Each `start` is followed by exactly one `stop` or `exception`. The process that calls, or that
+  enumerates a stream, emits both. If that process is killed, another process on the same node emits
+  the `exception`. A suspended enumeration that is never resumed ends with its process.
 
-  No event holds a prompt or an output. The exceptions are `:reason` of `[:vllm, :call, :exception]`
-  and `[:vllm, :stream, :exception]`, which are your own code's, and `:error`, whose message may
-  quote an argument that was refused.
+  Events hold no prompts and no outputs, with two exceptions: `:reason` of
+  `[:vllm, :call, :exception]` and `[:vllm, :stream, :exception]` is whatever your own code raised, and
+  the message of an `:error` may quote an argument that was refused.
 
   The guide *Telemetry* shows how to use them.
 
@@ -182,73 +179,7 @@ defmodule Vllm.Telemetry do
   def table, do: @events
 
   @doc false
-  # What vLLM counts of an engine, with what each number is.
+  # The metrics of an engine and their meaning.
   @spec numbers() :: keyword(String.t())
   def numbers, do: @numbers
-
-  @doc false
-  @spec loaded?() :: boolean()
-  def loaded?, do: function_exported?(:telemetry, :execute, 3)
-
-  @doc false
-  @spec span(map(), (() -> result)) :: result when result: var
-  def span(metadata, fun) do
-    if loaded?(), do: measure(metadata, fun), else: fun.()
-  end
-
-  @doc false
-  @spec event([atom()], map(), map()) :: :ok
-  def event(name, measurements, metadata) do
-    # By apply: telemetry is not a dependency.
-    if loaded?(), do: apply(:telemetry, :execute, [name, measurements, metadata])
-    :ok
-  end
-
-  defp measure(metadata, fun) do
-    start = System.monotonic_time()
-    ending = Witness.watch(&emit(:exception, since(start), Map.merge(metadata, &1)))
-    emit(:start, %{system_time: System.system_time(), monotonic_time: start}, metadata)
-
-    try do
-      fun.()
-    catch
-      kind, reason ->
-        failure = failure(kind, reason, __STACKTRACE__)
-
-        Witness.once(ending, fn ->
-          emit(:exception, since(start), Map.merge(metadata, failure))
-        end)
-
-        :erlang.raise(kind, reason, __STACKTRACE__)
-    else
-      result ->
-        stopped = Map.put(metadata, :result, outcome(result))
-        Witness.once(ending, fn -> emit(:stop, since(start), stopped) end)
-        result
-    end
-  end
-
-  @doc false
-  # A stack trace may hold the arguments of the function that raised, and so a prompt.
-  @spec failure(atom(), term(), Exception.stacktrace()) :: map()
-  def failure(kind, reason, stacktrace) do
-    %{kind: kind, reason: reason, stacktrace: Enum.map(stacktrace, &without_arguments/1)}
-  end
-
-  defp without_arguments({module, function, arguments, location}) when is_list(arguments),
-    do: {module, function, length(arguments), location}
-
-  defp without_arguments(entry), do: entry
-
-  defp since(start) do
-    now = System.monotonic_time()
-    %{duration: now - start, monotonic_time: now}
-  end
-
-  defp outcome({:error, %{kind: kind}}), do: kind
-  defp outcome(_ok), do: :ok
-
-  defp emit(event, measurements, metadata) do
-    event([:vllm, :call, event], measurements, metadata)
-  end
 end

@@ -1,9 +1,9 @@
 defmodule Vllm.Tensor do
   @moduledoc """
-  An array of numbers, as numpy and torch hold it: a type, a shape, and the numbers' bytes.
+  An array of numbers as in numpy and torch: a type, a shape, and the bytes of the numbers.
 
-  Embeddings, hidden states and logits arrive as this, and it can be sent too. The bytes are
-  little-endian in C order (the last index moves fastest), with no copy made of them on the way.
+  Embeddings, hidden states and logits arrive as tensors, and tensors can be sent. The bytes are
+  little-endian and in C order (the last index varies fastest). Decoding makes no copy of them.
 
       iex> tensor = Vllm.Tensor.from_list([[1, 2], [3, 4]], "float32")
       iex> tensor.shape
@@ -13,21 +13,21 @@ defmodule Vllm.Tensor do
 
   ## With Nx
 
-  Nx names types by kind and bits; for the usual ones:
+  Nx has other names for the types. For the usual ones:
 
       type = %{"float32" => :f32, "bfloat16" => :bf16, "float16" => :f16, "int64" => :s64}[tensor.dtype]
       tensor.data |> Nx.from_binary(type) |> Nx.reshape(List.to_tuple(tensor.shape))
 
-  (on a little-endian machine, as all are that run vLLM).
+  This holds on little-endian machines, which all machines that run vLLM are.
 
   ## Fields
 
-    * `dtype` - as torch and numpy name it: `"float32"`, `"bfloat16"`, `"int64"`, `"bool"` …
+    * `dtype` - the name of the type in torch and numpy: `"float32"`, `"bfloat16"`, `"int64"`, `"bool"` …
     * `shape` - the extent of each dimension; `[]` for a single number
     * `data` - the bytes
   """
 
-  alias Vllm.Tensor.Numbers
+  alias Vllm.Core.Codec.Numbers
 
   @enforce_keys [:dtype, :shape, :data]
   defstruct [:dtype, :shape, :data]
@@ -49,7 +49,7 @@ defmodule Vllm.Tensor do
       else: dtype |> Numbers.decode(data) |> nest(shape)
   end
 
-  # What is left of the shape when an extent of zero leaves no numbers: [2, 0] is [[], []].
+  # The nested lists of a tensor without numbers: the shape [2, 0] gives [[], []].
   defp hollow([0 | _inner]), do: []
   defp hollow([extent | inner]), do: List.duplicate(hollow(inner), extent)
 
@@ -61,10 +61,10 @@ defmodule Vllm.Tensor do
   defp group(extent, items), do: Enum.chunk_every(items, extent)
 
   @doc """
-  Makes a tensor of a number or of nested lists.
+  Makes a tensor from a number or from nested lists.
 
-  Floats that the type cannot hold exactly are rounded, as numpy does. Integers out of its range,
-  other terms, and lists of uneven lengths raise `ArgumentError`.
+  Floats that the type cannot represent are rounded, as in numpy. Integers out of range, other terms,
+  and lists of uneven lengths raise `ArgumentError`.
 
       iex> Vllm.Tensor.from_list([1.0, :infinity], "bfloat16").data
       <<0x80, 0x3F, 0x80, 0x7F>>
@@ -101,7 +101,7 @@ defmodule Vllm.Tensor do
   def byte_size(%__MODULE__{data: data}), do: Kernel.byte_size(data)
 
   @doc false
-  # Whether the three fields make a tensor.
+  # Whether the three fields fit together.
   @spec check(term(), term(), term()) :: :ok | {:error, String.t()}
   def check(dtype, shape, data) do
     bytes = Numbers.bytes(dtype)
@@ -130,7 +130,7 @@ defmodule Vllm.Tensor do
   defp extents?(rest), do: rest == []
 
   defimpl Inspect do
-    # Without the numbers: a tensor may hold millions.
+    # Without the numbers, which may be millions.
     def inspect(%{dtype: dtype, shape: shape}, _opts) when is_binary(dtype),
       do: "#Vllm.Tensor<#{dtype}#{Kernel.inspect(shape, charlists: :as_lists)}>"
 

@@ -1,6 +1,6 @@
 defmodule Vllm.Test do
   @moduledoc """
-  Tests of an application that uses `Vllm.AsyncLLM`, without vLLM and without a model.
+  Tests an application that uses `Vllm.AsyncLLM`, without vLLM and without a model.
 
       defmodule MyApp.SummaryTest do
         use ExUnit.Case, async: true
@@ -17,64 +17,65 @@ defmodule Vllm.Test do
         end
       end
 
-  The worker is the real one, as an operating system process with a socket, and so is all of the
-  bridge. Only the engine is fake: it starts in a millisecond, says what the test wrote down, keeps
-  a record of what reached it, and can fail in every way that a real one does. It takes a Python
-  with the worker's few requirements, none of them vLLM: the guide *Testing* says how to get it.
+  The worker and the rest of the bridge are real: an operating system process with a socket. Only the
+  engine is fake. It starts in a millisecond, gives the answers that the test has scripted, records
+  the calls it gets, and can fail in every way that a real engine does. It needs a Python interpreter
+  with the worker's few requirements, but not vLLM; the guide *Testing* says how to install it.
 
-  ## The two things to hold
+  ## Workers and engines
 
     * A **worker** is named by an atom, the name of its `Vllm` instance. It takes 0.3 s to start:
-      have one for each test module.
-    * An **engine** is a `Vllm.Ref`. It takes a millisecond: have one for each test. Its script and
-      its record are its own.
+      start one for each test module.
+    * An **engine** is a `Vllm.Ref`. It takes a millisecond to start: start one for each test. Each
+      engine has a script and a record of its own.
 
-  Functions that script an engine take the name of a worker as well. What they say then holds for
-  every engine of that worker, those built later included: for applications that build their engine
-  themselves.
+  Functions that script an engine also take the name of a worker. The script then holds for every
+  engine of that worker, including those that are built later. This is for applications that build
+  their engine themselves.
 
-  Nothing is global. Any number of tests may run at once, with workers of their own or sharing one.
+  Nothing is global. Any number of tests may run at once, with a worker each or sharing one.
 
   ## Prompts
 
-  Where a prompt is wanted, it may be
+  A prompt selects requests. It may be
 
-    * a text, or a list of token ids: requests with just that prompt
-    * a regex: requests in whose text it finds something. Python searches it, so it should be one
-      that means the same there
-    * `:any`: all requests that nothing else is for
+    * a text, or a list of token ids: requests with exactly that prompt
+    * a regex: requests whose text it matches somewhere. Python's regex engine is used, so choose a
+      regex that means the same in both languages
+    * `:any`: all requests that no other script selects
 
-  Of a prompt only the last script counts, except with `times: n`: those are for the next `n`
-  requests, in the order in which they were given, before any without it.
+  A later script for the same prompt replaces an earlier one. Scripts with `times: n` are kept and come
+  first: each holds for the next `n` requests, in the order in which they were given.
 
       Vllm.Test.refuse_admission(engine, times: 2)
       Vllm.Test.reply(engine, "Hello", "Third time lucky")
 
   ## Errors
 
-  Where an error is wanted, it may be
+  An error may be
 
-    * a kind: #{Enum.map_join(Vllm.Test.Script.kinds(), ", ", &"`#{inspect(&1)}`")}. See
-      `Vllm.Error` for what they mean. The Python exception is the one that vLLM raises.
+    * a kind: #{Enum.map_join(Vllm.Core.Test.Script.kinds(), ", ", &"`#{inspect(&1)}`")}. See
+      `Vllm.Error` for their meaning. The engine raises the Python exception that vLLM raises.
     * the name of a Python exception, such as `"KeyError"` or `"json.decoder.JSONDecodeError"`
     * a tuple of one of these and a message: `{:engine_error, "CUDA out of memory"}`.
       `:engine_dead` keeps the message that vLLM gives it.
 
-  What goes wrong *within a request* vLLM reports as an `:engine_error`, unless it is the client's
-  fault or the engine's end; so do fake engines. `:unsupported`, `:timeout`, `:python` and Python's own
-  exceptions are the `cause` of the error then.
+  vLLM reports a failure *within a request* as an `:engine_error`, unless the client caused it or the
+  engine has died. Fake engines do the same: `:unsupported`, `:timeout`, `:python` and Python's own
+  exceptions then become the `cause` of an `:engine_error`.
 
-  ## What raises
+  ## Exceptions
 
-  These functions are for tests, so they return plain values. They raise `Vllm.Error` if the worker
-  does not answer, `ArgumentError` for wrong options, and `ExUnit.AssertionError` where a thing that
-  was asserted did not happen within `:timeout` milliseconds, by default #{30_000}.
+  These functions are for tests, so they return plain values and raise on failure: `Vllm.Error` if the
+  worker does not answer, `ArgumentError` for wrong options, and `ExUnit.AssertionError` if something
+  that was asserted did not happen within `:timeout` milliseconds, by default #{30_000}.
   """
 
-  import Vllm.Test.Control, except: [engines: 1]
+  import Vllm.Core.Test.Control, except: [engines: 1]
 
   alias Vllm.{Error, Ref}
-  alias Vllm.Test.{Assertions, Control, Request, Script, Workers}
+  alias Vllm.Core.Test.{Assertions, Control, Record, Script, Workers}
+  alias Vllm.Test.Request
 
   @typedoc "The name of a worker."
   @type worker :: atom()
@@ -82,10 +83,10 @@ defmodule Vllm.Test do
   @typedoc "A fake engine."
   @type engine :: Ref.t()
 
-  @typedoc "What is scripted: an engine, or by its name a worker with all of its engines."
+  @typedoc "What is scripted: an engine, or all engines of the worker with this name."
   @type target :: engine() | worker()
 
-  @typedoc "Which requests, see *Prompts* above."
+  @typedoc "Selects requests, see *Prompts* above."
   @type prompt :: String.t() | [non_neg_integer()] | Regex.t() | :any
 
   @typedoc "An error, see *Errors* above."
@@ -101,10 +102,7 @@ defmodule Vllm.Test do
   See `start_link/1` for the options.
   """
   @spec child_spec(keyword()) :: Supervisor.child_spec()
-  def child_spec(options) do
-    name = Keyword.get(options, :name, __MODULE__)
-    %{id: name, start: {__MODULE__, :start_link, [options]}, type: :supervisor}
-  end
+  defdelegate child_spec(options), to: Workers
 
   @doc """
   Starts a worker with fake engines.
@@ -112,28 +110,29 @@ defmodule Vllm.Test do
   ## Options
 
     * `:name` - its name. Required.
-    * `:replies` - what its engines answer: a list of `{prompt, tokens}` and
+    * `:replies` - the answers of its engines: a list of `{prompt, tokens}` and
       `{prompt, tokens, options}`, the arguments of `reply/4`
-    * `:start_error` - an error that every engine of it fails to start with; see also `fail_start/3`
+    * `:start_error` - an error that all its engines fail to start with; see also `fail_start/3`
     * `:start_delay` - milliseconds that an engine takes to start
-    * all options of `Vllm`, `:engines` among them. By default the worker's output is not logged
-      (`log: false`), calls in flight get 50 ms when it stops (`:grace`), and it has two minutes to
-      start (`:start_timeout`), as a machine that runs tests may be busy.
+    * all options of `Vllm`, including `:engines`. The defaults differ for three of them: the worker's
+      output is not logged (`log: false`), calls in flight have 50 ms to end when it stops (`:grace`),
+      and it has two minutes to start (`:start_timeout`), because a machine that runs tests may be
+      busy.
 
   `:replies`, `:start_error` and `:start_delay` hold for every run of the worker, also after
-  `crash_worker/1`. What is scripted later is lost with it.
+  `crash_worker/1`. Scripts that are set later are lost when it ends.
 
       start_supervised!({Vllm.Test, name: MyTest.Vllm, replies: [{"Hello", " world"}]})
 
   ## Errors
 
-  As `Vllm.start_link/1`: `:worker_down` if the worker does not start, with its last lines.
+  Those of `Vllm.start_link/1`: `:worker_down` with the worker's last lines if it does not start.
   """
   @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
   defdelegate start_link(options), to: Workers
 
   @doc """
-  Starts a worker under ExUnit's supervisor, with a name made from the test or, in `setup_all`, from
+  Starts a worker under ExUnit's supervisor. Its name is made from the test or, in `setup_all`, from
   the module. Returns the name.
 
       setup_all context, do: %{worker: Vllm.Test.start_worker!(context)}
@@ -144,10 +143,10 @@ defmodule Vllm.Test do
   def start_worker!(context, options \\ []), do: Workers.start_worker!(context, options)
 
   @doc """
-  Ends a worker as the kernel does when memory runs out, and returns when this side knows.
+  Kills a worker, as the kernel does when memory runs out. Returns when its connection has ended.
 
-  Every call and stream of it fails as `:worker_down`, its engines are gone, and the instance starts
-  a new one. Tests of that should have a worker of their own, and `@tag :capture_log`.
+  All its calls and streams fail with `:worker_down`, its engines are lost, and the instance starts a
+  new worker. Give such a test a worker of its own, and `@tag :capture_log`.
 
       Vllm.Test.crash_worker(worker)
       assert {:error, %Vllm.Error{kind: kind}} = Vllm.AsyncLLM.check_health(engine)
@@ -171,8 +170,8 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  The engines of a worker, oldest first: those that the application built, too. An engine is here
-  until it is shut down, even if it is dead.
+  The engines of a worker, oldest first, including those that the application has built. An engine is
+  listed until it is shut down, even if it is dead.
 
       [engine] = Vllm.Test.engines(MyTest.Vllm)
   """
@@ -182,10 +181,9 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Waits until a worker has an engine that lives, and returns it: the newest, if there are several.
+  Waits until a worker has an engine that is alive, and returns it; the newest, if there are several.
 
-  For applications that build their engine in the background, and after `crash_worker/1`, when they
-  build it again.
+  For applications that build their engine in the background, or rebuild it after `crash_worker/1`.
 
       engine = Vllm.Test.await_engine!(MyTest.Vllm)
 
@@ -200,7 +198,7 @@ defmodule Vllm.Test do
       Vllm.Test.fail_start(worker, {:engine_error, "CUDA out of memory"}, times: 1)
       assert {:error, %Vllm.Error{kind: :engine_error}} = MyApp.Model.load(worker)
 
-  With `times: n` only the next `n` do.
+  With `times: n` only the next `n` engines fail.
   """
   @spec fail_start(worker(), error(), keyword()) :: :ok
   def fail_start(worker, error, options \\ []) when is_atom(worker) do
@@ -209,7 +207,7 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Makes engines of a worker take so many milliseconds to start, from now on.
+  Makes engines of a worker take so many milliseconds to start.
 
       Vllm.Test.delay_start(worker, 200)
   """
@@ -221,27 +219,29 @@ defmodule Vllm.Test do
   ## Answers
 
   @doc """
-  Says what the answer to a prompt is, token by token. A text is cut into words.
+  Scripts the answer to a prompt, token by token. A text is split into words.
 
       Vllm.Test.reply(engine, "Hello", [" wor", "ld"])
       Vllm.Test.reply(engine, ~r/weather/i, "It rains in Paris.")
       Vllm.Test.reply(engine, :any, "Sorry?", finish_reason: "length")
 
-  A request that nothing is scripted for gets the tokens `" 256"`, `" 257"` and so on up to its
-  `max_tokens`, which also cuts what is scripted, with vLLM's reason `"length"`; its default is 16.
+  A request without a script gets the tokens `" 256"`, `" 257"` and so on, up to its `max_tokens`,
+  whose default is 16. A scripted answer also ends at `max_tokens`, with vLLM's finish reason
+  `"length"`.
 
   ## Options
 
-    * `:times` - only for the next so many requests with this prompt
+    * `:times` - holds only for so many requests with this prompt
     * `:delay` - milliseconds before each token. Defaults to `0`.
-    * `:hold` - how many tokens are made before the request waits for `release/1`
+    * `:hold` - after how many tokens the request waits for `release/1`
     * `:then` - what happens after the last token: `:stop` (the default), `:hang`, `:die` (the whole
       engine) or `{:fail, error}`
-    * `:finish_reason` - in place of `"stop"` and `"length"`
+    * `:finish_reason` - replaces `"stop"` and `"length"`
     * `:stop_reason` - the stop string or token id of an answer that stops
-    * `:logprobs` - the log probability of each token; they arrive where `logprobs` is asked for
-    * `:merge` - with `true` the engine does not wait until a token is taken, so that a slow consumer
-      gets several in one item, as with vLLM. Defaults to `false`: an item for each token.
+    * `:logprobs` - the log probability of each token, for requests that ask for `logprobs`
+    * `:merge` - with `true` the engine does not wait until the consumer has taken a token, so that a
+      slow consumer gets several tokens in one item, as with vLLM. Defaults to `false`: one item for
+      each token.
   """
   @spec reply(target(), prompt(), [String.t()] | String.t(), keyword()) :: :ok
   def reply(target, prompt, tokens, options \\ []) do
@@ -249,12 +249,12 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Says what `encode` gives for a prompt: a list of numbers, or of such lists, which arrive as a
+  Scripts the result of `encode` for a prompt: a list of numbers or of such lists, which arrives as a
   `Vllm.Tensor` of 32-bit floats.
 
       Vllm.Test.embed(engine, "cat", [0.5, -1.0, 0.25])
 
-  The option is `:times`.
+  The only option is `:times`.
   """
   @spec embed(target(), prompt(), [number()] | [[number()]], keyword()) :: :ok
   def embed(target, prompt, numbers, options \\ []) do
@@ -262,7 +262,7 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Lets the requests go on that `reply/4` holds, and returns how many there were.
+  Continues the requests that wait because of `reply/4`'s option `:hold`. Returns their number.
 
       Vllm.Test.reply(engine, "Hello", [" wor", "ld"], hold: 1)
       MyApp.Chat.ask(chat, "Hello")
@@ -277,13 +277,13 @@ defmodule Vllm.Test do
   ## Faults of requests
 
   @doc """
-  Makes every token take so many milliseconds.
+  Delays every token by so many milliseconds.
 
       Vllm.Test.slow(engine, 50, prompt: "Hello")
 
-  The options, here and in the functions below, are `:prompt` (default `:any`) and `:times`. They
-  make the engine's own tokens, `" 256"`, `" 257"` and so on; for others see the options `:delay` and
-  `:then` of `reply/4`.
+  The options of this function and those below are `:prompt` (default `:any`) and `:times`. The
+  tokens are the engine's own, `" 256"`, `" 257"` and so on. To script them as well, use the options
+  `:delay` and `:then` of `reply/4`.
   """
   @spec slow(target(), non_neg_integer(), keyword()) :: :ok
   def slow(target, milliseconds, options \\ []) do
@@ -291,7 +291,8 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Fails requests after `count` tokens: the stream raises, `Vllm.Stream.collect/1` returns the error.
+  Fails requests after `count` tokens: the stream raises the error, `Vllm.Stream.collect/1` returns
+  it.
 
       Vllm.Test.fail_after(engine, 3, {:engine_error, "illegal memory access"})
   """
@@ -301,7 +302,7 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Makes requests stand still after `count` tokens, until somebody aborts them.
+  Makes requests hang after `count` tokens, until they are aborted.
 
       Vllm.Test.hang_after(engine, 0)
   """
@@ -310,7 +311,7 @@ defmodule Vllm.Test do
     do: interrupt(target, count, %{"hang" => true}, options)
 
   @doc """
-  Lets the whole engine die when a request has made `count` tokens; all of its requests fail as
+  Kills the whole engine when a request has made `count` tokens. All its requests fail with
   `:engine_dead`.
 
       Vllm.Test.die_after(engine, 3, prompt: "poison")
@@ -330,7 +331,8 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Refuses requests because too many wait: the error has the kind `:overloaded`, and is `retryable`.
+  Refuses requests as if too many were waiting: the error has the kind `:overloaded` and is
+  `retryable`.
 
       Vllm.Test.refuse_admission(engine, times: 1)
   """
@@ -342,11 +344,12 @@ defmodule Vllm.Test do
   ## Faults of methods
 
   @doc """
-  Fails a method of the engine.
+  Makes a method of the engine fail.
 
       Vllm.Test.fail(engine, :add_lora, {:engine_error, "no such file"}, times: 1)
 
-  The option, here and in the functions below, is `:times`; without it they hold until `mend/2`.
+  The only option of this function and those below is `:times`. Without it the fault lasts until
+  `mend/2`.
   """
   @spec fail(target(), atom() | String.t(), error(), keyword()) :: :ok
   def fail(target, method, error, options \\ []) do
@@ -354,8 +357,9 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Makes a method never return. Its caller gets `:timeout` when the call's deadline passes. Of
-  `:generate` and `:encode` it is the call that hangs, before there is a stream; see `hang_after/3`.
+  Makes a method never return. Its caller gets `:timeout` at the deadline of the call. With
+  `:generate` and `:encode` the call itself hangs, before it returns a stream; to make the stream hang
+  use `hang_after/3`.
 
       Vllm.Test.hang(engine, :sleep)
       assert {:error, %Vllm.Error{kind: :timeout}} = Vllm.AsyncLLM.sleep(engine, rpc: [timeout: 50])
@@ -365,7 +369,7 @@ defmodule Vllm.Test do
     do: inject(target, Script.injection(method, %{"hang" => true}, options))
 
   @doc """
-  Makes a method wait so many milliseconds before it begins.
+  Delays a method by so many milliseconds.
 
       Vllm.Test.delay(engine, :wake_up, 200)
   """
@@ -374,7 +378,7 @@ defmodule Vllm.Test do
     do: inject(target, Script.injection(method, %{"delay" => milliseconds / 1000}, options))
 
   @doc """
-  Lets a method work again.
+  Removes the fault of a method.
 
       Vllm.Test.mend(engine, :sleep)
   """
@@ -385,8 +389,8 @@ defmodule Vllm.Test do
   ## Faults at once
 
   @doc """
-  Lets the engine die now, as when EngineCore crashes: requests in flight fail as `:engine_dead`, and
-  so does every later call. The worker lives on.
+  Kills the engine now, as when EngineCore crashes: requests in flight and all later calls fail with
+  `:engine_dead`. The worker goes on.
 
       Vllm.Test.die(engine)
       assert {:error, %Vllm.Error{kind: :engine_dead}} = Vllm.AsyncLLM.check_health(engine)
@@ -395,8 +399,8 @@ defmodule Vllm.Test do
   def die(%Ref{} = engine), do: run(engine, "die")
 
   @doc """
-  Writes to the worker's standard output, as a native library would that has much to say. Returns
-  when everything is written.
+  Writes so many megabytes to the worker's standard output, as a native library might. Returns when
+  everything is written.
 
       Vllm.Test.print_megabytes(engine, 100)
   """
@@ -406,7 +410,7 @@ defmodule Vllm.Test do
   end
 
   @doc """
-  Forgets what an engine was told, and its record. Requests in flight go on.
+  Clears an engine's script, faults and record. Requests in flight go on.
 
       Vllm.Test.reset(engine)
       assert Vllm.Test.requests(engine) == []
@@ -417,13 +421,13 @@ defmodule Vllm.Test do
   ## What reached the engine
 
   @doc """
-  The requests that reached an engine, oldest first, those that it refused included.
+  The requests that reached an engine, oldest first, including those that it refused.
 
       assert [%Vllm.Test.Request{request_id: "r1", params: params}] = Vllm.Test.requests(engine)
       assert params.max_tokens == 64
   """
   @spec requests(engine()) :: [Request.t()]
-  def requests(%Ref{} = engine), do: engine |> call("calls") |> Request.from_calls()
+  defdelegate requests(engine), to: Record
 
   @doc """
   The arguments of every call of a method, oldest first: `{positional, named}`.
@@ -431,30 +435,29 @@ defmodule Vllm.Test do
       assert [{[%Vllm.LoRARequest{lora_name: "sql"}], %{}}] = Vllm.Test.calls(engine, :add_lora)
   """
   @spec calls(engine(), atom() | String.t()) :: [{[term()], %{optional(String.t()) => term()}}]
-  def calls(%Ref{} = engine, method) do
-    for [_method, args, named] <- call(engine, "calls", [to_string(method)]), do: {args, named}
-  end
+  defdelegate calls(engine, method), to: Record
 
   @doc """
-  The ids of the requests that were aborted, oldest first; once for each completion.
+  The ids of the requests that were aborted, oldest first. The id of a request for `n` completions is
+  listed `n` times.
 
       assert Vllm.Test.aborted(engine) == []
   """
   @spec aborted(engine()) :: [String.t()]
-  def aborted(%Ref{} = engine), do: call(engine, "aborted")
+  defdelegate aborted(engine), to: Record
 
   @doc """
-  How many requests an engine has in flight; `n` completions count `n` times.
+  How many requests an engine has in flight. A request for `n` completions counts `n` times.
 
       assert Vllm.Test.live(engine) == 0
   """
   @spec live(engine()) :: non_neg_integer()
-  def live(%Ref{} = engine), do: call(engine, "live")["requests"]
+  defdelegate live(engine), to: Record
 
   ## Assertions
 
   @doc """
-  Waits for a request, unless it came already, and returns it.
+  Waits for a request and returns it. One that has arrived before counts.
 
       Vllm.Test.assert_generated(engine)
       Vllm.Test.assert_generated(engine, prompt: ~r/^Summarise/, params: [max_tokens: 64])
@@ -463,7 +466,7 @@ defmodule Vllm.Test do
 
     * `:prompt` - a text, token ids or a regex
     * `:request_id` - the id that the application gave
-    * `:params` - fields of the parameters with their values; others may be anything
+    * `:params` - fields of the parameters and their values; other fields may have any value
     * `:method` - `:generate` (the default) or `:encode`
     * `:timeout` - how many milliseconds to wait
   """
@@ -471,19 +474,19 @@ defmodule Vllm.Test do
   def assert_generated(engine, options \\ []), do: Assertions.generated(engine, options)
 
   @doc """
-  Waits until a method was called, and returns the arguments of its last call, as `calls/2` does.
+  Waits until a method has been called. Returns the arguments of its last call, as `calls/2` does.
 
       {[lora], %{}} = Vllm.Test.assert_called(engine, :add_lora)
 
-  The options are `:count`, how many calls there must be at least (default 1), and `:timeout`.
+  The options are `:count`, the least number of calls to wait for (default 1), and `:timeout`.
   """
   @spec assert_called(engine(), atom() | String.t(), keyword()) :: {[term()], map()}
   def assert_called(engine, method, options \\ []),
     do: Assertions.called(engine, method, options)
 
   @doc """
-  Waits until a request was aborted: its stream halted or cancelled, its consumer or its caller dead,
-  its deadline passed, or `Vllm.AsyncLLM.abort/2` called.
+  Waits until a request has been aborted: because its stream was halted or cancelled, its consumer or
+  caller has ended, its deadline has passed, or `Vllm.AsyncLLM.abort/2` was called.
 
       Vllm.Test.assert_aborted(engine, "r1")
 
@@ -494,7 +497,7 @@ defmodule Vllm.Test do
     do: Assertions.aborted(engine, request_id, options)
 
   @doc """
-  Waits until an engine has so many requests in flight.
+  Waits until an engine has exactly so many requests in flight.
 
       Vllm.Test.assert_live(engine, 0)
 
@@ -502,8 +505,6 @@ defmodule Vllm.Test do
   """
   @spec assert_live(engine(), non_neg_integer(), keyword()) :: :ok
   def assert_live(engine, count, options \\ []), do: Assertions.live(engine, count, options)
-
-  ## Inside
 
   defp interrupt(target, count, fault, options) do
     script(target, Script.script(Map.merge(fault, %{"after" => count, "paced" => true}), options))

@@ -21,10 +21,8 @@ def classes_text(manifest: dict[str, Any]) -> str:
     """Makes the module, not yet formatted."""
     structs = {n: c for n, c in manifest["classes"].items() if c["kind"] != "enum"}
     enums = {n: c for n, c in manifest["classes"].items() if c["kind"] == "enum"}
-    modules = "\n".join(f'  def module_for("{name}"), do: Vllm.{name}' for name in structs)
-    names = "\n".join(f'  def class_for(Vllm.{name}), do: "{name}"' for name in structs)
-    fields = "\n\n".join(
-        f"  def fields(Vllm.{name}), do: %{{{_field_map(cls)}}}" for name, cls in structs.items()
+    fields = ",\n".join(
+        f'    {{"{name}", %{{{_field_map(cls)}}}}}' for name, cls in structs.items()
     )
     members = "\n".join(
         f'  def enum_member("{name}", "{member["name"]}"), do: :{member["name"]}'
@@ -38,19 +36,34 @@ defmodule Vllm.Classes do
   @spec vllm_version() :: String.t()
   def vllm_version, do: {string(manifest["vllm_version"])}
 
+  # The modules are values here, as modules are to a codec. Written as modules, they would be
+  # dependencies: Vllm.AsyncEngineArgs makes calls, which need the codec, which needs this table.
+  @fields [
+{fields}
+  ]
+  @modules for {{name, _fields}} <- @fields, do: {{name, Module.concat(["Vllm", name])}}
+
   @doc "Gives the struct module of a Python class, by its short name."
   @spec module_for(String.t()) :: module() | nil
-{modules}
+  for {{name, module}} <- @modules do
+    def module_for(unquote(name)), do: unquote(module)
+  end
+
   def module_for(_name), do: nil
 
   @doc "Gives the short name of the Python class that a struct module stands for."
   @spec class_for(module()) :: String.t() | nil
-{names}
+  for {{name, module}} <- @modules do
+    def class_for(unquote(module)), do: unquote(name)
+  end
+
   def class_for(_module), do: nil
 
   @doc "Gives the fields of a struct module, from Python's name to the atom."
   @spec fields(module()) :: %{{optional(String.t()) => atom()}}
-{fields}
+  for {{name, fields}} <- @fields do
+    def fields(unquote(Module.concat(["Vllm", name]))), do: unquote(Macro.escape(fields))
+  end
 
   def fields(_module), do: %{{}}
 

@@ -2,7 +2,7 @@
 
 One module for each message and enum, all in one file: the messages refer to each
 other, and the .proto file is one file too. What a clause does is explained in
-elixir/lib/vllm/protobuf.ex, which the made code calls for everything that is not
+elixir/lib/vllm/core/wire/protobuf.ex, which the made code calls for everything that is not
 specific to a message.
 """
 
@@ -40,7 +40,7 @@ others have one plain clause a field.
 class _Scalar:
     """How a protobuf type is written in Elixir.
 
-    `put` and `take` complete the names `put_…` and `take_…` of Vllm.Protobuf. `fast` is
+    `put` and `take` complete the names `put_…` and `take_…` of Vllm.Core.Wire.Protobuf. `fast` is
     the longest varint with a clause of its own in a hot message. Ids of calls grow, so
     uint64 has four bytes: 268 million calls in a session.
     """
@@ -88,7 +88,10 @@ def elixir_files(descriptors: FileDescriptorSet) -> Files:
             modules.append(_enum_module(enum, index, comments))
         for index, message in enumerate(file.message_type):
             modules.append(_Message(message, index, comments).module())
-    note = "Change proto/vllm_bridge/v1/*.proto, then run it again. Vllm.Protobuf explains it."
+    note = (
+        "Change proto/vllm_bridge/v1/*.proto, then run it again. "
+        "Vllm.Core.Wire.Protobuf explains it."
+    )
     text = header("proto/", note) + "\n" + "\n".join(modules)
     return Files(format_all({PATH: text}))
 
@@ -293,7 +296,7 @@ class _Message:
 
     def module(self) -> str:
         name = self._proto.name
-        alias = "  alias Vllm.Protobuf\n" if self._fields else ""
+        alias = "  alias Vllm.Core.Wire.Protobuf\n" if self._fields else ""
         defaults = ", ".join(f"{slot}: {self._default(slot)}" for slot in self._slots)
         types = ", ".join(f"{slot}: {self._type(slot)}" for slot in self._slots)
         return f"""defmodule Vllm.Proto.{name} do
@@ -349,9 +352,9 @@ end
             return """  def decode(<<>>), do: {:ok, %__MODULE__{}}
 
   def decode(binary) when is_binary(binary) do
-    case Vllm.Protobuf.skip(binary, []) do
+    case Vllm.Core.Wire.Protobuf.skip(binary, []) do
       {:ok, rest} -> decode(rest)
-      {:error, reason} -> Vllm.Protobuf.error("NAME", reason)
+      {:error, reason} -> Vllm.Core.Wire.Protobuf.error("NAME", reason)
     end
   end""".replace("NAME", self._proto.name)
         slots = ", ".join(self._slots)

@@ -1,11 +1,12 @@
 defmodule Vllm.Bridge.AttachTest do
-  # A worker that somebody else starts, ends and starts again: `connect:`.
+  # A worker that is started elsewhere, ends and is started again: `connect:`.
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
-  alias Vllm.{AsyncLLM, Connection, Error, Stream}
+  alias Vllm.{AsyncLLM, Error, Stream}
+  alias Vllm.Core.Connection
 
   @moduletag :bridge
 
@@ -24,23 +25,22 @@ defmodule Vllm.Bridge.AttachTest do
     {"unix:" <> Path.join(folder, "s"), ""}
   end
 
-  defp place(:tcp), do: {"tcp:127.0.0.1:#{port_of_nobody()}", "a token for tests"}
+  defp place(:tcp), do: {"tcp:127.0.0.1:#{reserved_port()}", "a token for tests"}
 
-  # Below those that the kernel gives to whoever asks for any, so that nobody gets it while its worker
-  # is away.
-  defp port_of_nobody do
+  # Below the ports that the kernel assigns, so that no other process gets it while the worker is away.
+  defp reserved_port do
     port = Enum.random(20_000..32_000)
 
     case :gen_tcp.listen(port, ip: {127, 0, 0, 1}, reuseaddr: true) do
       {:ok, socket} -> :gen_tcp.close(socket) && port
-      {:error, :eaddrinuse} -> port_of_nobody()
+      {:error, :eaddrinuse} -> reserved_port()
     end
   end
 
   # Twice is more often than these instances may restart a worker of their own.
   for {transport, times} <- [unix: 2, tcp: 1] do
     @tag transport: transport
-    test "over #{transport} its death is told, and it is found again as often as it comes back",
+    test "over #{transport} its end is reported, and the session is opened again each time it returns",
          context do
       %{test: name, supervisor: supervisor} = context
 
@@ -68,12 +68,12 @@ defmodule Vllm.Bridge.AttachTest do
     end
   end
 
-  test "while it is away, calls say so at once", %{test: name} = context do
+  test "while it is away, calls fail at once", %{test: name} = context do
     kill(context.worker)
 
     wait_until(fn ->
       match?({:error, %Error{message: message}} when is_binary(message), Vllm.status(name)) and
-        elem(Vllm.status(name), 1).message =~ "which is tried again"
+        elem(Vllm.status(name), 1).message =~ "keeps trying"
     end)
 
     assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)

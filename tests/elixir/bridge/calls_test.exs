@@ -18,7 +18,7 @@ defmodule Vllm.Bridge.CallsTest do
         assert AsyncLLM.is_running(engine) == {:ok, false}
       end
 
-      test "all spellings of a call reach Python alike", %{engine: engine} do
+      test "all spellings of a call are the same call in Python", %{engine: engine} do
         for {args, opts} <- [{[2], []}, {[level: 2], []}, {[], [level: 2]}] do
           control(engine, "reset")
           assert Vllm.call(engine, "sleep", args, opts) == {:ok, nil}
@@ -33,7 +33,7 @@ defmodule Vllm.Bridge.CallsTest do
         assert control(engine, "label") == "a fake engine"
       end
 
-      test "50 processes see one event loop", %{engine: engine} do
+      test "50 processes share one event loop", %{engine: engine} do
         ids =
           1..50
           |> Enum.map(fn _ -> Task.async(fn -> control(engine, "loop_id") end) end)
@@ -42,7 +42,7 @@ defmodule Vllm.Bridge.CallsTest do
         assert [_one] = Enum.uniq(ids)
       end
 
-      test "1,000 calls at once all get their own answer", %{engine: engine} do
+      test "each of 1,000 calls at once gets its own answer", %{engine: engine} do
         results =
           1..1000
           |> Enum.map(fn n -> Task.async(fn -> {n, Vllm.call(engine, "echo", [n])} end) end)
@@ -93,7 +93,7 @@ defmodule Vllm.Bridge.CallsTest do
         assert Exception.message(error) =~ "inner"
       end
 
-      test "an exception in any method leaves the connection whole", %{engine: engine} do
+      test "an exception in any method does not end the session", %{engine: engine} do
         for {method, args} <- [
               {"check_health", []},
               {"sleep", []},
@@ -131,7 +131,7 @@ defmodule Vllm.Bridge.CallsTest do
         assert AsyncLLM.errored(engine) == {:ok, true}
       end
 
-      test "building an engine that cannot be built says why", %{instance: instance} do
+      test "building an engine that cannot be built gives the reason", %{instance: instance} do
         config = %{"fake" => %{"build_error" => ["ValueError", "no such model"]}}
 
         assert {:error, %Error{} = error} =

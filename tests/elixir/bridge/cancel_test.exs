@@ -2,7 +2,8 @@ defmodule Vllm.Bridge.CancelTest do
   # Whatever ends a consumer ends its request in the engine, in every phase of it, and nothing stays.
   use Vllm.BridgeCase, async: true
 
-  alias Vllm.{Connection, Instance, Worker}
+  alias Vllm.Core.{Connection, Worker}
+  alias Vllm.Core.Instance.Locator
 
   # Consumers that raise, and a connection that is killed, are reported.
   @moduletag :capture_log
@@ -23,7 +24,7 @@ defmodule Vllm.Bridge.CancelTest do
   for way <- @ways do
     @way way
 
-    test "#{@each} consumers that end by #{way}", %{engine: engine, instance: instance} do
+    test "of #{@each} consumers that end by #{way}", %{engine: engine, instance: instance} do
       tasks = control(engine, "live")["tasks"]
       consumers = for n <- 1..@each, do: consumer(engine, "#{@way}-#{n}", @way)
       for {_pid, id, _monitor} <- consumers, do: assert_receive({:item, ^id})
@@ -35,9 +36,9 @@ defmodule Vllm.Bridge.CancelTest do
       control(engine, "wait_requests", [0])
       ids = for {_pid, id, _monitor} <- consumers, do: id
       assert engine |> control("aborted") |> Enum.sort() == Enum.sort(ids)
-      # The worker's tasks end in the turn after; the process of every forwarder has gone.
+      # The worker's tasks end in the next turn of its event loop; every forwarder has ended.
       wait_until(fn -> control(engine, "live")["tasks"] <= tasks + 1 end)
-      assert Task.Supervisor.children(Instance.process_name(instance, "Tasks")) == []
+      assert Task.Supervisor.children(Locator.process_name(instance, "Tasks")) == []
     end
   end
 
@@ -94,7 +95,7 @@ defmodule Vllm.Bridge.CancelTest do
   defp params("encode", _params), do: %Vllm.PoolingParams{}
   defp params("generate", params), do: [max_tokens: 100_000, output_kind: :DELTA] ++ params
 
-  test "while the engine is paused, and so all are queued", %{engine: engine} do
+  test "while the engine is paused and all requests are queued", %{engine: engine} do
     control(engine, "pause_generation", [], mode: "keep")
 
     streams =
@@ -126,7 +127,7 @@ defmodule Vllm.Bridge.CancelTest do
     engine = context.engine
     control(engine, "script", [%{"delay" => 0.01}])
     undisturbed = run_all(engine, "calm", [])
-    # Which ones, ExUnit's seed says.
+    # Selected by ExUnit's seed.
     killed = 1..1000 |> Enum.take_random(300) |> Enum.sort()
     disturbed = run_all(engine, "wild", killed)
 
@@ -185,8 +186,8 @@ defmodule Vllm.Bridge.CancelTest do
     end
   end
 
-  test "with the connection", %{engine: engine, instance: instance} do
-    {:ok, address, token} = Worker.address(Instance.process_name(instance, "Worker"))
+  test "when the connection ends", %{engine: engine, instance: instance} do
+    {:ok, address, token} = Worker.address(Locator.process_name(instance, "Worker"))
     name = Vllm.Bridge.CancelTest.Another
     {:ok, _} = start_supervised({Vllm, name: name, connect: address, token: token})
     there = %{engine | instance: {name, node()}}
@@ -201,7 +202,7 @@ defmodule Vllm.Bridge.CancelTest do
     assert control(engine, "live")["requests"] == 21
 
     ExUnit.CaptureLog.capture_log(fn ->
-      Process.exit(Process.whereis(Instance.process_name(name, "Connection")), :kill)
+      Process.exit(Process.whereis(Locator.process_name(name, "Connection")), :kill)
       control(engine, "wait_requests", [1])
 
       for stream <- streams,

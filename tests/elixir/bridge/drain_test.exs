@@ -33,7 +33,7 @@ defmodule Vllm.Bridge.DrainTest do
   defp refused?(engine),
     do: match?({:error, %Error{kind: :draining}}, AsyncLLM.is_running(engine))
 
-  test "what can finish finishes, new calls are refused", %{test: name, tmp_dir: dir} do
+  test "calls in flight finish, new calls are refused", %{test: name, tmp_dir: dir} do
     %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 600_000)
     # They go on when they are enumerated: there is a token for each that is taken.
     params = [max_tokens: 20, extra_args: %{"fake" => %{"paced" => true}}]
@@ -45,7 +45,7 @@ defmodule Vllm.Bridge.DrainTest do
       end
 
     slow = blocked(engine, Path.join(dir, "open"))
-    wait_until(fn -> match?({:ok, %{calls: 6}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 6}}, Vllm.Core.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
     wait_until(fn -> refused?(engine) end)
@@ -62,7 +62,7 @@ defmodule Vllm.Bridge.DrainTest do
     assert {:error, %Error{kind: :worker_down}} = AsyncLLM.is_running(engine)
   end
 
-  test "engines that are asked for by name are still told apart", context do
+  test "ready engines are still found, and engines that are being built are refused", context do
     %{test: name, tmp_dir: dir} = context
     built = Path.join(dir, "built")
     slow = [model: "fake", additional_config: %{"fake" => %{"build_until" => built}}]
@@ -71,7 +71,7 @@ defmodule Vllm.Bridge.DrainTest do
     {:ok, there} = Vllm.engine(name, :there)
     waiting = Task.async(fn -> Vllm.engine(name, :coming) end)
     call = blocked(engine, Path.join(dir, "open"))
-    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Core.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
     assert {:error, %Error{kind: :draining}} = Task.await(waiting, :infinity)
@@ -83,11 +83,11 @@ defmodule Vllm.Bridge.DrainTest do
     assert Task.await(stopping, :infinity) == :ok
   end
 
-  test "what cannot is told so after the grace period", %{test: name} do
+  test "calls that do not finish fail after the grace period", %{test: name} do
     %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 300)
     stream = generate(engine, endless())
     call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
-    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 2}}, Vllm.Core.Connection.info({name, node()})) end)
 
     stopping = stop(supervisor)
     assert {:error, %Error{kind: :draining}} = Task.await(stream, :infinity)
@@ -96,12 +96,12 @@ defmodule Vllm.Bridge.DrainTest do
     refute alive?(os_pid)
   end
 
-  test "an idle instance does not wait", %{test: name} do
+  test "an idle instance stops at once", %{test: name} do
     %{supervisor: supervisor} = start(name, grace: 600_000)
     assert supervisor |> stop() |> Task.await(:infinity) == :ok
   end
 
-  test "nor does one that is building an engine", %{test: name} do
+  test "an instance that is building an engine stops at once", %{test: name} do
     config = %{"fake" => %{"build_seconds" => 1}}
 
     %{supervisor: supervisor} =
@@ -110,10 +110,10 @@ defmodule Vllm.Bridge.DrainTest do
     assert supervisor |> stop() |> Task.await(:infinity) == :ok
   end
 
-  test "a worker that is killed is not waited for", %{test: name} do
+  test "a worker that is killed does not delay the stop", %{test: name} do
     %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 600_000)
     call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
-    wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({name, node()})) end)
+    wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Core.Connection.info({name, node()})) end)
     kill(os_pid)
     assert {:error, %Error{kind: :worker_down}} = Task.await(call, :infinity)
     wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)

@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.EnginesTest do
-  # Engines that an instance was told to have.
+  # Engines that an instance declares.
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase, only: [start: 2, control: 2, kill: 1, engine_class: 0]
@@ -11,7 +11,7 @@ defmodule Vllm.Bridge.EnginesTest do
 
   defp fake(config), do: [model: "fake", additional_config: %{"fake" => config}]
 
-  test "they are there under their names", %{test: name} do
+  test "declared engines are built and returned by name", %{test: name} do
     {:ok, _} = start(name, engines: [llama: fake(%{}), embed: fake(%{})])
 
     assert {:ok, %Ref{type: "AsyncLLM"} = llama} = Vllm.engine(name, :llama)
@@ -25,7 +25,7 @@ defmodule Vllm.Bridge.EnginesTest do
   end
 
   @tag :tmp_dir
-  test "one that is being built is waited for, as long as asked", context do
+  test "an engine that is being built is waited for until the timeout", context do
     %{test: name, tmp_dir: dir} = context
     built = Path.join(dir, "built")
     {:ok, _} = start(name, engines: [slow: fake(%{"build_until" => built})])
@@ -40,7 +40,7 @@ defmodule Vllm.Bridge.EnginesTest do
     assert Vllm.engine(name, :slow, 0) == engine
   end
 
-  test "an unknown name is told which there are", %{test: name} do
+  test "an unknown name is an error that lists the known ones", %{test: name} do
     {:ok, _} = start(name, engines: [llama: fake(%{})])
     assert {:error, %Error{kind: :not_found} = error} = Vllm.engine(name, :lama)
     assert error.message =~ ":llama"
@@ -50,7 +50,7 @@ defmodule Vllm.Bridge.EnginesTest do
     assert error.message =~ ":engines"
   end
 
-  test "one that dies is built again", %{test: name} do
+  test "an engine that dies is rebuilt", %{test: name} do
     {:ok, _} = start(name, engines: [llama: fake(%{}), other: fake(%{})])
     {:ok, first} = Vllm.engine(name, :llama)
     {:ok, other} = Vllm.engine(name, :other)
@@ -64,7 +64,8 @@ defmodule Vllm.Bridge.EnginesTest do
     wait_until(fn -> match?({:ok, %{"engines" => [_, _]}}, Vllm.status(name)) end)
   end
 
-  test "one that dies again at once is built again after a pause, and says why", %{test: name} do
+  test "an engine that dies again at once is rebuilt after a pause, with the reason as its status",
+       %{test: name} do
     {:ok, _} = start(name, engines: [llama: fake(%{})])
     {:ok, first} = Vllm.engine(name, :llama)
     control(first, "die")
@@ -75,7 +76,7 @@ defmodule Vllm.Bridge.EnginesTest do
     wait_until(fn -> match?({:ok, engine} when engine != second, Vllm.engine(name, :llama)) end)
   end
 
-  test "they come back with a new worker", %{test: name} do
+  test "declared engines are rebuilt with a new worker", %{test: name} do
     {:ok, _} = start(name, engines: [llama: fake(%{})])
     {:ok, first} = Vllm.engine(name, :llama)
     {:ok, %{"pid" => pid}} = Vllm.status(name)
@@ -87,7 +88,7 @@ defmodule Vllm.Bridge.EnginesTest do
     assert {:error, %Error{kind: :stale_ref}} = AsyncLLM.check_health(first)
   end
 
-  test "arguments that are wrong are told, and not tried again", %{test: name} do
+  test "wrong arguments are an error, and are not tried again", %{test: name} do
     {:ok, _} = start(name, engines: [bad: [model: "fake", seed: "seven"], good: fake(%{})])
     assert {:error, %Error{kind: :invalid} = error} = Vllm.engine(name, :bad)
     assert error.message =~ "seed"
@@ -95,7 +96,7 @@ defmodule Vllm.Bridge.EnginesTest do
     assert {:error, ^error} = Vllm.engine(name, :bad)
   end
 
-  test "one that did not start is tried again", %{test: name} do
+  test "an engine that did not start is tried again", %{test: name} do
     {:ok, _} =
       start(name, engines: [flaky: fake(%{"build_error" => ["RuntimeError", "no luck"]})])
 
@@ -104,20 +105,20 @@ defmodule Vllm.Bridge.EnginesTest do
     wait_until(fn -> Vllm.engine(name, :flaky, 0) != {:error, error} end)
   end
 
-  test "a worker of somebody else gets none", %{test: name} do
+  test "a worker that was started elsewhere gets no declared engines", %{test: name} do
     options = [name: name, connect: "unix:/nowhere", engines: [llama: fake(%{})]]
     assert {:error, %Error{kind: :invalid} = error} = Vllm.start_link(options)
     assert error.details == %{"option" => "engines"}
   end
 
-  test "names have to be names, and arguments arguments", %{test: name} do
+  test "names that are no atoms and arguments that are no list are refused", %{test: name} do
     for wrong <- [[llama: "a model"], [{"llama", []}], [a: [], a: []], :llama] do
       options = [name: name, engine_class: engine_class(), engines: wrong]
       assert {:error, %Error{kind: :invalid}} = Vllm.start_link(options)
     end
   end
 
-  test "without an instance there is nothing to wait for" do
+  test "without an instance the call fails at once" do
     assert {:error, %Error{kind: :worker_down}} = Vllm.engine(Not.There, :llama)
   end
 end

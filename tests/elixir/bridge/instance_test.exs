@@ -28,7 +28,7 @@ defmodule Vllm.Bridge.InstanceTest do
       end
     end
 
-    test "it comes back, and what it held is stale", %{instance: instance, engine: engine} do
+    test "it restarts, and its references are stale", %{instance: instance, engine: engine} do
       before = worker_pid(instance)
       kill(before)
       wait_until(fn -> match?({:ok, %{pid: pid}} when pid != before, client(instance)) end)
@@ -37,7 +37,7 @@ defmodule Vllm.Bridge.InstanceTest do
       assert AsyncLLM.check_health(engine(instance)) == {:ok, nil}
     end
 
-    test "its children are gone with it", %{instance: instance, engine: engine} do
+    test "its child processes end with it", %{instance: instance, engine: engine} do
       child = control(engine, "start_child")
       assert alive?(child)
       kill(worker_pid(instance))
@@ -45,7 +45,7 @@ defmodule Vllm.Bridge.InstanceTest do
     end
   end
 
-  test "a worker that ends by itself again and again makes the instance give up", context do
+  test "a worker that ends repeatedly makes the instance give up", context do
     Process.flag(:trap_exit, true)
 
     {:ok, supervisor} =
@@ -64,7 +64,7 @@ defmodule Vllm.Bridge.InstanceTest do
     assert_receive {:EXIT, ^supervisor, :shutdown}
   end
 
-  test "a BEAM that is killed takes the worker and its children along" do
+  test "the worker and its child processes end when the BEAM is killed" do
     # Ends as an operating system process, so its controlling process must not be linked.
     peer = OtherNode.boot()
     options = [name: Killed.Vllm, engine_class: engine_class(), log: false] ++ patience()
@@ -83,14 +83,14 @@ defmodule Vllm.Bridge.InstanceTest do
     engine = engine(context.test)
     child = control(engine, "start_child")
     pid = worker_pid(context.test)
-    {:ok, "unix:" <> socket, _token} = Vllm.Worker.address(worker(context.test))
+    {:ok, "unix:" <> socket, _token} = Vllm.Core.Worker.address(worker(context.test))
     assert File.exists?(socket)
     :ok = stop_supervised(context.test)
     wait_until(fn -> not alive?(pid) and not alive?(child) end)
     refute File.exists?(Path.dirname(socket))
   end
 
-  test "an interpreter that is missing is an error that says what to do", context do
+  test "a missing interpreter is an error with advice", context do
     Process.flag(:trap_exit, true)
 
     assert {:error, %Error{kind: :worker_down} = error} =
@@ -119,7 +119,7 @@ defmodule Vllm.Bridge.InstanceTest do
   test "a worker started elsewhere is attached by its address and token", context do
     owner = :"#{context.test} owner"
     {:ok, _} = start(owner, listen: {:tcp, 0})
-    {:ok, address, token} = Vllm.Worker.address(worker(owner))
+    {:ok, address, token} = Vllm.Core.Worker.address(worker(owner))
 
     Process.flag(:trap_exit, true)
     options = [name: context.test, connect: address]
@@ -163,7 +163,7 @@ defmodule Vllm.Bridge.InstanceTest do
     end
   end
 
-  defp worker(instance), do: Vllm.Instance.process_name(instance, "Worker")
-  defp worker_pid(instance), do: Vllm.Worker.info(worker(instance)).os_pid
-  defp client(instance), do: Vllm.Connection.info({instance, node()})
+  defp worker(instance), do: Vllm.Core.Instance.Locator.process_name(instance, "Worker")
+  defp worker_pid(instance), do: Vllm.Core.Worker.info(worker(instance)).os_pid
+  defp client(instance), do: Vllm.Core.Connection.info({instance, node()})
 end

@@ -4,7 +4,7 @@ defmodule Vllm.Bridge.LimitsTest do
 
   @megabyte 1024 * 1024
 
-  test "of 1,000 calls at once none is lost", %{engine: engine} do
+  test "none of 1,000 calls at once is lost", %{engine: engine} do
     assert 1..1000
            |> Enum.map(fn n -> Task.async(fn -> control(engine, "echo_async", [n]) end) end)
            |> Task.await_many(:infinity) == Enum.to_list(1..1000)
@@ -28,7 +28,7 @@ defmodule Vllm.Bridge.LimitsTest do
         assert {:error, %Error{kind: :overloaded}} = AsyncLLM.sleep(engine)
       end
 
-      # What tells of requests or ends them is not counted.
+      # Methods that report on requests or end them are not counted.
       assert {:ok, %{"calls" => 11}} = engine.instance |> elem(0) |> Vllm.status()
       assert Vllm.call(engine, "get_num_unfinished_requests") == {:ok, 10}
       assert AsyncLLM.check_health(engine) == {:ok, nil}
@@ -42,7 +42,7 @@ defmodule Vllm.Bridge.LimitsTest do
       assert {:ok, %{finished: true}} = complete(engine)
     end
 
-    test "of 1,000 calls at once each is answered or refused", %{engine: engine} do
+    test "each of 1,000 calls at once is answered or refused", %{engine: engine} do
       results =
         1..1000
         |> Enum.map(fn n -> Task.async(fn -> Vllm.call(engine, "echo_async", [n]) end) end)
@@ -70,7 +70,7 @@ defmodule Vllm.Bridge.LimitsTest do
     end
   end
 
-  test "arguments and values beyond the limit are refused by name, and the session lives",
+  test "arguments and values beyond the size limit are refused, and the session goes on",
        %{engine: engine} do
     {:ok, other} = AsyncLLM.generate(engine, "x", endless(), "other")
 
@@ -90,8 +90,8 @@ defmodule Vllm.Bridge.LimitsTest do
     assert control(engine, "echo", [1]) == 1
   end
 
-  test "a consumer that takes nothing costs neither side memory", context do
-    # Items that nobody takes, and streams beside them that go on.
+  test "a consumer that takes no items costs neither side memory", context do
+    # Items that are not taken, and other streams that go on.
     {:ok, slow} = Vllm.call(context.engine, "count", [1_000_000])
     params = [max_tokens: 5_000, output_kind: :DELTA]
     {:ok, held} = AsyncLLM.generate(context.engine, "x", params, "held")
@@ -117,7 +117,7 @@ defmodule Vllm.Bridge.LimitsTest do
     :erlang.garbage_collect()
     {:ok, %{"pid" => pid}} = Vllm.status(instance)
     [_size, pages | _] = "/proc/#{pid}/statm" |> File.read!() |> String.split()
-    connection = Process.whereis(Vllm.Instance.process_name(instance, "Connection"))
+    connection = Process.whereis(Vllm.Core.Instance.Locator.process_name(instance, "Connection"))
     {:memory, heap} = Process.info(connection, :memory)
     {:binary, binaries} = Process.info(connection, :binary)
     bytes = Enum.reduce(binaries, heap, fn {_id, size, _count}, sum -> sum + size end)

@@ -27,7 +27,7 @@ defmodule Vllm.Bridge.NodesTest do
     assert OtherNode.call(guest, Vllm, :call, [engine, "echo", [[1, "two"]]]) == {:ok, [1, "two"]}
   end
 
-  test "printing it there names the node", %{guest: guest, engine: engine, home_node: node} do
+  test "inspecting it there shows the node", %{guest: guest, engine: engine, home_node: node} do
     text = OtherNode.call(guest, Kernel, :inspect, [engine])
     assert text =~ "@Home.Vllm on #{node}"
   end
@@ -37,7 +37,7 @@ defmodule Vllm.Bridge.NodesTest do
     assert {:ok, 200} = OtherNode.call(guest, OtherNode, :generate, arguments)
   end
 
-  test "halting there aborts here", %{guest: guest, engine: engine} do
+  test "halting there aborts the request here", %{guest: guest, engine: engine} do
     arguments = [engine, "x", endless()]
     assert OtherNode.call(guest, OtherNode, :take_two, arguments) == 2
     assert {:ok, nil} = OtherNode.call(guest, Vllm, :call, [engine, "wait_requests", [0]])
@@ -72,7 +72,7 @@ defmodule Vllm.Bridge.NodesTest do
     })
   end
 
-  # Of those that the system gives to nobody who asks for any port: it is bound only later.
+  # Outside of the ports that the kernel assigns, because it is bound later.
   defp free_port do
     port = 15_000 + :rand.uniform(15_000)
 

@@ -7,7 +7,8 @@ defmodule Vllm.Bridge.ReferencesTest do
     assert control(thing, "greet", [], whom: "you") =~ "greets you"
   end
 
-  test "releasing frees the object; twice is harmless; using it then is an error", context do
+  test "releasing frees the object, twice is harmless, and using it afterwards is an error",
+       context do
     engine = own_engine(context)
     thing = control(engine, "make", ["object"])
     assert control(engine, "alive") == 1
@@ -25,7 +26,7 @@ defmodule Vllm.Bridge.ReferencesTest do
     assert {:error, %Error{kind: :stale_ref}} = Vllm.call(thing, "greet")
   end
 
-  test "a shared reference survives its first owner", context do
+  test "a shared reference outlives its first owner", context do
     engine = own_engine(context)
     test = self()
 
@@ -94,7 +95,7 @@ defmodule Vllm.Bridge.ReferencesTest do
     wait_until(fn -> not match?({:ok, true}, AsyncLLM.is_running(engine)) end)
   end
 
-  # Counting objects needs a worker that nobody else uses.
+  # Counting objects needs a worker of its own.
   defp own_engine(%{test: name}) do
     {:ok, _pid} = start(name)
     engine(name)

@@ -6,7 +6,9 @@ defmodule Vllm.Bridge.RestartsTest do
   import Vllm.BridgeCase
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
-  alias Vllm.{AsyncLLM, Connection, Error, Instance, OtherNode, ProcessTree, Worker}
+  alias Vllm.{AsyncLLM, Error, OtherNode, ProcessTree}
+  alias Vllm.Core.{Connection, Worker}
+  alias Vllm.Core.Instance.Locator
 
   @moduletag :bridge
   @moduletag :tmp_dir
@@ -27,12 +29,12 @@ defmodule Vllm.Bridge.RestartsTest do
     %{options: [engine_class: engine_class(), log: :debug, python: wrapper] ++ patience()}
   end
 
-  test "while the worker restarts, callers are told so and why", context do
+  test "while the worker restarts, calls fail with the reason", context do
     %{test: name, tmp_dir: dir} = context
     {:ok, _} = start(name, context.options)
     File.touch!(Path.join(dir, "wait"))
     kill(os_pid(name))
-    # That the connection is gone may be known before its reason is.
+    # The end of the connection may be known before its reason.
     wait_until(fn -> said(Vllm.status(name)) =~ "exit status 137 (signal 9)" end)
 
     assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)
@@ -44,7 +46,7 @@ defmodule Vllm.Bridge.RestartsTest do
   end
 
   @tag timeout: 120_000
-  test "one that dies ten times is given up as configured, with its last lines", context do
+  test "a worker that dies ten times is given up as configured, with its last lines", context do
     Process.flag(:trap_exit, true)
     name = context.test
     limits = [max_restarts: 9, max_seconds: 300]
@@ -71,7 +73,7 @@ defmodule Vllm.Bridge.RestartsTest do
     end
   end
 
-  test "one that cannot start again is given up at once, with what it said", context do
+  test "a worker that cannot start again is given up at once, with its output", context do
     Process.flag(:trap_exit, true)
     %{test: name, tmp_dir: dir} = context
     {:ok, supervisor} = Vllm.start_link([name: name] ++ context.options)
@@ -83,18 +85,18 @@ defmodule Vllm.Bridge.RestartsTest do
     assert error.cause.message =~ "No module named 'grpc'"
   end
 
-  test "calls that a killed worker leaves are told what ended it", context do
+  test "calls in flight fail with the reason that ended the worker", context do
     {:ok, _} = start(context.test, context.options)
     engine = engine(context.test)
     call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
     wait_until(fn -> match?({:ok, %{calls: 1}}, info(context.test)) end)
     kill(os_pid(context.test))
     assert {:error, %Error{kind: :worker_down} = error} = Task.await(call, :infinity)
-    assert error.message =~ "is gone: "
+    assert error.message =~ "has ended: "
     assert %Error{} = error.cause
   end
 
-  test "the end of one BEAM leaves the workers of another alone", context do
+  test "the end of one BEAM does not affect the workers of another", context do
     {:ok, _} = start(context.test, Keyword.delete(context.options, :python))
     engine = engine(context.test)
     child = control(engine, "start_child")
@@ -120,6 +122,6 @@ defmodule Vllm.Bridge.RestartsTest do
   defp said({:error, error}), do: error.message
   defp said({:ok, _status}), do: ""
 
-  defp os_pid(name), do: Worker.info(Instance.process_name(name, "Worker")).os_pid
+  defp os_pid(name), do: Worker.info(Locator.process_name(name, "Worker")).os_pid
   defp info(name), do: Connection.info({name, node()})
 end

@@ -1,11 +1,11 @@
 defmodule Vllm.Bridge.StartFailuresTest do
-  # What is missing on a machine: the error says what to do, and the doctor names it first.
+  # A machine that lacks something: the error says what to do, and the doctor reports it first.
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase, only: [engine_class: 0, patience: 0]
 
   alias Vllm.{AsyncLLM, Doctor, Environment, Error}
-  alias Vllm.Doctor.Machine
+  alias Vllm.Core.Doctor.Machine
 
   @moduletag :bridge
   @moduletag :tmp_dir
@@ -25,7 +25,7 @@ defmodule Vllm.Bridge.StartFailuresTest do
     assert advice =~ "mix vllm.setup"
   end
 
-  test "a Python that is too old, or has nothing that the worker needs", context do
+  test "a Python that is too old, or lacks the worker's requirements", context do
     old = Path.join(context.tmp_dir, "python")
 
     File.write!(old, """
@@ -72,12 +72,14 @@ defmodule Vllm.Bridge.StartFailuresTest do
   end
 
   # Root may write wherever there is a file system that can be written.
-  test "a folder for temporary files that cannot be written", %{test: name} do
+  test "a folder for temporary files that is not writable", %{test: name} do
     for folder <- ["/proc", "/nowhere"] do
       error = failed(name, socket_dir: folder)
       assert error.message =~ "cannot make the folder #{folder}/vllm-"
       assert error.message =~ "set the option :socket_dir, or TMPDIR"
-      assert {"socket", "set TMPDIR to a folder that allows it"} = first_failure(tmp_dir: folder)
+
+      assert {"socket", "set TMPDIR to a folder that allows sockets"} =
+               first_failure(tmp_dir: folder)
     end
   end
 

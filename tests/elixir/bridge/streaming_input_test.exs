@@ -9,7 +9,8 @@ defmodule Vllm.Bridge.StreamingInputTest do
 
   @params [max_tokens: 2, output_kind: :DELTA]
 
-  test "every element continues the request, with parameters of its own or the call's", context do
+  test "every element continues the request, with its own parameters or those of the call",
+       context do
     elements = [
       "one",
       %{"prompt_token_ids" => [5, 6, 7]},
@@ -31,7 +32,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert_received {:closed, _}
   end
 
-  test "an element is made when the engine wants it, not earlier", %{engine: engine} do
+  test "an element is made when the engine asks for it, not earlier", %{engine: engine} do
     stream = generate(engine, gated(["a", "b"]))
     assert_receive {:at_gate, producer, "a"}
     send(producer, :go)
@@ -49,19 +50,19 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert control(engine, "wait_requests", [0]) == nil
   end
 
-  test "so does cancelling it while the engine waits for an element", %{engine: engine} do
+  test "cancelling while the engine waits for an element halts the enumeration", %{engine: engine} do
     stream = generate(engine, tracked(["a"]) |> Elixir.Stream.concat(gated(["b"])))
     assert_receive {:at_gate, producer, "b"}
     monitor = Process.monitor(producer)
     Stream.cancel(stream)
-    # It is in the middle of an element. Then it hears that nobody wants it.
+    # The process is in the middle of an element when it is told to stop.
     send(producer, :go)
     assert_receive {:DOWN, ^monitor, :process, _, :normal}
     assert control(engine, "wait_requests", [0]) == nil
   end
 
   # vLLM: tests/v1/e2e/general/test_streaming_input.py::test_streaming_input_error_propagation
-  test "an exception in the enumerable is the stream's error, and the engine lives", context do
+  test "an exception in the enumerable is the stream's error, and the engine goes on", context do
     elements =
       tracked(["a"]) |> Elixir.Stream.concat(Elixir.Stream.map([1], fn _ -> raise "boom" end))
 
@@ -104,7 +105,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     @element element
     @message message
 
-    test "an element that is #{what} is refused by its number", %{engine: engine} do
+    test "an element that is #{what} is refused with its index", %{engine: engine} do
       stream = generate(engine, tracked(["a", @element, "c"]))
       assert {:error, %Error{kind: :invalid} = error} = Vllm.Stream.collect(stream)
       assert String.starts_with?(error.message, @message)
@@ -115,7 +116,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
   end
 
   for {what, params} <- [n: [n: 2], stop: [stop: ["x"]], kind: [output_kind: :FINAL_ONLY]] do
-    test "what vLLM does not allow with it is refused by the call: #{what}", %{engine: engine} do
+    test "the call refuses what vLLM does not allow with a stream: #{what}", %{engine: engine} do
       assert {:error, %Error{kind: :invalid, message: message}} =
                AsyncLLM.generate(engine, tracked(["a"]), unquote(params), request_id())
 
@@ -129,7 +130,9 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert_received {:closed, _}
   end
 
-  test "a parameter that takes no stream says what it takes", %{engine: engine} do
+  test "a stream for a parameter that takes none is an error with the right type", %{
+    engine: engine
+  } do
     assert {:error, %Error{kind: :invalid, message: message}} =
              AsyncLLM.generate(engine, "a", tracked([]), request_id())
 
@@ -139,7 +142,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert {:error, %Error{kind: :invalid}} = Vllm.call(engine, "echo", [1..2])
   end
 
-  test "the items as messages", %{engine: engine} do
+  test "stream_to: sends the items as messages", %{engine: engine} do
     {:ok, stream} =
       AsyncLLM.generate(engine, tracked(["a", "b"]), @params, request_id(),
         rpc: [stream_to: self()]
@@ -149,7 +152,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert_receive {:vllm, ^stream, :done}
   end
 
-  test "a deadline ends both", %{engine: engine} do
+  test "a deadline ends the request and the enumeration", %{engine: engine} do
     {stream, producer} = with_deadline(engine, 100)
     monitor = Process.monitor(producer)
     assert {:error, %Error{kind: :timeout}} = Vllm.Stream.collect(stream)
@@ -157,7 +160,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert_receive {:DOWN, ^monitor, :process, _, :normal}
   end
 
-  test "the consumer's death ends the enumeration and the request", %{engine: engine} do
+  test "the end of the consumer ends the enumeration and the request", %{engine: engine} do
     test = self()
 
     consumer =
@@ -172,7 +175,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert control(engine, "wait_requests", [0]) == nil
   end
 
-  test "sixteen at a time do not mix", %{engine: engine} do
+  test "sixteen at the same time do not mix", %{engine: engine} do
     answers =
       1..16
       |> Enum.map(fn n ->
@@ -186,7 +189,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
     assert answers == for(n <- 1..16, do: for(i <- 1..5, do: [n, i]))
   end
 
-  test "large elements are never more than one on their way", %{engine: engine} do
+  test "at most one large element is in flight", %{engine: engine} do
     # 64 of them would be 64 MB.
     text = String.duplicate("x", 1_000_000)
     elements = Elixir.Stream.map(1..64, fn _ -> text end)
@@ -197,7 +200,7 @@ defmodule Vllm.Bridge.StreamingInputTest do
   defmodule WorkerKilled do
     use Vllm.BridgeCase, async: true
 
-    test "the worker's death ends the enumeration too", %{engine: engine, instance: instance} do
+    test "the end of the worker ends the enumeration", %{engine: engine, instance: instance} do
       {:ok, stream} =
         AsyncLLM.generate(
           engine,

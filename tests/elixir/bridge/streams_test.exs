@@ -24,7 +24,7 @@ defmodule Vllm.Bridge.StreamsTest do
           assert [%RequestOutput{finished: false}] = Enum.take(stream, 1)
         end
 
-        test "means the same in every output kind", %{engine: engine} do
+        test "gives the same text in every output kind", %{engine: engine} do
           params = [max_tokens: 16, n: 2]
           deltas = engine |> generate(params ++ [output_kind: :DELTA]) |> Enum.to_list()
           {:ok, whole} = engine |> generate(params) |> Stream.collect()
@@ -52,7 +52,7 @@ defmodule Vllm.Bridge.StreamsTest do
           end
         end
 
-        test "of 100 streams has all of them run at the same time", %{engine: engine} do
+        test "runs 100 streams at the same time", %{engine: engine} do
           # None ends before it is released, and that is when all of them have begun.
           params = [max_tokens: 20, output_kind: :DELTA, extra_args: fake(hold: true, after: 10)]
           all = for _ <- 1..100, do: Task.async(fn -> Enum.to_list(generate(engine, params)) end)
@@ -63,7 +63,7 @@ defmodule Vllm.Bridge.StreamsTest do
               do: assert(Enum.flat_map(outputs, &ids/1) == Enum.to_list(256..275))
         end
 
-        test "is refused by the call, not in the middle", %{engine: engine} do
+        test "refuses wrong arguments in the call, not in the stream", %{engine: engine} do
           assert {:error, %Error{kind: :invalid} = error} =
                    AsyncLLM.generate(engine, "x", [max_tokens: "many"], request_id())
 
@@ -88,7 +88,7 @@ defmodule Vllm.Bridge.StreamsTest do
           assert {:error, %Error{kind: :conflict}} = Stream.collect(stream)
         end
 
-        test "with an id that is in use harms no other stream", %{engine: engine} do
+        test "with an id that is in use affects no other stream", %{engine: engine} do
           id = request_id()
           {:ok, first} = AsyncLLM.generate(engine, "x", [max_tokens: 500], id)
           second = AsyncLLM.generate(engine, "x", [max_tokens: 5], id)
@@ -194,7 +194,7 @@ defmodule Vllm.Bridge.StreamsTest do
         assert collect_messages(stream, []) == [256, 257, 258, 259]
       end
 
-      test "a slow consumer holds the worker back", %{engine: engine} do
+      test "a slow consumer limits how far the worker runs ahead", %{engine: engine} do
         stream = control(engine, "count", [100_000])
         # The worker may be ahead by the window, and by what it has in its hands.
         assert [0, 1, 2] = Enum.take(stream, 3)

@@ -14,7 +14,9 @@ defmodule Vllm.Bridge.TelemetryTest do
 
   @secret "a very secret prompt"
 
-  test "a worker, its session and its engines are told from start to end", %{test: name} do
+  test "events of a worker, its session and its engines are emitted from start to end", %{
+    test: name
+  } do
     telemetry()
     {:ok, _} = start(name, engines: [llama: [model: "fake"], bad: [model: "fake", seed: "x"]])
     {:ok, engine} = Vllm.engine(name, :llama)
@@ -50,7 +52,7 @@ defmodule Vllm.Bridge.TelemetryTest do
     assert [{[:vllm, :worker, :start], _, _, _}] = events([:vllm, :worker])
   end
 
-  test "a worker that does not start has an exit as well", %{test: name} do
+  test "a worker that does not start also has an exit event", %{test: name} do
     telemetry()
     Process.flag(:trap_exit, true)
     options = [name: name, worker_args: ["--nonsense"], log: :debug]
@@ -60,7 +62,7 @@ defmodule Vllm.Bridge.TelemetryTest do
              events([:vllm, :worker])
   end
 
-  test "metrics come by the interval, and an engine that counts nothing has none", context do
+  test "metrics are emitted in each interval, except for an engine without statistics", context do
     telemetry()
     {:ok, _} = start(context.test, metrics_interval: 1)
     engine = engine(context.test)
@@ -107,12 +109,12 @@ defmodule Vllm.Bridge.TelemetryTest do
       refute_heard(@secret)
     end
 
-    test "when the connection fails with it in its hands, and in its mailbox", context do
+    test "when the connection crashes with a prompt in its state and in its mailbox", context do
       %{instance: name, engine: engine} = context
       {:ok, stream} = generate(engine, endless())
       enumeration = Task.async(fn -> Stream.collect(stream) end)
       connection = Process.whereis(Module.concat(name, "Connection"))
-      wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({name, node()})) end)
+      wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Core.Connection.info({name, node()})) end)
       monitor = Process.monitor(connection)
       :sys.suspend(connection)
       callers = for _ <- 1..3, do: Task.async(fn -> generate(engine, max_tokens: 1) end)
@@ -128,11 +130,11 @@ defmodule Vllm.Bridge.TelemetryTest do
           do: assert({:error, %Error{kind: :worker_down}} = Task.await(task, :infinity))
 
       wait_until(fn -> match?({:ok, _}, Vllm.status(name)) end)
-      assert heard() =~ "Vllm.Connection has failed with FunctionClauseError"
+      assert heard() =~ "Vllm.Core.Connection failed with FunctionClauseError"
       refute_heard(@secret)
     end
 
-    test "when an enumerable fails at its end", %{engine: engine} do
+    test "when an enumerable fails while it is halted", %{engine: engine} do
       elements =
         Elixir.Stream.resource(
           fn -> @secret end,

@@ -1,5 +1,5 @@
 defmodule Vllm.Bridge.TestKitFaultsTest do
-  # How a fake engine was told to fail.
+  # The scripted faults of a fake engine.
   use Vllm.TestKitCase, async: true
 
   describe "a fault of requests" do
@@ -11,7 +11,7 @@ defmodule Vllm.Bridge.TestKitFaultsTest do
     end
 
     # What a request fails with, vLLM wraps, unless it is the client's fault or the engine's end.
-    for kind <- Vllm.Test.Script.kinds() do
+    for kind <- Vllm.Core.Test.Script.kinds() do
       @arrives if kind in [:unsupported, :timeout, :python], do: :engine_error, else: kind
 
       test "fail_after/4 as #{inspect(kind)}", %{engine: engine} do
@@ -61,7 +61,7 @@ defmodule Vllm.Bridge.TestKitFaultsTest do
   end
 
   describe "a fault of a method" do
-    for kind <- Vllm.Test.Script.kinds() do
+    for kind <- Vllm.Core.Test.Script.kinds() do
       test "fail/4 as #{inspect(kind)}", %{engine: engine} do
         Vllm.Test.fail(engine, :is_sleeping, {unquote(kind), "why not"}, times: 1)
         assert {:error, %Error{kind: unquote(kind)} = error} = Vllm.call(engine, :is_sleeping)
@@ -105,7 +105,7 @@ defmodule Vllm.Bridge.TestKitFaultsTest do
     assert AsyncLLM.check_health(Vllm.Test.engine!(worker)) == {:ok, nil}
   end
 
-  test "print_megabytes/2 disturbs nobody", %{engine: engine} do
+  test "print_megabytes/2 affects no call", %{engine: engine} do
     printing = Task.async(fn -> Vllm.Test.print_megabytes(engine, 20) end)
     assert texts(engine, "a", max_tokens: 2) == [" 256", " 257"]
     assert Task.await(printing, :infinity) == :ok

@@ -2,7 +2,7 @@ defmodule Vllm.Bridge.TestKitRecordTest do
   # What reached a fake engine, and assertions about it.
   use Vllm.TestKitCase, async: true
 
-  test "takes whatever vLLM takes", %{worker: worker} do
+  test "accepts every argument that vLLM accepts", %{worker: worker} do
     engine = Vllm.Test.engine!(worker, kv_cache_dtype: "fp8", data_parallel_rank: 1)
     assert texts(engine, "a", max_tokens: 1, thinking_token_budget: 7) == [" 256"]
     assert [%Request{params: params}] = Vllm.Test.requests(engine)
@@ -17,8 +17,8 @@ defmodule Vllm.Bridge.TestKitRecordTest do
              AsyncLLM.from_engine_args(worker, model: "m", kv_cahce_dtype: "fp8")
   end
 
-  describe "what reached the engine" do
-    test "is told in structs, refused requests included", %{engine: engine} do
+  describe "the record of an engine" do
+    test "has requests as structs, including refused ones", %{engine: engine} do
       Vllm.Test.refuse(engine, :invalid, prompt: "b")
       texts(engine, "a", max_tokens: 3, temperature: 0.5)
       lora = %Vllm.LoRARequest{lora_name: "sql", lora_int_id: 1, lora_path: "/a"}
@@ -32,14 +32,14 @@ defmodule Vllm.Bridge.TestKitRecordTest do
       assert %{request_id: "r2", options: %{"priority" => 7, "lora_request" => ^lora}} = second
     end
 
-    test "is every call of a method", %{engine: engine} do
+    test "has every call of a method", %{engine: engine} do
       Vllm.call(engine, :sleep, level: 2)
       assert [{[2, _mode], %{}}] = Vllm.Test.calls(engine, :sleep)
       assert {[2, _mode], %{}} = Vllm.Test.assert_called(engine, :sleep)
       assert Vllm.Test.calls(engine, "wake_up") == []
     end
 
-    test "is forgotten by reset/1", %{engine: engine} do
+    test "is cleared by reset/1", %{engine: engine} do
       Vllm.Test.reply(engine, :any, ["x"])
       texts(engine, "a")
       :ok = Vllm.Test.reset(engine)
@@ -49,7 +49,7 @@ defmodule Vllm.Bridge.TestKitRecordTest do
   end
 
   describe "an assertion" do
-    test "waits for what is still to come", %{engine: engine} do
+    test "waits for calls that come later", %{engine: engine} do
       request = Task.async(fn -> Vllm.Test.assert_generated(engine, prompt: ~r/^B/) end)
       called = Task.async(fn -> Vllm.Test.assert_called(engine, :sleep, count: 2) end)
       aborted = Task.async(fn -> Vllm.Test.assert_aborted(engine, "r-b") end)
@@ -68,8 +68,8 @@ defmodule Vllm.Bridge.TestKitRecordTest do
       assert {[2, _mode], %{}} = Task.await(called, :infinity)
     end
 
-    test "says what there was instead", %{engine: engine} do
-      flunks(~r/there was none at all/, fn ->
+    test "fails with a message that shows what happened instead", %{engine: engine} do
+      flunks(~r/the engine got none/, fn ->
         Vllm.Test.assert_generated(engine, timeout: 20)
       end)
 
@@ -79,15 +79,15 @@ defmodule Vllm.Bridge.TestKitRecordTest do
         Vllm.Test.assert_generated(engine, params: [max_tokens: 4], timeout: 20)
       end)
 
-      flunks(~r/"r" was not aborted; these were: \[\]/, fn ->
+      flunks(~r/"r" was not aborted; aborted requests: \[\]/, fn ->
         Vllm.Test.assert_aborted(engine, "r", timeout: 20)
       end)
 
-      flunks(~r/sleep was called 0 times, not 1/, fn ->
+      flunks(~r/sleep was called 0 times; expected 1/, fn ->
         Vllm.Test.assert_called(engine, :sleep, timeout: 20)
       end)
 
-      flunks(~r/0 requests are in flight, not 1/, fn ->
+      flunks(~r/0 requests are in flight; expected 1/, fn ->
         Vllm.Test.assert_live(engine, 1, timeout: 20)
       end)
     end

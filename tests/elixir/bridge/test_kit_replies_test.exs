@@ -1,21 +1,21 @@
 defmodule Vllm.Bridge.TestKitRepliesTest do
-  # What a fake engine was told to answer.
+  # The scripted answers of a fake engine.
   use Vllm.TestKitCase, async: true
 
   describe "reply/4" do
-    test "says what the answer is, an item for each token", %{engine: engine} do
+    test "scripts the answer, one item for each token", %{engine: engine} do
       :ok = Vllm.Test.reply(engine, "Hello", [" wor", "ld"])
       assert texts(engine, "Hello") == [" wor", "ld"]
       assert {:ok, output} = collect(engine, "Hello")
       assert [%{text: " world", finish_reason: "stop", stop_reason: nil}] = output.outputs
     end
 
-    test "cuts a text into words", %{engine: engine} do
+    test "splits a text into words", %{engine: engine} do
       Vllm.Test.reply(engine, "Hello", "It rains,  again.\n")
       assert texts(engine, "Hello") == ["It", " rains,", "  again.", "\n"]
     end
 
-    test "goes from the prompt to patterns to :any", %{engine: engine} do
+    test "prefers a prompt to a regex, and a regex to :any", %{engine: engine} do
       Vllm.Test.reply(engine, :any, ["any"])
       Vllm.Test.reply(engine, ~r/^WEATHER.*paris/si, ["pattern"])
       Vllm.Test.reply(engine, "Hello", ["prompt"])
@@ -27,7 +27,7 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
       assert texts(engine, "else") == ["any"]
     end
 
-    test "is cut by max_tokens, and its reasons can be given", %{engine: engine} do
+    test "ends at max_tokens, and takes other reasons", %{engine: engine} do
       Vllm.Test.reply(engine, "a", "one two three")
       assert {:ok, %{outputs: [cut]}} = collect(engine, "a", max_tokens: 2)
       assert %{text: "one two", finish_reason: "length"} = cut
@@ -36,7 +36,7 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
       assert %{finish_reason: "stop", stop_reason: "###"} = stopped
     end
 
-    test "gives log probabilities to those who ask", %{engine: engine} do
+    test "gives log probabilities to requests that ask for them", %{engine: engine} do
       Vllm.Test.reply(engine, "a", ["x", "y"], logprobs: [-0.25, -1.5])
       assert {:ok, %{outputs: [completion]}} = collect(engine, "a", logprobs: 1)
       assert completion.cumulative_logprob == -1.75
@@ -68,7 +68,7 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
       assert Vllm.Test.release(engine) == 0
     end
 
-    test "with delay: takes its time, with merge: may join tokens", %{engine: engine} do
+    test "with delay: delays tokens, with merge: may join them", %{engine: engine} do
       Vllm.Test.reply(engine, "a", ["x", "y", "z"], delay: 20)
       {microseconds, texts} = :timer.tc(fn -> texts(engine, "a") end)
       assert texts == ["x", "y", "z"]
@@ -78,7 +78,7 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
       assert Enum.join(texts(engine, "a")) == "xyz"
     end
 
-    test "with then: ends in another way", %{engine: engine} do
+    test "with then: ends differently", %{engine: engine} do
       Vllm.Test.reply(engine, "fail", ["x"], then: {:fail, {:engine_error, "out of memory"}})
       assert {["x"], %Error{kind: :engine_error, message: message}} = until_error(engine, "fail")
       assert message =~ "out of memory"
@@ -95,7 +95,7 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
       assert AsyncLLM.errored(engine) == {:ok, true}
     end
 
-    test "refuses what has no meaning", %{engine: engine} do
+    test "refuses invalid arguments", %{engine: engine} do
       reply = &Vllm.Test.reply(engine, &1, ["x"], &2)
       assert_raise ArgumentError, ~r/:tihs/, fn -> reply.("a", tihs: 1) end
       assert_raise ArgumentError, ~r/:hold cannot go/, fn -> reply.("a", hold: 1, then: :die) end
@@ -110,7 +110,7 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
     end
   end
 
-  test "embed/4 says what encode gives", %{worker: worker} do
+  test "embed/4 scripts the result of encode", %{worker: worker} do
     engine = Vllm.Test.engine!(worker, runner: "pooling")
     Vllm.Test.embed(engine, "cat", [0.5, -1.0, 0.25])
     Vllm.Test.embed(engine, ~r/./, [[1, 2], [3, 4]])

@@ -2,10 +2,10 @@ defmodule Vllm.Bridge.TestKitWorkersTest do
   # Workers of the kit: their engines, their end, and that none sees another's.
   use Vllm.TestKitCase, async: true
 
-  describe "a worker of one's own" do
+  describe "a worker of a test" do
     setup context, do: %{own: Vllm.Test.start_worker!(context, List.wrap(context[:options]))}
 
-    test "is scripted for engines that there are and that come", %{own: own} do
+    test "is scripted for present and for later engines", %{own: own} do
       before = Vllm.Test.engine!(own)
       Vllm.Test.reply(own, "a", ["x"])
       Vllm.Test.fail(own, :sleep, {:conflict, "later"})
@@ -20,7 +20,7 @@ defmodule Vllm.Bridge.TestKitWorkersTest do
       assert [^before, _later] = Vllm.Test.engines(own)
     end
 
-    test "has engines that do not start", %{own: own} do
+    test "can have engines that do not start", %{own: own} do
       Vllm.Test.fail_start(own, {:invalid, "no such model"}, times: 1)
 
       assert {:error, %Error{kind: :invalid, message: message}} =
@@ -36,7 +36,7 @@ defmodule Vllm.Bridge.TestKitWorkersTest do
     @tag :capture_log
     @tag timeout: 120_000
     @tag options: [replies: [{"a", ["x"]}], engines: [main: [model: "m"]]]
-    test "is crashed, and comes back with what it was started with", %{own: own} do
+    test "restarts after a crash with the script it was started with", %{own: own} do
       engine = Vllm.Test.await_engine!(own)
       assert texts(engine, "a") == ["x"]
       Vllm.Test.hang_after(engine, 0, prompt: "b")
@@ -51,7 +51,7 @@ defmodule Vllm.Bridge.TestKitWorkersTest do
 
     @tag :capture_log
     @tag options: [start_error: {:engine_error, "CUDA out of memory"}, start_delay: 1]
-    test "never has an engine", %{own: own} do
+    test "fails await_engine! if it has no engine", %{own: own} do
       assert {:error, %Error{kind: :engine_error, message: message}} =
                AsyncLLM.from_engine_args(own, model: "x")
 
@@ -60,7 +60,7 @@ defmodule Vllm.Bridge.TestKitWorkersTest do
     end
   end
 
-  describe "eight at a time see only their own" do
+  describe "eight tests at a time see only their own" do
     test "as engines of one worker", %{worker: worker} do
       eight_times(fn n -> talk(Vllm.Test.engine!(worker), n) end)
     end

@@ -16,7 +16,7 @@ defmodule Vllm.Bridge.ValuesTest do
         keys: %{1 => "int", {1, 2} => "tuple", nil => "none", "s" => "str", 1.5 => "float"},
         text: ["", "a\0b", "emoji 🙂", "e\u0301", String.duplicate("ä", 70_000)]
       ] do
-    test "#{name} come back as they went", %{engine: engine} do
+    test "#{name} come back unchanged", %{engine: engine} do
       value = unquote(Macro.escape(value))
       assert echo(engine, value) === value
     end
@@ -32,7 +32,7 @@ defmodule Vllm.Bridge.ValuesTest do
     end
   end
 
-  test "bytes go as Vllm.Bytes and come back as a binary", %{engine: engine} do
+  test "bytes are sent as Vllm.Bytes and arrive as a binary", %{engine: engine} do
     all = for byte <- 0..255, into: "", do: <<byte>>
     assert echo(engine, %Vllm.Bytes{data: all}) == all
     large = :binary.copy(all, 40_960)
@@ -60,20 +60,20 @@ defmodule Vllm.Bridge.ValuesTest do
     assert echo(engine, [:auto, [a: 1]]) == ["auto", %{"a" => 1}]
   end
 
-  test "what Python cannot hold is refused with its path", %{engine: engine} do
+  test "a value that Python cannot have is refused with the path", %{engine: engine} do
     assert {:error, %Error{kind: :invalid, details: %{"path" => path}}} =
              Vllm.call(engine, "echo", [%{"a" => [self()]}])
 
     assert path =~ ~s(["a"][0])
   end
 
-  test "what only Python has is refused with its path", %{engine: engine} do
+  test "a value that only Python has is refused with the path", %{engine: engine} do
     assert {:error, %Error{} = error} = Vllm.call(engine, "make", ["cyclic"])
     assert error.message =~ "value"
     assert control(engine, "echo", [1]) == 1
   end
 
-  test "any term goes there and back", %{engine: engine} do
+  test "any term comes back unchanged", %{engine: engine} do
     random = :rand.seed_s(:exsss, 42)
 
     Enum.reduce(1..300, random, fn _, random ->
@@ -93,7 +93,7 @@ defmodule Vllm.Bridge.ValuesTest do
       assert echo(engine, strings) == strings
     end
 
-    # Other tests run beside this one.
+    # Other tests run at the same time.
     assert :erlang.system_info(:atom_count) - before < 50 + other_tests()
   end
 

@@ -72,7 +72,7 @@ defmodule Vllm.BridgeCase do
     end
   end
 
-  # A zombie is gone; its parent, or init in its place, reaps it when it likes.
+  # A zombie counts as ended; its parent, or init, reaps it at some time.
   def alive?(os_pid) do
     case File.read("/proc/#{os_pid}/stat") do
       {:ok, stat} -> not (stat =~ ~r/\) [ZX] /)

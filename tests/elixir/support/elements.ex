@@ -21,7 +21,7 @@ defmodule Vllm.Elements do
     )
   end
 
-  # Waits before each element until the test says `:go` to the process that enumerates.
+  # Waits before each element until the test sends `:go` to the process that enumerates.
   def gated(elements, test \\ self()) do
     elements
     |> Stream.map(fn element ->

@@ -1,11 +1,12 @@
 defmodule Vllm.FakeWorker do
   @moduledoc false
-  # A worker without Python: a real server on a real socket, whose every word the test says.
+  # A worker without Python: a real server on a real socket, whose frames the test sends.
   #
   # It greets, and then does nothing by itself. Each ClientFrame is sent to the test as
   # `{:client, frame}`; `send_frame/2` and `reply/3` answer, and `answer/3` does so when a call comes.
 
-  alias Vllm.{GRPC, HTTP2Peer}
+  alias Vllm.HTTP2Peer
+  alias Vllm.Core.Wire.GRPC
   alias Vllm.Proto.{CallReply, ClientFrame, ServerFrame, ServerHello}
 
   @incarnation String.duplicate("0", 31) <> "1"

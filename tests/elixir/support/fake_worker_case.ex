@@ -12,7 +12,8 @@ defmodule Vllm.FakeWorkerCase do
   using do
     quote do
       import Vllm.FakeWorkerCase
-      alias Vllm.{Call, Connection, Error, FakeWorker, Ref}
+      alias Vllm.{Call, Error, FakeWorker, Ref}
+      alias Vllm.Core.Connection
       alias Vllm.Proto.{ClientFrame, Failure, ServerFrame, StartCall}
     end
   end
@@ -25,7 +26,7 @@ defmodule Vllm.FakeWorkerCase do
   end
 
   def connect(%{name: name, fake: fake, instance: instance} = context) do
-    # A fake worker that has gone does not come back, and what it has not answered it never will.
+    # A fake worker that has ended does not restart, and calls it has not answered stay unanswered.
     options = [name: name, connect: fake.address, start_timeout: 0, grace: 10]
     {:ok, _pid} = ExUnit.Callbacks.start_supervised({Vllm, options})
     assert_receive {:client, %ClientFrame{hello: %{}}}

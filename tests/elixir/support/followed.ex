@@ -12,7 +12,7 @@ defmodule Vllm.Followed do
   alias Vllm.{AsyncLLM, VllmEngine}
 
   # A request that counts to `tokens`. Its items arrive as messages, each stream's from a process of
-  # its own: of `stream_to:` a receiver gets no more while its mailbox is full, whoever filled it.
+  # its own: with `stream_to:` a receiver gets no more items while its mailbox is full, of whatever messages.
   def follow(engine, prompt, tokens) do
     test = self()
     params = [temperature: 0.0, max_tokens: tokens, output_kind: :DELTA]

@@ -24,7 +24,7 @@ defmodule Vllm.OtherNode do
   # The process of a remote call ends with it; the instance has to stay.
   def start_instance(options) do
     {:ok, _started} = Application.ensure_all_started(:vllm_bridge)
-    DynamicSupervisor.start_child(Vllm.DefaultSupervisor, {Vllm, options})
+    Supervisor.start_child(Vllm.Supervisor, {Vllm, options})
   end
 
   def generate(engine, prompt, params) do

@@ -1,7 +1,7 @@
 defmodule Vllm.ProcessTree do
   @moduledoc false
-  # What a worker consists of as the operating system sees it: its processes and its files. Taken
-  # while it lives, it tells afterwards what was left.
+  # The operating system processes and the files of a worker. Recorded while it runs, to find out later
+  # what it has left behind.
 
   import Vllm.BridgeCase, only: [alive?: 1]
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
@@ -10,9 +10,9 @@ defmodule Vllm.ProcessTree do
   defstruct [:worker, :pids, :folder]
 
   def of(instance) do
-    server = Vllm.Instance.process_name(instance, "Worker")
-    %{os_pid: worker} = Vllm.Worker.info(server)
-    {:ok, "unix:" <> socket, _token} = Vllm.Worker.address(server)
+    server = Vllm.Core.Instance.Locator.process_name(instance, "Worker")
+    %{os_pid: worker} = Vllm.Core.Worker.info(server)
+    {:ok, "unix:" <> socket, _token} = Vllm.Core.Worker.address(server)
     pids = for {pid, _command} <- Vllm.VllmEngine.group(worker), do: String.to_integer(pid)
     %__MODULE__{worker: worker, pids: pids, folder: Path.dirname(socket)}
   end

@@ -1,7 +1,6 @@
 defmodule Vllm.Recap do
-  # A formatter beside ExUnit's own, which says again at the end what has failed, without the logs:
-  # between a failure and the last line there may be thousands of lines, and who reads the end of a
-  # long run should see what to look for.
+  # A formatter in addition to ExUnit's own. It repeats the failures at the end, without their logs,
+  # because thousands of lines may follow a failure in a long run.
   use GenServer
 
   import ExUnit.Formatter

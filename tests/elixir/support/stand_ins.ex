@@ -1,7 +1,7 @@
 defmodule Vllm.StandIns do
   @moduledoc false
-  # Modules of libraries that are not installed here, for as long as a test runs. The library looks
-  # for them by name, so a test module that uses them is not async.
+  # Defines modules of libraries that are not installed here, while a test runs. The client finds them
+  # by name, so a test module that uses them is not async.
 
   import ExUnit.Assertions
 
@@ -15,27 +15,27 @@ defmodule Vllm.StandIns do
     """)
   end
 
-  # A trace of the test's choosing: the headers are in the process dictionary, as a real context is.
+  # A trace with the test's headers, which are in the process dictionary as a real context is.
   def open_telemetry do
     define(:otel_propagator_text_map, """
     def inject(carrier), do: Process.get(:headers, []) ++ carrier
     """)
   end
 
-  # What an event carries is what its documentation says.
+  # An event has exactly the measurements and metadata of its documentation.
   def assert_documented(event, measurements, metadata) do
     row = List.keyfind(Vllm.Telemetry.table(), event, 0)
     assert row, "#{inspect(event)} is not documented"
     {_event, _text, documented_measurements, documented_metadata} = row
 
-    # The one that may be absent.
+    # This one may be absent.
     expected = Keyword.keys(documented_measurements) -- [:time_to_first_item]
     assert Enum.sort(Map.keys(measurements) -- [:time_to_first_item]) == Enum.sort(expected)
     assert Enum.sort(Map.keys(metadata)) == Enum.sort(Keyword.keys(documented_metadata))
     assert Enum.all?(Map.values(measurements), &is_number/1)
   end
 
-  # What has been emitted until now, in the order of its arrival.
+  # The events so far, in the order of their arrival.
   def events(prefix \\ []) do
     receive do
       {:event, event, measurements, metadata, emitter} ->

@@ -79,7 +79,7 @@ defmodule Vllm.TestVectors do
 
   defp build("failure", hex, _way) do
     {:ok, failure} = hex |> Base.decode16!(case: :lower) |> Vllm.Proto.Failure.decode()
-    Vllm.Error.from_proto(failure)
+    Vllm.Core.Codec.Failure.from_proto(failure)
   end
 
   # An object of Python's, of which fields that are not given are None.

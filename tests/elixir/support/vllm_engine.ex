@@ -28,7 +28,7 @@ defmodule Vllm.VllmEngine do
     # Room for a request that is still running when the next call comes.
     scripted: {:scripted, [max_model_len: 2048]},
     random: {:random, [max_model_len: 512]},
-    # One sequence at a time, so that priority alone decides who is first.
+    # One sequence at a time, so that only the priority decides which request is first.
     limited:
       {:scripted,
        [
@@ -133,7 +133,7 @@ defmodule Vllm.VllmEngine do
 
   defp settle_structures(_engine, _kind), do: :ok
 
-  # vLLM says a lot while it builds an engine, and outside of tests nobody captures it.
+  # vLLM logs much while it builds an engine, and outside of tests it is not captured.
   def build!(kind) do
     {result, log} = ExUnit.CaptureLog.with_log(fn -> build(kind) end)
 
@@ -184,10 +184,10 @@ defmodule Vllm.VllmEngine do
     stream
   end
 
-  # What the scripted model says to "Hello": its last token is the end of the sequence.
+  # The scripted model's answer to "Hello": its last token is the end of the sequence.
   def hello, do: " from a scripted Llama, token by token"
 
-  # What it says to "count", for ever.
+  # Its endless answer to "count".
   def counting(tokens) do
     ~w(one two three four five six seven eight)
     |> Elixir.Stream.cycle()
@@ -233,7 +233,7 @@ defmodule Vllm.VllmEngine do
     end
   end
 
-  # Processes end in their own time; there is nothing to wait on for somebody else's children.
+  # Polled, because there is no event for the end of another process's children.
   defp left(leader, tries) do
     case group(leader) do
       [_ | _] when tries > 0 ->

@@ -22,7 +22,8 @@ defmodule Vllm.EnvironmentTest do
     end)
   end
 
-  test "the option comes before the configuration, that before the variable", %{tmp_dir: dir} do
+  test "the option has precedence over the configuration, which has precedence over the variable",
+       %{tmp_dir: dir} do
     [option, config, variable] = for name <- ~w(a b c), do: interpreter(dir, name)
     System.put_env("VLLM_BRIDGE_PYTHON", variable)
     assert Environment.python() == {:ok, variable}
@@ -33,7 +34,7 @@ defmodule Vllm.EnvironmentTest do
     Application.delete_env(:vllm_bridge, :python)
   end
 
-  test "what is named and not there is an error, not a reason to take another" do
+  test "a named interpreter that is missing is an error, and no other is tried" do
     System.put_env("VLLM_BRIDGE_PYTHON", "/nowhere/python")
     assert {:error, %Error{kind: :worker_down} = error} = Environment.python()
     assert error.message =~ "/nowhere/python"
@@ -41,7 +42,7 @@ defmodule Vllm.EnvironmentTest do
     assert error.message =~ "mix vllm.setup"
   end
 
-  test "otherwise it is the one that set-up made", %{tmp_dir: dir} do
+  test "without a name it is the interpreter that set-up made", %{tmp_dir: dir} do
     System.put_env("XDG_CACHE_HOME", dir)
     folder = Path.join(dir, "vllm_bridge/venv/bin")
     File.mkdir_p!(folder)
@@ -53,7 +54,7 @@ defmodule Vllm.EnvironmentTest do
     end
   end
 
-  test "without any it says how to get one", %{tmp_dir: dir} do
+  test "without an interpreter the error says how to install one", %{tmp_dir: dir} do
     System.put_env("XDG_CACHE_HOME", dir)
 
     File.cd!(dir, fn ->

@@ -2,11 +2,11 @@ defmodule Vllm.ErrorTest do
   use ExUnit.Case, async: true
 
   alias Vllm.Error
-  alias Vllm.Proto.{Failure, FailureKind}
+  alias Vllm.Proto.FailureKind
 
   describe "every kind" do
     for kind <- Error.kinds() do
-      test "#{kind} has a message for a person" do
+      test "#{kind} has a message and advice" do
         error = Error.new(unquote(kind), "the thing broke")
         message = Exception.message(error)
         assert message =~ "the thing broke (#{inspect(unquote(kind))})"
@@ -16,7 +16,7 @@ defmodule Vllm.ErrorTest do
       end
     end
 
-    test "is one of the wire, and the other way round" do
+    test "is a kind of the protocol, and the other way round" do
       wire = for number <- 1..30, kind = FailureKind.from_integer(number), is_atom(kind), do: kind
       assert Enum.sort(wire) == Enum.sort(Error.kinds())
     end
@@ -27,58 +27,20 @@ defmodule Vllm.ErrorTest do
     end
   end
 
-  describe "from_proto/1" do
-    test "keeps every field" do
-      {:ok, details} = Vllm.Codec.encode(%{"parameter" => "n", "limit" => 3})
-
-      failure = %Failure{
-        kind: :invalid,
-        message: "n is too large",
-        type: "vllm.VLLMValidationError",
-        traceback: "Traceback",
-        cause: %Failure{kind: :python, message: "inner"},
-        details: IO.iodata_to_binary(details),
-        retryable: true
-      }
-
-      assert %Error{
-               kind: :invalid,
-               message: "n is too large",
-               type: "vllm.VLLMValidationError",
-               traceback: "Traceback",
-               cause: %Error{kind: :python, message: "inner"},
-               details: %{"parameter" => "n", "limit" => 3},
-               retryable: true
-             } = Error.from_proto(failure)
-    end
-
-    test "turns what is absent into nil" do
-      error = Error.from_proto(%Failure{kind: :timeout, message: "late"})
-      assert %Error{type: nil, traceback: nil, cause: nil, details: %{}} = error
-    end
-
-    test "survives kinds and details that it does not know" do
-      assert %Error{kind: :python, details: %{}} =
-               Error.from_proto(%Failure{kind: 99, message: "?", details: <<0xC1>>})
-
-      assert %Error{kind: :python} = Error.from_proto(%Failure{})
-    end
-  end
-
   describe "message/1" do
-    test "shows Python's traceback where nothing else explains the failure" do
+    test "shows Python's traceback if nothing else explains the failure" do
       error = Error.new(:python, "x", type: "ValueError", traceback: "Traceback:\n  line 1\n")
       message = Exception.message(error)
       assert message =~ "(:python, ValueError)"
       assert message =~ "    Traceback:\n      line 1"
     end
 
-    test "leaves it out where the message says it all" do
+    test "leaves the traceback out if the message is enough" do
       error = Error.new(:invalid, "x", traceback: "Traceback")
       refute Exception.message(error) =~ "Traceback"
     end
 
-    test "follows the causes" do
+    test "includes the causes" do
       inner = Error.new(:python, "the root", cause: Error.new(:python, "the very root"))
       message = Exception.message(Error.new(:engine_error, "it failed", cause: inner))
       assert message =~ "caused by: the root"

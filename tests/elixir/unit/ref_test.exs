@@ -1,7 +1,7 @@
 defmodule Vllm.RefTest do
   use Vllm.FakeWorkerCase, async: true
 
-  test "printing asks nobody, whether the worker is there or not", context do
+  test "inspecting a reference makes no call, whether or not the worker runs", context do
     %{ref: ref, name: name} = context
     assert [_cast] = sent_by(fn -> Vllm.share(ref) end)
     elsewhere = %{ref | instance: {name, :there@host}}

@@ -16,7 +16,7 @@ defmodule Vllm.RequestOutputCollectorTest do
     assert Task.await(task, :infinity) == {:ok, "output"}
   end
 
-  test "waits as long as it is told to", %{fake: fake, collector: collector} do
+  test "waits as long as rpc: [timeout: ms] says", %{fake: fake, collector: collector} do
     FakeWorker.answer(fake, 1, value(nil))
     assert Collector.get(collector, rpc: [timeout: 5_000]) == {:ok, nil}
     assert assert_call(1).request.timeout_ms == 5_000
@@ -36,7 +36,7 @@ defmodule Vllm.RequestOutputCollectorTest do
     end
   end
 
-  test "wants a reference" do
+  test "requires a reference" do
     assert {:error, %Error{kind: :invalid}} = Collector.get(:no_reference)
   end
 end

@@ -4,14 +4,14 @@ defmodule Vllm.StreamTest do
   alias Vllm.Stream
 
   describe "enumerating" do
-    test "gives the items in their order and then ends", %{fake: fake} = context do
+    test "gives the items in order and then ends", %{fake: fake} = context do
       stream = open_stream(context, 1)
       for n <- 1..3, do: FakeWorker.reply(fake, 1, item(n))
       FakeWorker.reply(fake, 1, ended())
       assert Enum.to_list(stream) == [1, 2, 3]
     end
 
-    test "gives an item as soon as it is there", %{fake: fake} = context do
+    test "gives an item as soon as it arrives", %{fake: fake} = context do
       stream = open_stream(context, 1)
       test = self()
       task = Task.async(fn -> Enum.each(stream, &send(test, {:got, &1})) end)
@@ -69,14 +69,14 @@ defmodule Vllm.StreamTest do
       assert_credit(6)
     end
 
-    test "asks for the window it was given", context do
+    test "requests the window of its option", context do
       open_stream_with = fn -> Vllm.call(context.ref, "generate", [], rpc: [window: 7]) end
       task = Task.async(open_stream_with)
       assert assert_call(1).credit == 7
       Task.shutdown(task, :brutal_kill)
     end
 
-    test "gives up when the worker misses the deadline", context do
+    test "ends with :timeout when the worker misses the deadline", context do
       stream = overdue(open_stream(context, 1))
       assert {:error, %Error{kind: :timeout}} = Stream.collect(stream)
       assert_cancelled(1)
@@ -136,7 +136,7 @@ defmodule Vllm.StreamTest do
       end
     end
 
-    test "when the owner ends before anybody enumerates", %{fake: fake, ref: ref} do
+    test "when the owner ends before the enumeration", %{fake: fake, ref: ref} do
       FakeWorker.answer(fake, 1, accepted())
       task = Task.async(fn -> Vllm.call(ref, "generate") end)
       {:ok, stream} = Task.await(task, :infinity)
@@ -144,7 +144,8 @@ defmodule Vllm.StreamTest do
       assert {:error, %Error{kind: :conflict}} = Stream.collect(stream)
     end
 
-    test "when somebody cancels it, and the consumer is told", %{fake: fake} = context do
+    test "when another process cancels it, and the consumer gets the error",
+         %{fake: fake} = context do
       stream = open_stream(context, 1)
       test = self()
 
@@ -204,7 +205,7 @@ defmodule Vllm.StreamTest do
       assert Task.await(task, :infinity) == [1, 2]
     end
 
-    test "ends with the session: the consumer is told at once", %{fake: fake} = context do
+    test "ends with the session: the consumer gets the error at once", %{fake: fake} = context do
       stream = open_stream(context, 1)
       task = Task.async(fn -> Stream.collect(stream) end)
       FakeWorker.close(fake)
@@ -227,7 +228,7 @@ defmodule Vllm.StreamTest do
       assert_receive {:vllm, ^stream, {:error, %Error{kind: :engine_dead}}}
     end
 
-    test "aborts when the receiver ends, although it never took part", %{fake: fake, ref: ref} do
+    test "aborts when the receiver ends", %{fake: fake, ref: ref} do
       receiver = spawn(fn -> receive do: (:end -> :ok) end)
       FakeWorker.answer(fake, 1, [accepted(), item(1)])
       {:ok, _stream} = Vllm.call(ref, "generate", [], rpc: [stream_to: receiver])
@@ -244,7 +245,7 @@ defmodule Vllm.StreamTest do
       assert_receive {:vllm, ^stream, {:error, %Error{kind: :cancelled}}}
     end
 
-    test "holds back while the receiver does not look", %{fake: fake, ref: ref} do
+    test "sends no more while the receiver's mailbox is full", %{fake: fake, ref: ref} do
       receiver = spawn(fn -> receive do: (:end -> :ok) end)
       FakeWorker.answer(fake, 1, [accepted() | List.duplicate(item(1), 300)])
       rpc = [stream_to: receiver, window: 1000]
@@ -265,7 +266,11 @@ defmodule Vllm.StreamTest do
       assert_receive {:vllm, ^stream, {:error, %Error{kind: :draining}}}
     end
 
-    test "ends so too when it was held back", %{fake: fake, ref: ref, name: name} do
+    test "ends with an error when the instance stops while the mailbox is full", %{
+      fake: fake,
+      ref: ref,
+      name: name
+    } do
       test = self()
 
       receiver =
@@ -284,7 +289,7 @@ defmodule Vllm.StreamTest do
     end
   end
 
-  test "printing a stream shows where it comes from and no arguments", context do
+  test "inspecting a stream shows its method and instance, and no arguments", context do
     stream = open_stream(context, 1)
     assert inspect(stream) == "#Vllm.Stream<AsyncLLM.generate @#{inspect(context.name)}>"
   end

@@ -5,14 +5,14 @@ defmodule Vllm.TinyModelTest do
 
   @moduletag :tmp_dir
 
-  test "makes a model in the folder it is given", %{tmp_dir: dir} do
+  test "makes a model in the given folder", %{tmp_dir: dir} do
     folder = Path.join(dir, "m")
     assert TinyModel.make(:random, folder) == {:ok, folder}
     assert TinyModel.make(:random, folder: folder) == {:ok, folder}
     assert File.exists?(Path.join(folder, "model.safetensors"))
   end
 
-  test "a classifier has as many classes as it is told", %{tmp_dir: dir} do
+  test "a classifier has as many classes as labels: says", %{tmp_dir: dir} do
     for {options, labels} <- [{[], 3}, {[labels: 1], 1}, {[labels: 2, seed: 7], 2}] do
       {:ok, folder} = TinyModel.make(:classify, [folder: Path.join(dir, "#{labels}")] ++ options)
       config = File.read!(Path.join(folder, "config.json"))
@@ -30,7 +30,7 @@ defmodule Vllm.TinyModelTest do
     assert File.ls!(Path.join(dir, "broken-empty")) == ["tiny_model.json"]
   end
 
-  test "says what Python said when nothing can be made", %{tmp_dir: dir} do
+  test "shows Python's output when a model cannot be made", %{tmp_dir: dir} do
     assert {:error, %Error{kind: :python} = error} = TinyModel.adapter(:quack, dir)
     assert error.message =~ "the script does not lead to ' quack'"
 

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.AbortTest do
+defmodule Vllm.RealEngine.AbortTest do
   use Vllm.VllmEngine, engine: :scripted
 
   # The engine takes a second or more for the tokens of an endless request, and does not wait for their
@@ -10,12 +10,12 @@ defmodule Vllm.Vllm.AbortTest do
     %{id: request_id()}
   end
 
-  test "the first item arrives before the last is made", %{engine: engine, id: id} do
+  test "the first item arrives before the last is generated", %{engine: engine, id: id} do
     {:ok, stream} = AsyncLLM.generate(engine, "count", endless(), id)
     assert [%RequestOutput{request_id: ^id, finished: false}] = Enum.take(stream, 1)
   end
 
-  test "what is made while the consumer rests is merged, and nothing of it is lost", context do
+  test "outputs for a slow consumer are merged, and no text is lost", context do
     engine = context.engine
     params = [max_tokens: 500, temperature: 0.0]
     stream = generate(engine, "count", params ++ [output_kind: :DELTA], @narrow)
@@ -73,7 +73,7 @@ defmodule Vllm.Vllm.AbortTest do
     wait_until(fn -> unfinished(engine) == 0 end)
   end
 
-  test "a stream that nobody enumerates ends with its owner", %{engine: engine} do
+  test "a stream that is not enumerated ends with its owner", %{engine: engine} do
     1..10
     |> Enum.map(fn _ -> Task.async(fn -> %Stream{} = generate(engine, "count", endless()) end) end)
     |> Task.await_many(:infinity)
@@ -115,7 +115,7 @@ defmodule Vllm.Vllm.AbortTest do
   end
 
   describe "abort from another process" do
-    test "ends the stream with finish reason abort, in the middle", %{engine: engine} do
+    test "ends a running stream with the finish reason abort", %{engine: engine} do
       # On a busy machine the engine may be done before the abort comes; then once more.
       assert Enum.any?(1..50, fn _ ->
                items = abort_at_first_item(engine, request_id())
@@ -141,7 +141,7 @@ defmodule Vllm.Vllm.AbortTest do
     end
   end
 
-  describe "two requests of one id" do
+  describe "two requests with the same id" do
     test "both run", %{engine: engine, id: id} do
       params = [temperature: 0.0, max_tokens: 60]
       {:ok, first} = AsyncLLM.generate(engine, "count", params, id)
@@ -152,7 +152,7 @@ defmodule Vllm.Vllm.AbortTest do
       assert text(output) == counting(60)
     end
 
-    test "end apart: halting one does not harm the other", %{engine: engine, id: id} do
+    test "end separately: halting one does not affect the other", %{engine: engine, id: id} do
       params = [temperature: 0.0, max_tokens: 400, output_kind: :DELTA]
       {:ok, first} = AsyncLLM.generate(engine, "count", params, id)
       {:ok, second} = AsyncLLM.generate(engine, "count", params, id, @narrow)

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.AdmissionTest do
+defmodule Vllm.RealEngine.AdmissionTest do
   # An engine that admits two requests at a time, and whose processes can be made to fail.
   use Vllm.VllmEngine, engine: :faulty
 
@@ -20,7 +20,7 @@ defmodule Vllm.Vllm.AdmissionTest do
     end
 
     # tests/v1/engine/test_admission_control.py::test_admission_reqs_rejects_at_limit
-    test "refuses what is too much, and nothing afterwards", %{engine: engine} do
+    test "refuses requests beyond its limit, and accepts requests afterwards", %{engine: engine} do
       streams = for _ <- 1..2, do: generate(engine, "Hello", @greedy)
       # The word is one token of the model's.
       assert AsyncLLM.get_num_queued_tokens(engine) == {:ok, 2}
@@ -42,7 +42,7 @@ defmodule Vllm.Vllm.AdmissionTest do
     end
 
     # test_admission_control.py::test_parallel_admission_is_all_or_nothing
-    test "takes a request for several completions whole or not at all", %{engine: engine} do
+    test "accepts a request for several completions as a whole or not at all", %{engine: engine} do
       three = [n: 3, max_tokens: 5]
 
       assert {:error, %Error{kind: :overloaded}} =
@@ -59,7 +59,7 @@ defmodule Vllm.Vllm.AdmissionTest do
     end
   end
 
-  describe "a request that fails on its way" do
+  describe "a request that fails on the way" do
     # tests/v1/engine/test_add_request_rollback.py::test_async_add_request_rolls_back_on_encode_overflow
     test "to EngineCore is not counted", %{engine: engine} do
       for priority <- [2 ** 64, -(2 ** 64)] do
@@ -114,21 +114,21 @@ defmodule Vllm.Vllm.AdmissionTest do
       assert AsyncLLM.collective_rpc(engine, "echo") == {:ok, [[[], %{}]]}
     end
 
-    test "tells what the worker raised", %{engine: engine} do
+    test "returns the error that the worker raised", %{engine: engine} do
       assert {:error, %Error{kind: :engine_error} = error} =
                AsyncLLM.collective_rpc(engine, "fail", args: {"for this reason"})
 
       assert error.message =~ "for this reason"
     end
 
-    test "sends nothing that would end the engine", %{engine: engine} do
+    test "refuses arguments that would end the engine", %{engine: engine} do
       assert {:error, %Error{} = error} = AsyncLLM.collective_rpc(engine, "unsendable")
       assert error.message =~ "cannot be sent"
       assert_well(engine)
     end
 
     # A name is all that is taken: no callable, no pickle, nothing private or of the worker's own.
-    test "reaches nothing that is not served", %{engine: engine} do
+    test "refuses methods that are not served", %{engine: engine} do
       for name <-
             ~w(__class__ __init__ __reduce__ _echo execute_model shutdown init_device
                      get_kv_cache_spec get_model apply_model model_runner echo.__call__ no_such) ++

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.CallsTest do
+defmodule Vllm.RealEngine.CallsTest do
   use Vllm.VllmEngine, engine: :scripted
 
   describe "properties" do
@@ -10,7 +10,7 @@ defmodule Vllm.Vllm.CallsTest do
       assert AsyncLLM.check_health(engine) == {:ok, nil}
     end
 
-    test "may be exceptions, which are values", %{engine: engine} do
+    test "may be exceptions, which are returned as values", %{engine: engine} do
       assert {:ok, %Error{kind: :engine_dead} = error} = Vllm.call(engine, :dead_error)
       assert error.type == "vllm.v1.engine.exceptions.EngineDeadError"
       assert error.message =~ "EngineCore encountered an issue"
@@ -50,13 +50,13 @@ defmodule Vllm.Vllm.CallsTest do
       assert {:ok, [_ | _]} = Task.await(task, :infinity)
     end
 
-    test "is a named error after its release", %{tokenizer: tokenizer} do
+    test "returns :stale_ref after its release", %{tokenizer: tokenizer} do
       assert Vllm.release(tokenizer) == :ok
       assert Vllm.release(tokenizer) == :ok
       assert {:error, %Error{kind: :stale_ref}} = Vllm.call(tokenizer, :encode, ["Hello"])
     end
 
-    test "tells its own errors", %{tokenizer: tokenizer} do
+    test "returns its own errors", %{tokenizer: tokenizer} do
       assert {:error, %Error{} = error} = Vllm.call(tokenizer, :decode, ["no ids"])
       assert error.type =~ ~r/\A(builtins\.)?[A-Z]\w+Error\z/ or error.type =~ "."
       assert {:error, %Error{kind: :not_found}} = Vllm.call(tokenizer, :no_such_method)
@@ -144,7 +144,7 @@ defmodule Vllm.Vllm.CallsTest do
     assert {:error, %Error{kind: :invalid}} = Vllm.call(engine, :is_running, [1])
   end
 
-  test "what is private stays so", %{engine: engine} do
+  test "private names are refused", %{engine: engine} do
     for name <- ~w(__class__ __dict__ engine_core output_processor
                    model_config renderer __init__ a.b) do
       assert {:error, %Error{kind: :not_found} = error} = Vllm.call(engine, name)
@@ -165,11 +165,11 @@ defmodule Vllm.Vllm.CallsTest do
     |> Enum.each(fn {said, n} -> assert said == counting(n) end)
   end
 
-  test "a reference prints without a call, and names its type", %{engine: engine} do
+  test "inspecting a reference makes no call and shows its type", %{engine: engine} do
     assert inspect(engine) =~ "AsyncLLM"
   end
 
-  test "the worker's status tells of its engines", %{engine: engine} do
+  test "the worker's status lists its engines", %{engine: engine} do
     assert {:ok, status} = Vllm.status(instance())
     assert status["vllm_version"] =~ ~r/^\d+\.\d+/
 

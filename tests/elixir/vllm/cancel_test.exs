@@ -1,5 +1,5 @@
-defmodule Vllm.Vllm.CancelTest do
-  # What is cancelled, in each phase and by each end of its consumer, is gone from a real engine.
+defmodule Vllm.RealEngine.CancelTest do
+  # What is cancelled, in each phase and by each end of its consumer, is removed from a real engine.
   # tests/elixir/vllm/abort_test.exs and load_test.exs hold what clients are told meanwhile.
   use Vllm.VllmEngine, engine: :scripted
 
@@ -9,7 +9,7 @@ defmodule Vllm.Vllm.CancelTest do
     on_exit(fn -> assert_well(engine) end)
   end
 
-  test "four completions each, cancelled 50 times: no child is left", %{engine: engine} do
+  test "four completions each, cancelled 50 times, leave no request", %{engine: engine} do
     params = [n: 4, max_tokens: 2000, ignore_eos: true, output_kind: :DELTA]
     tasks = tasks(engine)
 
@@ -27,7 +27,7 @@ defmodule Vllm.Vllm.CancelTest do
     wait_until(fn -> tasks(engine) <= tasks end)
   end
 
-  test "requests that wait for others are cancelled where they wait", %{engine: engine} do
+  test "waiting requests are cancelled in the queue", %{engine: engine} do
     {:ok, nil} = Vllm.call(engine, :pause_generation, mode: "keep")
     streams = for n <- 1..30, do: generate(engine, "queued #{n}: count", endless())
     assert unfinished(engine) == 30
@@ -38,7 +38,9 @@ defmodule Vllm.Vllm.CancelTest do
     for stream <- kept, do: assert([_item] = Enum.take(stream, 1))
   end
 
-  test "callers that are killed while the engine takes their request", %{engine: engine} do
+  test "callers that are killed while the engine accepts their request leave none", %{
+    engine: engine
+  } do
     tasks = tasks(engine)
 
     for n <- 1..50 do
@@ -55,7 +57,7 @@ defmodule Vllm.Vllm.CancelTest do
     wait_until(fn -> tasks(engine) <= tasks end)
   end
 
-  test "100 deadlines of 50 ms leave nothing", %{engine: engine} do
+  test "100 deadlines of 50 ms leave no request", %{engine: engine} do
     streams =
       for n <- 1..100 do
         {:ok, nil} =

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.CollectorTest do
+defmodule Vllm.RealEngine.CollectorTest do
   # Requests whose outputs are taken one by one instead of enumerated.
   use Vllm.VllmEngine, engine: :scripted
 
@@ -30,7 +30,7 @@ defmodule Vllm.Vllm.CollectorTest do
     end
   end
 
-  test "get_nowait takes what there is", %{engine: engine} do
+  test "get_nowait takes an output if there is one", %{engine: engine} do
     {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
     {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "Hello", temperature: 0.0)
     assert Collector.get_nowait(collector) == {:ok, nil}
@@ -42,7 +42,7 @@ defmodule Vllm.Vllm.CollectorTest do
     assert Collector.get_nowait(collector) == {:ok, nil}
   end
 
-  test "a request of several completions has all of them", %{engine: engine} do
+  test "a request for several completions has all of them", %{engine: engine} do
     params = [n: 2, seed: 1, max_tokens: 5, ignore_eos: true, output_kind: :FINAL_ONLY]
     {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "Hello", params)
     assert [%{outputs: outputs} | _] = take(collector)
@@ -58,7 +58,11 @@ defmodule Vllm.Vllm.CollectorTest do
       {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
       {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "count", endless())
       waiting = Task.async(fn -> Collector.get(collector) end)
-      wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Connection.info({instance(), node()})) end)
+
+      wait_until(fn ->
+        match?({:ok, %{calls: 1}}, Vllm.Core.Connection.info({instance(), node()}))
+      end)
+
       for _ <- 1..2, do: assert(Collector.close(collector) == {:ok, nil})
       assert Task.await(waiting, :infinity) == {:ok, nil}
       assert Collector.get(collector) == {:ok, nil}
@@ -91,7 +95,7 @@ defmodule Vllm.Vllm.CollectorTest do
       end
     end
 
-    test "by its name, like any other", %{engine: engine} do
+    test "by its id, like any other request", %{engine: engine} do
       {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
       id = request_id()
       {:ok, collector} = AsyncLLM.add_request(engine, id, "count", endless())
@@ -107,7 +111,7 @@ defmodule Vllm.Vllm.CollectorTest do
     end
   end
 
-  test "it lives on with another owner", %{engine: engine} do
+  test "it goes on with another owner", %{engine: engine} do
     test = self()
 
     spawn(fn ->
@@ -121,7 +125,7 @@ defmodule Vllm.Vllm.CollectorTest do
     assert text(last) == counting(100)
   end
 
-  test "a wait that times out takes nothing", %{engine: engine} do
+  test "a get/1 that times out loses no output", %{engine: engine} do
     {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
     params = @greedy ++ [output_kind: :DELTA]
     {:ok, collector} = AsyncLLM.add_request(engine, request_id(), "count", params)
@@ -134,7 +138,7 @@ defmodule Vllm.Vllm.CollectorTest do
     assert collector |> take() |> Enum.reverse() |> Enum.map_join(&text/1) == counting(100)
   end
 
-  test "what is refused is refused at once", %{engine: engine} do
+  test "a wrong request is refused by add_request", %{engine: engine} do
     for {prompt, params} <- [
           {"", []},
           {[-1], []},

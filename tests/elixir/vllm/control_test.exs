@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.ControlTest do
+defmodule Vllm.RealEngine.ControlTest do
   # Pausing, sleeping and emptying caches while requests run. The model counts, so a token that is
   # lost, repeated or computed from a wrong cache is seen in the text.
   use Vllm.VllmEngine, engine: :scripted
@@ -42,7 +42,7 @@ defmodule Vllm.Vllm.ControlTest do
     end
 
     # test_async_llm.py::test_pause_abort
-    test "abort ends what runs; what comes meanwhile waits", %{engine: engine} do
+    test "abort ends running requests; later ones wait", %{engine: engine} do
       [{running, begun}] = frozen(engine, ["count"], 2000)
       assert AsyncLLM.pause_generation(engine, mode: "abort") == {:ok, nil}
       items = begun ++ rest(running)
@@ -57,7 +57,7 @@ defmodule Vllm.Vllm.ControlTest do
     end
 
     # test_async_llm.py::test_pause_then_abort_queued_request
-    test "a request that came while paused can be aborted", %{engine: engine} do
+    test "a request that was added while paused can be aborted", %{engine: engine} do
       assert AsyncLLM.pause_generation(engine, mode: "keep") == {:ok, nil}
       id = request_id()
       {:ok, stream} = AsyncLLM.generate(engine, "count", endless(), id)
@@ -88,7 +88,7 @@ defmodule Vllm.Vllm.ControlTest do
       end
     end
 
-    test "wait returns after what runs has ended; what comes meanwhile waits", context do
+    test "wait returns after running requests have ended; later ones wait", context do
       engine = context.engine
       [{running, begun}] = frozen(engine, ["count"], 500)
       assert AsyncLLM.pause_generation(engine, mode: "wait") == {:ok, nil}
@@ -117,7 +117,7 @@ defmodule Vllm.Vllm.ControlTest do
       end
     end
 
-    test "a sleeper awakes when all its parts are awake", %{engine: engine} do
+    test "a sleeping engine is awake when all its parts are awake", %{engine: engine} do
       assert AsyncLLM.sleep(engine, [2]) == {:ok, nil}
       waiting = follow(engine, "count", 5)
 
@@ -141,7 +141,7 @@ defmodule Vllm.Vllm.ControlTest do
     end
 
     # tests/basic_correctness/test_cumem.py::test_end_to_end
-    test "the same is said before and after", %{engine: engine} do
+    test "the output is the same before and after", %{engine: engine} do
       before = complete(engine, "count", temperature: 0.0, max_tokens: 100, logprobs: 1)
 
       for level <- [1, 2] do
@@ -156,7 +156,7 @@ defmodule Vllm.Vllm.ControlTest do
     end
 
     # test_cumem.py::test_deep_sleep_async
-    test "weights are loaded anew while the rest is asleep", %{engine: engine} do
+    test "weights are reloaded while the rest is asleep", %{engine: engine} do
       {:ok, [checksums]} = AsyncLLM.compute_weight_checksums(engine)
       assert AsyncLLM.sleep(engine, level: 2) == {:ok, nil}
       assert AsyncLLM.wake_up(engine, tags: ["weights"]) == {:ok, false}
@@ -174,7 +174,7 @@ defmodule Vllm.Vllm.ControlTest do
 
   describe "reset_prefix_cache" do
     # tests/v1/core/test_reset_prefix_cache_e2e.py::test_reset_prefix_cache_e2e
-    test "in the middle of requests changes nothing that they say", %{engine: engine} do
+    test "during requests does not change their outputs", %{engine: engine} do
       prompts = for n <- 1..4, do: String.duplicate("more words ", 10 * n) <> "count"
       streams = frozen(engine, prompts, 1000)
       tags = for({tag, _begun} <- streams, do: tag)
@@ -190,7 +190,7 @@ defmodule Vllm.Vllm.ControlTest do
       for tag <- tags, do: assert(said(begun[tag] ++ rest(tag)) == counting(1000))
     end
 
-    test "is false while requests run, and makes the next prompt new", %{engine: engine} do
+    test "is false while requests run, and makes the next prompt a cache miss", %{engine: engine} do
       # 256 tokens in blocks of 128; the last block of a prompt is never taken from the cache.
       prompt = String.duplicate("sixteen letters,", 16) <> "Hello"
       cached = fn -> complete(engine, prompt, temperature: 0.0).num_cached_tokens end

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.DifferentialTest do
+defmodule Vllm.RealEngine.DifferentialTest do
   # The same requests on the same engine, in process and through Elixir: everything is identical,
   # to the last bit of every logprob. The model has random weights, so that nothing is certain but
   # what the seed decides.
@@ -26,7 +26,7 @@ defmodule Vllm.Vllm.DifferentialTest do
     end
   end
 
-  test "all of them at once are the same as one by one", %{engine: engine} do
+  test "all of them at the same time give the same as one after another", %{engine: engine} do
     at_once =
       @requests
       |> Enum.map(fn {_name, prompt, params} ->
@@ -41,7 +41,7 @@ defmodule Vllm.Vllm.DifferentialTest do
     end
   end
 
-  test "16 in one batch, with seeds, are the same to the last bit", %{engine: engine} do
+  test "16 in one batch, with seeds, are identical to the last bit", %{engine: engine} do
     id = request_id()
     {prompts, params} = Enum.unzip(Vllm.Requests.batch())
     in_process = [prompts, params, id]

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.EncodeTest do
+defmodule Vllm.RealEngine.EncodeTest do
   use Vllm.VllmEngine, engine: :pooling
 
   alias Vllm.{PoolingOutput, PoolingParams, PoolingRequestOutput, Tensor}
@@ -49,7 +49,7 @@ defmodule Vllm.Vllm.EncodeTest do
         do: assert_in_delta(dot(one, other), 1.0, 1.0e-4)
   end
 
-  test "requests that nobody wants any more are aborted, and the others answered", context do
+  test "cancelled requests are aborted, and the others answered", context do
     engine = context.engine
     {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
     [kept, cancelled] = for _ <- 1..2, do: for(n <- 1..3, do: encode(engine, "text #{n}", @embed))
@@ -75,7 +75,7 @@ defmodule Vllm.Vllm.EncodeTest do
     wait_until(fn -> unfinished(engine) == 0 end)
   end
 
-  test "wrong parameters are refused, and the engine lives", %{engine: engine} do
+  test "wrong parameters are refused, and the engine goes on", %{engine: engine} do
     for {params, word} <- [
           {[task: "sing"], "task"},
           {[task: 7], "task"},

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.GateTest do
+defmodule Vllm.RealEngine.GateTest do
   # No input bricks an engine. Without the gate many of these end a thread in EngineCore, and from
   # then on every call hangs. So after each of them a good request must be answered, exactly.
   use Vllm.VllmEngine, engine: :scripted
@@ -110,7 +110,7 @@ defmodule Vllm.Vllm.GateTest do
     assert refused(engine, "Hello", n: 2, temperature: 0.0).message =~ "n must be 1"
   end
 
-  test "what is no SamplingParams is refused", %{engine: engine} do
+  test "values other than SamplingParams are refused", %{engine: engine} do
     for params <- [nil, 7, "greedy", [1], {:max_tokens, 1}, %Vllm.PoolingParams{}, true] do
       assert refused(engine, "Hello", params).message =~ "sampling_params"
     end
@@ -141,7 +141,7 @@ defmodule Vllm.Vllm.GateTest do
     end
   end
 
-  test "prompts that are none are refused", %{engine: engine} do
+  test "invalid prompts are refused", %{engine: engine} do
     for prompt <- [
           nil,
           7,
@@ -178,7 +178,7 @@ defmodule Vllm.Vllm.GateTest do
     end
   end
 
-  test "request ids that are no strings are refused", %{engine: engine} do
+  test "request ids that are not strings are refused", %{engine: engine} do
     for id <- [7, 1.5, nil, true, %Vllm.Bytes{data: "r"}, ["r"], %{}] do
       assert {:error, %Error{kind: :invalid} = error} =
                AsyncLLM.generate(engine, "Hello", [temperature: 0.0], id)
@@ -228,7 +228,7 @@ defmodule Vllm.Vllm.GateTest do
     end
   end
 
-  test "what Elixir cannot send is refused before it is sent", %{engine: engine} do
+  test "values that cannot be sent are refused by the client", %{engine: engine} do
     for value <- [self(), make_ref(), fn -> :ok end, <<255>>, <<1::3>>, [1 | 2]] do
       error = refused(engine, value, temperature: 0.0)
       assert error.message =~ "arguments"
@@ -238,7 +238,7 @@ defmodule Vllm.Vllm.GateTest do
     end
   end
 
-  test "other methods refuse as well, and name the parameter", %{engine: engine} do
+  test "other methods name the refused parameter as well", %{engine: engine} do
     for {method, args, word} <- [
           {:abort, [7], "request_id"},
           {:abort, [%{r: 1}], "request_id"},
@@ -258,7 +258,7 @@ defmodule Vllm.Vllm.GateTest do
     end
   end
 
-  test "a long generation is not disturbed by any of it", %{engine: engine} do
+  test "refused calls do not affect a long generation", %{engine: engine} do
     params = [temperature: 0.0, max_tokens: 500, output_kind: :FINAL_ONLY]
     stream = generate(engine, "count", params)
     for wrong <- @wrong_types, do: assert(%Error{} = refused(engine, "Hello", [wrong]))

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.GenerateTest do
+defmodule Vllm.RealEngine.GenerateTest do
   use Vllm.VllmEngine, engine: :scripted
 
   setup_all %{engine: engine} do
@@ -27,7 +27,7 @@ defmodule Vllm.Vllm.GenerateTest do
       assert [%{finish_reason: "length", stop_reason: nil}] = output.outputs
     end
 
-    test "ends at once where the script does", %{engine: engine, eos: eos} do
+    test "ends where the script ends", %{engine: engine, eos: eos} do
       output = complete(engine, "nothing", temperature: 0.0)
       assert [%{text: "", token_ids: [^eos], finish_reason: "stop"}] = output.outputs
     end
@@ -57,7 +57,7 @@ defmodule Vllm.Vllm.GenerateTest do
       assert Enum.all?(items, &String.valid?(text(&1)))
     end
 
-    test "may be forced into a structure", %{engine: engine} do
+    test "may be constrained to a structure", %{engine: engine} do
       for outputs <- [
             %Vllm.StructuredOutputsParams{choice: [" alpha", " gamma"]},
             [choice: [" alpha", " gamma"]],
@@ -100,7 +100,7 @@ defmodule Vllm.Vllm.GenerateTest do
       assert complete(engine, encode.("Hello"), temperature: 0.0).prompt == nil
     end
 
-    test "of any language is told back as it was", %{engine: engine} do
+    test "of any language is returned unchanged", %{engine: engine} do
       prompt = "naïve – 日本語, 🏳️‍🌈 and a zero: \0. Hello"
       output = complete(engine, prompt, temperature: 0.0)
       assert output.prompt == prompt
@@ -173,7 +173,7 @@ defmodule Vllm.Vllm.GenerateTest do
   end
 
   describe "every output kind" do
-    test "says the same", %{engine: engine} do
+    test "has the same text", %{engine: engine} do
       params = [temperature: 0.0, max_tokens: 200, logprobs: 1]
 
       deltas = items(engine, "count", params, :DELTA)
@@ -192,7 +192,7 @@ defmodule Vllm.Vllm.GenerateTest do
       end
     end
 
-    test "says the same of four completions, by index", %{engine: engine} do
+    test "has the same text for four completions, by index", %{engine: engine} do
       params = [n: 4, temperature: 1.0, seed: 11, max_tokens: 40]
       deltas = items(engine, "count", params, :DELTA)
       cumulative = items(engine, "count", params, :CUMULATIVE)
@@ -239,7 +239,7 @@ defmodule Vllm.Vllm.GenerateTest do
     engine |> generate(prompt, params ++ [output_kind: kind]) |> Enum.to_list()
   end
 
-  # An item need not hold all completions: vLLM tells of those that have something new.
+  # An item need not hold all completions: vLLM sends those that have changed.
   defp of_index(items, index) do
     for item <- items, completion <- item.outputs, completion.index == index, do: completion
   end

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.InterruptedTest do
+defmodule Vllm.RealEngine.InterruptedTest do
   # Control calls beside many requests, in states where they make no sense, and cut off in the
   # middle: no text changes, and nothing leaves the engine refusing for ever.
   use Vllm.VllmEngine, engine: :scripted
@@ -35,7 +35,7 @@ defmodule Vllm.Vllm.InterruptedTest do
   ]
 
   describe "#{@streams} streams" do
-    test "say the same whatever interrupts them", %{engine: engine} do
+    test "have the same text whatever interrupts them", %{engine: engine} do
       streams = frozen(engine, prompts(), 120)
 
       # First with every request begun and none finished, then while they run to their ends.
@@ -47,7 +47,7 @@ defmodule Vllm.Vllm.InterruptedTest do
     end
 
     for {mode, reason} <- [{"wait", "length"}, {"abort", "abort"}], stop <- [:pause, :sleep] do
-      test "end when #{stop} is told to #{mode}", %{engine: engine} do
+      test "end with #{stop} in mode #{mode}", %{engine: engine} do
         streams = frozen(engine, prompts(), 120)
         assert unquote(stop)(engine, unquote(mode)) == {:ok, nil}
         assert unfinished(engine) == 0
@@ -60,7 +60,7 @@ defmodule Vllm.Vllm.InterruptedTest do
       end
     end
 
-    test "are left alone by what is refused", %{engine: engine} do
+    test "are not affected by refused calls", %{engine: engine} do
       streams = frozen(engine, prompts(), 60)
 
       for {function, opts, wrong} <- [
@@ -91,7 +91,7 @@ defmodule Vllm.Vllm.InterruptedTest do
     end
   end
 
-  describe "a call that waits for requests and is cut off in the middle" do
+  describe "a call that waits for requests and is cut off" do
     for stop <- [:pause, :sleep] do
       test "by its deadline leaves the engine to be resumed: #{stop}", %{engine: engine} do
         stream = stopped_while_running(engine, unquote(stop))
@@ -109,7 +109,7 @@ defmodule Vllm.Vllm.InterruptedTest do
     end
   end
 
-  test "what was old is still understood, and refused beside the new", %{engine: engine} do
+  test "old parameters are accepted, and refused together with the new ones", %{engine: engine} do
     for wait <- [true, false] do
       opts = [wait_for_inflight_requests: wait]
       [{tag, begun}] = frozen(engine, ["count"], 300)

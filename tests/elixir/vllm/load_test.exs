@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LoadTest do
+defmodule Vllm.RealEngine.LoadTest do
   # Many requests at once, and requests that end before their time: the cases of vLLM's
   # tests/v1/engine/test_async_llm.py and of its neighbours, named at each test.
   use Vllm.VllmEngine, engine: :scripted
@@ -126,7 +126,9 @@ defmodule Vllm.Vllm.LoadTest do
   for kind <- [:DELTA, :CUMULATIVE, :FINAL_ONLY] do
     @kind kind
 
-    test "the last item of an aborted request says so, #{kind}", %{engine: engine} do
+    test "the last item of an aborted request has the finish reason abort, #{kind}", %{
+      engine: engine
+    } do
       {id, items} = aborted(engine, @kind)
       last = List.last(items)
       assert %RequestOutput{request_id: ^id, finished: true, outputs: [completion]} = last
@@ -144,7 +146,7 @@ defmodule Vllm.Vllm.LoadTest do
 
   describe "several completions of a request" do
     # test_parallel_sampling.py::test_parent_request_to_output_final_only
-    test "come together and by index with FINAL_ONLY", %{engine: engine} do
+    test "arrive together and by index with FINAL_ONLY", %{engine: engine} do
       for n <- [2, 5] do
         params = [n: n, max_tokens: 8, ignore_eos: true, output_kind: :FINAL_ONLY]
         assert [item] = engine |> generate("count", params) |> Enum.to_list()
@@ -158,7 +160,7 @@ defmodule Vllm.Vllm.LoadTest do
     for kind <- [:CUMULATIVE, :DELTA] do
       @kind kind
 
-      test "end once each, and are not told again, #{kind}", %{random: engine} do
+      test "end once each, and are not repeated, #{kind}", %{random: engine} do
         params = [n: 4, seed: 5, max_tokens: 300, output_kind: @kind]
         items = engine |> generate("abc", params) |> Enum.to_list()
         told = for item <- items, completion <- item.outputs, do: completion
@@ -215,7 +217,7 @@ defmodule Vllm.Vllm.LoadTest do
 
     test "with the connection", %{engine: engine} do
       pause(engine)
-      name = Vllm.Vllm.LoadTest.Another
+      name = Vllm.RealEngine.LoadTest.Another
       connection = another_client(name)
       engine_there = %{engine | instance: {name, node()}}
       streams = for _ <- 1..10, do: generate(engine_there, "count", endless())
@@ -280,8 +282,10 @@ defmodule Vllm.Vllm.LoadTest do
 
   # Another client of the same worker, and its connection.
   defp another_client(name) do
-    {:ok, address, token} = Vllm.Worker.address(Vllm.Instance.process_name(instance(), "Worker"))
+    {:ok, address, token} =
+      Vllm.Core.Worker.address(Vllm.Core.Instance.Locator.process_name(instance(), "Worker"))
+
     {:ok, _} = start_supervised({Vllm, name: name, connect: address, token: token})
-    Process.whereis(Vllm.Instance.process_name(name, "Connection"))
+    Process.whereis(Vllm.Core.Instance.Locator.process_name(name, "Connection"))
   end
 end

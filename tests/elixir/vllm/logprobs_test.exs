@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LogprobsTest do
+defmodule Vllm.RealEngine.LogprobsTest do
   # Logprobs of prompt and output: the cases of vLLM's tests/samplers/test_logprobs.py and
   # tests/v1/sample/test_logprobs.py, named at each test. The model has random weights, so that no
   # token is certain.
@@ -63,7 +63,7 @@ defmodule Vllm.Vllm.LogprobsTest do
     assert Enum.map(prompt_positions, &Map.keys/1) == Enum.map(prompt_ids, &[&1])
   end
 
-  test "of tokens that were asked for by id they tell those", %{engine: engine} do
+  test "of tokens requested by id are those", %{engine: engine} do
     params = [
       seed: 5,
       max_tokens: 10,
@@ -80,7 +80,7 @@ defmodule Vllm.Vllm.LogprobsTest do
   end
 
   # tests/v1/engine/test_async_llm.py and its neighbours check this of every text.
-  test "their tokens say the text, and their sum is the completion's", %{engine: engine} do
+  test "their tokens make the text, and their sum is the completion's", %{engine: engine} do
     # The letters of ASCII, so that no character has several tokens.
     params = [seed: 6, max_tokens: 30, logprobs: 1, allowed_token_ids: Enum.to_list(72..97)]
     [completion] = complete(engine, @prompt, params).outputs
@@ -136,7 +136,7 @@ defmodule Vllm.Vllm.LogprobsTest do
     end
 
     # tests/v1/sample/test_logprobs.py::test_logprobs_mode
-    test "tells logits instead, which may be positive", context do
+    test "returns logits instead, which may be positive", context do
       %{limited: engine, scripted: scripted} = context
       params = [temperature: 0.0, max_tokens: 8, logprobs: 1]
 
@@ -153,7 +153,7 @@ defmodule Vllm.Vllm.LogprobsTest do
       assert logprobs.cumulative_logprob <= 0.0
     end
 
-    test "tells minus infinity where a token is banned", %{limited: engine} do
+    test "returns minus infinity for a banned token", %{limited: engine} do
       {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
       {:ok, [one, two]} = Vllm.call(tokenizer, :encode, [" one two"])
 

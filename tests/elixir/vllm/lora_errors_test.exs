@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.LoraErrorsTest do
+defmodule Vllm.RealEngine.LoraErrorsTest do
   # Adapters that do not load: an error each time and by every way, and nothing of them is left.
   use Vllm.LoraCase
 
@@ -21,7 +21,7 @@ defmodule Vllm.Vllm.LoraErrorsTest do
     }
 
     for {name, {kind, cause}} <- @causes do
-      test "is an error by every way, and again: #{name}", %{engine: engine} = context do
+      test "is an error in every call, and again: #{name}", %{engine: engine} = context do
         lora = adapter(context, 1, unquote(name))
 
         for _ <- 1..2,
@@ -39,7 +39,7 @@ defmodule Vllm.Vllm.LoraErrorsTest do
       end
     end
 
-    test "is not found where no folder is", %{engine: engine} do
+    test "is :not_found without a folder", %{engine: engine} do
       for path <- ["/no/such/adapter", "no/such/adapter", "nothing", "~/no/such/adapter", "."],
           lora = %LoRARequest{lora_name: "lost", lora_int_id: 7, lora_path: path},
           failed <- [fn -> AsyncLLM.add_lora(engine, lora) end, asking(engine, lora)] do
@@ -48,7 +48,7 @@ defmodule Vllm.Vllm.LoraErrorsTest do
       end
     end
 
-    test "is refused where it is none", %{engine: engine} = context do
+    test "is refused if the folder holds no adapter", %{engine: engine} = context do
       good = adapter(context, 1, "meow")
 
       for lora <- [
@@ -76,7 +76,7 @@ defmodule Vllm.Vllm.LoraErrorsTest do
 
     # EngineCore keeps it half loaded until it is removed. A request that came in between was let
     # through, loaded it in a step, and was the end of the engine.
-    test "of one id is an error for all who ask for it at once", %{engine: engine} = context do
+    test "is an error for all requests for it at the same time", %{engine: engine} = context do
       wide = adapter(context, 1, "broken-width")
 
       for _ <- 1..5 do
@@ -103,7 +103,7 @@ defmodule Vllm.Vllm.LoraErrorsTest do
     end
 
     # The id stands for what was loaded under it, and for that alone it is loaded again.
-    test "of an id that another one has is never read", %{engine: engine} = context do
+    test "with the id of another one is never read", %{engine: engine} = context do
       meow = adapter(context, 1, "meow")
       {:ok, true} = AsyncLLM.add_lora(engine, meow)
       wide = %{meow | lora_path: context.paths["broken-width"]}
@@ -116,7 +116,7 @@ defmodule Vllm.Vllm.LoraErrorsTest do
 
     # tests/entrypoints/serve/lora/test_lora_adapters.py::
     # test_loading_invalid_adapters_does_not_break_others
-    test "does not break others: 25 of them beside good requests", context do
+    test "does not affect other requests: 25 of them among good ones", context do
       %{engine: engine} = context
 
       good =
@@ -146,7 +146,7 @@ defmodule Vllm.Vllm.LoraErrorsTest do
   end
 
   describe "an engine without adapters" do
-    test "refuses all of it, and lives", %{plain: engine} do
+    test "refuses all calls for adapters, and goes on", %{plain: engine} do
       lora = %LoRARequest{lora_name: "a", lora_int_id: 1, lora_path: "/a"}
 
       for failed <- [

@@ -1,11 +1,11 @@
-defmodule Vllm.Vllm.LoraTest do
-  # Adapters on a real engine with four slots: what is loaded, who uses it, and load on both.
+defmodule Vllm.RealEngine.LoraTest do
+  # Adapters on a real engine with four slots: loading, use by requests, and both under load.
   # Names of upstream tests are vLLM's.
   use Vllm.LoraCase
 
-  describe "what is loaded" do
+  describe "the loaded adapters" do
     # tests/lora/test_lora_functions.py::test_lora_functions_async
-    test "is the least recently used, pinned ones aside", context do
+    test "are evicted by least recent use, except pinned ones", context do
       for {call, left} <- [
             {{:add, 1}, [1]},
             {{:add, 2}, [1, 2]},
@@ -100,7 +100,7 @@ defmodule Vllm.Vllm.LoraTest do
       assert said(engine, "count", adapter(context, 5, "one")) == repeated("one")
     end
 
-    test "is not changed behind the engine's back", %{engine: engine} do
+    test "are not changed through the engine's worker methods", %{engine: engine} do
       for method <- ["add_lora", "remove_lora", "pin_lora"] do
         assert {:error, %Error{kind: :invalid} = error} =
                  AsyncLLM.collective_rpc(engine, method, [nil, [1]])
@@ -112,7 +112,7 @@ defmodule Vllm.Vllm.LoraTest do
 
   describe "a request with an adapter" do
     # All four slots are in use: on a CPU vLLM gives the last one's to requests without an adapter.
-    test "speaks its word, beside others and the model itself", %{engine: engine} = context do
+    test "generates its word, among others and the model itself", %{engine: engine} = context do
       words = for _ <- 1..4, word <- ["meow", "woof", nil, "one", "two"], do: word
 
       answers =
@@ -124,7 +124,7 @@ defmodule Vllm.Vllm.LoraTest do
                for(word <- words, do: if(word, do: repeated(word, 64), else: counting(64)))
     end
 
-    test "says so in its outputs", %{engine: engine} = context do
+    test "has the adapter in its outputs", %{engine: engine} = context do
       lora = named(context, "meow")
       params = [max_tokens: 3, temperature: 0.0]
       output = complete(engine, "Hello", params, lora_request: lora)
@@ -188,7 +188,7 @@ defmodule Vllm.Vllm.LoraTest do
       assert AsyncLLM.list_loras(engine) == {:ok, MapSet.new([1])}
     end
 
-    test "leaves the old one where the new one does not load", %{engine: engine} = context do
+    test "keeps the old one if the new one does not load", %{engine: engine} = context do
       meow = adapter(context, 1, "meow")
       {:ok, true} = AsyncLLM.add_lora(engine, meow)
 
@@ -236,7 +236,7 @@ defmodule Vllm.Vllm.LoraTest do
   end
 
   describe "a logits processor by its name" do
-    test "obeys extra_args, for its request alone", %{engine: engine} = context do
+    test "follows extra_args, for its request only", %{engine: engine} = context do
       {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
       {:ok, [woof]} = Vllm.call(tokenizer, "encode", [" woof"], add_special_tokens: false)
       only = [max_tokens: 6, temperature: 0.0, extra_args: %{"target_token" => woof}]
@@ -257,7 +257,7 @@ defmodule Vllm.Vllm.LoraTest do
       assert ids(sampled) == List.duplicate(woof, 6)
     end
 
-    test "refuses what is no token", %{engine: engine} do
+    test "refuses values that are not tokens", %{engine: engine} do
       for target <- [-1, "woof", 1.5, true, [1]] do
         params = [max_tokens: 2, extra_args: %{"target_token" => target}]
 

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.MembersTest do
+defmodule Vllm.RealEngine.MembersTest do
   # Every function of Vllm.AsyncLLM on a real engine, with its exact result or its exact error. What
   # the functions do beyond that is in the other files of this folder.
   use Vllm.VllmEngine, engine: :scripted
@@ -105,7 +105,7 @@ defmodule Vllm.Vllm.MembersTest do
   # What a call of a member has to be followed by, for the others.
   @undo %{pause_generation: :resume_generation, sleep: :wake_up}
 
-  test "there are no others" do
+  test "the table has every public member" do
     assert AsyncLLM.__info__(:functions) |> Keyword.keys() |> Enum.uniq() ==
              @members |> Map.keys() |> Enum.sort()
   end
@@ -124,7 +124,7 @@ defmodule Vllm.Vllm.MembersTest do
     end
   end
 
-  test "an option that there is not is refused by its name", %{engine: engine} do
+  test "an unknown option is refused by name", %{engine: engine} do
     for {name, [{arguments, _expected} | _]} <- @members,
         name not in [:from_engine_args, :from_vllm_config, :new, :_add_request],
         arguments = if(name == :shutdown, do: [], else: arguments),
@@ -148,7 +148,7 @@ defmodule Vllm.Vllm.MembersTest do
       assert AsyncLLM.update_weight_version(engine, "default") == {:ok, nil}
     end
 
-    test "is not harmed by an update that cannot start", %{engine: engine} do
+    test "is not affected by an update that cannot start", %{engine: engine} do
       for call <- [
             fn -> AsyncLLM.init_weight_transfer_engine(engine, init_info: %{}) end,
             fn -> AsyncLLM.start_weight_update(engine) end,
@@ -260,7 +260,7 @@ defmodule Vllm.Vllm.MembersTest do
 
   # The last lines of the worker's log.
   defp lines do
-    {:ok, worker} = Vllm.Instance.server({instance(), node()}, "Worker")
-    Vllm.Worker.info(worker).log
+    {:ok, worker} = Vllm.Core.Instance.Locator.server({instance(), node()}, "Worker")
+    Vllm.Core.Worker.info(worker).log
   end
 end

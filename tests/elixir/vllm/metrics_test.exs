@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.MetricsTest do
+defmodule Vllm.RealEngine.MetricsTest do
   # What vLLM counts, against what is known of the requests.
   use Vllm.VllmEngine, engine: :scripted
 
@@ -36,7 +36,7 @@ defmodule Vllm.Vllm.MetricsTest do
     Map.merge(metrics(engine), before, fn _name, now, earlier -> now - earlier end)
   end
 
-  test "every number is there", %{engine: engine} do
+  test "every metric is present", %{engine: engine} do
     names = Keyword.keys(Vllm.Telemetry.numbers())
     assert Enum.sort(Map.keys(metrics(engine))) == Enum.sort(names)
   end
@@ -59,7 +59,7 @@ defmodule Vllm.Vllm.MetricsTest do
     assert counted.preemptions == 0
   end
 
-  test "a prompt that comes again is found in the cache", %{engine: engine, before: before} do
+  test "a repeated prompt is found in the cache", %{engine: engine, before: before} do
     {:ok, true} = AsyncLLM.reset_prefix_cache(engine)
     first = complete(engine, @prompt, temperature: 0.0, max_tokens: 1)
     once = counted(engine, before, 1)
@@ -73,7 +73,7 @@ defmodule Vllm.Vllm.MetricsTest do
     assert twice.prompt_tokens_cached == second.num_cached_tokens
   end
 
-  test "a request that runs is counted", %{engine: engine, before: before} do
+  test "a running request is counted", %{engine: engine, before: before} do
     # A request that was over before it was looked at is followed by another.
     wait_until(fn ->
       stream = generate(engine, "count", endless())
@@ -96,7 +96,7 @@ defmodule Vllm.Vllm.MetricsTest do
     end
   end
 
-  test "a request that was aborted is counted no more", %{engine: engine, before: before} do
+  test "an aborted request is no longer counted", %{engine: engine, before: before} do
     # So that it is there as long as it is looked at.
     {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
     on_exit(fn -> {:ok, nil} = AsyncLLM.resume_generation(engine) end)
@@ -122,7 +122,7 @@ defmodule Vllm.Vllm.MetricsTest do
 
   test "they are emitted as events", %{engine: engine} do
     telemetry()
-    assert Vllm.Metrics.emit({instance(), node()}) == :ok
+    assert Vllm.Core.Instance.Metrics.emit({instance(), node()}) == :ok
     emitted = events()
     assert [%{calls: 0}] = for({[:vllm, :instance, :metrics], load, _, _} <- emitted, do: load)
 

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.PoolingTest do
+defmodule Vllm.RealEngine.PoolingTest do
   # What pooling engines answer to each task, and that no wrong parameter harms them. Names of
   # upstream tests are vLLM's. The engine for embeddings has a hidden size of 128; both tell bytes
   # apart, so a prompt has as many tokens as bytes.
@@ -53,7 +53,7 @@ defmodule Vllm.Vllm.PoolingTest do
       assert_close(last, values(pool(engine, @prompt, task: "embed")))
     end
 
-    test "see as much of a prompt as truncation leaves", %{engine: engine} do
+    test "depend on the truncated prompt only", %{engine: engine} do
       whole = pool(engine, @prompt, task: "embed").prompt_token_ids
 
       for opts <- [
@@ -121,7 +121,7 @@ defmodule Vllm.Vllm.PoolingTest do
   end
 
   # tests/test_pooling_params.py: test_embed, test_embed_dimensions, test_classify, and the like
-  test "what a task does not take is refused, and the engine lives", context do
+  test "parameters that a task does not take are refused, and the engine goes on", context do
     wrong = [
       {:engine,
        [

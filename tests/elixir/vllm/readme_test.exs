@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.ReadmeTest do
+defmodule Vllm.RealEngine.ReadmeTest do
   # The README is executed: its session with IEx as it stands, on the default instance, and the
   # examples of its text against an engine of this lane.
   use Vllm.VllmEngine, engine: :scripted
@@ -10,7 +10,7 @@ defmodule Vllm.Vllm.ReadmeTest do
     on_exit(fn -> DynamicSupervisor.terminate_child(Vllm.DefaultSupervisor, default()) end)
   end
 
-  test "the session prints what it says" do
+  test "the session prints what the README shows" do
     [session] = for block <- blocks(), block =~ "iex> ", do: block
     steps = steps(session)
     assert length(steps) > 5

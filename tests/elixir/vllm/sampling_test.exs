@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.SamplingTest do
+defmodule Vllm.RealEngine.SamplingTest do
   # What each sampling parameter does, through Elixir on the real engine: the cases of vLLM's
   # tests/v1/engine/test_llm_engine.py, tests/v1/sample and tests/samplers, named at each test. How
   # a request ends is in stopping_test.exs. The scripted model's greedy output is known, so most of
@@ -61,7 +61,7 @@ defmodule Vllm.Vllm.SamplingTest do
       assert said == " see</think> forty-two"
     end
 
-    test "may be many", %{engine: engine} do
+    test "may be a long list", %{engine: engine} do
       params = [temperature: 0.0, max_tokens: 32, bad_words: ["<think>", " I only", "</think>"]]
       said = text(complete(engine, "think", params))
       refute said =~ "<think>" or said =~ " I only"
@@ -70,7 +70,7 @@ defmodule Vllm.Vllm.SamplingTest do
 
   describe "a seed" do
     # tests/v1/sample/test_sampling_params_e2e.py::test_seed
-    test "decides what is sampled, alone and among others", %{random: engine} do
+    test "determines what is sampled, alone and among others", %{random: engine} do
       say = fn seed -> ids(complete(engine, "Hello", seed: seed, max_tokens: 40)) end
       first = say.(42)
       assert say.(42) == first
@@ -83,7 +83,7 @@ defmodule Vllm.Vllm.SamplingTest do
     end
 
     # tests/v1/engine/test_llm_engine.py::test_parallel_sampling
-    test "gives several completions of their own", %{random: engine} do
+    test "gives each completion a sequence of its own", %{random: engine} do
       params = [n: 4, seed: 42, max_tokens: 30, output_kind: :FINAL_ONLY]
       output = complete(engine, "Hello", params)
       assert Enum.map(output.outputs, & &1.index) == [0, 1, 2, 3]
@@ -123,7 +123,7 @@ defmodule Vllm.Vllm.SamplingTest do
       assert String.starts_with?(text(output), @lines)
     end
 
-    test "may be allowed, and then come alone", %{engine: engine, encode: encode} do
+    test "may be allowed, and then no others are sampled", %{engine: engine, encode: encode} do
       allowed = encode.(" one two gamma")
       params = [n: 3, seed: 9, max_tokens: 30, ignore_eos: true, allowed_token_ids: allowed]
 
@@ -134,7 +134,7 @@ defmodule Vllm.Vllm.SamplingTest do
     end
   end
 
-  test "an interval makes the items fewer", %{engine: engine} do
+  test "an interval reduces the number of items", %{engine: engine} do
     params = [temperature: 0.0, max_tokens: 100, output_kind: :DELTA, stream_interval: 20]
     items = engine |> generate("count", params) |> Enum.to_list()
     # Items that are not taken in time are merged.
@@ -142,7 +142,7 @@ defmodule Vllm.Vllm.SamplingTest do
     assert Enum.map_join(items, &text/1) == counting(100)
   end
 
-  test "a prompt that was seen comes from the cache, unless the request says no",
+  test "a repeated prompt is read from the cache, unless the request forbids it",
        %{engine: engine} do
     # The salt is of this test alone, so the first of them finds nothing.
     prompt = %{prompt: String.duplicate("count ", 200) <> "count", cache_salt: request_id()}
@@ -218,7 +218,7 @@ defmodule Vllm.Vllm.SamplingTest do
     end
   end
 
-  test "more completions than there may be are refused", %{engine: engine} do
+  test "more completions than the limit are refused", %{engine: engine} do
     for n <- [16_385, 1_000_000, 2 ** 40] do
       assert {:error, %Error{kind: :invalid} = error} =
                AsyncLLM.generate(engine, "Hello", [n: n], request_id())

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.SpellingsTest do
+defmodule Vllm.RealEngine.SpellingsTest do
   # What vLLM 0.14 called otherwise, from Elixir. Of `pause_generation` see interrupted_test.exs, of
   # `new` see construction_test.exs.
   use Vllm.VllmEngine, engine: :scripted

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StoppingTest do
+defmodule Vllm.RealEngine.StoppingTest do
   # How a request ends: at stop strings and tokens, not before min_tokens, and at repetition. The
   # cases of vLLM's tests/v1/sample, tests/detokenizer and tests/v1/core, named at each test.
   use Vllm.VllmEngine, engine: :scripted
@@ -16,7 +16,7 @@ defmodule Vllm.Vllm.StoppingTest do
     for kind <- [:DELTA, :CUMULATIVE, :FINAL_ONLY] do
       @kind kind
 
-      test "may lie across tokens, and no part of it is told, #{kind}", %{engine: engine} do
+      test "may span tokens, and no part of it is in the output, #{kind}", %{engine: engine} do
         params = [temperature: 0.0, max_tokens: 64, output_kind: @kind, stop: ["beta STOP gam"]]
         assert {texts, "stop", "beta STOP gam"} = texts(engine, "list", params)
         assert whole(texts, @kind) == " alpha "
@@ -28,7 +28,7 @@ defmodule Vllm.Vllm.StoppingTest do
       end
     end
 
-    test "may be one string, or several of which the first to come counts", %{engine: engine} do
+    test "may be one string, or several, of which the first to occur counts", %{engine: engine} do
       params = [temperature: 0.0, max_tokens: 64]
 
       for {stop, reason} <- [{" beta", " beta"}, {["gamma", "ST", "x"], "ST"}] do
@@ -73,7 +73,7 @@ defmodule Vllm.Vllm.StoppingTest do
 
   describe "min_tokens" do
     # tests/v1/e2e/general/test_min_tokens.py::test_min_tokens_basic_functionality
-    test "come at least, and max_tokens at most", %{engine: engine, eos: eos} do
+    test "are generated at least, and max_tokens at most", %{engine: engine, eos: eos} do
       for {minimum, maximum, count} <- [{0, 64, 8}, {5, 64, 8}, {20, 64, 22}, {20, 20, 20}] do
         params = [temperature: 0.0, min_tokens: minimum, max_tokens: maximum]
         [completion] = complete(engine, "Hello", params).outputs
@@ -96,7 +96,7 @@ defmodule Vllm.Vllm.StoppingTest do
     end
 
     # tests/detokenizer/test_min_tokens.py::test_min_tokens_with_stop
-    test "let no stop string or stop token count", %{engine: engine, encode: encode} do
+    test "suspend stop strings and stop tokens", %{engine: engine, encode: encode} do
       params = [temperature: 0.0, max_tokens: 64, min_tokens: 4]
       # The text passes it by, and ends at the next.
       [completion] = complete(engine, "count", params ++ [stop: [" two"]]).outputs

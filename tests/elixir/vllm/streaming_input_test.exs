@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StreamingInputTest do
+defmodule Vllm.RealEngine.StreamingInputTest do
   # A prompt that is an enumerable, on vLLM's own engine. What upstream holds of it is in
   # tests/v1/e2e/general/test_streaming_input.py, whose tests are named here.
   use Vllm.VllmEngine, engine: :scripted
@@ -19,7 +19,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
   end
 
   # test_streaming_input.py::test_streaming_input_bunched
-  test "elements that are all there at once are answered in turn", %{engine: engine} do
+  test "elements that are available at once are answered in order", %{engine: engine} do
     outputs = bunched(engine, ["count", "Hello", " one"], @params)
     assert said(outputs) == " one two three" <> " from a scripted" <> " two three four"
     assert List.last(outputs).finished
@@ -34,7 +34,9 @@ defmodule Vllm.Vllm.StreamingInputTest do
   end
 
   # test_streaming_input.py::test_streaming_input_output_equivalence
-  test "elements at once and elements with time between them say the same", %{random: engine} do
+  test "elements at once and elements with pauses between them give the same text", %{
+    random: engine
+  } do
     elements = for n <- 1..4, do: %{prompt_token_ids: Enum.to_list((10 * n)..(10 * n + 6))}
     spaced = spaced(engine, elements, @params)
     assert token_ids(spaced) == token_ids(bunched(engine, elements, @params))
@@ -99,12 +101,12 @@ defmodule Vllm.Vllm.StreamingInputTest do
     assert hd(List.last(outputs).outputs).finish_reason == "length"
   end
 
-  test "no element, no item", %{engine: engine} do
+  test "without elements there are no items", %{engine: engine} do
     assert engine |> generate(tracked([]), @params) |> Enum.to_list() == []
     assert_receive {:closed, _}
   end
 
-  describe "what would end the engine is refused:" do
+  describe "input that would end the engine is refused:" do
     test "elements that outgrow the window", %{engine: engine} do
       # 2048 tokens are room for two of these, with their answers.
       element = %{prompt_token_ids: List.duplicate(5, 1000)}
@@ -122,7 +124,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
       assert error.message =~ "prompt[1]: with"
     end
 
-    test "but not one for which there is room, because an answer was short", %{engine: engine} do
+    test "but an element that fits after a short answer is accepted", %{engine: engine} do
       outputs =
         bunched(engine, ["Hello", "Hello"], Keyword.put(@params, :max_tokens, 1500), :busy)
 
@@ -164,7 +166,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
   end
 
   for {what, params} <- [n: [n: 2], stop: [stop: ["x"]], kind: [output_kind: :FINAL_ONLY]] do
-    test "what vLLM does not allow with it is refused by the call: #{what}", context do
+    test "the call refuses what vLLM does not allow with a stream: #{what}", context do
       assert {:error, %Error{kind: :invalid} = error} =
                AsyncLLM.generate(context.engine, tracked(["count"]), unquote(params), context.id)
 
@@ -201,7 +203,7 @@ defmodule Vllm.Vllm.StreamingInputTest do
     assert_receive {:closed, _}
   end
 
-  test "letting the collector go ends the enumeration", %{engine: engine, id: id} do
+  test "releasing the collector ends the enumeration", %{engine: engine, id: id} do
     elements = tracked(["count"]) |> Elixir.Stream.concat(gated(["Hello"]))
     {:ok, %Ref{} = collector} = AsyncLLM.add_request(engine, id, elements, @params)
     assert_receive {:at_gate, producer, "Hello"}

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StructuredErrorsTest do
+defmodule Vllm.RealEngine.StructuredErrorsTest do
   # Structures that cannot be: each is an error of its request alone, and the engine lives. The
   # cases of vLLM's tests/v1/entrypoints/llm/test_struct_output_generate.py that are about errors.
   # The back end is xgrammar: see settle_structures in Vllm.VllmEngine.
@@ -12,7 +12,7 @@ defmodule Vllm.Vllm.StructuredErrorsTest do
     on_exit(fn -> assert_well(engine) end)
   end
 
-  describe "refused is" do
+  describe "the call refuses" do
     # ::test_structured_output, its part with unsupported schemas and invalid grammars
     for {name, structure, word} <- [
           {"a regular expression that ends too soon", [regex: "["], "unclosed"},
@@ -65,7 +65,7 @@ defmodule Vllm.Vllm.StructuredErrorsTest do
     end
   end
 
-  describe "what vLLM notices only when it compiles a structure ends the request with an error," do
+  describe "an error that vLLM finds while it compiles a structure ends the request:" do
     for {name, structure} <- [
           {"a rule that begins with itself", [grammar: ~S(root ::= root "a")]},
           {"an alternative of nothing", [grammar: ~S(root ::= "a" | )]},
@@ -88,7 +88,7 @@ defmodule Vllm.Vllm.StructuredErrorsTest do
       end
     end
 
-    test "a structure that allows nothing of what is allowed", %{engine: engine} do
+    test "a structure that excludes all allowed tokens", %{engine: engine} do
       {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
       {:ok, [token]} = Vllm.call(tokenizer, :encode, ["x"])
 
@@ -100,7 +100,7 @@ defmodule Vllm.Vllm.StructuredErrorsTest do
     end
   end
 
-  test "an error of one leaves the others as they are", %{engine: engine} do
+  test "an error of one request does not affect the others", %{engine: engine} do
     structures = [[grammar: ~S(root ::= root "a")], [choice: ["yes"]]]
 
     for n <- 1..16 do

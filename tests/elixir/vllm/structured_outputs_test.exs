@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.StructuredOutputsTest do
+defmodule Vllm.RealEngine.StructuredOutputsTest do
   # Output that is forced into a structure, of every form that vLLM knows, and with the other
   # parameters: the cases of vLLM's tests/v1/entrypoints/llm/test_struct_output_generate.py, named
   # at each test. Structures that cannot be are in structured_errors_test.exs.
@@ -43,7 +43,7 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
     on_exit(fn -> assert_well(engine) end)
   end
 
-  describe "the output is of the form of" do
+  describe "the output matches" do
     # ::test_structured_output, whose back end here is vLLM's own choice
     test "a JSON schema, given as a map or as text", %{engine: engine, compact: compact} do
       said =
@@ -116,8 +116,8 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
     end
   end
 
-  describe "beside a structure" do
-    test "there may be every output kind, and all say the same", %{engine: engine} do
+  describe "with a structure" do
+    test "every output kind is allowed, with the same text", %{engine: engine} do
       params = @greedy ++ [structured_outputs: [regex: "[a-c]{10}[x-z]{10}"], logprobs: 1]
 
       [final] = items(engine, params, :FINAL_ONLY)
@@ -130,7 +130,7 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
       assert Enum.flat_map(deltas, &hd(&1.outputs).logprobs) == hd(final.outputs).logprobs
     end
 
-    test "there may be logprobs, of every token", %{engine: engine, encode: encode} do
+    test "logprobs of every token are allowed", %{engine: engine, encode: encode} do
       params = @greedy ++ [structured_outputs: [choice: ["Paris"]], logprobs: 3]
       [completion] = complete(engine, "list", params).outputs
       assert Enum.take(completion.token_ids, 5) == encode.("Paris")
@@ -143,7 +143,7 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
       end
     end
 
-    test "there may be several completions, each of the form", context do
+    test "several completions are allowed, each of which matches", context do
       params =
         [n: 6, seed: 3, max_tokens: 64, structured_outputs: [json: @city]] ++ context.compact
 
@@ -153,7 +153,7 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
       assert complete(context.engine, "list", params).outputs == output.outputs
     end
 
-    test "a seed decides among what is allowed", %{engine: engine} do
+    test "a seed determines the choice among allowed tokens", %{engine: engine} do
       choose = fn seed ->
         params = [n: 12, seed: seed, structured_outputs: [choice: ["A", "B", "C"]]]
         for completion <- complete(engine, "list", params).outputs, do: completion.text
@@ -164,7 +164,7 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
       assert choose.(1) |> Enum.uniq() |> Enum.sort() == ["A", "B", "C"]
     end
 
-    test "there may be stop strings", %{engine: engine} do
+    test "stop strings are allowed", %{engine: engine} do
       structure = [structured_outputs: [choice: ["Paris is it"]]]
 
       for {stop, text, reason} <- [
@@ -179,7 +179,7 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
 
     # vLLM lets a stop token come only where the structure ends. If the structure needs it before,
     # there is no way on.
-    test "there may be stop tokens that it does not need itself", context do
+    test "stop tokens that the structure does not need are allowed", context do
       structure = [structured_outputs: [choice: ["Paris is it"]]]
       # What the model would say next.
       [word] = context.encode.(" I")
@@ -196,7 +196,7 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
       end
     end
 
-    test "there may be bans, biases and allowances", %{engine: engine, encode: encode} do
+    test "banned, biased and allowed tokens are respected", %{engine: engine, encode: encode} do
       structure = [structured_outputs: [regex: "[a-c]{6}"]]
       [a, b] = encode.("ab")
 
@@ -214,19 +214,19 @@ defmodule Vllm.Vllm.StructuredOutputsTest do
       end
     end
 
-    test "max_tokens may cut it short", %{engine: engine} do
+    test "max_tokens may cut the output", %{engine: engine} do
       params = [temperature: 0.0, max_tokens: 3, structured_outputs: [choice: ["Paris"]]]
       assert [%{text: "Par", finish_reason: "length"}] = complete(engine, "list", params).outputs
     end
 
-    test "there may be a priority and arguments of the caller's own", %{engine: engine} do
+    test "a priority and arguments of the caller's own are allowed", %{engine: engine} do
       params = @greedy ++ [structured_outputs: [choice: ["Paris"]], extra_args: %{"a" => 1}]
       assert text(complete(engine, "list", params, priority: 3)) == "Paris"
     end
   end
 
   # ::test_structured_output_batched_with_non_structured_outputs_requests
-  test "requests with and without a structure do not disturb each other", context do
+  test "requests with and without a structure do not affect each other", context do
     %{engine: engine, compact: compact} = context
 
     wanted =

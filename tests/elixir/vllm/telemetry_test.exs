@@ -1,5 +1,5 @@
-defmodule Vllm.Vllm.TelemetryTest do
-  # What a real engine does with a trace, what is told of its streams, and what it logs.
+defmodule Vllm.RealEngine.TelemetryTest do
+  # What a real engine does with a trace, the events of its streams, and its log.
   use Vllm.VllmEngine, engine: :scripted
 
   import Vllm.Heard
@@ -7,7 +7,7 @@ defmodule Vllm.Vllm.TelemetryTest do
 
   @greedy [temperature: 0.0, max_tokens: 64, output_kind: :DELTA]
 
-  test "a request of a trace is like any other", %{engine: engine} do
+  test "a request with a trace gives the same output", %{engine: engine} do
     open_telemetry()
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     Process.put(:headers, [{"traceparent", trace}, {"tracestate", "a=b"}])
@@ -18,7 +18,7 @@ defmodule Vllm.Vllm.TelemetryTest do
     assert_well(engine)
   end
 
-  test "a stream tells its items, its time and its end", %{engine: engine} do
+  test "a stream emits its items, its time and its end", %{engine: engine} do
     telemetry()
     items = engine |> generate("Hello", @greedy) |> Enum.count()
 

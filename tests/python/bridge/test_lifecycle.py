@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -26,25 +25,25 @@ from tests.python.support.worker import (
     assert_group_gone,
     members_of,
 )
+from tests.python.support.workers import Workers, fake_engine
 
 
 @pytest.fixture
-def own_worker(tmp_path: Path) -> Iterator[Worker]:
+def own_worker(workers: Workers) -> Iterator[Worker]:
     """A worker that the test may end."""
-    worker = Worker.start(tmp_path / "w", arguments=("--grace", "3"))
-    yield worker
-    if worker.process.poll() is None:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
-    worker.close()
+    with workers.running("own", "--grace", "3", may_end=True) as worker:
+        yield worker
+
+
+@pytest.fixture
+def vllm_worker(workers: Workers) -> Iterator[Worker]:
+    """A worker that would import vLLM for its first engine."""
+    with workers.running("vllm", real=True) as worker:
+        yield worker
 
 
 async def build(client: Client, **fake: object) -> Ref:
-    arguments = {"model": "fake", "additional_config": {"fake": fake}}
-    ref: Ref = await client.call(
-        "AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", arguments)
-    )
-    return ref
+    return await fake_engine(client, fake)
 
 
 async def ended(worker: Worker) -> int:
@@ -60,20 +59,16 @@ def test_the_socket_is_for_its_owner_only(own_worker: Worker) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
-async def test_health_is_serving_before_vllm_is_imported(tmp_path: Path) -> None:
-    worker = Worker.start(tmp_path / "w", engine_class=None)
-    try:
-        async with Client(worker.address) as client:
-            health = health_pb2_grpc.HealthStub(client.channel)
-            for service in ("", "vllm_bridge.v1.Bridge"):
-                request = health_pb2.HealthCheckRequest(service=service)
-                answer = await health.Check(request)
-                assert answer.status == health_pb2.HealthCheckResponse.SERVING
-            status = await client.call("Worker", "status")
-            assert status["engines"] == []
-        assert not worker.has_mapped("libtorch"), "vLLM would have loaded it"
-    finally:
-        await asyncio.to_thread(worker.stop)
+async def test_health_is_serving_before_vllm_is_imported(vllm_worker: Worker) -> None:
+    async with Client(vllm_worker.address) as client:
+        health = health_pb2_grpc.HealthStub(client.channel)
+        for service in ("", "vllm_bridge.v1.Bridge"):
+            request = health_pb2.HealthCheckRequest(service=service)
+            answer = await health.Check(request)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        status = await client.call("Worker", "status")
+        assert status["engines"] == []
+    assert not vllm_worker.has_mapped("libtorch"), "vLLM would have loaded it"
 
 
 async def test_reflection_lists_the_services(client: Client) -> None:

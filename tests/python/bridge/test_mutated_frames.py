@@ -20,11 +20,11 @@ from typing import Any
 import grpc
 import pytest
 
-from python_worker.dispatch.call_limit import Limit
+from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.dispatcher import Dispatcher
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
-from python_worker.engines.builder import Builder
+from python_worker.dispatch.served_classes import ServedClass, ServedClasses
 from python_worker.exceptions import ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.rpc.session import Session
@@ -126,11 +126,10 @@ async def test_mutated_messages_end_calls_or_the_session() -> None:
     registry = References()
     dispatcher = Dispatcher(
         registry,
-        Builder(None),
-        {"Worker": Thing()},
+        ServedClasses([ServedClass(name="Worker", singleton=Thing())]),
         watches=Watches(announce=lambda notice: None),
+        limit=CallLimit(1000),
     )
-    limit = Limit(dispatcher.perform, 1000)
     ended = sent = 0
 
     def send() -> None:
@@ -140,7 +139,7 @@ async def test_mutated_messages_end_calls_or_the_session() -> None:
             sent += len(frame.replies)
 
     def new_session() -> Session:
-        return Session(perform=limit.perform, registry=registry, wake=lambda: None)
+        return Session(start=dispatcher.start, registry=registry, wake=lambda: None)
 
     dice = random.Random(45)
     seeds = frames("Worker", "echo")

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from python_worker.dispatch.call import Call, GoingOn
+from python_worker.dispatch.call import Call, GoingOn, start
 from python_worker.dispatch.references import References
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.rpc.door import Arrival
@@ -69,7 +69,7 @@ class Served:
     def __init__(self, folder: Path | None = None) -> None:
         self.address = f"unix:{folder}/socket"
         self.registry = References()
-        self.clients = Sessions(perform=self.perform, registry=self.registry, token=TOKEN, pid=7)
+        self.clients = Sessions(start=self.start, registry=self.registry, token=TOKEN, pid=7)
         self.connections: set[SessionProtocol] = set()
         self.made: list[Noted] = []
         self.items = self.echoes = self.running = 0
@@ -79,6 +79,9 @@ class Served:
         """Makes one."""
         self.made.append(Noted(self.clients, self.connections))
         return self.made[-1]
+
+    def start(self, call: Call) -> asyncio.Task[None] | None:
+        return start(call, self.perform)
 
     def perform(self, call: Call) -> GoingOn | None:
         """Carries a call out."""
@@ -96,7 +99,7 @@ class Served:
 
     async def echo(self, call: Call) -> None:
         """Returns its arguments."""
-        call.outlet.send_value([call.large["args"] if call.large else call.request.args])
+        call.return_value([call.take_arguments()[0]])
         self.echoes += 1
 
     async def wait(self, call: Call) -> None:

@@ -14,7 +14,7 @@ def test_the_defaults() -> None:
 def test_everything_set() -> None:
     argv = ["--listen", "unix:/x.sock", "--listen", "tcp:127.0.0.1:0", "--lifeline", "stdin"]
     argv += ["--engine-class", "m:C", "--grace", "1.5", "--log-level", "debug"]
-    argv += ["--max-calls", "7"]
+    argv += ["--max-calls", "7", "--token-path", "outputs"]
     assert parse(argv, {"VLLM_BRIDGE_TOKEN": "secret"}) == Settings(
         listen=("unix:/x.sock", "tcp:127.0.0.1:0"),
         token="secret",
@@ -22,6 +22,7 @@ def test_everything_set() -> None:
         engine_class="m:C",
         grace=1.5,
         max_calls=7,
+        token_path="outputs",
         log_level="DEBUG",
     )
 

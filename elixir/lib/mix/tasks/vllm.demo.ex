@@ -2,12 +2,12 @@ defmodule Mix.Tasks.Vllm.Demo do
   @shortdoc "Streams tokens from a real vLLM engine to this terminal"
 
   @moduledoc """
-  Shows the bridge at work, on real vLLM and a tiny model that is made on the spot:
+  Demonstrates the bridge with real vLLM and a tiny model, which it makes first:
 
       mix vllm.demo
 
-  It starts a worker, loads an engine, streams a completion token by token, shows what calls
-  return when they succeed and when they fail, aborts a generation, and stops everything.
+  It starts a worker, loads an engine, streams a completion token by token, shows what successful and
+  failing calls return, aborts a generation, and stops everything.
   """
 
   use Mix.Task
@@ -16,13 +16,13 @@ defmodule Mix.Tasks.Vllm.Demo do
 
   @instance Vllm.Demo
 
-  # Slow enough to be watched; the model itself speaks 500 tokens a second.
+  # Milliseconds between two tokens, so that a person can follow. The model generates 500 per second.
   @reading_pause 60
 
   @impl true
   def run(_argv) do
     Mix.Task.run("app.start")
-    # What vLLM logs while it loads is for those who have a question.
+    # Hides what vLLM logs while it loads.
     Logger.configure(level: :error)
     began = System.monotonic_time(:millisecond)
     unless System.get_env("VLLM_CPU_KVCACHE_SPACE"), do: System.put_env(kv_cache())
@@ -31,7 +31,7 @@ defmodule Mix.Tasks.Vllm.Demo do
     say("Starting a worker")
     {:ok, instance} = in_time(fn -> Vllm.start_link(name: @instance, log: :debug) end)
 
-    say("Loading an engine: real vLLM, a tiny Llama that knows its lines")
+    say("Loading an engine: real vLLM with a tiny Llama model")
 
     {:ok, engine} =
       in_time(fn ->
@@ -79,7 +79,7 @@ defmodule Mix.Tasks.Vllm.Demo do
   end
 
   defp show_errors(engine) do
-    say("What they return when something is wrong with them")
+    say("What calls return when they fail")
     wrong_type = AsyncLLM.generate(engine, "Hello", [seed: 1.5], "demo-2")
     show(~s|Vllm.AsyncLLM.generate(engine, "Hello", [seed: 1.5], "demo-2")|, wrong_type)
     out_of_range = AsyncLLM.generate(engine, "Hello", [max_tokens: 0], "demo-3")
@@ -88,7 +88,7 @@ defmodule Mix.Tasks.Vllm.Demo do
   end
 
   defp abort_generation(engine) do
-    say("A generation that would run for ever, halted after five items")
+    say("A generation that would run for 400 tokens, halted after five items")
     params = %SamplingParams{max_tokens: 400, temperature: 0.0, ignore_eos: true}
     {:ok, stream} = AsyncLLM.generate(engine, "count", params, "demo-4")
     last = stream |> Enum.take(5) |> List.last()
@@ -100,7 +100,7 @@ defmodule Mix.Tasks.Vllm.Demo do
     )
   end
 
-  # The abort is on its way when the enumeration is halted; it takes a millisecond or two.
+  # The abort takes a millisecond or two after the enumeration was halted.
   defp wait_until_idle(engine, attempts) do
     case Vllm.call(engine, :get_num_unfinished_requests) do
       {:ok, count} when count > 0 and attempts > 0 ->
@@ -112,7 +112,7 @@ defmodule Mix.Tasks.Vllm.Demo do
     end
   end
 
-  ## Words
+  ## Output
 
   defp say(words), do: IO.puts([IO.ANSI.format([:bright, "\n#{words}"])])
 
@@ -129,7 +129,7 @@ defmodule Mix.Tasks.Vllm.Demo do
 
   defp indent(text), do: text |> String.split("\n") |> Enum.map_join("\n", &("  " <> &1))
 
-  # Shows that something is going on while there is nothing to see.
+  # Prints a dot every second while the function runs.
   defp in_time(function) do
     began = System.monotonic_time(:millisecond)
     {:ok, timer} = :timer.apply_interval(1_000, IO, :write, ["."])

@@ -1,15 +1,15 @@
 defmodule Mix.Tasks.Vllm.Doctor do
-  @shortdoc "Checks what vLLM needs and says what to do about each finding"
+  @shortdoc "Checks whether vLLM can run on this machine, and says what to do if not"
 
   @moduledoc """
-  Checks Elixir, Python, vLLM, the socket's folder, memory and disk.
+  Checks Elixir, Python, vLLM, sockets, memory, disk and processor.
 
       mix vllm.doctor [--json] [--deep]
 
-  The exit status is 1 if a check fails. Warnings leave it 0.
+  The exit status is 1 if a check has failed. Warnings do not count.
 
     * `--json` - print a list of objects with `name`, `looks_at`, `result`, `found` and `advice`
-    * `--deep` - import vLLM (10 s) instead of only looking whether it is installed
+    * `--deep` - import vLLM, which takes 10 s, instead of only checking that it is installed
   """
 
   use Mix.Task
@@ -39,7 +39,7 @@ defmodule Mix.Tasks.Vllm.Doctor do
   defp label(:warn), do: "warn"
   defp label(:fail), do: "FAIL"
 
-  # Elixir has a JSON module from 1.18 on; what is written here is flat and needs no library.
+  # By hand, because Elixir has no JSON module before 1.18.
   defp to_json(checks) do
     "[\n" <> Enum.map_join(checks, ",\n", &("  " <> object(&1))) <> "\n]"
   end

@@ -2,17 +2,17 @@ defmodule Mix.Tasks.Vllm.Setup do
   @shortdoc "Makes or updates the Python environment with vLLM"
 
   @moduledoc """
-  Makes the Python environment that the worker runs in, or says that it is there.
+  Makes the Python environment that the worker runs in, unless it exists.
 
       mix vllm.setup [--cpu | --cuda] [--python PATH]
 
   The environment is made in `~/.cache/vllm_bridge` (3.5 GB for CPU) and shared by all
-  applications with the same requirements. Doing it again is quick. Without an option, the machine
-  is looked at: an NVIDIA driver with a device means CUDA.
+  applications with the same requirements. Running the task again is quick. Without an option it
+  installs vLLM for CUDA if the machine has an NVIDIA driver with a device, otherwise for CPU.
 
     * `--cpu`, `--cuda` - which build of vLLM
-    * `--python` - the interpreter to make the environment with, 3.11 to 3.13; the first suitable
-      one in the `PATH` if not given
+    * `--python` - the interpreter to make the environment with, 3.11 to 3.13. The default is the
+      first suitable one in the `PATH`.
 
   `mix vllm.doctor` checks the result.
   """
@@ -23,7 +23,7 @@ defmodule Mix.Tasks.Vllm.Setup do
 
   @requirements ["app.config"]
 
-  # The installer itself looks for another version if the one it is started with does not suit.
+  # The installer searches for another version if it is started with an unsuitable one.
   @interpreters ~w(python3 python3.11 python3.12 python3.13)
 
   @impl true
@@ -47,13 +47,13 @@ defmodule Mix.Tasks.Vllm.Setup do
         stderr_to_stdout: true
       )
 
-    # The installer has said what failed and what to do.
+    # The installer has printed what failed and what to do.
     unless status == 0, do: exit({:shutdown, 1})
   end
 
   defp extra(options) do
     case {options[:cpu], options[:cuda]} do
-      {true, true} -> Mix.raise("--cpu and --cuda exclude each other")
+      {true, true} -> Mix.raise("--cpu and --cuda exclude each other; give one of them")
       {true, _cuda} -> "cpu"
       {_cpu, true} -> "cuda"
       _neither -> "auto"
@@ -62,10 +62,11 @@ defmodule Mix.Tasks.Vllm.Setup do
 
   defp interpreter(nil) do
     Enum.find_value(@interpreters, &System.find_executable/1) ||
-      Mix.raise("there is no python3 in the PATH; install Python 3.11, 3.12 or 3.13")
+      Mix.raise("no python3 is in the PATH; install Python 3.11, 3.12 or 3.13")
   end
 
   defp interpreter(path) do
-    System.find_executable(path) || Mix.raise("#{path} is not an executable file")
+    System.find_executable(path) ||
+      Mix.raise("#{path} is not an executable file; name a Python interpreter with --python")
   end
 end

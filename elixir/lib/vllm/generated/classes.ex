@@ -13,632 +13,541 @@ defmodule Vllm.Classes do
   @spec vllm_version() :: String.t()
   def vllm_version, do: "0.32.0"
 
+  # The modules are values here, as modules are to a codec. Written as modules, they would be
+  # dependencies: Vllm.AsyncEngineArgs makes calls, which need the codec, which needs this table.
+  @fields [
+    {"AsyncEngineArgs",
+     %{
+       "model" => :model,
+       "enable_return_routed_experts" => :enable_return_routed_experts,
+       "return_sampling_mask" => :return_sampling_mask,
+       "model_weights" => :model_weights,
+       "served_model_name" => :served_model_name,
+       "tokenizer" => :tokenizer,
+       "hf_config_path" => :hf_config_path,
+       "runner" => :runner,
+       "convert" => :convert,
+       "skip_tokenizer_init" => :skip_tokenizer_init,
+       "enable_prompt_embeds" => :enable_prompt_embeds,
+       "tokenizer_mode" => :tokenizer_mode,
+       "trust_remote_code" => :trust_remote_code,
+       "allowed_local_media_path" => :allowed_local_media_path,
+       "allowed_media_domains" => :allowed_media_domains,
+       "download_dir" => :download_dir,
+       "safetensors_load_strategy" => :safetensors_load_strategy,
+       "safetensors_prefetch_num_threads" => :safetensors_prefetch_num_threads,
+       "safetensors_prefetch_block_size" => :safetensors_prefetch_block_size,
+       "load_format" => :load_format,
+       "config_format" => :config_format,
+       "dtype" => :dtype,
+       "kv_cache_dtype" => :kv_cache_dtype,
+       "seed" => :seed,
+       "max_model_len" => :max_model_len,
+       "cudagraph_capture_sizes" => :cudagraph_capture_sizes,
+       "max_cudagraph_capture_size" => :max_cudagraph_capture_size,
+       "ir_op_priority" => :ir_op_priority,
+       "distributed_executor_backend" => :distributed_executor_backend,
+       "pipeline_parallel_size" => :pipeline_parallel_size,
+       "master_addr" => :master_addr,
+       "master_port" => :master_port,
+       "nnodes" => :nnodes,
+       "node_rank" => :node_rank,
+       "distributed_timeout_seconds" => :distributed_timeout_seconds,
+       "cpu_distributed_timeout_seconds" => :cpu_distributed_timeout_seconds,
+       "numa_bind" => :numa_bind,
+       "numa_bind_nodes" => :numa_bind_nodes,
+       "numa_bind_cpus" => :numa_bind_cpus,
+       "device_ids" => :device_ids,
+       "tensor_parallel_size" => :tensor_parallel_size,
+       "prefill_context_parallel_size" => :prefill_context_parallel_size,
+       "decode_context_parallel_size" => :decode_context_parallel_size,
+       "dcp_comm_backend" => :dcp_comm_backend,
+       "dcp_q_replicate" => :dcp_q_replicate,
+       "dcp_kv_cache_interleave_size" => :dcp_kv_cache_interleave_size,
+       "cp_kv_cache_interleave_size" => :cp_kv_cache_interleave_size,
+       "data_parallel_size" => :data_parallel_size,
+       "data_parallel_rank" => :data_parallel_rank,
+       "data_parallel_start_rank" => :data_parallel_start_rank,
+       "data_parallel_size_local" => :data_parallel_size_local,
+       "data_parallel_address" => :data_parallel_address,
+       "data_parallel_rpc_port" => :data_parallel_rpc_port,
+       "data_parallel_hybrid_lb" => :data_parallel_hybrid_lb,
+       "data_parallel_external_lb" => :data_parallel_external_lb,
+       "data_parallel_multi_port_external_lb" => :data_parallel_multi_port_external_lb,
+       "data_parallel_backend" => :data_parallel_backend,
+       "enable_hc_sp" => :enable_hc_sp,
+       "enable_expert_parallel" => :enable_expert_parallel,
+       "enable_batch_sharded_sampling" => :enable_batch_sharded_sampling,
+       "enable_ep_weight_filter" => :enable_ep_weight_filter,
+       "moe_backend" => :moe_backend,
+       "linear_backend" => :linear_backend,
+       "sparse_indexer_topk_backend" => :sparse_indexer_topk_backend,
+       "all2all_backend" => :all2all_backend,
+       "enable_elastic_ep" => :enable_elastic_ep,
+       "elastic_ep_max_dp_size" => :elastic_ep_max_dp_size,
+       "enable_dbo" => :enable_dbo,
+       "ubatch_size" => :ubatch_size,
+       "dbo_decode_token_threshold" => :dbo_decode_token_threshold,
+       "dp_sync_interval" => :dp_sync_interval,
+       "dbo_prefill_token_threshold" => :dbo_prefill_token_threshold,
+       "disable_nccl_for_dp_synchronization" => :disable_nccl_for_dp_synchronization,
+       "eplb_config" => :eplb_config,
+       "enable_eplb" => :enable_eplb,
+       "expert_placement_strategy" => :expert_placement_strategy,
+       "max_parallel_loading_workers" => :max_parallel_loading_workers,
+       "block_size" => :block_size,
+       "enable_prefix_caching" => :enable_prefix_caching,
+       "prefix_caching_hash_algo" => :prefix_caching_hash_algo,
+       "prefix_cache_retention_interval" => :prefix_cache_retention_interval,
+       "disable_sliding_window" => :disable_sliding_window,
+       "disable_cascade_attn" => :disable_cascade_attn,
+       "offload_backend" => :offload_backend,
+       "cpu_offload_gb" => :cpu_offload_gb,
+       "cpu_offload_params" => :cpu_offload_params,
+       "offload_group_size" => :offload_group_size,
+       "offload_num_in_group" => :offload_num_in_group,
+       "offload_prefetch_step" => :offload_prefetch_step,
+       "offload_params" => :offload_params,
+       "gpu_memory_utilization" => :gpu_memory_utilization,
+       "kv_cache_memory_bytes" => :kv_cache_memory_bytes,
+       "max_num_batched_tokens" => :max_num_batched_tokens,
+       "max_num_scheduled_tokens" => :max_num_scheduled_tokens,
+       "long_prefill_token_threshold" => :long_prefill_token_threshold,
+       "long_prefill_token_threshold_adaptive" => :long_prefill_token_threshold_adaptive,
+       "max_num_seqs" => :max_num_seqs,
+       "max_num_active_seqs" => :max_num_active_seqs,
+       "max_num_queued_reqs" => :max_num_queued_reqs,
+       "max_num_queued_tokens" => :max_num_queued_tokens,
+       "max_logprobs" => :max_logprobs,
+       "logprobs_mode" => :logprobs_mode,
+       "use_fp64_gumbel" => :use_fp64_gumbel,
+       "enable_trace_replay" => :enable_trace_replay,
+       "disable_log_stats" => :disable_log_stats,
+       "aggregate_engine_logging" => :aggregate_engine_logging,
+       "revision" => :revision,
+       "code_revision" => :code_revision,
+       "hf_token" => :hf_token,
+       "hf_overrides" => :hf_overrides,
+       "model_class_overrides" => :model_class_overrides,
+       "tokenizer_revision" => :tokenizer_revision,
+       "quantization" => :quantization,
+       "quantization_config" => :quantization_config,
+       "allow_deprecated_quantization" => :allow_deprecated_quantization,
+       "enforce_eager" => :enforce_eager,
+       "disable_custom_all_reduce" => :disable_custom_all_reduce,
+       "enable_shm_tensor_arena" => :enable_shm_tensor_arena,
+       "language_model_only" => :language_model_only,
+       "limit_mm_per_prompt" => :limit_mm_per_prompt,
+       "enable_mm_embeds" => :enable_mm_embeds,
+       "interleave_mm_strings" => :interleave_mm_strings,
+       "media_io_kwargs" => :media_io_kwargs,
+       "mm_processor_kwargs" => :mm_processor_kwargs,
+       "mm_processor_cache_gb" => :mm_processor_cache_gb,
+       "mm_processor_cache_type" => :mm_processor_cache_type,
+       "mm_hasher_algorithm" => :mm_hasher_algorithm,
+       "mm_shm_cache_max_object_size_mb" => :mm_shm_cache_max_object_size_mb,
+       "mm_encoder_only" => :mm_encoder_only,
+       "mm_encoder_tp_mode" => :mm_encoder_tp_mode,
+       "mm_encoder_attn_backend" => :mm_encoder_attn_backend,
+       "mm_encoder_attn_dtype" => :mm_encoder_attn_dtype,
+       "mm_encoder_fp8_scale_path" => :mm_encoder_fp8_scale_path,
+       "mm_encoder_fp8_scale_save_path" => :mm_encoder_fp8_scale_save_path,
+       "mm_encoder_fp8_scale_save_margin" => :mm_encoder_fp8_scale_save_margin,
+       "io_processor_plugin" => :io_processor_plugin,
+       "renderer_num_workers" => :renderer_num_workers,
+       "skip_mm_profiling" => :skip_mm_profiling,
+       "video_pruning_rate" => :video_pruning_rate,
+       "video_pruning_method" => :video_pruning_method,
+       "mm_tensor_ipc" => :mm_tensor_ipc,
+       "mm_processor_device" => :mm_processor_device,
+       "mm_ipc_gpu_memory_gb" => :mm_ipc_gpu_memory_gb,
+       "mm_device_do_normalize" => :mm_device_do_normalize,
+       "enable_lora" => :enable_lora,
+       "max_loras" => :max_loras,
+       "max_lora_rank" => :max_lora_rank,
+       "default_mm_loras" => :default_mm_loras,
+       "fully_sharded_loras" => :fully_sharded_loras,
+       "max_cpu_loras" => :max_cpu_loras,
+       "lora_dtype" => :lora_dtype,
+       "lora_target_modules" => :lora_target_modules,
+       "enable_tower_connector_lora" => :enable_tower_connector_lora,
+       "specialize_active_lora" => :specialize_active_lora,
+       "enable_mixed_moe_lora_format" => :enable_mixed_moe_lora_format,
+       "enable_moe_shared_loras" => :enable_moe_shared_loras,
+       "max_lora_cls_labels" => :max_lora_cls_labels,
+       "ray_workers_use_nsight" => :ray_workers_use_nsight,
+       "num_gpu_blocks_override" => :num_gpu_blocks_override,
+       "model_loader_extra_config" => :model_loader_extra_config,
+       "ignore_patterns" => :ignore_patterns,
+       "enable_chunked_prefill" => :enable_chunked_prefill,
+       "disable_chunked_mm_input" => :disable_chunked_mm_input,
+       "scheduler_reserve_full_isl" => :scheduler_reserve_full_isl,
+       "prefill_schedule_interval" => :prefill_schedule_interval,
+       "watermark" => :watermark,
+       "disable_hybrid_kv_cache_manager" => :disable_hybrid_kv_cache_manager,
+       "structured_outputs_config" => :structured_outputs_config,
+       "aux_output_config" => :aux_output_config,
+       "reasoning_parser" => :reasoning_parser,
+       "reasoning_parser_plugin" => :reasoning_parser_plugin,
+       "speculative_config" => :speculative_config,
+       "spec_method" => :spec_method,
+       "spec_model" => :spec_model,
+       "spec_tokens" => :spec_tokens,
+       "watermark_config" => :watermark_config,
+       "diffusion_config" => :diffusion_config,
+       "show_hidden_metrics_for_version" => :show_hidden_metrics_for_version,
+       "otlp_traces_endpoint" => :otlp_traces_endpoint,
+       "collect_detailed_traces" => :collect_detailed_traces,
+       "per_request_spec_decode_metrics" => :per_request_spec_decode_metrics,
+       "kv_cache_metrics" => :kv_cache_metrics,
+       "kv_cache_metrics_sample" => :kv_cache_metrics_sample,
+       "custom_histogram_buckets" => :custom_histogram_buckets,
+       "cudagraph_metrics" => :cudagraph_metrics,
+       "enable_layerwise_nvtx_tracing" => :enable_layerwise_nvtx_tracing,
+       "enable_mfu_metrics" => :enable_mfu_metrics,
+       "enable_logging_iteration_details" => :enable_logging_iteration_details,
+       "jit_monitor_mode" => :jit_monitor_mode,
+       "jit_monitor_verbose" => :jit_monitor_verbose,
+       "enable_mm_processor_stats" => :enable_mm_processor_stats,
+       "scheduling_policy" => :scheduling_policy,
+       "scheduler_cls" => :scheduler_cls,
+       "pooler_config" => :pooler_config,
+       "compilation_config" => :compilation_config,
+       "attention_config" => :attention_config,
+       "engram_config" => :engram_config,
+       "mamba_config" => :mamba_config,
+       "kernel_config" => :kernel_config,
+       "enable_flashinfer_autotune" => :enable_flashinfer_autotune,
+       "worker_cls" => :worker_cls,
+       "worker_extension_cls" => :worker_extension_cls,
+       "profiler_config" => :profiler_config,
+       "logging_config" => :logging_config,
+       "log_level" => :log_level,
+       "log_config_file" => :log_config_file,
+       "kv_transfer_config" => :kv_transfer_config,
+       "kv_events_config" => :kv_events_config,
+       "ec_transfer_config" => :ec_transfer_config,
+       "ec_manager_config" => :ec_manager_config,
+       "reasoning_config" => :reasoning_config,
+       "generation_config" => :generation_config,
+       "enable_sleep_mode" => :enable_sleep_mode,
+       "sleep_mode_offload_cudagraph" => :sleep_mode_offload_cudagraph,
+       "sleep_preserve_parameter_names" => :sleep_preserve_parameter_names,
+       "enable_cumem_allocator" => :enable_cumem_allocator,
+       "enable_nccl_comm_suspend" => :enable_nccl_comm_suspend,
+       "override_generation_config" => :override_generation_config,
+       "model_impl" => :model_impl,
+       "attention_backend" => :attention_backend,
+       "kv_cache_dtype_skip_layers" => :kv_cache_dtype_skip_layers,
+       "mamba_cache_dtype" => :mamba_cache_dtype,
+       "mamba_ssm_cache_dtype" => :mamba_ssm_cache_dtype,
+       "mamba_block_size" => :mamba_block_size,
+       "prefix_match_unit" => :prefix_match_unit,
+       "mamba_cache_mode" => :mamba_cache_mode,
+       "enable_mamba_shared_prefix_checkpoint" => :enable_mamba_shared_prefix_checkpoint,
+       "replayssm_buffer_len" => :replayssm_buffer_len,
+       "use_replayssm" => :use_replayssm,
+       "mamba_backend" => :mamba_backend,
+       "mamba_ssu_algorithm" => :mamba_ssu_algorithm,
+       "enable_mamba_cache_stochastic_rounding" => :enable_mamba_cache_stochastic_rounding,
+       "mamba_cache_philox_rounds" => :mamba_cache_philox_rounds,
+       "additional_config" => :additional_config,
+       "use_tqdm_on_load" => :use_tqdm_on_load,
+       "pt_load_map_location" => :pt_load_map_location,
+       "logits_processors" => :logits_processors,
+       "async_scheduling" => :async_scheduling,
+       "stream_interval" => :stream_interval,
+       "kv_sharing_fast_prefill" => :kv_sharing_fast_prefill,
+       "swa_bounded_replay" => :swa_bounded_replay,
+       "optimization_level" => :optimization_level,
+       "performance_mode" => :performance_mode,
+       "fault_tolerance_config" => :fault_tolerance_config,
+       "enable_fault_tolerance" => :enable_fault_tolerance,
+       "kv_offloading_size" => :kv_offloading_size,
+       "kv_offloading_backend" => :kv_offloading_backend,
+       "tokens_only" => :tokens_only,
+       "shutdown_timeout" => :shutdown_timeout,
+       "weight_transfer_config" => :weight_transfer_config,
+       "fail_on_environ_validation" => :fail_on_environ_validation,
+       "gdn_prefill_backend" => :gdn_prefill_backend,
+       "kda_prefill_backend" => :kda_prefill_backend,
+       "kda_decode_backend" => :kda_decode_backend,
+       "enable_log_requests" => :enable_log_requests
+     }},
+    {"BeamSearchParams",
+     %{
+       "beam_width" => :beam_width,
+       "max_tokens" => :max_tokens,
+       "ignore_eos" => :ignore_eos,
+       "temperature" => :temperature,
+       "length_penalty" => :length_penalty,
+       "include_stop_str_in_output" => :include_stop_str_in_output,
+       "structured_outputs" => :structured_outputs,
+       "skip_special_tokens" => :skip_special_tokens,
+       "watermarking" => :watermarking
+     }},
+    {"ClassificationOutput", %{"probs" => :probs}},
+    {"ClassificationRequestOutput",
+     %{
+       "request_id" => :request_id,
+       "outputs" => :outputs,
+       "prompt_token_ids" => :prompt_token_ids,
+       "num_cached_tokens" => :num_cached_tokens,
+       "finished" => :finished,
+       "error" => :error
+     }},
+    {"CompletionOutput",
+     %{
+       "index" => :index,
+       "text" => :text,
+       "token_ids" => :token_ids,
+       "cumulative_logprob" => :cumulative_logprob,
+       "logprobs" => :logprobs,
+       "routed_experts" => :routed_experts,
+       "finish_reason" => :finish_reason,
+       "stop_reason" => :stop_reason,
+       "lora_request" => :lora_request,
+       "sampling_mask" => :sampling_mask,
+       "spec_decode_metrics" => :spec_decode_metrics,
+       "weight_versions" => :weight_versions
+     }},
+    {"EmbeddingOutput", %{"embedding" => :embedding}},
+    {"EmbeddingRequestOutput",
+     %{
+       "request_id" => :request_id,
+       "outputs" => :outputs,
+       "prompt_token_ids" => :prompt_token_ids,
+       "num_cached_tokens" => :num_cached_tokens,
+       "finished" => :finished,
+       "error" => :error
+     }},
+    {"EmbedsPrompt",
+     %{
+       "prompt_embeds" => :prompt_embeds,
+       "multi_modal_data" => :multi_modal_data,
+       "media_io_kwargs" => :media_io_kwargs,
+       "mm_processor_kwargs" => :mm_processor_kwargs,
+       "multi_modal_uuids" => :multi_modal_uuids,
+       "cache_salt" => :cache_salt,
+       "prompt" => :prompt,
+       "prompt_token_ids" => :prompt_token_ids,
+       "prompt_is_token_ids" => :prompt_is_token_ids
+     }},
+    {"ExplicitEncoderDecoderPrompt",
+     %{"encoder_prompt" => :encoder_prompt, "decoder_prompt" => :decoder_prompt}},
+    {"FaultToleranceRequest",
+     %{"instruction" => :instruction, "params" => :params, "request_id" => :request_id}},
+    {"FaultToleranceResult",
+     %{"request_id" => :request_id, "success" => :success, "reason" => :reason}},
+    {"KvHintAction",
+     %{
+       "action_id" => :action_id,
+       "action_type" => :action_type,
+       "action_version" => :action_version,
+       "payload" => :payload
+     }},
+    {"KvHintsEnvelope",
+     %{
+       "protocol_version" => :protocol_version,
+       "message_id" => :message_id,
+       "actions" => :actions
+     }},
+    {"LateInteractionParams",
+     %{"mode" => :mode, "query_key" => :query_key, "query_uses" => :query_uses}},
+    {"LoRARequest",
+     %{
+       "lora_name" => :lora_name,
+       "lora_int_id" => :lora_int_id,
+       "lora_path" => :lora_path,
+       "base_model_name" => :base_model_name,
+       "load_inplace" => :load_inplace,
+       "is_3d_lora_weight" => :is_3d_lora_weight
+     }},
+    {"Logprob", %{"logprob" => :logprob, "rank" => :rank, "decoded_token" => :decoded_token}},
+    {"PoolingOutput", %{"data" => :data}},
+    {"PoolingParams",
+     %{
+       "use_activation" => :use_activation,
+       "dimensions" => :dimensions,
+       "step_tag_id" => :step_tag_id,
+       "returned_token_ids" => :returned_token_ids,
+       "task" => :task,
+       "requires_token_ids" => :requires_token_ids,
+       "skip_reading_prefix_cache" => :skip_reading_prefix_cache,
+       "late_interaction_params" => :late_interaction_params,
+       "extra_kwargs" => :extra_kwargs,
+       "output_kind" => :output_kind
+     }},
+    {"PoolingRequestOutput",
+     %{
+       "request_id" => :request_id,
+       "outputs" => :outputs,
+       "prompt_token_ids" => :prompt_token_ids,
+       "num_cached_tokens" => :num_cached_tokens,
+       "finished" => :finished,
+       "error" => :error
+     }},
+    {"RepetitionDetectionParams",
+     %{
+       "max_pattern_size" => :max_pattern_size,
+       "min_pattern_size" => :min_pattern_size,
+       "min_count" => :min_count
+     }},
+    {"RequestError", %{"code" => :code, "message" => :message, "retryable" => :retryable}},
+    {"RequestOutput",
+     %{
+       "request_id" => :request_id,
+       "prompt" => :prompt,
+       "prompt_token_ids" => :prompt_token_ids,
+       "prompt_logprobs" => :prompt_logprobs,
+       "outputs" => :outputs,
+       "finished" => :finished,
+       "metrics" => :metrics,
+       "lora_request" => :lora_request,
+       "encoder_prompt" => :encoder_prompt,
+       "encoder_prompt_token_ids" => :encoder_prompt_token_ids,
+       "num_cached_tokens" => :num_cached_tokens,
+       "num_cache_creation_tokens" => :num_cache_creation_tokens,
+       "prompt_token_id_logprobs" => :prompt_token_id_logprobs,
+       "kv_transfer_params" => :kv_transfer_params,
+       "ec_transfer_params" => :ec_transfer_params
+     }},
+    {"RequestSpecDecodeMetrics",
+     %{
+       "num_spec_tokens" => :num_spec_tokens,
+       "histogram" => :histogram,
+       "num_draft_tokens" => :num_draft_tokens,
+       "per_step_accepted" => :per_step_accepted,
+       "per_step_drafted" => :per_step_drafted
+     }},
+    {"RequestStateStats",
+     %{
+       "num_generation_tokens" => :num_generation_tokens,
+       "num_preemptions" => :num_preemptions,
+       "arrival_time" => :arrival_time,
+       "queued_ts" => :queued_ts,
+       "scheduled_ts" => :scheduled_ts,
+       "first_token_ts" => :first_token_ts,
+       "last_token_ts" => :last_token_ts,
+       "first_token_latency" => :first_token_latency,
+       "is_corrupted" => :is_corrupted,
+       "is_watermarked" => :is_watermarked,
+       "is_watermark_skipped" => :is_watermark_skipped
+     }},
+    {"SamplingMask", %{"token_ids" => :token_ids}},
+    {"SamplingParams",
+     %{
+       "n" => :n,
+       "presence_penalty" => :presence_penalty,
+       "frequency_penalty" => :frequency_penalty,
+       "repetition_penalty" => :repetition_penalty,
+       "temperature" => :temperature,
+       "watermarking" => :watermarking,
+       "top_p" => :top_p,
+       "top_k" => :top_k,
+       "min_p" => :min_p,
+       "seed" => :seed,
+       "stop" => :stop,
+       "stop_token_ids" => :stop_token_ids,
+       "ignore_eos" => :ignore_eos,
+       "max_tokens" => :max_tokens,
+       "min_tokens" => :min_tokens,
+       "logprobs" => :logprobs,
+       "prompt_logprobs" => :prompt_logprobs,
+       "prompt_logprob_token_ids" => :prompt_logprob_token_ids,
+       "prompt_logprob_start" => :prompt_logprob_start,
+       "logprob_token_ids" => :logprob_token_ids,
+       "flat_logprobs" => :flat_logprobs,
+       "detokenize" => :detokenize,
+       "skip_special_tokens" => :skip_special_tokens,
+       "spaces_between_special_tokens" => :spaces_between_special_tokens,
+       "include_stop_str_in_output" => :include_stop_str_in_output,
+       "output_kind" => :output_kind,
+       "stream_interval" => :stream_interval,
+       "skip_clone" => :skip_clone,
+       "output_text_buffer_length" => :output_text_buffer_length,
+       "structured_outputs" => :structured_outputs,
+       "logit_bias" => :logit_bias,
+       "allowed_token_ids" => :allowed_token_ids,
+       "extra_args" => :extra_args,
+       "bad_words" => :bad_words,
+       "skip_reading_prefix_cache" => :skip_reading_prefix_cache,
+       "thinking_token_budget" => :thinking_token_budget,
+       "repetition_detection" => :repetition_detection,
+       "routed_experts_prompt_start" => :routed_experts_prompt_start,
+       "trace_decode_token_ids" => :trace_decode_token_ids
+     }},
+    {"ScoringOutput", %{"score" => :score}},
+    {"ScoringRequestOutput",
+     %{
+       "request_id" => :request_id,
+       "outputs" => :outputs,
+       "prompt_token_ids" => :prompt_token_ids,
+       "num_cached_tokens" => :num_cached_tokens,
+       "finished" => :finished,
+       "error" => :error
+     }},
+    {"StreamingInput", %{"prompt" => :prompt, "sampling_params" => :sampling_params}},
+    {"StructuredOutputsParams",
+     %{
+       "json" => :json,
+       "regex" => :regex,
+       "choice" => :choice,
+       "grammar" => :grammar,
+       "json_object" => :json_object,
+       "disable_any_whitespace" => :disable_any_whitespace,
+       "disable_additional_properties" => :disable_additional_properties,
+       "whitespace_pattern" => :whitespace_pattern,
+       "structural_tag" => :structural_tag
+     }},
+    {"TextPrompt",
+     %{
+       "prompt" => :prompt,
+       "multi_modal_data" => :multi_modal_data,
+       "media_io_kwargs" => :media_io_kwargs,
+       "mm_processor_kwargs" => :mm_processor_kwargs,
+       "multi_modal_uuids" => :multi_modal_uuids,
+       "cache_salt" => :cache_salt
+     }},
+    {"TokensPrompt",
+     %{
+       "prompt_token_ids" => :prompt_token_ids,
+       "multi_modal_data" => :multi_modal_data,
+       "media_io_kwargs" => :media_io_kwargs,
+       "mm_processor_kwargs" => :mm_processor_kwargs,
+       "multi_modal_uuids" => :multi_modal_uuids,
+       "cache_salt" => :cache_salt,
+       "prompt" => :prompt,
+       "token_type_ids" => :token_type_ids,
+       "prompt_token_offsets" => :prompt_token_offsets
+     }},
+    {"WeightTransferInitRequest", %{"init_info" => :init_info}},
+    {"WeightTransferUpdateRequest", %{"update_info" => :update_info}},
+    {"WeightVersionSpan", %{"version" => :version, "start" => :start, "end" => :end}}
+  ]
+  @modules for {name, _fields} <- @fields, do: {name, Module.concat(["Vllm", name])}
+
   @doc "Gives the struct module of a Python class, by its short name."
   @spec module_for(String.t()) :: module() | nil
-  def module_for("AsyncEngineArgs"), do: Vllm.AsyncEngineArgs
-  def module_for("BeamSearchParams"), do: Vllm.BeamSearchParams
-  def module_for("ClassificationOutput"), do: Vllm.ClassificationOutput
-  def module_for("ClassificationRequestOutput"), do: Vllm.ClassificationRequestOutput
-  def module_for("CompletionOutput"), do: Vllm.CompletionOutput
-  def module_for("EmbeddingOutput"), do: Vllm.EmbeddingOutput
-  def module_for("EmbeddingRequestOutput"), do: Vllm.EmbeddingRequestOutput
-  def module_for("EmbedsPrompt"), do: Vllm.EmbedsPrompt
-  def module_for("ExplicitEncoderDecoderPrompt"), do: Vllm.ExplicitEncoderDecoderPrompt
-  def module_for("FaultToleranceRequest"), do: Vllm.FaultToleranceRequest
-  def module_for("FaultToleranceResult"), do: Vllm.FaultToleranceResult
-  def module_for("KvHintAction"), do: Vllm.KvHintAction
-  def module_for("KvHintsEnvelope"), do: Vllm.KvHintsEnvelope
-  def module_for("LateInteractionParams"), do: Vllm.LateInteractionParams
-  def module_for("LoRARequest"), do: Vllm.LoRARequest
-  def module_for("Logprob"), do: Vllm.Logprob
-  def module_for("PoolingOutput"), do: Vllm.PoolingOutput
-  def module_for("PoolingParams"), do: Vllm.PoolingParams
-  def module_for("PoolingRequestOutput"), do: Vllm.PoolingRequestOutput
-  def module_for("RepetitionDetectionParams"), do: Vllm.RepetitionDetectionParams
-  def module_for("RequestError"), do: Vllm.RequestError
-  def module_for("RequestOutput"), do: Vllm.RequestOutput
-  def module_for("RequestSpecDecodeMetrics"), do: Vllm.RequestSpecDecodeMetrics
-  def module_for("RequestStateStats"), do: Vllm.RequestStateStats
-  def module_for("SamplingMask"), do: Vllm.SamplingMask
-  def module_for("SamplingParams"), do: Vllm.SamplingParams
-  def module_for("ScoringOutput"), do: Vllm.ScoringOutput
-  def module_for("ScoringRequestOutput"), do: Vllm.ScoringRequestOutput
-  def module_for("StreamingInput"), do: Vllm.StreamingInput
-  def module_for("StructuredOutputsParams"), do: Vllm.StructuredOutputsParams
-  def module_for("TextPrompt"), do: Vllm.TextPrompt
-  def module_for("TokensPrompt"), do: Vllm.TokensPrompt
-  def module_for("WeightTransferInitRequest"), do: Vllm.WeightTransferInitRequest
-  def module_for("WeightTransferUpdateRequest"), do: Vllm.WeightTransferUpdateRequest
-  def module_for("WeightVersionSpan"), do: Vllm.WeightVersionSpan
+  for {name, module} <- @modules do
+    def module_for(unquote(name)), do: unquote(module)
+  end
+
   def module_for(_name), do: nil
 
   @doc "Gives the short name of the Python class that a struct module stands for."
   @spec class_for(module()) :: String.t() | nil
-  def class_for(Vllm.AsyncEngineArgs), do: "AsyncEngineArgs"
-  def class_for(Vllm.BeamSearchParams), do: "BeamSearchParams"
-  def class_for(Vllm.ClassificationOutput), do: "ClassificationOutput"
-  def class_for(Vllm.ClassificationRequestOutput), do: "ClassificationRequestOutput"
-  def class_for(Vllm.CompletionOutput), do: "CompletionOutput"
-  def class_for(Vllm.EmbeddingOutput), do: "EmbeddingOutput"
-  def class_for(Vllm.EmbeddingRequestOutput), do: "EmbeddingRequestOutput"
-  def class_for(Vllm.EmbedsPrompt), do: "EmbedsPrompt"
-  def class_for(Vllm.ExplicitEncoderDecoderPrompt), do: "ExplicitEncoderDecoderPrompt"
-  def class_for(Vllm.FaultToleranceRequest), do: "FaultToleranceRequest"
-  def class_for(Vllm.FaultToleranceResult), do: "FaultToleranceResult"
-  def class_for(Vllm.KvHintAction), do: "KvHintAction"
-  def class_for(Vllm.KvHintsEnvelope), do: "KvHintsEnvelope"
-  def class_for(Vllm.LateInteractionParams), do: "LateInteractionParams"
-  def class_for(Vllm.LoRARequest), do: "LoRARequest"
-  def class_for(Vllm.Logprob), do: "Logprob"
-  def class_for(Vllm.PoolingOutput), do: "PoolingOutput"
-  def class_for(Vllm.PoolingParams), do: "PoolingParams"
-  def class_for(Vllm.PoolingRequestOutput), do: "PoolingRequestOutput"
-  def class_for(Vllm.RepetitionDetectionParams), do: "RepetitionDetectionParams"
-  def class_for(Vllm.RequestError), do: "RequestError"
-  def class_for(Vllm.RequestOutput), do: "RequestOutput"
-  def class_for(Vllm.RequestSpecDecodeMetrics), do: "RequestSpecDecodeMetrics"
-  def class_for(Vllm.RequestStateStats), do: "RequestStateStats"
-  def class_for(Vllm.SamplingMask), do: "SamplingMask"
-  def class_for(Vllm.SamplingParams), do: "SamplingParams"
-  def class_for(Vllm.ScoringOutput), do: "ScoringOutput"
-  def class_for(Vllm.ScoringRequestOutput), do: "ScoringRequestOutput"
-  def class_for(Vllm.StreamingInput), do: "StreamingInput"
-  def class_for(Vllm.StructuredOutputsParams), do: "StructuredOutputsParams"
-  def class_for(Vllm.TextPrompt), do: "TextPrompt"
-  def class_for(Vllm.TokensPrompt), do: "TokensPrompt"
-  def class_for(Vllm.WeightTransferInitRequest), do: "WeightTransferInitRequest"
-  def class_for(Vllm.WeightTransferUpdateRequest), do: "WeightTransferUpdateRequest"
-  def class_for(Vllm.WeightVersionSpan), do: "WeightVersionSpan"
+  for {name, module} <- @modules do
+    def class_for(unquote(module)), do: unquote(name)
+  end
+
   def class_for(_module), do: nil
 
   @doc "Gives the fields of a struct module, from Python's name to the atom."
   @spec fields(module()) :: %{optional(String.t()) => atom()}
-  def fields(Vllm.AsyncEngineArgs),
-    do: %{
-      "model" => :model,
-      "enable_return_routed_experts" => :enable_return_routed_experts,
-      "return_sampling_mask" => :return_sampling_mask,
-      "model_weights" => :model_weights,
-      "served_model_name" => :served_model_name,
-      "tokenizer" => :tokenizer,
-      "hf_config_path" => :hf_config_path,
-      "runner" => :runner,
-      "convert" => :convert,
-      "skip_tokenizer_init" => :skip_tokenizer_init,
-      "enable_prompt_embeds" => :enable_prompt_embeds,
-      "tokenizer_mode" => :tokenizer_mode,
-      "trust_remote_code" => :trust_remote_code,
-      "allowed_local_media_path" => :allowed_local_media_path,
-      "allowed_media_domains" => :allowed_media_domains,
-      "download_dir" => :download_dir,
-      "safetensors_load_strategy" => :safetensors_load_strategy,
-      "safetensors_prefetch_num_threads" => :safetensors_prefetch_num_threads,
-      "safetensors_prefetch_block_size" => :safetensors_prefetch_block_size,
-      "load_format" => :load_format,
-      "config_format" => :config_format,
-      "dtype" => :dtype,
-      "kv_cache_dtype" => :kv_cache_dtype,
-      "seed" => :seed,
-      "max_model_len" => :max_model_len,
-      "cudagraph_capture_sizes" => :cudagraph_capture_sizes,
-      "max_cudagraph_capture_size" => :max_cudagraph_capture_size,
-      "ir_op_priority" => :ir_op_priority,
-      "distributed_executor_backend" => :distributed_executor_backend,
-      "pipeline_parallel_size" => :pipeline_parallel_size,
-      "master_addr" => :master_addr,
-      "master_port" => :master_port,
-      "nnodes" => :nnodes,
-      "node_rank" => :node_rank,
-      "distributed_timeout_seconds" => :distributed_timeout_seconds,
-      "cpu_distributed_timeout_seconds" => :cpu_distributed_timeout_seconds,
-      "numa_bind" => :numa_bind,
-      "numa_bind_nodes" => :numa_bind_nodes,
-      "numa_bind_cpus" => :numa_bind_cpus,
-      "device_ids" => :device_ids,
-      "tensor_parallel_size" => :tensor_parallel_size,
-      "prefill_context_parallel_size" => :prefill_context_parallel_size,
-      "decode_context_parallel_size" => :decode_context_parallel_size,
-      "dcp_comm_backend" => :dcp_comm_backend,
-      "dcp_q_replicate" => :dcp_q_replicate,
-      "dcp_kv_cache_interleave_size" => :dcp_kv_cache_interleave_size,
-      "cp_kv_cache_interleave_size" => :cp_kv_cache_interleave_size,
-      "data_parallel_size" => :data_parallel_size,
-      "data_parallel_rank" => :data_parallel_rank,
-      "data_parallel_start_rank" => :data_parallel_start_rank,
-      "data_parallel_size_local" => :data_parallel_size_local,
-      "data_parallel_address" => :data_parallel_address,
-      "data_parallel_rpc_port" => :data_parallel_rpc_port,
-      "data_parallel_hybrid_lb" => :data_parallel_hybrid_lb,
-      "data_parallel_external_lb" => :data_parallel_external_lb,
-      "data_parallel_multi_port_external_lb" => :data_parallel_multi_port_external_lb,
-      "data_parallel_backend" => :data_parallel_backend,
-      "enable_hc_sp" => :enable_hc_sp,
-      "enable_expert_parallel" => :enable_expert_parallel,
-      "enable_batch_sharded_sampling" => :enable_batch_sharded_sampling,
-      "enable_ep_weight_filter" => :enable_ep_weight_filter,
-      "moe_backend" => :moe_backend,
-      "linear_backend" => :linear_backend,
-      "sparse_indexer_topk_backend" => :sparse_indexer_topk_backend,
-      "all2all_backend" => :all2all_backend,
-      "enable_elastic_ep" => :enable_elastic_ep,
-      "elastic_ep_max_dp_size" => :elastic_ep_max_dp_size,
-      "enable_dbo" => :enable_dbo,
-      "ubatch_size" => :ubatch_size,
-      "dbo_decode_token_threshold" => :dbo_decode_token_threshold,
-      "dp_sync_interval" => :dp_sync_interval,
-      "dbo_prefill_token_threshold" => :dbo_prefill_token_threshold,
-      "disable_nccl_for_dp_synchronization" => :disable_nccl_for_dp_synchronization,
-      "eplb_config" => :eplb_config,
-      "enable_eplb" => :enable_eplb,
-      "expert_placement_strategy" => :expert_placement_strategy,
-      "max_parallel_loading_workers" => :max_parallel_loading_workers,
-      "block_size" => :block_size,
-      "enable_prefix_caching" => :enable_prefix_caching,
-      "prefix_caching_hash_algo" => :prefix_caching_hash_algo,
-      "prefix_cache_retention_interval" => :prefix_cache_retention_interval,
-      "disable_sliding_window" => :disable_sliding_window,
-      "disable_cascade_attn" => :disable_cascade_attn,
-      "offload_backend" => :offload_backend,
-      "cpu_offload_gb" => :cpu_offload_gb,
-      "cpu_offload_params" => :cpu_offload_params,
-      "offload_group_size" => :offload_group_size,
-      "offload_num_in_group" => :offload_num_in_group,
-      "offload_prefetch_step" => :offload_prefetch_step,
-      "offload_params" => :offload_params,
-      "gpu_memory_utilization" => :gpu_memory_utilization,
-      "kv_cache_memory_bytes" => :kv_cache_memory_bytes,
-      "max_num_batched_tokens" => :max_num_batched_tokens,
-      "max_num_scheduled_tokens" => :max_num_scheduled_tokens,
-      "long_prefill_token_threshold" => :long_prefill_token_threshold,
-      "long_prefill_token_threshold_adaptive" => :long_prefill_token_threshold_adaptive,
-      "max_num_seqs" => :max_num_seqs,
-      "max_num_active_seqs" => :max_num_active_seqs,
-      "max_num_queued_reqs" => :max_num_queued_reqs,
-      "max_num_queued_tokens" => :max_num_queued_tokens,
-      "max_logprobs" => :max_logprobs,
-      "logprobs_mode" => :logprobs_mode,
-      "use_fp64_gumbel" => :use_fp64_gumbel,
-      "enable_trace_replay" => :enable_trace_replay,
-      "disable_log_stats" => :disable_log_stats,
-      "aggregate_engine_logging" => :aggregate_engine_logging,
-      "revision" => :revision,
-      "code_revision" => :code_revision,
-      "hf_token" => :hf_token,
-      "hf_overrides" => :hf_overrides,
-      "model_class_overrides" => :model_class_overrides,
-      "tokenizer_revision" => :tokenizer_revision,
-      "quantization" => :quantization,
-      "quantization_config" => :quantization_config,
-      "allow_deprecated_quantization" => :allow_deprecated_quantization,
-      "enforce_eager" => :enforce_eager,
-      "disable_custom_all_reduce" => :disable_custom_all_reduce,
-      "enable_shm_tensor_arena" => :enable_shm_tensor_arena,
-      "language_model_only" => :language_model_only,
-      "limit_mm_per_prompt" => :limit_mm_per_prompt,
-      "enable_mm_embeds" => :enable_mm_embeds,
-      "interleave_mm_strings" => :interleave_mm_strings,
-      "media_io_kwargs" => :media_io_kwargs,
-      "mm_processor_kwargs" => :mm_processor_kwargs,
-      "mm_processor_cache_gb" => :mm_processor_cache_gb,
-      "mm_processor_cache_type" => :mm_processor_cache_type,
-      "mm_hasher_algorithm" => :mm_hasher_algorithm,
-      "mm_shm_cache_max_object_size_mb" => :mm_shm_cache_max_object_size_mb,
-      "mm_encoder_only" => :mm_encoder_only,
-      "mm_encoder_tp_mode" => :mm_encoder_tp_mode,
-      "mm_encoder_attn_backend" => :mm_encoder_attn_backend,
-      "mm_encoder_attn_dtype" => :mm_encoder_attn_dtype,
-      "mm_encoder_fp8_scale_path" => :mm_encoder_fp8_scale_path,
-      "mm_encoder_fp8_scale_save_path" => :mm_encoder_fp8_scale_save_path,
-      "mm_encoder_fp8_scale_save_margin" => :mm_encoder_fp8_scale_save_margin,
-      "io_processor_plugin" => :io_processor_plugin,
-      "renderer_num_workers" => :renderer_num_workers,
-      "skip_mm_profiling" => :skip_mm_profiling,
-      "video_pruning_rate" => :video_pruning_rate,
-      "video_pruning_method" => :video_pruning_method,
-      "mm_tensor_ipc" => :mm_tensor_ipc,
-      "mm_processor_device" => :mm_processor_device,
-      "mm_ipc_gpu_memory_gb" => :mm_ipc_gpu_memory_gb,
-      "mm_device_do_normalize" => :mm_device_do_normalize,
-      "enable_lora" => :enable_lora,
-      "max_loras" => :max_loras,
-      "max_lora_rank" => :max_lora_rank,
-      "default_mm_loras" => :default_mm_loras,
-      "fully_sharded_loras" => :fully_sharded_loras,
-      "max_cpu_loras" => :max_cpu_loras,
-      "lora_dtype" => :lora_dtype,
-      "lora_target_modules" => :lora_target_modules,
-      "enable_tower_connector_lora" => :enable_tower_connector_lora,
-      "specialize_active_lora" => :specialize_active_lora,
-      "enable_mixed_moe_lora_format" => :enable_mixed_moe_lora_format,
-      "enable_moe_shared_loras" => :enable_moe_shared_loras,
-      "max_lora_cls_labels" => :max_lora_cls_labels,
-      "ray_workers_use_nsight" => :ray_workers_use_nsight,
-      "num_gpu_blocks_override" => :num_gpu_blocks_override,
-      "model_loader_extra_config" => :model_loader_extra_config,
-      "ignore_patterns" => :ignore_patterns,
-      "enable_chunked_prefill" => :enable_chunked_prefill,
-      "disable_chunked_mm_input" => :disable_chunked_mm_input,
-      "scheduler_reserve_full_isl" => :scheduler_reserve_full_isl,
-      "prefill_schedule_interval" => :prefill_schedule_interval,
-      "watermark" => :watermark,
-      "disable_hybrid_kv_cache_manager" => :disable_hybrid_kv_cache_manager,
-      "structured_outputs_config" => :structured_outputs_config,
-      "aux_output_config" => :aux_output_config,
-      "reasoning_parser" => :reasoning_parser,
-      "reasoning_parser_plugin" => :reasoning_parser_plugin,
-      "speculative_config" => :speculative_config,
-      "spec_method" => :spec_method,
-      "spec_model" => :spec_model,
-      "spec_tokens" => :spec_tokens,
-      "watermark_config" => :watermark_config,
-      "diffusion_config" => :diffusion_config,
-      "show_hidden_metrics_for_version" => :show_hidden_metrics_for_version,
-      "otlp_traces_endpoint" => :otlp_traces_endpoint,
-      "collect_detailed_traces" => :collect_detailed_traces,
-      "per_request_spec_decode_metrics" => :per_request_spec_decode_metrics,
-      "kv_cache_metrics" => :kv_cache_metrics,
-      "kv_cache_metrics_sample" => :kv_cache_metrics_sample,
-      "custom_histogram_buckets" => :custom_histogram_buckets,
-      "cudagraph_metrics" => :cudagraph_metrics,
-      "enable_layerwise_nvtx_tracing" => :enable_layerwise_nvtx_tracing,
-      "enable_mfu_metrics" => :enable_mfu_metrics,
-      "enable_logging_iteration_details" => :enable_logging_iteration_details,
-      "jit_monitor_mode" => :jit_monitor_mode,
-      "jit_monitor_verbose" => :jit_monitor_verbose,
-      "enable_mm_processor_stats" => :enable_mm_processor_stats,
-      "scheduling_policy" => :scheduling_policy,
-      "scheduler_cls" => :scheduler_cls,
-      "pooler_config" => :pooler_config,
-      "compilation_config" => :compilation_config,
-      "attention_config" => :attention_config,
-      "engram_config" => :engram_config,
-      "mamba_config" => :mamba_config,
-      "kernel_config" => :kernel_config,
-      "enable_flashinfer_autotune" => :enable_flashinfer_autotune,
-      "worker_cls" => :worker_cls,
-      "worker_extension_cls" => :worker_extension_cls,
-      "profiler_config" => :profiler_config,
-      "logging_config" => :logging_config,
-      "log_level" => :log_level,
-      "log_config_file" => :log_config_file,
-      "kv_transfer_config" => :kv_transfer_config,
-      "kv_events_config" => :kv_events_config,
-      "ec_transfer_config" => :ec_transfer_config,
-      "ec_manager_config" => :ec_manager_config,
-      "reasoning_config" => :reasoning_config,
-      "generation_config" => :generation_config,
-      "enable_sleep_mode" => :enable_sleep_mode,
-      "sleep_mode_offload_cudagraph" => :sleep_mode_offload_cudagraph,
-      "sleep_preserve_parameter_names" => :sleep_preserve_parameter_names,
-      "enable_cumem_allocator" => :enable_cumem_allocator,
-      "enable_nccl_comm_suspend" => :enable_nccl_comm_suspend,
-      "override_generation_config" => :override_generation_config,
-      "model_impl" => :model_impl,
-      "attention_backend" => :attention_backend,
-      "kv_cache_dtype_skip_layers" => :kv_cache_dtype_skip_layers,
-      "mamba_cache_dtype" => :mamba_cache_dtype,
-      "mamba_ssm_cache_dtype" => :mamba_ssm_cache_dtype,
-      "mamba_block_size" => :mamba_block_size,
-      "prefix_match_unit" => :prefix_match_unit,
-      "mamba_cache_mode" => :mamba_cache_mode,
-      "enable_mamba_shared_prefix_checkpoint" => :enable_mamba_shared_prefix_checkpoint,
-      "replayssm_buffer_len" => :replayssm_buffer_len,
-      "use_replayssm" => :use_replayssm,
-      "mamba_backend" => :mamba_backend,
-      "mamba_ssu_algorithm" => :mamba_ssu_algorithm,
-      "enable_mamba_cache_stochastic_rounding" => :enable_mamba_cache_stochastic_rounding,
-      "mamba_cache_philox_rounds" => :mamba_cache_philox_rounds,
-      "additional_config" => :additional_config,
-      "use_tqdm_on_load" => :use_tqdm_on_load,
-      "pt_load_map_location" => :pt_load_map_location,
-      "logits_processors" => :logits_processors,
-      "async_scheduling" => :async_scheduling,
-      "stream_interval" => :stream_interval,
-      "kv_sharing_fast_prefill" => :kv_sharing_fast_prefill,
-      "swa_bounded_replay" => :swa_bounded_replay,
-      "optimization_level" => :optimization_level,
-      "performance_mode" => :performance_mode,
-      "fault_tolerance_config" => :fault_tolerance_config,
-      "enable_fault_tolerance" => :enable_fault_tolerance,
-      "kv_offloading_size" => :kv_offloading_size,
-      "kv_offloading_backend" => :kv_offloading_backend,
-      "tokens_only" => :tokens_only,
-      "shutdown_timeout" => :shutdown_timeout,
-      "weight_transfer_config" => :weight_transfer_config,
-      "fail_on_environ_validation" => :fail_on_environ_validation,
-      "gdn_prefill_backend" => :gdn_prefill_backend,
-      "kda_prefill_backend" => :kda_prefill_backend,
-      "kda_decode_backend" => :kda_decode_backend,
-      "enable_log_requests" => :enable_log_requests
-    }
-
-  def fields(Vllm.BeamSearchParams),
-    do: %{
-      "beam_width" => :beam_width,
-      "max_tokens" => :max_tokens,
-      "ignore_eos" => :ignore_eos,
-      "temperature" => :temperature,
-      "length_penalty" => :length_penalty,
-      "include_stop_str_in_output" => :include_stop_str_in_output,
-      "structured_outputs" => :structured_outputs,
-      "skip_special_tokens" => :skip_special_tokens,
-      "watermarking" => :watermarking
-    }
-
-  def fields(Vllm.ClassificationOutput), do: %{"probs" => :probs}
-
-  def fields(Vllm.ClassificationRequestOutput),
-    do: %{
-      "request_id" => :request_id,
-      "outputs" => :outputs,
-      "prompt_token_ids" => :prompt_token_ids,
-      "num_cached_tokens" => :num_cached_tokens,
-      "finished" => :finished,
-      "error" => :error
-    }
-
-  def fields(Vllm.CompletionOutput),
-    do: %{
-      "index" => :index,
-      "text" => :text,
-      "token_ids" => :token_ids,
-      "cumulative_logprob" => :cumulative_logprob,
-      "logprobs" => :logprobs,
-      "routed_experts" => :routed_experts,
-      "finish_reason" => :finish_reason,
-      "stop_reason" => :stop_reason,
-      "lora_request" => :lora_request,
-      "sampling_mask" => :sampling_mask,
-      "spec_decode_metrics" => :spec_decode_metrics,
-      "weight_versions" => :weight_versions
-    }
-
-  def fields(Vllm.EmbeddingOutput), do: %{"embedding" => :embedding}
-
-  def fields(Vllm.EmbeddingRequestOutput),
-    do: %{
-      "request_id" => :request_id,
-      "outputs" => :outputs,
-      "prompt_token_ids" => :prompt_token_ids,
-      "num_cached_tokens" => :num_cached_tokens,
-      "finished" => :finished,
-      "error" => :error
-    }
-
-  def fields(Vllm.EmbedsPrompt),
-    do: %{
-      "prompt_embeds" => :prompt_embeds,
-      "multi_modal_data" => :multi_modal_data,
-      "media_io_kwargs" => :media_io_kwargs,
-      "mm_processor_kwargs" => :mm_processor_kwargs,
-      "multi_modal_uuids" => :multi_modal_uuids,
-      "cache_salt" => :cache_salt,
-      "prompt" => :prompt,
-      "prompt_token_ids" => :prompt_token_ids,
-      "prompt_is_token_ids" => :prompt_is_token_ids
-    }
-
-  def fields(Vllm.ExplicitEncoderDecoderPrompt),
-    do: %{"encoder_prompt" => :encoder_prompt, "decoder_prompt" => :decoder_prompt}
-
-  def fields(Vllm.FaultToleranceRequest),
-    do: %{"instruction" => :instruction, "params" => :params, "request_id" => :request_id}
-
-  def fields(Vllm.FaultToleranceResult),
-    do: %{"request_id" => :request_id, "success" => :success, "reason" => :reason}
-
-  def fields(Vllm.KvHintAction),
-    do: %{
-      "action_id" => :action_id,
-      "action_type" => :action_type,
-      "action_version" => :action_version,
-      "payload" => :payload
-    }
-
-  def fields(Vllm.KvHintsEnvelope),
-    do: %{
-      "protocol_version" => :protocol_version,
-      "message_id" => :message_id,
-      "actions" => :actions
-    }
-
-  def fields(Vllm.LateInteractionParams),
-    do: %{"mode" => :mode, "query_key" => :query_key, "query_uses" => :query_uses}
-
-  def fields(Vllm.LoRARequest),
-    do: %{
-      "lora_name" => :lora_name,
-      "lora_int_id" => :lora_int_id,
-      "lora_path" => :lora_path,
-      "base_model_name" => :base_model_name,
-      "load_inplace" => :load_inplace,
-      "is_3d_lora_weight" => :is_3d_lora_weight
-    }
-
-  def fields(Vllm.Logprob),
-    do: %{"logprob" => :logprob, "rank" => :rank, "decoded_token" => :decoded_token}
-
-  def fields(Vllm.PoolingOutput), do: %{"data" => :data}
-
-  def fields(Vllm.PoolingParams),
-    do: %{
-      "use_activation" => :use_activation,
-      "dimensions" => :dimensions,
-      "step_tag_id" => :step_tag_id,
-      "returned_token_ids" => :returned_token_ids,
-      "task" => :task,
-      "requires_token_ids" => :requires_token_ids,
-      "skip_reading_prefix_cache" => :skip_reading_prefix_cache,
-      "late_interaction_params" => :late_interaction_params,
-      "extra_kwargs" => :extra_kwargs,
-      "output_kind" => :output_kind
-    }
-
-  def fields(Vllm.PoolingRequestOutput),
-    do: %{
-      "request_id" => :request_id,
-      "outputs" => :outputs,
-      "prompt_token_ids" => :prompt_token_ids,
-      "num_cached_tokens" => :num_cached_tokens,
-      "finished" => :finished,
-      "error" => :error
-    }
-
-  def fields(Vllm.RepetitionDetectionParams),
-    do: %{
-      "max_pattern_size" => :max_pattern_size,
-      "min_pattern_size" => :min_pattern_size,
-      "min_count" => :min_count
-    }
-
-  def fields(Vllm.RequestError),
-    do: %{"code" => :code, "message" => :message, "retryable" => :retryable}
-
-  def fields(Vllm.RequestOutput),
-    do: %{
-      "request_id" => :request_id,
-      "prompt" => :prompt,
-      "prompt_token_ids" => :prompt_token_ids,
-      "prompt_logprobs" => :prompt_logprobs,
-      "outputs" => :outputs,
-      "finished" => :finished,
-      "metrics" => :metrics,
-      "lora_request" => :lora_request,
-      "encoder_prompt" => :encoder_prompt,
-      "encoder_prompt_token_ids" => :encoder_prompt_token_ids,
-      "num_cached_tokens" => :num_cached_tokens,
-      "num_cache_creation_tokens" => :num_cache_creation_tokens,
-      "prompt_token_id_logprobs" => :prompt_token_id_logprobs,
-      "kv_transfer_params" => :kv_transfer_params,
-      "ec_transfer_params" => :ec_transfer_params
-    }
-
-  def fields(Vllm.RequestSpecDecodeMetrics),
-    do: %{
-      "num_spec_tokens" => :num_spec_tokens,
-      "histogram" => :histogram,
-      "num_draft_tokens" => :num_draft_tokens,
-      "per_step_accepted" => :per_step_accepted,
-      "per_step_drafted" => :per_step_drafted
-    }
-
-  def fields(Vllm.RequestStateStats),
-    do: %{
-      "num_generation_tokens" => :num_generation_tokens,
-      "num_preemptions" => :num_preemptions,
-      "arrival_time" => :arrival_time,
-      "queued_ts" => :queued_ts,
-      "scheduled_ts" => :scheduled_ts,
-      "first_token_ts" => :first_token_ts,
-      "last_token_ts" => :last_token_ts,
-      "first_token_latency" => :first_token_latency,
-      "is_corrupted" => :is_corrupted,
-      "is_watermarked" => :is_watermarked,
-      "is_watermark_skipped" => :is_watermark_skipped
-    }
-
-  def fields(Vllm.SamplingMask), do: %{"token_ids" => :token_ids}
-
-  def fields(Vllm.SamplingParams),
-    do: %{
-      "n" => :n,
-      "presence_penalty" => :presence_penalty,
-      "frequency_penalty" => :frequency_penalty,
-      "repetition_penalty" => :repetition_penalty,
-      "temperature" => :temperature,
-      "watermarking" => :watermarking,
-      "top_p" => :top_p,
-      "top_k" => :top_k,
-      "min_p" => :min_p,
-      "seed" => :seed,
-      "stop" => :stop,
-      "stop_token_ids" => :stop_token_ids,
-      "ignore_eos" => :ignore_eos,
-      "max_tokens" => :max_tokens,
-      "min_tokens" => :min_tokens,
-      "logprobs" => :logprobs,
-      "prompt_logprobs" => :prompt_logprobs,
-      "prompt_logprob_token_ids" => :prompt_logprob_token_ids,
-      "prompt_logprob_start" => :prompt_logprob_start,
-      "logprob_token_ids" => :logprob_token_ids,
-      "flat_logprobs" => :flat_logprobs,
-      "detokenize" => :detokenize,
-      "skip_special_tokens" => :skip_special_tokens,
-      "spaces_between_special_tokens" => :spaces_between_special_tokens,
-      "include_stop_str_in_output" => :include_stop_str_in_output,
-      "output_kind" => :output_kind,
-      "stream_interval" => :stream_interval,
-      "skip_clone" => :skip_clone,
-      "output_text_buffer_length" => :output_text_buffer_length,
-      "structured_outputs" => :structured_outputs,
-      "logit_bias" => :logit_bias,
-      "allowed_token_ids" => :allowed_token_ids,
-      "extra_args" => :extra_args,
-      "bad_words" => :bad_words,
-      "skip_reading_prefix_cache" => :skip_reading_prefix_cache,
-      "thinking_token_budget" => :thinking_token_budget,
-      "repetition_detection" => :repetition_detection,
-      "routed_experts_prompt_start" => :routed_experts_prompt_start,
-      "trace_decode_token_ids" => :trace_decode_token_ids
-    }
-
-  def fields(Vllm.ScoringOutput), do: %{"score" => :score}
-
-  def fields(Vllm.ScoringRequestOutput),
-    do: %{
-      "request_id" => :request_id,
-      "outputs" => :outputs,
-      "prompt_token_ids" => :prompt_token_ids,
-      "num_cached_tokens" => :num_cached_tokens,
-      "finished" => :finished,
-      "error" => :error
-    }
-
-  def fields(Vllm.StreamingInput),
-    do: %{"prompt" => :prompt, "sampling_params" => :sampling_params}
-
-  def fields(Vllm.StructuredOutputsParams),
-    do: %{
-      "json" => :json,
-      "regex" => :regex,
-      "choice" => :choice,
-      "grammar" => :grammar,
-      "json_object" => :json_object,
-      "disable_any_whitespace" => :disable_any_whitespace,
-      "disable_additional_properties" => :disable_additional_properties,
-      "whitespace_pattern" => :whitespace_pattern,
-      "structural_tag" => :structural_tag
-    }
-
-  def fields(Vllm.TextPrompt),
-    do: %{
-      "prompt" => :prompt,
-      "multi_modal_data" => :multi_modal_data,
-      "media_io_kwargs" => :media_io_kwargs,
-      "mm_processor_kwargs" => :mm_processor_kwargs,
-      "multi_modal_uuids" => :multi_modal_uuids,
-      "cache_salt" => :cache_salt
-    }
-
-  def fields(Vllm.TokensPrompt),
-    do: %{
-      "prompt_token_ids" => :prompt_token_ids,
-      "multi_modal_data" => :multi_modal_data,
-      "media_io_kwargs" => :media_io_kwargs,
-      "mm_processor_kwargs" => :mm_processor_kwargs,
-      "multi_modal_uuids" => :multi_modal_uuids,
-      "cache_salt" => :cache_salt,
-      "prompt" => :prompt,
-      "token_type_ids" => :token_type_ids,
-      "prompt_token_offsets" => :prompt_token_offsets
-    }
-
-  def fields(Vllm.WeightTransferInitRequest), do: %{"init_info" => :init_info}
-
-  def fields(Vllm.WeightTransferUpdateRequest), do: %{"update_info" => :update_info}
-
-  def fields(Vllm.WeightVersionSpan),
-    do: %{"version" => :version, "start" => :start, "end" => :end}
+  for {name, fields} <- @fields do
+    def fields(unquote(Module.concat(["Vllm", name]))), do: unquote(Macro.escape(fields))
+  end
 
   def fields(_module), do: %{}
 

@@ -1,5 +1,5 @@
 # Made by `python -m python_worker.gen` from proto/.
-# Change proto/vllm_bridge/v1/*.proto, then run it again. Vllm.Protobuf explains it.
+# Change proto/vllm_bridge/v1/*.proto, then run it again. Vllm.Core.Wire.Protobuf explains it.
 
 defmodule Vllm.Proto.FailureKind do
   @moduledoc """
@@ -99,7 +99,7 @@ defmodule Vllm.Proto.ClientFrame do
       asked for it. They may hold references that are released after.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           hello: Vllm.Proto.ClientHello.t() | nil,
@@ -238,7 +238,7 @@ defmodule Vllm.Proto.ServerFrame do
     * `failure` ends the session: nothing follows it.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           hello: Vllm.Proto.ServerHello.t() | nil,
@@ -446,7 +446,7 @@ defmodule Vllm.Proto.ClientHello do
     * `token` must equal the worker's token where the worker has one.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           protocol_version: non_neg_integer(),
@@ -519,7 +519,7 @@ defmodule Vllm.Proto.ServerHello do
     * `pid` is the worker's operating system process id.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           protocol_version: non_neg_integer(),
@@ -656,7 +656,7 @@ defmodule Vllm.Proto.StartCall do
       returns a value needs none.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           id: non_neg_integer(),
@@ -733,7 +733,7 @@ defmodule Vllm.Proto.CallRequest do
       from its arrival. 0 means no limit.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           target: {:ref, String.t()} | {:class_name, String.t()} | nil,
@@ -861,7 +861,7 @@ defmodule Vllm.Proto.CallReply do
       once, unless the client's `end` or `failure` came before.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           call: non_neg_integer(),
@@ -1152,9 +1152,9 @@ defmodule Vllm.Proto.Accepted do
   def decode(<<>>), do: {:ok, %__MODULE__{}}
 
   def decode(binary) when is_binary(binary) do
-    case Vllm.Protobuf.skip(binary, []) do
+    case Vllm.Core.Wire.Protobuf.skip(binary, []) do
       {:ok, rest} -> decode(rest)
-      {:error, reason} -> Vllm.Protobuf.error("Accepted", reason)
+      {:error, reason} -> Vllm.Core.Wire.Protobuf.error("Accepted", reason)
     end
   end
 end
@@ -1176,9 +1176,9 @@ defmodule Vllm.Proto.End do
   def decode(<<>>), do: {:ok, %__MODULE__{}}
 
   def decode(binary) when is_binary(binary) do
-    case Vllm.Protobuf.skip(binary, []) do
+    case Vllm.Core.Wire.Protobuf.skip(binary, []) do
       {:ok, rest} -> decode(rest)
-      {:error, reason} -> Vllm.Protobuf.error("End", reason)
+      {:error, reason} -> Vllm.Core.Wire.Protobuf.error("End", reason)
     end
   end
 end
@@ -1200,9 +1200,9 @@ defmodule Vllm.Proto.InputWanted do
   def decode(<<>>), do: {:ok, %__MODULE__{}}
 
   def decode(binary) when is_binary(binary) do
-    case Vllm.Protobuf.skip(binary, []) do
+    case Vllm.Core.Wire.Protobuf.skip(binary, []) do
       {:ok, rest} -> decode(rest)
-      {:error, reason} -> Vllm.Protobuf.error("InputWanted", reason)
+      {:error, reason} -> Vllm.Core.Wire.Protobuf.error("InputWanted", reason)
     end
   end
 end
@@ -1224,9 +1224,9 @@ defmodule Vllm.Proto.InputsClosed do
   def decode(<<>>), do: {:ok, %__MODULE__{}}
 
   def decode(binary) when is_binary(binary) do
-    case Vllm.Protobuf.skip(binary, []) do
+    case Vllm.Core.Wire.Protobuf.skip(binary, []) do
       {:ok, rest} -> decode(rest)
-      {:error, reason} -> Vllm.Protobuf.error("InputsClosed", reason)
+      {:error, reason} -> Vllm.Core.Wire.Protobuf.error("InputsClosed", reason)
     end
   end
 end
@@ -1243,7 +1243,7 @@ defmodule Vllm.Proto.Input do
       it.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           call: non_neg_integer(),
@@ -1331,7 +1331,7 @@ defmodule Vllm.Proto.Credit do
     * `items` is how many more it may send, on top of what is left.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{call: non_neg_integer(), items: non_neg_integer()}
   defstruct call: 0, items: 0
@@ -1383,7 +1383,7 @@ defmodule Vllm.Proto.Notice do
     * `{:engine_recovered, _}` in `event` - a stalled engine moves again.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           event:
@@ -1491,7 +1491,7 @@ defmodule Vllm.Proto.Draining do
     * `grace_ms` is how long calls in flight are given, in milliseconds.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{grace_ms: non_neg_integer()}
   defstruct grace_ms: 0
@@ -1532,7 +1532,7 @@ defmodule Vllm.Proto.EngineDied do
     * `ref` is the id of the engine's reference.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{ref: String.t(), failure: Vllm.Proto.Failure.t() | nil}
   defstruct ref: "", failure: nil
@@ -1591,7 +1591,7 @@ defmodule Vllm.Proto.EngineStalled do
     * `unfinished_requests` is how many requests the engine has.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           ref: String.t(),
@@ -1657,7 +1657,7 @@ defmodule Vllm.Proto.EngineRecovered do
     * `stalled_ms` is for how long it stood still, in milliseconds.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{ref: String.t(), stalled_ms: non_neg_integer()}
   defstruct ref: "", stalled_ms: 0
@@ -1711,7 +1711,7 @@ defmodule Vllm.Proto.Failure do
     * `retryable` - the same call may succeed later, unchanged.
   """
 
-  alias Vllm.Protobuf
+  alias Vllm.Core.Wire.Protobuf
 
   @type t :: %__MODULE__{
           kind: Vllm.Proto.FailureKind.t(),

@@ -6,10 +6,11 @@ defmodule Vllm.Test.Request do
 
     * `:method` - `:generate` or `:encode`
     * `:request_id` - the id that the application gave
-    * `:prompt` - the prompt, as it was given: text, token ids, or a map
-    * `:params` - a `Vllm.SamplingParams` or `Vllm.PoolingParams`, however they were given
-    * `:options` - what else was given by name, with string keys: `"priority"` always, and
-      `"lora_request"`, `"trace_headers"`, `"session_id"` and the like where there was one
+    * `:prompt` - the prompt as it was given: text, token ids, or a map
+    * `:params` - the parameters as a `Vllm.SamplingParams` or `Vllm.PoolingParams`, even if they were
+      given in another form
+    * `:options` - the other arguments, with string keys: always `"priority"`, and `"lora_request"`,
+      `"trace_headers"`, `"session_id"` and others if they were given
   """
 
   @enforce_keys [:method, :request_id, :prompt, :params, :options]
@@ -26,7 +27,7 @@ defmodule Vllm.Test.Request do
   @methods %{"generate" => :generate, "encode" => :encode}
 
   @doc false
-  # From the fake engine's record, where everything that is no request is left out.
+  # From the fake engine's record. Calls that make no request are left out.
   @spec from_calls([[term()]]) :: [t()]
   def from_calls(calls) do
     for [name, [prompt, params, request_id], options] <- calls, method = @methods[name] do
@@ -41,7 +42,7 @@ defmodule Vllm.Test.Request do
   end
 
   @doc false
-  # Whether it is the one that `wanted` describes; a key that is not given fits all.
+  # Whether the request has the properties in `wanted`.
   @spec fits?(t(), keyword()) :: boolean()
   def fits?(%__MODULE__{} = request, wanted) do
     Enum.all?(wanted, fn

@@ -1,16 +1,16 @@
-defmodule Vllm.Vllm.ConstructionTest do
-  # Engines of a test's own: built from a configuration, shut down, and killed beside another one.
+defmodule Vllm.RealEngine.ConstructionTest do
+  # Engines of a test's own: built from a configuration, shut down, and killed while another one runs.
   use Vllm.VllmEngine, engine: :scripted
 
   alias Vllm.AsyncEngineArgs
 
-  # For an engine that is built beside others.
+  # For an engine that is built in addition to others.
   @building 600_000
 
-  describe "an engine of a configuration" do
+  describe "an engine from a configuration" do
     # tests/v1/shutdown/test_forward_error.py::test_async_llm_model_error
     @tag timeout: @building
-    test "answers as any other does, until its model fails", %{engine: other} do
+    test "answers like any other, until its model fails", %{engine: other} do
       config = config!(:faulty, max_num_queued_reqs: nil)
       before = children()
       opts = [use_cached_outputs: true, log_requests: false]
@@ -38,7 +38,7 @@ defmodule Vllm.Vllm.ConstructionTest do
       wait_until(fn -> children() -- before == [] end)
     end
 
-    test "is not built from what is no configuration", %{engine: engine} do
+    test "is not built from other values", %{engine: engine} do
       {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
 
       for wrong <- [%{}, [], nil, 7, "config", tokenizer],

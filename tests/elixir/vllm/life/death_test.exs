@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.DeathTest do
+defmodule Vllm.RealEngine.DeathTest do
   # The processes of an engine are killed. It is declared, in an instance of its own, so that it comes
   # back; every test takes the one that is there and leaves it dead.
   use Vllm.VllmEngine
@@ -25,7 +25,7 @@ defmodule Vllm.Vllm.DeathTest do
   end
 
   # Each is ended in its turn, and the engine is built anew in between: once, in all.
-  test "kill -9 of EngineCore, then of its worker, is told to every request", context do
+  test "kill -9 of EngineCore, then of its worker, is reported to every request", context do
     %{engine: first, worker: worker} = context
 
     capture_log(fn ->
@@ -69,7 +69,7 @@ defmodule Vllm.Vllm.DeathTest do
       assert kind in [:engine_dead, :stale_ref]
     end
 
-    # The other process has gone with it. Those of the next engine may be there already.
+    # The other process has ended with it. Those of the next engine may be there already.
     wait_until(fn -> not Enum.any?(group(worker), &List.keymember?(own, elem(&1, 0), 0)) end)
     {pid, error}
   end

@@ -1,8 +1,8 @@
-defmodule Vllm.Vllm.LifecycleTest do
+defmodule Vllm.RealEngine.LifecycleTest do
   # What becomes of an engine that is built, used and shut down beside another that goes on.
   use Vllm.VllmEngine, engine: :scripted
 
-  test "an engine loads while another generates, and ends without it", %{engine: engine} do
+  test "an engine loads while another generates, and ends without affecting it", %{engine: engine} do
     loading = Task.async(fn -> build(:random) end)
 
     # Requests of the other engine go through, one after the other, the whole time.
@@ -33,7 +33,7 @@ defmodule Vllm.Vllm.LifecycleTest do
     assert {:ok, output} = Stream.collect(going_on)
     assert text(output) == counting(1000)
 
-    # Again is harmless; anything else says that it is gone.
+    # Shutting down again is harmless; any other call fails.
     assert AsyncLLM.shutdown(second) == {:ok, nil}
 
     for call <- [
@@ -53,7 +53,7 @@ defmodule Vllm.Vllm.LifecycleTest do
   end
 
   describe "an engine that cannot start is an error with vLLM's reason" do
-    test "when the model is not there", %{engine: engine} do
+    test "when the model does not exist", %{engine: engine} do
       assert {:error, %Error{} = error} =
                AsyncLLM.from_engine_args(instance(), model: "/no/such/model")
 
@@ -90,7 +90,7 @@ defmodule Vllm.Vllm.LifecycleTest do
       end
     end
 
-    test "when what is given are no arguments" do
+    test "when the arguments are not a keyword list" do
       for arguments <- [nil, 7, "model", [1], %SamplingParams{}] do
         assert {:error, %Error{kind: :invalid}} = AsyncLLM.from_engine_args(instance(), arguments)
       end

@@ -1,4 +1,4 @@
-defmodule Vllm.Vllm.OrphansTest do
+defmodule Vllm.RealEngine.OrphansTest do
   # Whatever is killed, nothing of the tree below it stays: no process, no socket, no shared memory.
   # A test kills what it has built, so there are few of them and each does much.
   use Vllm.VllmEngine
@@ -103,7 +103,7 @@ defmodule Vllm.Vllm.OrphansTest do
     tree
   end
 
-  # What fits into the grace period finishes, the rest is told, new calls are refused.
+  # What fits into the grace period finishes, the rest fails, new calls are refused.
   defp terminate_under_load(engine) do
     %{worker: worker} = tree = ProcessTree.of(__MODULE__)
     long = for n <- 1..32, do: collecting(engine, "#{n}: count")

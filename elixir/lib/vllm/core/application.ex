@@ -1,0 +1,22 @@
+defmodule Vllm.Core.Application do
+  @moduledoc false
+  # The processes that run once on each node. Instances belong into the supervision tree of the
+  # application that uses them; only the default instance is started here.
+  #
+  # The processes that enumerate streamed arguments, and the one that reports the end of calls whose
+  # process was killed, belong to the node of the caller. The instance may run on another node.
+
+  use Application
+
+  alias Vllm.Core.Call.Producer
+  alias Vllm.Core.Instance
+  alias Vllm.Core.Instance.{Default, LastFailure}
+  alias Vllm.Core.Telemetry.Witness
+
+  @impl true
+  def start(_type, _args) do
+    LastFailure.init()
+    children = [Witness, {Default, &Instance.start_link/1}, Producer]
+    Supervisor.start_link(children, strategy: :one_for_one, name: Vllm.Supervisor)
+  end
+end

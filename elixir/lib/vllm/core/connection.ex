@@ -1,0 +1,237 @@
+defmodule Vllm.Core.Connection do
+  @moduledoc false
+  # The process that owns the socket to a worker and the one gRPC call on it, `Session`, which carries
+  # everything.
+  #
+  # It moves frames and knows which process waits for which call. It never reads a payload: arguments
+  # are encoded and values are decoded by the processes that call, so a large value of one caller
+  # delays no other. Both directions are batched: all requests in the mailbox leave in one frame, and
+  # one frame brings what one turn of the worker's event loop made for all streams.
+  #
+  # Messages to this process are sent by this module and by
+  #
+  #     Vllm.Core.Call.Caller                   {:call, …}, {:received, …}, {:cancel, …}
+  #     Vllm.Core.Call.Consumer                 {:attach, …}, {:credit, …}, {:cancel, …}
+  #     Vllm.Core.Call.Producer                 {:input, …}
+  #     Vllm.Core.Instance.ReferenceTracker     {:release, …}
+  #
+  # from any connected node: an instance is `{name, node}`, a stream is this process's pid and a number.
+  #
+  # When the session ends, for whatever reason, every waiting call is answered with that reason and the
+  # process stops. The supervisor then replaces worker, connection and reference tracker together.
+  # There is no reconnecting, because the state of the old worker is lost. With `connect:` the next
+  # process waits for the worker that was started elsewhere (Vllm.Core.Connection.Reconnect).
+  #
+  # This module receives the messages and decides when the session ends; the steps are in connection/.
+  # The path of one call:
+  #
+  #     Caller.call/5         in the caller: sends {:call, …} and waits
+  #     Calls.start/2         gives it a number, records who waits, puts it into the outbox
+  #     :flush                Outgoing sends what has been put into the outbox since
+  #     {:tcp, …}             Incoming finds the waiting process by the number and sends it the reply
+
+  use GenServer
+  use Vllm.Core.RedactedServer
+
+  alias Vllm.Error
+  alias Vllm.Core.Call.Producers
+  alias Vllm.Core.Connection.{Calls, Closing, Incoming, Opening, Outgoing, Routes, State}
+  alias Vllm.Core.Instance.Locator
+  alias Vllm.Core.Wire.Socket
+  alias Vllm.Proto.{Credit, Input}
+
+  # The last part of this process's name.
+  @part "Connection"
+
+  # How many messages the socket sends before it is activated again. This bounds the unread bytes
+  # in the mailbox, and saves a system call per message compared to active: :once.
+  @active 64
+
+  ## For the instance
+
+  @doc """
+  Options: `:instance`, the name; `:address`, `"unix:PATH"` or `"tcp:HOST:PORT"`, or
+  `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:start_timeout`, how long an address that
+  was given is tried; `:on_engine_event`, what is called when an engine dies, stalls or recovers.
+  """
+  @spec start_link(keyword()) :: GenServer.on_start()
+  def start_link(options) do
+    name = Keyword.fetch!(options, :instance)
+    GenServer.start_link(__MODULE__, options, name: Locator.process_name(name, @part))
+  end
+
+  @doc "What the worker's hello contained, and how many calls are in flight."
+  @spec info(Locator.instance()) :: {:ok, map()} | {:error, Error.t()}
+  def info(instance) do
+    case Locator.server(instance, @part) do
+      {:ok, server} -> GenServer.call(server, :info)
+      :error -> {:error, Locator.down(instance, :noconnection)}
+    end
+  catch
+    :exit, _reason -> {:error, Locator.down(instance, :noproc)}
+  end
+
+  @doc """
+  Refuses new calls and waits until those in flight have ended, `grace` milliseconds at most. Those
+  that have not get the error `:draining` when this process stops.
+  """
+  @spec drain(Locator.instance(), pos_integer()) :: :ok
+  def drain(instance, grace) do
+    with {:ok, server} <- Locator.server(instance, @part),
+         do: GenServer.call(server, :drain, grace)
+
+    :ok
+  catch
+    # The grace period is over, or the session has ended.
+    :exit, _reason -> :ok
+  end
+
+  ## Start
+
+  @impl true
+  def init(options) do
+    if Opening.again?(options) do
+      state = %State{instance: Opening.instance(options)}
+      {:ok, state, {:continue, {:open_again, options}}}
+    else
+      case Opening.run(options) do
+        {:ok, state} -> {:ok, state, {:continue, :activate}}
+        {:error, error} -> {:stop, {:shutdown, error}}
+      end
+    end
+  end
+
+  @impl true
+  def handle_continue(:activate, state), do: state |> activate() |> go_on()
+
+  def handle_continue({:open_again, options}, state) do
+    case Opening.run_again(options) do
+      {:ok, state} -> state |> activate() |> go_on()
+      {:error, error} -> go_on({:error, error, state})
+    end
+  end
+
+  ## From the instance
+
+  @impl true
+  def handle_call(:info, _from, state) do
+    info = %{
+      incarnation: state.hello.incarnation,
+      pid: state.hello.pid,
+      worker_version: state.hello.worker_version,
+      vllm_version: state.hello.vllm_version,
+      calls: Routes.size(state.routes)
+    }
+
+    {:reply, {:ok, info}, state}
+  end
+
+  def handle_call(:drain, from, state), do: go_on(%{state | drain: from})
+
+  ## From the socket
+
+  @impl true
+  def handle_info({:tcp, socket, bytes}, %{socket: socket} = state),
+    do: state |> Incoming.bytes(bytes) |> go_on()
+
+  def handle_info({:tcp_passive, socket}, %{socket: socket} = state),
+    do: state |> activate() |> go_on()
+
+  def handle_info({:tcp_closed, socket}, %{socket: socket} = state),
+    do: go_on({:error, Socket.error(:closed), state})
+
+  def handle_info({:tcp_error, socket, reason}, %{socket: socket} = state),
+    do: go_on({:error, Socket.error(reason), state})
+
+  ## From callers and consumers
+
+  def handle_info({:call, _alias, _caller, _request, _window, _producer} = call, state),
+    do: state |> Calls.start(call) |> go_on()
+
+  def handle_info({:received, alias_ref}, state),
+    do: state |> Calls.received(alias_ref) |> go_on()
+
+  def handle_info({:attach, id, alias_ref, watch}, state),
+    do: state |> Calls.attach(id, alias_ref, watch) |> go_on()
+
+  def handle_info({:credit, id, items}, state),
+    do: state |> Outgoing.put(:credits, [%Credit{call: id, items: items}]) |> go_on()
+
+  def handle_info({:cancel, id_or_alias}, state),
+    do: state |> Calls.cancel(id_or_alias) |> go_on()
+
+  ## From producers and the reference tracker
+
+  def handle_info({:input, %Input{step: {_kind, payload}} = input}, state) do
+    size = if is_binary(payload), do: byte_size(payload), else: 0
+    state |> Outgoing.put(:inputs, [input], size) |> go_on()
+  end
+
+  def handle_info({:overdue, producer}, state) do
+    Producers.kill(producer)
+    go_on(state)
+  end
+
+  def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state),
+    do: state |> Outgoing.put(:releases, ids) |> go_on()
+
+  def handle_info({:release, _earlier_incarnation, _ids}, state), do: {:noreply, state}
+
+  ## From the runtime and this process
+
+  def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
+    case Producers.down(state.producers, monitor, reason) do
+      {:ok, inputs, producers} ->
+        %{state | producers: producers} |> Outgoing.put(:inputs, inputs) |> go_on()
+
+      :unknown ->
+        state |> Calls.cancel(monitor) |> go_on()
+    end
+  end
+
+  def handle_info(:flush, state), do: state |> Outgoing.flush() |> go_on()
+
+  # The socket's port. Its own messages, above, say why it closed.
+  def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
+
+  # An unexpected message must not end every call.
+  def handle_info(_other, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(reason, state), do: Closing.run(state, reason)
+
+  @doc false
+  # What a crash or :sys.get_status/1 may show. Requests hold prompts.
+  def format_status(status) do
+    status
+    |> Map.replace(:message, :hidden)
+    |> Map.replace(:log, [])
+    |> Map.replace_lazy(:state, &%{instance: &1.instance, calls: Routes.size(&1.routes)})
+  end
+
+  ## After each message
+
+  defp activate(state) do
+    case :inet.setopts(state.socket, active: @active) do
+      :ok -> {:ok, state}
+      {:error, reason} -> {:error, Socket.error(reason), state}
+    end
+  end
+
+  # After every step: an error ends the session, a drain that waited for the last call is answered,
+  # and a full frame is sent.
+  defp go_on({:ok, state}), do: go_on(state)
+  defp go_on({:error, error, state}), do: {:stop, Closing.reason(state, error), state}
+
+  defp go_on(%State{drain: {_, _} = from, routes: %{calls: calls}} = state) when calls == %{} do
+    GenServer.reply(from, :ok)
+    go_on(%{state | drain: :done})
+  end
+
+  defp go_on(%State{} = state) do
+    case Outgoing.flush_full(state) do
+      {:ok, state} -> {:noreply, state}
+      {:error, _error, _state} = ended -> go_on(ended)
+    end
+  end
+end

@@ -1,0 +1,69 @@
+defmodule Vllm.Core.Connection.Closing do
+  @moduledoc false
+  # Ends a session: finds the reason, answers the waiting calls, and emits the event.
+
+  require Logger
+
+  alias Vllm.Error
+  alias Vllm.Core.Worker
+  alias Vllm.Core.Connection.{Routes, State}
+  alias Vllm.Core.Instance.{LastFailure, Locator}
+  alias Vllm.Core.Telemetry.Emitter
+
+  # Milliseconds to wait for the reason why the worker ended, before calls are answered. With real
+  # engines it takes 450 ms until the last process that holds the worker's output has ended.
+  @reason_timeout 600
+
+  @doc """
+  The exit reason of the process. Waits for the worker's own, which is known a moment after the session
+  has ended.
+  """
+  @spec reason(State.t(), Error.t()) :: {:shutdown, Error.t()}
+  def reason(%{instance: {name, _node} = instance} = state, error) do
+    Logger.error("lost the session with the worker: #{error.message}", State.metadata(state))
+    known = if error.kind == :worker_down, do: Worker.reason(instance, @reason_timeout)
+    unless known, do: LastFailure.put_new(name, error)
+    {:shutdown, known || error}
+  end
+
+  @doc "Answers every waiting call with the reason why the process ends."
+  @spec run(State.t(), term()) :: :ok
+  # No session was open yet.
+  def run(%{session: nil}, _reason), do: :ok
+
+  def run(state, reason) do
+    error =
+      if state.drain,
+        do: stopping(state, "the grace period is over; this call may have run in part"),
+        else: Locator.down(state.instance, reason)
+
+    Routes.fail_all(state.routes, error)
+
+    lasted = System.monotonic_time() - state.since
+    measurements = %{duration: lasted, calls: Routes.size(state.routes)}
+    event(:down, state, measurements, %{error: ended_by(reason)})
+  end
+
+  defp ended_by({:shutdown, %Error{} = error}), do: error
+  defp ended_by(reason) when reason in [:normal, :shutdown], do: nil
+  defp ended_by({:shutdown, _reason}), do: nil
+  defp ended_by(_crash), do: Error.new(:protocol, "the connection's process crashed")
+
+  @doc "The error for calls of an instance that is stopping."
+  @spec stopping(State.t(), String.t()) :: Error.t()
+  def stopping(%{instance: {name, _node}}, what),
+    do: Error.new(:draining, "#{inspect(name)} is stopping: #{what}")
+
+  @doc "Emits the event that the session is `:up` or `:down`."
+  @spec event(:up | :down, State.t(), map(), map()) :: :ok
+  def event(what, %{instance: {name, _node}, hello: hello}, measurements, more \\ %{}) do
+    metadata = %{
+      instance: name,
+      incarnation: hello.incarnation,
+      worker_version: hello.worker_version,
+      vllm_version: if(hello.vllm_version != "", do: hello.vllm_version)
+    }
+
+    Emitter.event([:vllm, :connection, what], measurements, Map.merge(metadata, more))
+  end
+end

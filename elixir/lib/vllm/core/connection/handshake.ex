@@ -1,0 +1,75 @@
+defmodule Vllm.Core.Connection.Handshake do
+  @moduledoc false
+  # Connects to an address and opens a session: connect, send the client's hello, receive the worker's.
+  # It runs in the process that will own the socket, before any other process knows of it.
+
+  alias Vllm.Error
+  alias Vllm.Core.Wire.{Session, Socket}
+  alias Vllm.Proto.{ServerFrame, ServerHello}
+
+  # Milliseconds. The handshake takes one; a worker that is ready and does not answer in this time
+  # will not answer later.
+  @timeout 10_000
+
+  @doc "Also returns the frames that arrived together with the hello."
+  @spec run(address :: String.t(), token :: String.t()) ::
+          {:ok, :gen_tcp.socket(), Session.t(), ServerHello.t(), [ServerFrame.t()]}
+          | {:error, Error.t()}
+  def run(address, token) do
+    deadline = now() + @timeout
+
+    with {:ok, socket} <- Socket.connect(address, @timeout),
+         {:error, reason} <- greet(socket, token, deadline) do
+      # Otherwise a caller that tries repeatedly would keep a socket of every attempt.
+      :gen_tcp.close(socket)
+      {:error, reason}
+    end
+    |> named()
+  end
+
+  defp greet(socket, token, deadline) do
+    {out, session} = Session.open(token)
+
+    with :ok <- :gen_tcp.send(socket, out),
+         {:ok, session, hello, frames} <- await_hello(socket, session, deadline) do
+      {:ok, socket, session, hello, frames}
+    end
+  end
+
+  defp named({:error, reason}) when not is_struct(reason), do: {:error, Socket.error(reason)}
+  defp named(result), do: result
+
+  defp await_hello(socket, session, deadline) do
+    case :gen_tcp.recv(socket, 0, max(deadline - now(), 0)) do
+      {:ok, bytes} ->
+        {frames, error, out, session} = Session.handle_bytes(session, bytes)
+
+        # A worker that refuses the session closes at once. The reason it sent matters more than the
+        # failure to acknowledge its settings.
+        sent = :gen_tcp.send(socket, out)
+
+        case {frames, error} do
+          {[], nil} -> with :ok <- sent, do: await_hello(socket, session, deadline)
+          {[], error} -> {:error, error}
+          {[first | frames], error} -> judge(first, frames, error, session)
+        end
+
+      {:error, :timeout} ->
+        {:error,
+         Error.new(:protocol, "the worker did not answer the hello within #{@timeout} ms")}
+
+      {:error, reason} ->
+        {:error, reason}
+    end
+  end
+
+  defp judge(first, frames, error, session) do
+    case {Session.check_hello(first), error} do
+      {{:ok, hello}, nil} -> {:ok, session, hello, frames}
+      {{:ok, _hello}, error} -> {:error, error}
+      {{:error, refusal}, _error} -> {:error, refusal}
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

@@ -1,0 +1,86 @@
+defmodule Vllm.Core.Connection.Reconnect do
+  @moduledoc false
+  # Opens a session with a worker, and tries again while a worker that was started elsewhere
+  # (`connect:`) is not reachable.
+  #
+  # Whoever runs that worker restarts it; here it is only tried again. The pauses grow, so that a worker
+  # is found soon after a short absence and is not flooded after a long one. They are random in part, so
+  # that the clients of one worker do not all come back at once. Calls are refused meanwhile.
+
+  alias Vllm.Error
+  alias Vllm.Core.Connection.Handshake
+  alias Vllm.Core.Instance.{LastFailure, Locator}
+
+  @first_pause 200
+  @longest_pause 5_000
+
+  @doc """
+  Tries until `deadline`, a monotonic time in milliseconds. An error that waiting cannot change, such
+  as a wrong token, is returned at once. With the deadline `:infinity` only a session is returned.
+  """
+  @spec run(Locator.instance(), String.t(), String.t(), integer() | :infinity) ::
+          {:ok, :gen_tcp.socket(), Vllm.Core.Wire.Session.t(), struct(), [struct()]}
+          | {:error, Error.t()}
+  def run({name, _node} = instance, address, token, deadline) do
+    result = run(instance, address, token, deadline, 0)
+    # The reason why the last session ended is out of date.
+    unless match?({:error, _}, result), do: LastFailure.clear(name)
+    result
+  end
+
+  defp run(instance, address, token, deadline, tries) do
+    with {:error, %Error{} = error} <- Handshake.run(address, token) do
+      if deadline == :infinity or (error.kind == :worker_down and now() < deadline) do
+        wait(instance, address, error, pause(tries))
+        run(instance, address, token, deadline, tries + 1)
+      else
+        {:error, error}
+      end
+    end
+  end
+
+  @doc "Milliseconds until the next attempt: doubled each time, minus a random part of up to one half."
+  @spec pause(non_neg_integer()) :: pos_integer()
+  def pause(tries) do
+    whole = min(@first_pause * Integer.pow(2, min(tries, 16)), @longest_pause)
+    whole - :rand.uniform(div(whole, 2))
+  end
+
+  @doc "Refuses calls for some time, with the reason why no session is open."
+  @spec wait(Locator.instance(), String.t(), Error.t() | nil, non_neg_integer()) :: :ok
+  def wait(instance, address, error, milliseconds) do
+    refuse(down(instance, address, error), now() + milliseconds)
+  end
+
+  defp refuse(error, until) do
+    receive do
+      {:call, alias_ref, _caller, _request, _window, _producer} ->
+        send(alias_ref, {alias_ref, {:error, error}})
+        refuse(error, until)
+
+      {:"$gen_call", from, :info} ->
+        GenServer.reply(from, {:error, error})
+        refuse(error, until)
+
+      # No call is in flight.
+      {:"$gen_call", from, :drain} ->
+        GenServer.reply(from, :ok)
+        refuse(error, until)
+    after
+      max(until - now(), 0) -> :ok
+    end
+  end
+
+  defp down(instance, _address, nil), do: Locator.down(instance, :noproc)
+
+  defp down({name, _node}, address, error) do
+    Error.new(
+      :worker_down,
+      "#{inspect(name)} has no session with the worker at #{address} and keeps trying: " <>
+        error.message,
+      cause: error.cause
+    )
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

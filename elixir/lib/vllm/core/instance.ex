@@ -1,0 +1,170 @@
+defmodule Vllm.Core.Instance do
+  @moduledoc false
+  # The supervision tree of one worker:
+  #
+  #     Instance, registered under the instance's name             one_for_all
+  #     ├── Worker             the Python process                  permanent
+  #     ├── Task.Supervisor    forwarders of `stream_to:`          permanent
+  #     ├── Connection         the session with the worker         permanent
+  #     ├── ReferenceTracker   which process owns which reference  permanent
+  #     ├── Engines            the declared engines                permanent
+  #     ├── Drain              the grace period at a stop          permanent
+  #     └── Metrics            events, with `metrics_interval:`    permanent
+  #
+  # one_for_all, because no child is useful without the others: a session belongs to one run of the
+  # worker, and so do the objects that references name. Children stop in reverse order: calls in
+  # flight get their grace period before the connection closes, the connection closes before the
+  # worker is told to stop, and the forwarders still run, to tell their receivers that the
+  # connection has closed.
+  #
+  # With the option `connect:` the worker was started elsewhere, and there is no Worker process.
+
+  use Supervisor
+
+  alias Vllm.{AsyncLLM, Error}
+  alias Vllm.Core.{Connection, Options, Worker}
+  alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, ReferenceTracker, Watchdog}
+
+  @table [
+    {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
+    {:python, :string, nil,
+     "the Python interpreter. `Vllm.Environment` says which one is used by default."},
+    {:worker_args, {:list, :string}, [],
+     "further arguments of the worker, such as `[\"--log-level\", \"debug\"]`."},
+    {:engine_class, :string, nil,
+     "`\"module:Class\"` of an engine class to serve in place of vLLM's, for tests."},
+    {:env, :env, %{},
+     "environment variables of the worker, such as `%{\"CUDA_VISIBLE_DEVICES\" => \"0\"}`; " <>
+       "`false` removes one."},
+    {:listen, {:or, [{:in, [:unix]}, {:port, :tcp}]}, :unix,
+     "`:unix` for a socket in a folder that only this user may enter, or `{:tcp, port}` on the " <>
+       "loopback address (port 0 picks a free one)."},
+    {:socket_dir, :string, nil,
+     "where the folder of the socket is made; the system's folder for temporary files if unset."},
+    {:start_timeout, :timeout, 30_000,
+     "how long the worker may take until it serves. With `:connect`: how long the address is tried " <>
+       "at the start. A worker that is lost later is tried again without a limit, with pauses of " <>
+       "up to 5 s; calls fail with `:worker_down` meanwhile."},
+    {:grace, :pos_integer, 5_000,
+     "how many milliseconds calls in flight have to finish when the instance or its worker is " <>
+       "stopped. New calls are refused with `:draining`, and calls still in flight after that time " <>
+       "fail with it. Shutting engines down takes up to 10 s more; then the worker is killed."},
+    {:max_calls, :pos_integer, 10_000,
+     "how many calls the worker runs at once, streams included; more are refused with " <>
+       "`:overloaded`. Methods that report on requests or end them, such as `abort`, are not counted."},
+    {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
+     "the level at which the worker's output is logged: each line's own with `:auto`, the same " <>
+       "for every line, or `false` to log nothing."},
+    {:max_restarts, :pos_integer, 5,
+     "how many times the worker may be restarted within `:max_seconds` before the instance " <>
+       "gives up and its supervisor decides. Not for `:connect`."},
+    {:max_seconds, :pos_integer, 60, "see `:max_restarts`."},
+    {:engines, :engines, [],
+     "engines that run as long as the instance does, such as " <>
+       "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
+       "one after the other when the worker serves, and rebuilt when one dies or the worker is " <>
+       "replaced."},
+    {:watchdog, :keyword_list, [],
+     "when an engine counts as hanging, and what happens then: see *Engines that hang*."},
+    {:metrics_interval, {:or, [:pos_integer, {:in, [:infinity]}]}, :infinity,
+     "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
+       "see `Vllm.Telemetry`. `:infinity` for never."},
+    {:connect, :string, nil,
+     "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
+       "`\"tcp:HOST:PORT\"`. No worker is started then."},
+    {:token, :string, nil, "the token of that worker."}
+  ]
+
+  @doc "The options, as documentation."
+  @spec options_docs() :: String.t()
+  def options_docs, do: Options.docs(@table)
+
+  @doc "Starts an instance. Returns when its worker serves, or the error that kept it from serving."
+  @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
+  def start_link(options) do
+    with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
+         {:ok, watchdog} <- Watchdog.validate(options.watchdog),
+         options = %{options | watchdog: watchdog},
+         :ok <- check_watchdog(options),
+         :ok <- check_engines(options) do
+      case Supervisor.start_link(__MODULE__, options, name: options.name) do
+        {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
+          {:error, error}
+
+        other ->
+          other
+      end
+    end
+  end
+
+  # Every new connection would build them again, in addition to those of the connection before.
+  defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
+    {:error,
+     Error.new(
+       :invalid,
+       "the option :engines needs a worker that this instance starts; the worker at #{address} " <>
+         "was started elsewhere: build engines with Vllm.AsyncLLM.from_engine_args/2",
+       details: %{"option" => "engines"}
+     )}
+  end
+
+  defp check_engines(_options), do: :ok
+
+  defp check_watchdog(%{connect: address, watchdog: %{action: :replace}})
+       when is_binary(address) do
+    {:error,
+     Error.new(
+       :invalid,
+       "the option :watchdog cannot replace the worker at #{address}, which was started " <>
+         "elsewhere; use action: :report",
+       details: %{"option" => "watchdog"}
+     )}
+  end
+
+  defp check_watchdog(_options), do: :ok
+
+  @impl true
+  def init(options) do
+    name = options.name
+
+    {worker, address} =
+      case options.connect do
+        nil -> {[{Worker, options}], {:worker, Locator.process_name(name, "Worker")}}
+        address -> {[], address}
+      end
+
+    connection = [
+      instance: name,
+      address: address,
+      token: options.token || "",
+      start_timeout: options.start_timeout,
+      starts: if(options.connect, do: :counters.new(1, [])),
+      on_engine_event: Watchdog.listener(options.watchdog.action)
+    ]
+
+    children =
+      worker ++
+        [
+          {Task.Supervisor, name: Locator.process_name(name, "Tasks")},
+          {Connection, connection},
+          {ReferenceTracker, {name, &AsyncLLM.shutdown/1}},
+          {Engines, {name, options.engines}},
+          {Drain, {name, options.grace}}
+        ] ++ metrics(options)
+
+    Supervisor.init(
+      children,
+      [strategy: :one_for_all] ++ intensity(options)
+    )
+  end
+
+  # With `connect:` a lost session is no reason to give up: the connection waits for the worker to
+  # come back, with pauses.
+  defp intensity(%{connect: nil} = options),
+    do: [max_restarts: options.max_restarts, max_seconds: options.max_seconds]
+
+  defp intensity(_attached), do: [max_restarts: 1_000, max_seconds: 1]
+
+  defp metrics(%{metrics_interval: :infinity}), do: []
+  defp metrics(%{name: name, metrics_interval: interval}), do: [{Metrics, {name, interval}}]
+end

@@ -1,0 +1,43 @@
+defmodule Vllm.Core.Instance.Drain do
+  @moduledoc false
+  # Gives calls in flight their grace period when the instance stops.
+  #
+  # This process only acts when it is stopped, which is before the connection is. The supervisor waits
+  # until it has ended: when no call is in flight any more, or the grace period is over. During that
+  # time the connection refuses new calls, and declared engines are no longer built.
+
+  use GenServer
+
+  alias Vllm.Core.Connection
+  alias Vllm.Core.Instance.{Engines, Locator}
+
+  # Milliseconds beyond the grace period, for the answer to arrive.
+  @patience 500
+
+  @spec start_link({atom(), pos_integer()}) :: GenServer.on_start()
+  def start_link({instance, grace}) do
+    name = Locator.process_name(instance, "Drain")
+    GenServer.start_link(__MODULE__, {instance, grace}, name: name)
+  end
+
+  @doc false
+  def child_spec({instance, grace}) do
+    %{
+      id: __MODULE__,
+      start: {__MODULE__, :start_link, [{instance, grace}]},
+      shutdown: grace + 2 * @patience
+    }
+  end
+
+  @impl true
+  def init({instance, grace}) do
+    Process.flag(:trap_exit, true)
+    {:ok, {instance, grace}}
+  end
+
+  @impl true
+  def terminate(_reason, {instance, grace}) do
+    Engines.stop({instance, node()})
+    Connection.drain({instance, node()}, grace)
+  end
+end

@@ -1,0 +1,82 @@
+defmodule Vllm.Core.Instance.Locator do
+  @moduledoc false
+  # Finds the processes of an instance by its name, on this node or another, and makes the error for
+  # those that are not there.
+  #
+  # A process of the instance `MyApp.Vllm` is registered as `MyApp.Vllm.Connection` and so on. There is
+  # no registry, and the names are the same on every node.
+
+  alias Vllm.Error
+  alias Vllm.Core.Instance.LastFailure
+
+  @typedoc "An instance, as it is known on every node."
+  @type instance :: {name :: atom(), node()}
+
+  @typedoc "The last part of a process's name."
+  @type part :: String.t()
+
+  @doc "The name under which a part of an instance is registered."
+  @spec process_name(atom(), part()) :: atom()
+  def process_name(name, part), do: Module.concat(name, part)
+
+  @doc """
+  The process as a destination of messages and monitors. It need not be running. `:error` if the
+  instance is on another node and this node is not distributed.
+  """
+  @spec server(instance(), part()) :: {:ok, {atom(), node()}} | :error
+  def server({name, node}, part) do
+    cond do
+      # The instance was started before Node.start/2 gave this node its name.
+      node == :nonode@nohost -> {:ok, {process_name(name, part), node()}}
+      node == node() or Node.alive?() -> {:ok, {process_name(name, part), node}}
+      true -> :error
+    end
+  end
+
+  @doc "The error for a process of an instance that is not running."
+  @spec down(instance(), term()) :: Error.t()
+  def down(instance, {:shutdown, %Error{} = error}) do
+    message = "the worker of #{show(instance)} has ended: " <> first_line(error)
+    Error.new(:worker_down, message, cause: error)
+  end
+
+  def down(instance, :noconnection) do
+    Error.new(:worker_down, "the node of #{show(instance)} is not connected")
+  end
+
+  def down({name, _node} = instance, :noproc) do
+    case LastFailure.find(instance) do
+      nil ->
+        Error.new(
+          :worker_down,
+          "#{show(instance)} is not running: it is restarting, or was not started; put " <>
+            "{Vllm, name: #{inspect(name)}} into a supervision tree"
+        )
+
+      error ->
+        state =
+          if Process.whereis(name),
+            do: "is restarting",
+            else: "has given up (options :max_restarts and :max_seconds) or was stopped"
+
+        message = "#{show(instance)} #{state}: " <> first_line(error)
+        Error.new(:worker_down, message, cause: error)
+    end
+  end
+
+  def down(instance, _reason) do
+    case LastFailure.find(instance) do
+      nil ->
+        Error.new(:worker_down, "the connection to the worker of #{show(instance)} has ended")
+
+      error ->
+        down(instance, {:shutdown, error})
+    end
+  end
+
+  # Without the log lines that follow; the cause has them.
+  defp first_line(%Error{message: message}), do: message |> String.split(["; ", "\n"]) |> hd()
+
+  defp show({name, node}) when node == node(), do: inspect(name)
+  defp show({name, node}), do: "#{inspect(name)} on #{node}"
+end

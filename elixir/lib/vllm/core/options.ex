@@ -1,0 +1,136 @@
+defmodule Vllm.Core.Options do
+  @moduledoc false
+  # Validates and documents options. A module describes the options it takes once, in a table of
+  # `{key, type, default, doc}`.
+  #
+  # Types are atoms and tuples, so that a table can be a module attribute:
+  #
+  #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
+  #     :keyword_list (options that have a table of their own)
+  #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
+
+  alias Vllm.Error
+
+  @type type :: atom() | {atom(), term()}
+  @type table :: [{key :: atom(), type(), default :: term(), doc :: String.t()}]
+
+  # In place of a default: the option must be given.
+  @required :required
+
+  @doc """
+  Fills in the defaults. An unknown option, a wrong type and a missing option are errors that name
+  the option.
+  """
+  @spec validate(table(), keyword(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def validate(table, options, what) do
+    with :ok <- check_shape(options, what),
+         :ok <- check_known(table, options, what) do
+      fill(table, options, what)
+    end
+  end
+
+  @doc "The table as a Markdown list, for a moduledoc."
+  @spec docs(table()) :: String.t()
+  def docs(table) do
+    Enum.map_join(table, "\n", fn {key, type, default, doc} ->
+      doc = doc |> String.trim() |> String.replace("\n", "\n    ")
+      "  * `#{inspect(key)}` (#{describe(type)}) - #{doc}#{default_text(default)}\n"
+    end)
+  end
+
+  defp default_text(@required), do: " Required."
+  defp default_text(nil), do: ""
+  defp default_text(default), do: " Defaults to `#{inspect(default)}`."
+
+  defp check_shape(options, what) do
+    if Keyword.keyword?(options),
+      do: :ok,
+      else: invalid("#{what} are a keyword list, got: #{inspect(options)}", nil)
+  end
+
+  defp check_known(table, options, what) do
+    case Enum.find(options, fn {key, _} -> not List.keymember?(table, key, 0) end) do
+      nil ->
+        :ok
+
+      {key, _value} ->
+        known = Enum.map_join(table, ", ", fn row -> inspect(elem(row, 0)) end)
+        invalid("unknown option #{inspect(key)} in #{what}; known are #{known}", key)
+    end
+  end
+
+  defp fill(table, options, what) do
+    Enum.reduce_while(table, {:ok, %{}}, fn {key, type, default, _doc}, {:ok, values} ->
+      case fetch(options, key, type, default) do
+        {:ok, value} ->
+          {:cont, {:ok, Map.put(values, key, value)}}
+
+        {:error, problem} ->
+          {:halt, invalid("option #{inspect(key)} in #{what} #{problem}", key)}
+      end
+    end)
+  end
+
+  defp fetch(options, key, type, default) do
+    case Keyword.fetch(options, key) do
+      {:ok, value} ->
+        if valid?(type, value),
+          do: {:ok, value},
+          else: {:error, "must be #{describe(type)}, got: #{inspect(value)}"}
+
+      :error when default == @required ->
+        {:error, "is required"}
+
+      :error ->
+        {:ok, default}
+    end
+  end
+
+  defp invalid(message, key) do
+    details = if key, do: %{"option" => to_string(key)}, else: %{}
+    {:error, Error.new(:invalid, message, details: details)}
+  end
+
+  ## Types
+
+  defp valid?(:atom, value), do: is_atom(value) and not is_nil(value)
+  defp valid?(:string, value), do: is_binary(value)
+  defp valid?(:boolean, value), do: is_boolean(value)
+  defp valid?(:pid, value), do: is_pid(value)
+  defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
+  defp valid?(:timeout, value), do: value == :infinity or (is_integer(value) and value >= 0)
+  defp valid?(:keyword_list, value), do: Keyword.keyword?(value)
+  defp valid?({:list, type}, value), do: is_list(value) and Enum.all?(value, &valid?(type, &1))
+  defp valid?({:in, values}, value), do: value in values
+  defp valid?({:or, types}, value), do: Enum.any?(types, &valid?(&1, value))
+  defp valid?({:port, tag}, {tag, port}), do: is_integer(port) and port in 0..65_535
+  defp valid?({:port, _tag}, _value), do: false
+
+  defp valid?(:env, value) do
+    (is_map(value) or is_list(value)) and
+      Enum.all?(value, fn
+        {key, text} -> (is_binary(key) or is_atom(key)) and (is_binary(text) or text == false)
+        _other -> false
+      end)
+  end
+
+  defp valid?(:engines, value) do
+    Keyword.keyword?(value) and
+      Enum.all?(value, fn {_name, args} -> is_map(args) or Keyword.keyword?(args) end) and
+      value == Enum.uniq_by(value, &elem(&1, 0))
+  end
+
+  defp describe(:atom), do: "an atom"
+  defp describe(:string), do: "a string"
+  defp describe(:boolean), do: "a boolean"
+  defp describe(:pid), do: "a pid"
+  defp describe(:pos_integer), do: "a positive integer"
+  defp describe(:timeout), do: "milliseconds or :infinity"
+  defp describe(:keyword_list), do: "a keyword list"
+  defp describe(:engines), do: "a keyword list of engine arguments, each name once"
+  defp describe(:env), do: "a map from variable name to string or false"
+  defp describe({:list, type}), do: "a list, each element #{describe(type)}"
+  defp describe({:in, values}), do: "one of #{Enum.map_join(values, ", ", &inspect/1)}"
+  defp describe({:or, types}), do: Enum.map_join(types, " or ", &describe/1)
+  defp describe({:port, tag}), do: "{#{inspect(tag)}, port}"
+end

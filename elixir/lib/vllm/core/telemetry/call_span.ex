@@ -1,0 +1,49 @@
+defmodule Vllm.Core.Telemetry.CallSpan do
+  @moduledoc false
+  # Emits the start and the end of a call, in the process that makes it. If that process is killed
+  # during the call, Vllm.Core.Telemetry.Witness emits the end.
+
+  alias Vllm.Core.Telemetry.{Emitter, Witness}
+
+  @doc "Runs a call between its events. Without `:telemetry` it only runs it."
+  @spec run(map(), (() -> result)) :: result when result: var
+  def run(metadata, fun) do
+    if Emitter.loaded?(), do: measure(metadata, fun), else: fun.()
+  end
+
+  defp measure(metadata, fun) do
+    start = System.monotonic_time()
+    ending = Witness.watch(&emit(:exception, since(start), Map.merge(metadata, &1)))
+    emit(:start, %{system_time: System.system_time(), monotonic_time: start}, metadata)
+
+    try do
+      fun.()
+    catch
+      kind, reason ->
+        failure = Emitter.failure(kind, reason, __STACKTRACE__)
+
+        Witness.once(ending, fn ->
+          emit(:exception, since(start), Map.merge(metadata, failure))
+        end)
+
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    else
+      result ->
+        stopped = Map.put(metadata, :result, outcome(result))
+        Witness.once(ending, fn -> emit(:stop, since(start), stopped) end)
+        result
+    end
+  end
+
+  defp since(start) do
+    now = System.monotonic_time()
+    %{duration: now - start, monotonic_time: now}
+  end
+
+  defp outcome({:error, %{kind: kind}}), do: kind
+  defp outcome(_ok), do: :ok
+
+  defp emit(event, measurements, metadata) do
+    Emitter.event([:vllm, :call, event], measurements, metadata)
+  end
+end

@@ -1,0 +1,23 @@
+defmodule Vllm.Core.Test.Record do
+  @moduledoc false
+  # Reads what a fake engine has recorded of its calls. `Vllm.Test` documents the functions.
+
+  import Vllm.Core.Test.Control, only: [call: 2, call: 3]
+
+  alias Vllm.Ref
+  alias Vllm.Test.Request
+
+  @spec requests(Ref.t()) :: [Request.t()]
+  def requests(%Ref{} = engine), do: engine |> call("calls") |> Request.from_calls()
+
+  @spec calls(Ref.t(), atom() | String.t()) :: [{[term()], %{optional(String.t()) => term()}}]
+  def calls(%Ref{} = engine, method) do
+    for [_method, args, named] <- call(engine, "calls", [to_string(method)]), do: {args, named}
+  end
+
+  @spec aborted(Ref.t()) :: [String.t()]
+  def aborted(%Ref{} = engine), do: call(engine, "aborted")
+
+  @spec live(Ref.t()) :: non_neg_integer()
+  def live(%Ref{} = engine), do: call(engine, "live")["requests"]
+end

@@ -1,0 +1,320 @@
+defmodule Vllm.Core.Worker do
+  @moduledoc false
+  # Starts and owns one Python worker, an operating system process. The only module with a port.
+  #
+  # No process may be left behind, whichever ends first:
+  #
+  #   * The BEAM ends, even by kill -9: the worker's stdin is closed, and it kills its process group.
+  #   * The worker ends: vLLM's processes (EngineCore and Worker), which may still run, share its
+  #     process group and are killed with it.
+  #   * This process is stopped: SIGTERM, the grace period, then SIGKILL to the group.
+  #
+  # The worker prints one line for this module, the READY line, and then redirects its stdout to
+  # stderr. Everything else it prints is its log (Vllm.Core.Worker.Log).
+
+  use GenServer
+
+  require Logger
+
+  alias Vllm.{Environment, Error}
+  alias Vllm.Core.Instance.{LastFailure, Locator}
+  alias Vllm.Core.Telemetry.Emitter
+  alias Vllm.Core.Worker.{Launch, Log, Stop}
+
+  # Milliseconds to wait for the exit after SIGKILL. Limited, in case the kernel cannot end a process.
+  @kill_timeout 5_000
+
+  # Milliseconds for shutting engines down after the grace period for calls, as in the worker: vLLM
+  # takes 3 to 4 s for an engine, and longer on a busy machine.
+  @shutdown_timeout 10_000
+
+  defstruct [
+    :name,
+    :port,
+    # the process id, which is also the id of its process group once it is ready
+    :os_pid,
+    :address,
+    :token,
+    # the folder for the socket and the files of vLLM's processes; removed at the end
+    :folder,
+    # Vllm.Core.Worker.Log
+    :log,
+    :grace,
+    running?: true,
+    # callers of reason/2 that wait
+    asked: [],
+    # when its process was started
+    started: nil,
+    # its exit status
+    status: nil
+  ]
+
+  @doc "Starts a worker and waits until it serves. Takes the validated options of `Vllm`."
+  @spec start_link(map()) :: GenServer.on_start()
+  def start_link(%{name: name} = options) do
+    GenServer.start_link(__MODULE__, options,
+      name: Locator.process_name(name, "Worker"),
+      timeout: :infinity
+    )
+  end
+
+  @doc false
+  def child_spec(options) do
+    %{
+      id: __MODULE__,
+      start: {__MODULE__, :start_link, [options]},
+      shutdown: options.grace + @shutdown_timeout + @kill_timeout
+    }
+  end
+
+  @doc "The address the worker listens on, and its token."
+  @spec address(GenServer.server()) :: {:ok, String.t(), String.t()}
+  def address(worker), do: GenServer.call(worker, :address)
+
+  @doc "The process id, the last lines of the log, and how many lines have been logged in all."
+  @spec info(GenServer.server()) :: %{
+          os_pid: pos_integer(),
+          log: [String.t()],
+          seen: non_neg_integer()
+        }
+  def info(worker), do: GenServer.call(worker, :info)
+
+  @doc """
+  Why the worker of an instance has ended. `nil` if that is not known within `timeout` milliseconds:
+  a session ends a moment before the exit of the worker is reported.
+  """
+  @spec reason({atom(), node()}, timeout()) :: Error.t() | nil
+  def reason({name, _node}, timeout) do
+    GenServer.call(Locator.process_name(name, "Worker"), :end, timeout)
+  catch
+    :exit, _reason -> nil
+  end
+
+  @doc "Makes the next stop of a worker that hangs kill it at once, without a grace period."
+  @spec give_up({atom(), node()}) :: :ok
+  def give_up({name, _node}), do: GenServer.call(Locator.process_name(name, "Worker"), :give_up)
+
+  ## Start
+
+  @impl true
+  def init(options) do
+    Process.flag(:trap_exit, true)
+    Logger.metadata(vllm_instance: options.name)
+
+    with {:ok, python} <- Environment.python(options.python),
+         {:ok, sources} <- Environment.worker_dir(),
+         {:ok, folder, listen} <- Launch.listen(options) do
+      state = %__MODULE__{
+        name: options.name,
+        token: Launch.token(),
+        folder: folder,
+        log: %Log{level: options.log},
+        grace: options.grace
+      }
+
+      state |> open_port(python, sources, listen, options) |> await_ready(options.start_timeout)
+    else
+      {:error, error} -> {:stop, {:shutdown, error}}
+    end
+  end
+
+  defp open_port(state, python, sources, listen, options) do
+    port =
+      Port.open({:spawn_executable, python}, [
+        :binary,
+        :exit_status,
+        :stderr_to_stdout,
+        :hide,
+        line: Log.line_bytes(),
+        args: Launch.arguments(listen, options),
+        env: Launch.environment(sources, state.token, state.folder, options.env)
+      ])
+
+    state = %{state | port: port, os_pid: os_pid(port), started: System.monotonic_time()}
+    event(:start, state, %{system_time: System.system_time()})
+    state
+  rescue
+    # The file has the permission to be executed but is no program for this machine.
+    exception in ErlangError ->
+      {:failed, state,
+       "#{python} cannot be started: #{Exception.message(exception)}; name another interpreter " <>
+         "with the option :python"}
+  end
+
+  # A worker that ends at once may have ended before this call. Its last lines and its exit status are
+  # in the mailbox then.
+  defp os_pid(port) do
+    with {:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid
+  end
+
+  defp await_ready({:failed, state, message}, _timeout) do
+    fail_start(%{state | running?: false}, message)
+  end
+
+  defp await_ready(state, :infinity), do: receive_ready(state, :infinity)
+  defp await_ready(state, timeout), do: receive_ready(state, now() + timeout)
+
+  defp receive_ready(%{port: port} = state, deadline) do
+    receive do
+      {^port, {:data, data}} ->
+        {line, log} = Log.take(state.log, data)
+
+        case Launch.ready(line) do
+          {:ok, address, os_pid} -> ready(%{state | log: log, address: address, os_pid: os_pid})
+          {:error, message} -> fail_start(%{state | log: log}, message)
+          :no -> read_on(%{state | log: Log.add(log, line)}, deadline)
+        end
+
+      {^port, {:exit_status, status}} ->
+        fail_start(
+          %{state | running?: false, status: status},
+          "the worker ended with #{status(status)} before it was ready; run `mix vllm.doctor` to " <>
+            "find the reason"
+        )
+
+      {:EXIT, pid, reason} when is_pid(pid) ->
+        cleanup(state)
+        {:stop, reason}
+    after
+      remaining(deadline) -> late(state)
+    end
+  end
+
+  # The deadline also holds for a worker that prints without pause: `after` alone would never come.
+  defp read_on(state, deadline) do
+    if remaining(deadline) == 0, do: late(state), else: receive_ready(state, deadline)
+  end
+
+  defp late(state) do
+    fail_start(
+      state,
+      "the worker was not ready in time; a slow machine needs a longer :start_timeout"
+    )
+  end
+
+  defp ready(state) do
+    event(:ready, state, lasted(state), %{address: state.address})
+    LastFailure.clear(state.name)
+    {:ok, state}
+  end
+
+  defp remaining(:infinity), do: :infinity
+  defp remaining(deadline), do: max(deadline - now(), 0)
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  defp fail_start(state, message) do
+    cleanup(state)
+
+    error =
+      Error.new(:worker_down, message <> Log.last_lines(state.log),
+        details: Log.details(state.log)
+      )
+
+    LastFailure.put(state.name, error)
+    {:stop, {:shutdown, error}}
+  end
+
+  ## Messages
+
+  @impl true
+  def handle_call(:address, _from, state), do: {:reply, {:ok, state.address, state.token}, state}
+
+  def handle_call(:info, _from, state) do
+    info = %{os_pid: state.os_pid, log: Log.lines(state.log), seen: state.log.seen}
+    {:reply, info, state}
+  end
+
+  # Answered when the worker has ended.
+  def handle_call(:end, from, state), do: {:noreply, %{state | asked: [from | state.asked]}}
+
+  def handle_call(:give_up, _from, state), do: {:reply, :ok, %{state | running?: false}}
+
+  @impl true
+  def handle_info({port, {:data, data}}, %{port: port} = state) do
+    {:noreply, log(state, data)}
+  end
+
+  def handle_info({port, {:exit_status, status}}, %{port: port} = state) do
+    state = %{state | running?: false, status: status}
+    {:stop, {:shutdown, exited(state, status)}, state}
+  end
+
+  # The port, after its exit status.
+  def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, state), do: cleanup(state)
+
+  @doc false
+  # Keeps the token out of crash reports and :sys.get_status/1.
+  def format_status(status) do
+    Map.replace_lazy(status, :state, &Map.take(&1, [:name, :os_pid, :address]))
+  end
+
+  defp exited(state, status) do
+    message = "the worker ended with #{status(status)}" <> Log.last_lines(state.log)
+    Logger.error(message)
+    error = Error.new(:worker_down, message, details: Log.details(state.log))
+    LastFailure.put(state.name, error)
+    for from <- state.asked, do: GenServer.reply(from, error)
+    error
+  end
+
+  defp log(state, data) do
+    {line, log} = Log.take(state.log, data)
+    %{state | log: Log.add(log, line)}
+  end
+
+  defp status(status) when status > 128, do: "exit status #{status} (signal #{status - 128})"
+  defp status(status), do: "exit status #{status}"
+
+  ## End
+
+  defp cleanup(state) do
+    status = if state.os_pid, do: stop_process(state)
+    if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
+    if state.folder, do: Stop.remove_files(state.folder)
+    :ok
+  end
+
+  defp stop_process(state) do
+    timeout = if state.running?, do: state.grace + @shutdown_timeout, else: 0
+
+    case Stop.run(state.os_pid, timeout) do
+      :ok ->
+        if state.running?, do: await_exit(state)
+
+      :late ->
+        why =
+          if state.running?, do: "it did not stop within #{timeout} ms", else: "an engine hung"
+
+        Logger.warning("killed the worker: #{why}")
+        nil
+    end
+  end
+
+  defp await_exit(%{port: port} = state) do
+    receive do
+      {^port, {:data, data}} ->
+        state |> log(data) |> await_exit()
+
+      # After SIGTERM the worker exits with 0 or 143. With any other status it had ended by itself, and
+      # the connection noticed first: only here can the reason still be reported.
+      {^port, {:exit_status, status}} ->
+        unless status in [0, 143], do: exited(state, status)
+        status
+    after
+      @kill_timeout -> nil
+    end
+  end
+
+  ## Events
+
+  defp event(what, state, measurements, more \\ %{}) do
+    metadata = Map.merge(%{instance: state.name, os_pid: state.os_pid}, more)
+    Emitter.event([:vllm, :worker, what], measurements, metadata)
+  end
+
+  defp lasted(state), do: %{duration: System.monotonic_time() - state.started}
+end

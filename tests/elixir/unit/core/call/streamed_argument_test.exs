@@ -1,0 +1,59 @@
+defmodule Vllm.Core.Call.StreamedArgumentTest do
+  use ExUnit.Case, async: true
+
+  alias Vllm.{Codec, Error, StreamingInput}
+  alias Vllm.Core.Call.StreamedArgument
+  alias Vllm.Core.Codec.StreamMark
+
+  # The mark of a stream: extension 15 of the value table around an empty array.
+  @mark <<0xD4, 15, 0x90>>
+
+  describe "take/2" do
+    test "takes functions of Stream, its structs, other structs with Enumerable" do
+      for stream <- [
+            Stream.resource(fn -> nil end, fn _ -> {:halt, nil} end, fn _ -> :ok end),
+            Stream.map(["a"], & &1),
+            File.stream!("mix.exs"),
+            1..3,
+            [%StreamingInput{prompt: "a"}, %StreamingInput{prompt: "b"}]
+          ] do
+        assert {:ok, ^stream, [%StreamMark{}, 1], []} = StreamedArgument.take([stream, 1], [])
+
+        assert {:ok, ^stream, [1], [prompt: %StreamMark{}]} =
+                 StreamedArgument.take([1], prompt: stream)
+      end
+    end
+
+    test "leaves values of the value table" do
+      for value <- [
+            "a",
+            nil,
+            [],
+            [1, 2],
+            ["a", %StreamingInput{prompt: "b"}],
+            [%StreamingInput{prompt: "b"}, "a"],
+            %{"prompt_token_ids" => [1]},
+            [prompt: "a"],
+            MapSet.new([1]),
+            %Vllm.SamplingParams{},
+            %StreamingInput{prompt: "a"},
+            fn -> 1 end
+          ] do
+        assert StreamedArgument.take([value], prompt: value) ==
+                 {:ok, nil, [value], [prompt: value]}
+      end
+    end
+
+    test "refuses two streams in one call" do
+      assert {:error, %Error{kind: :invalid, message: message}} =
+               StreamedArgument.take([1..2], prompt: 3..4)
+
+      assert message =~ "only one"
+    end
+
+    test "encodes the mark as Python does" do
+      assert {:ok, iodata} = Codec.encode(%StreamMark{})
+      assert IO.iodata_to_binary(iodata) == @mark
+    end
+  end
+end

