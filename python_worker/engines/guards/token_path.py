@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
+from python_worker.engines.guards import vllm_parts
+from python_worker.engines.guards.protocols import AsyncLLM
 from python_worker.process.versions import vllm_version
 from python_worker.settings import TokenPathSetting
 from python_worker.streaming import known_sources
@@ -18,12 +19,13 @@ logger = logging.getLogger(__name__)
 TURNED_OFF = "turned off: the worker was started with --token-path outputs"
 
 
-class TokenPath:
-    """A mixin that gives an engine its token tap.
+class TokenPathGuard(AsyncLLM):
+    """Gives an engine its token tap.
 
-    The builder sets ``_token_path_setting`` when it makes the class.
+    It is mixed into engine classes of other makers too, which always have the path ``outputs``.
     """
 
+    # What ``guarded.compose`` was told.
     _token_path_setting: ClassVar[TokenPathSetting]
 
     @functools.cached_property
@@ -42,23 +44,11 @@ def unknown_source(processor: Any) -> str | None:
     """
     if processor is None:
         return "the engine class is not vLLM's AsyncLLM: it has no output processor"
-    # Each is read at most once, so this costs 20 ms for the first engine and nothing for others.
-    own: Hashable = type(processor)
-    classes = [("processor", own), *_vllm_classes()]
+    classes: list[tuple[str, Hashable]] = [("processor", type(processor))]
+    classes += vllm_parts.token_path_classes()
     for role, cls in classes:
         if isinstance(cls, str):
             return known_sources.why_missing(vllm_version(), cls)
         if unknown := known_sources.unknown_method(role, cls):
             return known_sources.why_unknown(vllm_version(), unknown)
     return None
-
-
-def _vllm_classes() -> Iterator[tuple[str, Hashable]]:
-    """The classes that the token tap relies on, with their roles; by name if one is missing."""
-    for role, classes in known_sources.SOURCES.items():
-        for path in classes:
-            module, _, name = path.rpartition(".")
-            try:
-                yield role, getattr(importlib.import_module(module), name)
-            except (ImportError, AttributeError):
-                yield role, path

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from python_worker.core_errors import TEXTS, Text
-from python_worker.gen.drift import __main__ as drift
+from python_worker.gen.drift.package import installed
 
 
 def strings(source: str) -> Iterator[str]:
@@ -36,9 +36,9 @@ def stands_in(text: str, path: Path) -> bool:
 
 @pytest.mark.parametrize("known", TEXTS, ids=lambda it: it.text)
 def test_a_text_stands_in_its_source(known: Text) -> None:
-    assert stands_in(known.text, drift.installed().parent / known.source)
+    assert stands_in(known.text, installed().parent / known.source)
 
 
 def test_a_text_that_is_gone_is_missed() -> None:
-    path = drift.installed() / "v1/engine/core.py"
+    path = installed() / "v1/engine/core.py"
     assert not stands_in("Server is shutting down, as no vLLM says", path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from python_worker.engines.guards import protocols
-from python_worker.gen.drift import __main__ as drift
+from python_worker.gen.drift.package import installed
 
 #: Protocol -> the file of vLLM's that has the class, and its name where that is another.
 SOURCES = {
@@ -91,7 +91,7 @@ def members(cls: ast.ClassDef) -> dict[str, ast.AST]:
 def vllms(name: str) -> dict[str, ast.AST]:
     file, cls = SOURCES[name]
     found: dict[str, ast.AST] = {}
-    for it in with_bases(drift.installed() / file, cls):
+    for it in with_bases(installed() / file, cls):
         found = members(it) | found
     return found
 
