@@ -235,13 +235,13 @@ class Http2:
             self.answers += frame_head(4, WINDOW_UPDATE, 0, stream) + WORD.pack(increment)
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind in (OF_CONNECTION if stream else OF_STREAM):
+            reason = f"a frame of type {kind} on stream {stream}"
+            raise ProtocolViolation(Code.PROTOCOL_ERROR, reason)
         size = PAYLOAD_BYTES.get(kind)
         if size is not None and len(payload) != size:
             reason = f"a frame of type {kind} has {len(payload)} bytes instead of {size}"
             raise ProtocolViolation(Code.FRAME_SIZE_ERROR, reason)
-        if kind in (OF_CONNECTION if stream else OF_STREAM):
-            reason = f"a frame of type {kind} on stream {stream}"
-            raise ProtocolViolation(Code.PROTOCOL_ERROR, reason)
         if kind == WINDOW_UPDATE:
             self._check_not_idle(stream)
             self.flow_control.open_window(stream, WORD.unpack(payload)[0] & LARGEST_WINDOW)

@@ -83,8 +83,8 @@ def message(data: bytes, *, claim: int | None = None, flag: int = 0) -> bytes:
 def fields_of(block: bytes) -> dict[str, str]:
     """The headers of a block, in the only forms that the worker writes."""
     fields = {}
-    if block.startswith(b"\x88"):  # of the static table
-        fields[":status"], block = "200", block[1:]
+    if block.startswith(b"\x20\x88"):  # no dynamic table, and `:status: 200` of the static one
+        fields[":status"], block = "200", block[2:]
     while block:
         assert block[0] == 0, "a literal that is not indexed"
         name, block = _text(block[1:])
