@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from python_worker.engines.guards.guarded import guard_foreign, guard_vllm
-from python_worker.engines.guards.token_path import TokenPath
 from python_worker.exceptions import NotServed
 from python_worker.settings import Settings, TokenPathSetting
 from python_worker.streaming.token_tap import tap_of
@@ -59,16 +58,13 @@ class Builder:
     @functools.cached_property
     def engine_class(self) -> Any:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
-        namespace = {"_token_path_setting": self._token_path}
-        return type("AsyncLLM", (TokenPath, self._guarded_class()), namespace)
-
-    def _guarded_class(self) -> Any:
         if self._path is None:
-            return guard_vllm(import_async_llm())
+            return guard_vllm(import_async_llm(), token_path=self._token_path)
         base = import_class(self._path)
         # A subclass of vLLM's is in the same danger as vLLM's own.
         is_vllm = any(cls.__module__ == ASYNC_LLM_MODULE for cls in base.__mro__)
-        return guard_vllm(base) if is_vllm else guard_foreign(base)
+        guard = guard_vllm if is_vllm else guard_foreign
+        return guard(base, token_path=self._token_path)
 
     async def run(self, build: Callable[[Any], object]) -> object:
         """Call ``build`` with the engine class in a thread that stays.

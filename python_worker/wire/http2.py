@@ -56,13 +56,6 @@ WINDOW = 8 * 1024 * 1024
 # The largest frame that is accepted. The default, 16 kB, would cut 64 MB into 4,096 frames.
 FRAME = 1024 * 1024
 
-# One connection carries one session.
-SETTINGS_OF_SERVER = (
-    (MAX_CONCURRENT_STREAMS, 1),
-    (INITIAL_WINDOW_SIZE, WINDOW),
-    (MAX_FRAME_SIZE, FRAME),
-)
-
 
 class Http2:
     """One connection with one request.
@@ -104,7 +97,11 @@ class Http2:
 
     def preface(self) -> bytes:
         """Return the bytes to send first: the settings and the connection's window."""
-        settings = b"".join(SETTING.pack(name, value) for name, value in SETTINGS_OF_SERVER)
+        settings = (
+            SETTING.pack(MAX_CONCURRENT_STREAMS, 1)  # One connection carries one session.
+            + SETTING.pack(INITIAL_WINDOW_SIZE, WINDOW)
+            + SETTING.pack(MAX_FRAME_SIZE, FRAME)
+        )
         return (
             frame_head(len(settings), SETTINGS, 0, 0)
             + settings

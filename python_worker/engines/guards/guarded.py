@@ -18,6 +18,7 @@ does not:
 ``streamed_prompts``      checks later elements of a streamed prompt
 ``stat_loggers``          counts what the engine does
 ``admission``             tells the running call that the engine has its request
+``token_path``            decides whether the engine's tokens may take the direct path
 ========================  ======================================================================
 
 The ``__init__`` of this package is empty: vLLM's worker processes import ``worker_extension``
@@ -37,7 +38,9 @@ from python_worker.engines.guards.engine_death import EngineDeathGuard
 from python_worker.engines.guards.lora import LoRAGuard
 from python_worker.engines.guards.stat_loggers import StatLoggerGuard
 from python_worker.engines.guards.streamed_prompts import StreamedPromptsGuard
+from python_worker.engines.guards.token_path import TokenPathGuard
 from python_worker.engines.guards.weight_updates import WeightUpdatesGuard
+from python_worker.settings import TokenPathSetting
 
 NAME = "AsyncLLM"
 """What every engine class is called, also that of a user: clients see it in error messages."""
@@ -52,6 +55,7 @@ NAME = "AsyncLLM"
 # - ``StatLoggerGuard`` reads the parameters of the ``__init__`` that comes next, so that is vLLM's.
 # - ``AdmissionGuard`` is next to vLLM: a call is told of its request when nothing else can refuse
 #   it, and in the turn of the loop in which vLLM took it.
+# - ``TokenPathGuard`` overrides nothing; its place does not matter.
 GUARDS: tuple[type, ...] = (
     AsyncLLMGuard,
     WeightUpdatesGuard,
@@ -60,24 +64,31 @@ GUARDS: tuple[type, ...] = (
     StreamedPromptsGuard,
     StatLoggerGuard,
     AdmissionGuard,
+    TokenPathGuard,
 )
 
 # An engine class that is not vLLM's, such as the fake engine, is not in the danger that vLLM's is.
-FOREIGN_GUARDS: tuple[type, ...] = (AdmissionGuard,)
+FOREIGN_GUARDS: tuple[type, ...] = (AdmissionGuard, TokenPathGuard)
 
 
-def guard_vllm(base: type) -> Any:
+def guard_vllm(base: type, *, token_path: TokenPathSetting = "auto") -> Any:
     """What clients reach in place of vLLM's class, or of a subclass of it."""
-    return compose(base, GUARDS)
+    return compose(base, GUARDS, token_path=token_path)
 
 
-def guard_foreign(base: type) -> Any:
+def guard_foreign(base: type, *, token_path: TokenPathSetting = "auto") -> Any:
     """What clients reach in place of an engine class that is not vLLM's."""
-    return compose(base, FOREIGN_GUARDS)
+    return compose(base, FOREIGN_GUARDS, token_path=token_path)
 
 
-def compose(base: type, guards: Sequence[type]) -> type:
-    """A subclass of ``base`` with guards mixed in; the first sees a call first."""
+def compose(base: type, guards: Sequence[type], *, token_path: TokenPathSetting = "auto") -> type:
+    """A subclass of ``base`` with guards mixed in; the first sees a call first.
+
+    Args:
+        base: The engine class.
+        guards: The guards, the outermost first.
+        token_path: See ``Settings``; ``TokenPathGuard`` reads it.
+    """
     outermost: dict[str, FunctionType] = {}
     for guard in reversed(guards):
         outermost |= {name: it for name, it in vars(guard).items() if isinstance(it, FunctionType)}
@@ -86,7 +97,8 @@ def compose(base: type, guards: Sequence[type]) -> type:
         for name, function in outermost.items()
         if hasattr(base, name)
     }
-    return type(NAME, (*guards, base), {"__module__": __name__, **namespace})
+    namespace |= {"__module__": __name__, "_token_path_setting": token_path}
+    return type(NAME, (*guards, base), namespace)
 
 
 def described(function: FunctionType, original: Callable[..., Any]) -> FunctionType:

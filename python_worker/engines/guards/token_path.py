@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Hashable
 from typing import Any, ClassVar
 
 from python_worker.engines.guards import vllm_parts
@@ -44,7 +43,7 @@ def unknown_source(processor: Any) -> str | None:
     """
     if processor is None:
         return "the engine class is not vLLM's AsyncLLM: it has no output processor"
-    classes: list[tuple[str, Hashable]] = [("processor", type(processor))]
+    classes: list[tuple[str, Any]] = [("processor", type(processor))]
     classes += vllm_parts.token_path_classes()
     for role, cls in classes:
         if isinstance(cls, str):

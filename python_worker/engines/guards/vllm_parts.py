@@ -5,12 +5,14 @@ Every import of vLLM is in a function: it takes seconds, and unit tests have non
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from python_worker.engines.guards.protocols import EngineCoreRequest
 from python_worker.exceptions import InvalidArgument
+from python_worker.streaming import known_sources
 
 # --- Requests ---
 
@@ -101,3 +103,17 @@ def no_free_slot(message: str) -> Exception:
     error: Exception = QueueOverflowError()
     error.args = (message,)  # it has a message of its own and takes no other
     return error
+
+
+# --- Sources ---
+
+
+def token_path_classes() -> Iterator[tuple[str, Hashable]]:
+    """The classes that the token tap relies on, with their roles; by name if one is missing."""
+    for role, classes in known_sources.SOURCES.items():
+        for path in classes:
+            module, _, name = path.rpartition(".")
+            try:
+                yield role, getattr(importlib.import_module(module), name)
+            except (ImportError, AttributeError):
+                yield role, path

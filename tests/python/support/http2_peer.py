@@ -3,8 +3,8 @@
 A client sends a seed in four bytes and then HTTP/2. The seed decides what the server does: its
 settings, the sizes of its windows and when it opens them, the body of its response in padded frames
 cut anywhere, pings, frames of extensions, and how the conversation ends. When the client has closed
-the connection, what happened is written to stdout in one line of words separated by spaces. Run with
-the path of the socket; ends with its stdin.
+the connection, what happened is written to stdout in one line of words separated by spaces. It is
+run with the path of the socket, and ends with its stdin.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Peer:
         match event:
             case events.RequestReceived():
                 self.stream = event.stream_id or 0
-                self.path = dict(event.headers)[":path"]  # type: ignore[call-overload]
+                self.path = next(str(value) for name, value in event.headers if name == ":path")
                 self.send_headers([(":status", "200"), ("content-type", "application/grpc")])
             case events.DataReceived():
                 self.received.update(event.data)

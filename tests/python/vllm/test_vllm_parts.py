@@ -10,6 +10,7 @@ import pytest
 from python_worker import failures
 from python_worker.engines.guards import vllm_parts
 from python_worker.exceptions import InvalidArgument, Kind
+from python_worker.streaming import known_sources
 
 
 def request(**extra_args: Any) -> Any:
@@ -65,3 +66,9 @@ def test_parsers_and_processors_are_found_by_name() -> None:
     assert callable(vllm_parts.find_reasoning_parser("deepseek_r1"))
     with pytest.raises(RuntimeError):
         vllm_parts.load_logits_processors(("no.such:Thing",))
+
+
+def test_the_classes_of_the_token_path_are_found() -> None:
+    found = list(vllm_parts.token_path_classes())
+    assert {role for role, _ in found} == set(known_sources.SOURCES)
+    assert all(isinstance(cls, type) for _, cls in found)
