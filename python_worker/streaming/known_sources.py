@@ -88,7 +88,7 @@ def unknown_method(role: str, cls: Any) -> str | None:
     return None
 
 
-def checksum_of(method: object) -> str:
+def checksum_of(method: Any) -> str:
     """The checksum of the source of a method or property; empty if it has no source."""
     try:
         return checksum(inspect.getsource(getattr(method, "fget", method)))

@@ -111,7 +111,8 @@ class Peer:
         match event:
             case events.RequestReceived():
                 self.stream = event.stream_id or 0
-                self.path = next(str(value) for name, value in event.headers if name == ":path")
+                headers = {str(name): str(value) for name, value in event.headers}
+                self.path = headers[":path"]
                 self.send_headers([(":status", "200"), ("content-type", "application/grpc")])
             case events.DataReceived():
                 self.received.update(event.data)
