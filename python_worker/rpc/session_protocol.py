@@ -51,7 +51,7 @@ class SessionProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._http2 = Http2(grpc_messages.RESPONSE)
-        self._messages = grpc_messages.Messages()
+        self._messages = grpc_messages.MessageReader()
         self._session: Session | None = None
         self._flush_planned = self._receiving = False
         # The transport holds enough; or nothing more is to be said.
@@ -66,7 +66,7 @@ class SessionProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say what HTTP/2 wants said first."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._http2.greeting())
+        self._transport.write(self._http2.preface())
         self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -97,8 +97,8 @@ class SessionProtocol(asyncio.Protocol):
             return
         if http2.answers:
             self._answer()
-        if http2.outflow.blocked and not self._paused:
-            self._write(http2.outflow.more())
+        if http2.flow_control.blocked and not self._paused:
+            self._write(http2.flow_control.resume())
         if not (self._flush_planned or http2.reset):
             # What has its answer already does not wait for another turn of the loop.
             self._flush()
@@ -114,7 +114,7 @@ class SessionProtocol(asyncio.Protocol):
         self._paused = False
         self._unread = 0
         if not self._over:
-            self._write(self._http2.outflow.more())
+            self._write(self._http2.flow_control.resume())
             self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -176,20 +176,22 @@ class SessionProtocol(asyncio.Protocol):
 
     @property
     def _unsent(self) -> bool:
-        return self._http2.outflow.blocked or (self._session is not None and self._session.filled)
+        session = self._session
+        return self._http2.flow_control.blocked or (session is not None and session.filled)
 
     def _flush(self) -> None:
         self._flush_planned = False
         session = self._session
         if session is None or self._over:
             return
-        while not self._paused and not self._http2.outflow.blocked and session.filled:
+        while not self._paused and not self._http2.flow_control.blocked and session.filled:
             self._send(session.next_frame())
         if not self._unsent:
             self._tell_emptied()
 
     def _send(self, frame: Sequence[Buffer]) -> None:
-        self._write(self._http2.outflow.send([grpc_messages.prefix(sum(map(len, frame))), *frame]))
+        prefix = grpc_messages.prefix(sum(map(len, frame)))
+        self._write(self._http2.flow_control.send([prefix, *frame]))
 
     def _write(self, parts: list[Buffer]) -> None:
         if self._http2.answers:  # headers come before data

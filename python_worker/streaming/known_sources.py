@@ -11,7 +11,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Hashable, Mapping
-from typing import Final
+from typing import Any, Final
 
 VERSIONS: Final = ("0.32.0", "0.33.0")
 """The reviewed versions of vLLM, the oldest first."""
@@ -88,7 +88,7 @@ def unknown_method(role: str, cls: Hashable) -> str | None:
     return None
 
 
-def checksum_of(method: object) -> str:
+def checksum_of(method: Any) -> str:
     """The checksum of the source of a method or property; empty if it has no source."""
     try:
         return checksum(inspect.getsource(getattr(method, "fget", method)))

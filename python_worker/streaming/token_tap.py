@@ -66,7 +66,7 @@ NO_TAP: Final = TokenTap(None, "the engine was not made by the worker's builder"
 
 def tap_of(engine: Any) -> TokenTap:
     """The token tap of an engine; ``engines.guards.token_path`` gives it one."""
-    tap: TokenTap = getattr(engine, "__token_tap__", NO_TAP)
+    tap: TokenTap = getattr(engine, "_token_tap", NO_TAP)
     return tap
 
 

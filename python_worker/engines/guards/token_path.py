@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Hashable
 from typing import Any, ClassVar
 
 from python_worker.engines.guards import vllm_parts
@@ -28,9 +27,8 @@ class TokenPathGuard(AsyncLLM):
     # What ``guarded.compose`` was told.
     _token_path_setting: ClassVar[TokenPathSetting]
 
-    # A dunder, so that no client reaches it.
     @functools.cached_property
-    def __token_tap__(self) -> TokenTap:
+    def _token_tap(self) -> TokenTap:
         processor = getattr(self, "output_processor", None)
         reason = TURNED_OFF if self._token_path_setting == "outputs" else unknown_source(processor)
         logger.info("token path of this engine: %s", f"outputs ({reason})" if reason else "direct")
@@ -45,8 +43,8 @@ def unknown_source(processor: Any) -> str | None:
     """
     if processor is None:
         return "the engine class is not vLLM's AsyncLLM: it has no output processor"
-    classes: list[tuple[str, Hashable]] = [("processor", type(processor))]
-    classes += vllm_parts.token_path_classes()
+    own: Any = type(processor)  # to mypy a class cannot be hashed
+    classes = [("processor", own), *vllm_parts.token_path_classes()]
     for role, cls in classes:
         if isinstance(cls, str):
             return known_sources.why_missing(vllm_version(), cls)

@@ -182,7 +182,7 @@ class BothWays:
         assert admission is not None
         collector = self.ours.collector
         tap = TokenTap(self.ours.processor, None)
-        admission.collect(collector, SimpleNamespace(__token_tap__=tap))
+        admission.collect(collector, SimpleNamespace(_token_tap=tap))
         finished = False
         while not finished:
             output = collector.get_nowait() or await collector.get()

@@ -116,7 +116,7 @@ class Engine:
 
     def __init__(self, count: int, *, reason: str | None = None, **fields: Any) -> None:
         self.output_processor = Processor()
-        self.__token_tap__ = TokenTap(self.output_processor, reason)
+        self._token_tap = TokenTap(self.output_processor, reason)
         self.states = [State(None, request_index=index, **fields) for index in range(count)]
 
     def request(self, sink: Any) -> Request:

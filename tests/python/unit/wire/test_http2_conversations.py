@@ -83,7 +83,7 @@ def play(chunks: Iterable[bytes]) -> Outcome:
         http2.requested,
         http2.ended,
         http2.reset,
-        [len(frame.payload) for frame in sent(http2.outflow.send([MUCH]))],
+        [len(frame.payload) for frame in sent(http2.flow_control.send([MUCH]))],
     )
 
 
