@@ -107,7 +107,7 @@ class InputStream(AsyncGenerator[Any, None]):
         self._closed = True
 
     def call_ended(self) -> None:
-        """The call that has the stream is over, and returned nothing that goes on reading it."""
+        """Close the stream: its call is over, and returned nothing that reads on."""
         self.close(Cancelled("the call is over"))
 
     # --- What vLLM uses --------------------------------------------------------

@@ -135,7 +135,15 @@ defmodule Vllm.Telemetry do
      ], [@instance]},
     {[:vllm, :engine, :metrics],
      "Once in each `metrics_interval:`, for each engine with metrics: what `Vllm.metrics/1` returns.",
-     @numbers, @any_engine ++ [{:model, "the name its model is served under"}]}
+     @numbers,
+     @any_engine ++
+       [
+         {:model, "the name its model is served under"},
+         {:token_path,
+          "`:direct` if tokens are taken from vLLM's request states, `:outputs` if vLLM makes every " <>
+            "output"},
+         {:token_path_reason, "why the path is not `:direct`, or `nil`"}
+       ]}
   ]
 
   fields = fn

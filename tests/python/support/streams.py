@@ -48,7 +48,7 @@ class Replies:
 
 
 class Places(Replies):
-    """An sink with so many places; ``give`` makes more."""
+    """A sink with so many places; ``give`` makes more."""
 
     def __init__(self, places: int = 1000) -> None:
         super().__init__()

@@ -54,6 +54,10 @@ defmodule Vllm.Core.Instance do
     {:max_calls, :pos_integer, 10_000,
      "how many calls the worker runs at once, streams included; more are refused with " <>
        "`:overloaded`. Methods that report on requests or end them, such as `abort`, are not counted."},
+    {:token_path, {:in, [:auto, :outputs]}, :auto,
+     "`:auto` takes tokens directly from vLLM's request states if the worker knows the sources of " <>
+       "its vLLM; `:outputs` has vLLM make every output, which is slower and brings the same. " <>
+       "`Vllm.status/1` says which path each engine has and why. Not for `:connect`."},
     {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
      "the level at which the worker's output is logged: each line's own with `:auto`, the same " <>
        "for every line, or `false` to log nothing."},

@@ -48,6 +48,7 @@ defmodule Vllm.Core.Worker.Launch do
     ["-m", "python_worker", "--listen", listen, "--max-calls", "#{options.max_calls}"] ++
       ["--lifeline", "stdin"] ++
       ["--grace", "#{options.grace / 1000}"] ++
+      ["--token-path", "#{options.token_path}"] ++
       stall_after(options.watchdog) ++
       if(options.engine_class, do: ["--engine-class", options.engine_class], else: []) ++
       options.worker_args
