@@ -3,8 +3,8 @@
 A client sends a seed in four bytes and then HTTP/2. The seed decides what the server does: its
 settings, the sizes of its windows and when it opens them, the body of its response in padded frames
 cut anywhere, pings, frames of extensions, and how the conversation ends. When the client has closed
-the connection, what happened is written to stdout in one line of words separated by spaces. It is
-run with the path of the socket, and ends with its stdin.
+the connection, what happened is written to stdout: one line of words separated by spaces. Run it
+with the path of the socket. It ends when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import select
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 
 import h2.events as events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
-from hyperframe.frame import ExtensionFrame
 
 from tests.python.support.hyperframes import content, fragmented
+from tests.python.support.native import PREFACE, http2_frame
 
 #: A client that stops is an error, not a hanging test.
 TIMEOUT_SECONDS = 20.0
@@ -40,9 +41,9 @@ class Peer:
         self.dice = random.Random(seed)
         self.socket = connection
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-        self.window = self.dice.choice(WINDOWS)
-        self.h2.local_settings.initial_window_size = self.window
         self.h2.initiate_connection()
+        self.buffer = b""
+        self.greeted = False
         self.settings_sent = 1
         self.stream = 0
         self.path = "-"
@@ -55,11 +56,10 @@ class Peer:
         self.acknowledged = 0
         self.end = self.dice.choice(["trailers"] * 6 + ["end_stream", "reset", "goaway"])
         self.size = self.dice.choice([0, 1, 1000, self.dice.randrange(300_000)])
-        # How many acts until a reset or goaway, and until the response is complete.
+        # How many acts before the conversation may end.
         self.acts = self.dice.randrange(40)
         # Whether windows open only when nothing of them is left.
         self.slow = self.dice.random() < 0.5
-        # h2 counts what the client may send once it has acknowledged the settings.
         self.how = "none"
         self.step = self.dice.choice([7, 500, 20_000, 200_000])
 
@@ -89,20 +89,34 @@ class Peer:
         if ready and not select.select([self.socket], [], [], 0)[0]:
             self.act()
             return True
-        data = self.socket.recv(self.dice.choice([1, 100, 65_536]))
+        data = self.socket.recv(65_536)
         if not data:
             return False
         if self.how not in ("reset", "goaway"):
-            for event in self.h2.receive_data(data):
-                self.note(event)
+            self.buffer += data
+            for part in self.whole_frames():
+                for event in self.h2.receive_data(part):
+                    self.note(event)
             self.flush()
         return True
+
+    def whole_frames(self) -> Iterator[bytes]:
+        """The preface, and frame by frame: h2 takes larger frames from its next call on."""
+        while len(self.buffer) >= (9 if self.greeted else len(PREFACE)):
+            length = len(PREFACE)
+            if self.greeted:
+                length = 9 + int.from_bytes(self.buffer[:3], "big")
+            if len(self.buffer) < length:
+                return
+            self.greeted = True
+            part, self.buffer = self.buffer[:length], self.buffer[length:]
+            yield part
 
     def flush(self, data: bytes = b"") -> None:
         """Write in pieces of any size."""
         data = data or self.h2.data_to_send()
         while data:
-            size = self.dice.choice([1, 5, 9, 1000, len(data)])
+            size = self.dice.choice([self.dice.randint(1, 20), 1000, len(data), len(data)])
             self.socket.sendall(data[:size])
             data = data[size:]
 
@@ -125,11 +139,14 @@ class Peer:
                 self.pongs.append(event.ping_data)
             case events.SettingsAcknowledged():
                 self.acknowledged += 1
+                if self.acknowledged == 1:
+                    self.change_settings()
             case events.StreamReset():
                 raise ConnectionError(f"the client reset its stream: {event.error_code}")
 
     def send_headers(self, headers: list[tuple[str, str]], *, end: bool = False) -> None:
         """Send a header block in any number of frames."""
+        self.flush()
         headers += [("x-padding", "p" * self.dice.randrange(300))]
         self.h2.send_headers(self.stream, headers, end_stream=end)
         sizes = [self.dice.randrange(1, 60) for _ in range(self.dice.randrange(4))]
@@ -194,14 +211,11 @@ class Peer:
     def extend(self) -> None:
         self.flush()
         body = self.dice.randbytes(self.dice.randrange(40))
-        frame = ExtensionFrame(0x42, self.dice.choice([0, self.stream]), flag_byte=255, body=body)
-        frame.body_len = len(body)
-        head = len(body).to_bytes(3, "big") + b"\x42\xff" + frame.stream_id.to_bytes(4, "big")
-        self.flush(head + body)
+        self.flush(http2_frame(0x42, 0xFF, self.dice.choice([0, self.stream]), body))
 
     def send(self) -> None:
         padding = self.dice.choice([None, None, 0, 1, 255])
-        room = min(self.room(), self.h2.max_outbound_frame_size - 256, self.step)
+        room = min(self.room(), self.h2.max_outbound_frame_size - 256, self.stride(self.sent))
         if padding is not None and self.h2.local_flow_control_window(self.stream) < room + 256:
             padding = None
         if room >= 0:
@@ -221,10 +235,18 @@ class Peer:
                 missing = 1 - self.h2.streams[self.stream].inbound_flow_control_window
                 owed = max(owed, missing)
             if owed > 0:
-                step = owed if self.dice.random() < 0.3 else min(owed, max(self.step, owed // 20))
+                step = (
+                    owed
+                    if self.dice.random() < 0.3
+                    else min(owed, self.stride(self.received_bytes))
+                )
                 stream = self.stream if window == "stream" else None
                 self.h2.increment_flow_control_window(step, stream)
                 self.owed[window] = max(0, self.owed[window] - step)
+
+    def stride(self, done: int) -> int:
+        """How many bytes go at once: few, but not so few that a large body takes for ever."""
+        return max(self.step, done // 20)
 
     def finish(self) -> None:
         """End the response."""

@@ -35,13 +35,15 @@ class Verdict:
     words: str = ""
 
 
-def verdict_of_worker(frames: Sequence[Frame]) -> Verdict:
-    """Asks ``Http2``."""
+def verdict_of_worker(frames: Sequence[Frame], *, at_once: bool = True) -> Verdict:
+    """Asks ``Http2``, which is given the frames at once or one by one."""
+    chunks = [wire(frames)] if at_once else [frame.wire() for frame in frames]
     with small_window():
         http2 = Http2(grpc_messages.RESPONSE)
         code, words = None, ""
         try:
-            http2.receive(wire(frames))
+            for chunk in chunks:
+                http2.receive(chunk)
         except ProtocolViolation as error:
             code, words = int(error.code), error.reason
     return Verdict(code, _resets(bytes(http2.answers)), words)

@@ -25,7 +25,6 @@ TESTED_IN = {
     "engines/builder": "vllm/test_constructors.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/health": "bridge/test_health.py",
-    "streaming/admission": "unit/streaming/test_stream.py",
     "gen/elixir/async_llm": "unit/gen/elixir/test_function.py",
     "gen/elixir/classes": "unit/gen/test_main.py",
     "gen/elixir/functions": "unit/gen/elixir/test_function.py",

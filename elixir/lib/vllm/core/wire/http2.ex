@@ -37,6 +37,9 @@ defmodule Vllm.Core.Wire.HTTP2 do
     connection_window_margin_size: 0,
     stream_window_margin_size: 0,
     max_frame_size_received: @max_frame,
+    # Data is sent as soon as a window allows a byte. By default cowlib waits for 16 kB of a window that
+    # is too small for the data, for ever if the peer's window is never so large.
+    stream_window_data_threshold: 0,
     # cowlib's timers would send messages to this process. Vllm.Core.Connection.Handshake has a deadline
     # of its own.
     preface_timeout: :infinity,
@@ -116,6 +119,12 @@ defmodule Vllm.Core.Wire.HTTP2 do
         pass_on(part, {id, fin, missing}, http2, events, out)
     end
   end
+
+  # cowlib does not get a frame before it is complete: it takes the head of a GOAWAY whose payload is
+  # cut off for a GOAWAY on a stream, which is an error.
+  defp parse(%{buffer: <<length::24, _::48, part::binary>>} = http2, events, out)
+       when byte_size(part) < length and length <= @max_frame,
+       do: await_more(http2, events, out)
 
   defp parse(http2, events, out) do
     case :cow_http2.parse(http2.buffer, @max_frame) do

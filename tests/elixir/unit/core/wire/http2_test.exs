@@ -110,6 +110,28 @@ defmodule Vllm.Core.Wire.HTTP2Test do
              HTTP2.handle_bytes(http2, bytes)
   end
 
+  test "a goaway is the same event wherever it is cut" do
+    {http2, _peer, _id} = connected()
+    bytes = binary(:cow_http2.goaway(1, :enhance_your_calm, "calm down"))
+
+    for size <- 1..byte_size(bytes) do
+      {events, _http2} = handle_all(http2, Cuts.every(bytes, size))
+      assert events == [{:goaway, "enhance_your_calm: calm down"}]
+    end
+  end
+
+  test "data leaves through a window that is smaller than it" do
+    {http2, peer, id} = connected(%{initial_stream_window_size: 5})
+    {out, http2} = HTTP2.send_data(http2, id, "a message")
+
+    assert {[{:data, ^id, :nofin, "a mes"}], _out, peer} =
+             HTTP2Peer.handle_bytes(peer, binary(out))
+
+    {window, _peer} = HTTP2Peer.open_window(peer, id, 1)
+    assert {:ok, [], out, _http2} = HTTP2.handle_bytes(http2, binary(window))
+    assert binary(out) == binary(:cow_http2.data(id, :nofin, "s"))
+  end
+
   test "an answer in another protocol is a readable error" do
     {_preface, http2} = HTTP2.new()
     {_id, _out, http2} = HTTP2.open_stream(http2, "/", [])
