@@ -14,6 +14,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``validation``    arguments checked before an engine sees them
 ``streaming``     what flows during a call: items out, elements of arguments in
 ``failures``      exceptions to failures: the table of kinds
+``core_errors``   what EngineCore says as text, read in one table
 ``codec``         values to MessagePack and back; its docstring is the table of values
 ``wire``          the bytes of a connection: HTTP/2, gRPC's messages, frames of a session
 ``process``       what concerns the process: signals, children, files, memory

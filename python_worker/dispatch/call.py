@@ -72,8 +72,10 @@ class Call:
 
     def take_arguments(self) -> tuple[Buffer, Buffer]:
         """The bytes of the positional arguments and of those by name; to be read once."""
-        large, self._large = self._large, NO_ARGUMENTS
-        request = self.request
+        request, large = self.request, self._large
+        if not large:
+            return request.args, request.kwargs
+        self._large = NO_ARGUMENTS
         return large.get("args") or request.args, large.get("kwargs") or request.kwargs
 
     def when_over(self, callback: Callable[[], None]) -> None:

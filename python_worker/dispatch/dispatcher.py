@@ -34,7 +34,7 @@ from python_worker.dispatch.members import (
     returns_at_once,
 )
 from python_worker.dispatch.references import References
-from python_worker.dispatch.served_classes import OTHER, ServedClass, ServedClasses
+from python_worker.dispatch.served_classes import ServedClass, ServedClasses
 from python_worker.dispatch.values import Values
 from python_worker.exceptions import Draining, NotServed, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
@@ -104,9 +104,8 @@ class Dispatcher:
         """The object that a call is for, None for a class itself; and the policy."""
         which = request.WhichOneof("target")
         if which == "ref":
-            target = self._references.resolve(request.incarnation, request.ref)
-            entry = self._references.entry(target)
-            return target, OTHER if entry is None else entry.served
+            entry = self._references.find(request.incarnation, request.ref)
+            return entry.target, entry.served
         if which == "class_name":
             served = self._classes.named(request.class_name)
             return served.singleton, served
@@ -125,7 +124,7 @@ class Dispatcher:
             return self._copy(call, served, member)
         if not is_method(target, method, member):
             refuse_arguments(method, args, kwargs)
-            return self._answer(Invocation(call, target, served, member), member)
+            return self._answer(Invocation(call, method, target, served, member), member)
         # Strict where an engine could be harmed; see signature_of.
         signature = signatures.signature_of(member, strict=served.strict)
         if (translate := served.translations.get(method)) is not None:
@@ -134,7 +133,7 @@ class Dispatcher:
             args, kwargs = given.args, given.kwargs
         args, kwargs = signature.bind(args, kwargs)
         call.check_inputs()
-        return self._begin(Invocation(call, target, served, member, args, kwargs))
+        return self._begin(Invocation(call, method, target, served, member, args, kwargs))
 
     # --- Carrying out ----------------------------------------------------------
 

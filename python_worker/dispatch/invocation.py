@@ -16,6 +16,7 @@ class Invocation:
 
     Attributes:
         call: The call that asked for it.
+        method: The member's name.
         target: The object.
         served: The policy of the object's class.
         member: The bound method, or the value of a property.
@@ -24,16 +25,12 @@ class Invocation:
     """
 
     call: Call
+    method: str
     target: Any
     served: ServedClass
     member: Any
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] | None = None
-
-    @property
-    def method(self) -> str:
-        """The member's name."""
-        return self.call.request.method
 
     def invoke(self) -> Any:
         """Call the member."""

@@ -80,6 +80,14 @@ class References:
         """The object a reference stands for.
 
         Raises:
+            StaleReference: See ``find``.
+        """
+        return self.find(incarnation, ref_id).target
+
+    def find(self, incarnation: str, ref_id: str) -> Entry:
+        """The entry of a reference.
+
+        Raises:
             StaleReference: It is of another incarnation, was released, or
                 never existed.
         """
@@ -94,7 +102,7 @@ class References:
             raise StaleReference(
                 f"the reference {ref_id} was released or never existed", ref=ref_id
             )
-        return entry.target
+        return entry
 
     def entry(self, target: object) -> Entry | None:
         """The entry of an object that is held."""

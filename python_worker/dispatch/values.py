@@ -37,6 +37,8 @@ class Values:
             ProtocolError: They are not an array and a map.
         """
         given_args, given_kwargs = call.take_arguments()
+        if not given_args and not given_kwargs:
+            return [], {}
         # Only methods of objects have a use for a stream.
         stream = (lambda: call.open_inputs(self.decode)) if call.request.ref else None
         args = self.decode(given_args, stream) if given_args else []

@@ -123,14 +123,6 @@ async def _at_once(take: Callable[[], Any]) -> Any:
     return take()
 
 
-class _Silent(Admission):
-    """Notes the ids of a request whose call returns a value instead of items."""
-
-    def __init__(self) -> None:
-        self.accepted = True
-        self.request_ids = []
-
-
 async def collect(engine: Any, adding: Awaitable[Any], abort: Abort) -> RequestOutputCollector:
     """Carry out ``add_request``; one that is stopped on the way leaves nothing.
 
@@ -139,7 +131,7 @@ async def collect(engine: Any, adding: Awaitable[Any], abort: Abort) -> RequestO
         adding: Its ``add_request``, not yet awaited.
         abort: As for ``RequestOutputCollector``.
     """
-    admission = _Silent()
+    admission = Admission(sink=None)
     token = ADMISSION.set(admission)
     try:
         inner = await adding

@@ -23,7 +23,7 @@ from python_worker.engines.builder import NEW, Builder
 from python_worker.exceptions import InvalidArgument
 from python_worker.validation import signatures
 from python_worker.validation.annotations import checker
-from python_worker.validation.renamed_parameters import GivenArguments, modernise
+from python_worker.validation.renamed_parameters import GivenArguments, translate
 from python_worker.validation.type_hints import hints_of
 
 # vLLM's names of executors, those of ``distributed_executor_backend``; "auto" is
@@ -94,7 +94,7 @@ def construct(
         constructor = getattr(engine_class, method)
         signature = signatures.signature_of(constructor, strict=True)
     arguments = GivenArguments(list(signature.signature.parameters), args, kwargs)
-    modernise(method, arguments)
+    translate(method, arguments)
     for name, resolve in RESOLVED.items():
         if arguments.get(name) is not None:
             arguments.set(name, resolve(arguments, engine_class))

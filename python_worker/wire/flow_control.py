@@ -43,9 +43,7 @@ class FlowControl:
     def set_frame_size(self, size: int) -> None:
         """Apply the client's SETTINGS_MAX_FRAME_SIZE."""
         fits = DEFAULT_FRAME <= size <= LARGEST_FRAME
-        check(
-            fits, Code.PROTOCOL_ERROR, f"a largest frame of {size} bytes, which is out of range"
-        )
+        check(fits, Code.PROTOCOL_ERROR, f"a largest frame of {size} bytes, which is out of range")
         self._frame_size = size
 
     def open_window(self, stream: int, increment: int) -> None:

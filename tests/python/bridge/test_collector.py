@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.python.support.client import Client, Failed, sampling
-from tests.python.support.values import Record, Ref
+from tests.python.support.values import Ref
+from tests.python.support.workers import fake_engine
 
 #: Goes on for ever.
 ENDLESS = sampling(max_tokens=1_000_000, output_kind="DELTA")
@@ -112,7 +113,7 @@ async def test_a_deadline_of_get_takes_no_item(client: Client, engine: Ref) -> N
 
 
 async def test_the_death_of_the_engine_fails_who_waits_and_who_asks(client: Client) -> None:
-    engine = await client.call("AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", {}))
+    engine = await fake_engine(client)
     await client.call(engine, "pause_generation", mode="keep")
     collector = await client.call(engine, "add_request", "r", "hi", sampling())
     async with client.session() as session:

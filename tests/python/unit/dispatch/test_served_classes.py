@@ -65,6 +65,10 @@ class Oven:
         return "cold"
 
 
+class Microwave(Oven):
+    """A class without a row of its own."""
+
+
 async def make(method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> object:
     assert method in ("new", "hot")
     return Oven(250) if method == "hot" else Oven(*args, **kwargs)
@@ -193,9 +197,6 @@ async def test_a_class_without_a_row_is_not_served(kitchen: Kitchen) -> None:
 
 
 def test_an_object_has_the_policy_of_its_class_or_a_base() -> None:
-    class Microwave(Oven):
-        pass
-
     base = ServedClass(name="Oven", cls=Oven)
     classes = ServedClasses([base])
     assert classes.of(Microwave(1)) is base

@@ -17,10 +17,6 @@ defmodule Vllm.Core.Wire.HTTP2 do
   # tensor.
   @max_frame 1024 * 1024
 
-  # Says that this connection is for a session and nothing else: the worker then serves it without
-  # gRPC's server (python_worker/door.py has the same number). Who does not know it ignores it.
-  @session_setting 0xF0B1
-
   # The type of a DATA frame, and its flag that ends the stream.
   @data 0
   @end_stream 1
@@ -67,16 +63,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
   @spec new() :: {iodata(), t()}
   def new do
     {:ok, preface, machine} = :cow_http2_machine.init(:client, @machine_options)
-    {ask_for_session(IO.iodata_to_binary(preface)), %__MODULE__{machine: machine}}
-  end
-
-  # cowlib has no way to add a setting to its own.
-  defp ask_for_session(
-         <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length::24, head::binary-size(6),
-           settings::binary-size(length), rest::binary>>
-       ) do
-    <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length + 6::24, head::binary, settings::binary,
-      @session_setting::16, 1::32, rest::binary>>
+    {preface, %__MODULE__{machine: machine}}
   end
 
   @doc "Opens a stream with a POST to `path`. `send_data/4` sends its body."

@@ -11,18 +11,6 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert [{:data, ^id, :nofin, "hello"}] = events
   end
 
-  test "the first bytes ask for a session as the worker's door wants it" do
-    # Without it all would work, by way of gRPC's server, and be slower.
-    [_, hex] = Regex.run(~r/^SESSION_SETTING = 0x(\w+)$/m, File.read!("python_worker/door.py"))
-    setting = String.to_integer(hex, 16)
-    {preface, _http2} = HTTP2.new()
-
-    <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length::24, 4, 0, 0::32, settings::binary-size(length),
-      _rest::binary>> = binary(preface)
-
-    assert {setting, 1} in for(<<name::16, value::32 <- settings>>, do: {name, value})
-  end
-
   test "opening a stream sends a POST with gRPC's headers" do
     {preface, http2} = HTTP2.new()
     {id, out, _http2} = HTTP2.open_stream(http2, "/a/path", [{"te", "trailers"}])
