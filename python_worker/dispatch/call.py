@@ -1,10 +1,9 @@
 """One call, from its start to its last reply.
 
-What a call can do without waiting it does at once, in the turn of the loop in
-which it came; what then goes on is one task. Whatever ends it early (its
-client, its deadline, the death of its engine, the drain of the worker) stops
-the task with a reason, and the reason is what the client gets. Every call ends
-with exactly one last reply: ``value``, ``end`` or ``failure``.
+Whatever a call can do without waiting is done in the turn of the loop in which it arrives; the rest
+is one task. What ends a call early (its client, its deadline, the death of its engine, the drain of
+the worker) stops the task with a reason, which is sent to the client. Every call ends with exactly
+one last reply: ``value``, ``end`` or ``failure``.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ class Call:
         """The argument of this call that is a stream.
 
         Raises:
-            Refused: There is one already.
+            InvalidArgument: There is one already.
             Unsupported: The client cannot send inputs.
         """
         if self.inputs is not None:
@@ -141,7 +140,7 @@ class Call:
         try:
             await going_on
         except asyncio.CancelledError:
-            # Without a reason the whole worker is going, and nobody listens.
+            # Without a reason the whole worker is ending.
             failure = self._reason or exceptions.Cancelled("the worker is stopping")
         except BaseException as error:
             # SystemExit and its like too: a library that calls exit() must not
@@ -172,7 +171,7 @@ class Call:
         try:
             failure = failures.to_proto(error)
         except Exception:
-            # It cannot even say what it is, and who waits has to be told something.
+            # Describing it raises as well; the client still has to get a reply.
             failure = pb.Failure(
                 kind=pb.FAILURE_KIND_PYTHON,
                 message=f"a {type(error).__name__} that cannot be described",

@@ -191,7 +191,7 @@ class Session:
             call.stop(reason)
 
     async def close(self) -> None:
-        """Stop every call and let go of every reference of the client."""
+        """Stop every call and release every reference of the client."""
         self.stop_calls(Cancelled("the client is gone"))
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for inputs in list(self.inputs.values()):
