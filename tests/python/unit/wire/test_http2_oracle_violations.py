@@ -124,16 +124,6 @@ DIFFERENCES: dict[str, Difference] = {
         ),
         "it reads the payload first, and the RFC does not say which fault counts",
     ),
-    "h2 lets padding reach into the priority of a header block": Difference(
-        Case(OPEN, Frame(HEADERS, PADDED | HAS_PRIORITY | END_HEADERS, 1, b"\x02" + bytes(5))),
-        lambda frame, ours, h2: (
-            frame.kind == HEADERS
-            and bool(frame.flags & HAS_PRIORITY)
-            and ours.code == Error.PROTOCOL_ERROR
-            and "more padding than headers" in ours.words
-        ),
-        "RFC 9113, 6.2, demands a connection error",
-    ),
     "h2 judges a header block when it is complete": Difference(
         Case(OPEN, Frame(HEADERS, END_STREAM, 2, BLOCK)),
         lambda case, ours, h2: (
