@@ -1,11 +1,12 @@
 # Every command a developer needs. `make` alone lists them.
 #
-# The two that matter on a fresh machine are `make demo` and `make test`. Both install what is
-# missing first (python_worker/install/), say what they do, and are quick the second time.
+# On a fresh machine, start with `make demo` or `make test`. Both first install what is missing
+# (python_worker/install/) and say what they install; the second run finds everything there.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test setup lint format gen gen-check drift bench soak dialyzer doctor clean \
+        lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life
 
@@ -16,23 +17,35 @@ CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vllm_bridge
 PYTHON := $(CACHE)/venv/bin/python
 PLT    := $(CACHE)/elixir.plt
 
-# The environment of everything below, vLLM included.
+# The environment of every command below, vLLM's processes included.
 export LANG := C.UTF-8
 export LC_ALL := C.UTF-8
 export ELIXIR_ERL_OPTIONS := +fnu
 export PYTHONUNBUFFERED := 1
-# No test may reach the network: a model that is not on disk fails at once instead of after 25 s.
+# Tests must not use the network: without this, a model that is not on disk fails after 25 s only.
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
-# GiB for the KV cache. vLLM would take nine tenths of the memory, and fills it with zeros at start.
+# GiB for the KV cache. vLLM's default is nine tenths of the memory, which it zeroes at start.
 export VLLM_CPU_KVCACHE_SPACE := 1
-# More threads than cores make a tiny model hundreds of times slower.
+# With more threads than cores, a tiny model is hundreds of times slower.
 export OMP_NUM_THREADS := 1
-# The first request with logprobs compiles a kernel, and the engine stands still for 3 to 18 s.
+# Otherwise the first request with logprobs compiles a kernel, which blocks the engine for 3 to 18 s.
 export TORCHDYNAMO_DISABLE := 1
 
-# Runs a command and fails if a process it started outlives it.
+# Runs a command, and fails if a process that it started outlives it.
 LEAVING_NOTHING := $(PYTHON) tests/leaving_nothing.py
+
+# Commands at once, the lanes of a test run, and the table of them that every test goal ends with.
+AT_ONCE := python3 tests/lanes.py at-once
+LANE    := python3 tests/lanes.py lane
+TABLE   := python3 tests/lanes.py table
+
+# A goal of this Makefile in a make of its own; set-up has been done.
+GOAL := $(MAKE) --no-print-directory SET_UP=done
+
+# The output of a lane goes through a pipe, so pytest and ExUnit cannot see the terminal themselves.
+PYTEST   := $(PYTHON) -m pytest $(if $(MAKE_TERMOUT),--color=yes)
+MIX_TEST := mix test --warnings-as-errors $(if $(MAKE_TERMOUT),--color)
 
 define announce
 @printf '\n== %s\n' "$(1)"
@@ -45,88 +58,106 @@ demo: setup ## start a worker, load a tiny model, stream tokens to this terminal
 	$(call announce,demo)
 	@$(LEAVING_NOTHING) mix vllm.demo
 
-test: setup lint dialyzer gen-check test-quick test-vllm ## run every check and every test
-	@printf '\n== all passed, and no process is left\n'
-
 setup: ## install what is missing: Elixir, cowlib, the Python environment
+ifndef SET_UP
 	$(call announce,set-up)
-	@python3 -m python_worker.install --dev
+	@$(LANE) 'set-up' python3 -m python_worker.install --dev
+endif
 
-lint: setup ## check types, style and warnings of both languages
+lint: setup lint-python lint-elixir ## check types, style and warnings of both languages
+
+lint-python: setup
 	$(call announce,lint: Python)
-	@$(PYTHON) -m ruff check
-	@$(PYTHON) -m ruff format --check
-	@$(PYTHON) -m mypy
+	@$(LANE) 'Python lint' $(PYTHON) -m ruff check
+	@$(LANE) 'Python lint' $(PYTHON) -m ruff format --check
+	@$(LANE) 'Python lint' $(PYTHON) -m mypy
+
+lint-elixir: setup
 	$(call announce,lint: Elixir)
-	@mix format --check-formatted
-	@MIX_ENV=test mix compile --warnings-as-errors
+	@$(LANE) 'Elixir lint' mix format --check-formatted
+	@MIX_ENV=test $(LANE) 'Elixir lint' mix compile --warnings-as-errors
 
 format: setup ## rewrite all sources in the project's style
 	@$(PYTHON) -m ruff check --fix
 	@$(PYTHON) -m ruff format
 	@mix format
 
-gen: setup ## make the generated code anew from the protocol and the installed vLLM
+gen: setup ## regenerate the generated code from the protocol and the installed vLLM
 	$(call announce,generate)
 	@$(PYTHON) -m python_worker.gen
 
-gen-check: setup ## compare the generated code with a fresh run
+gen-check: setup ## compare the generated code with a fresh run of the generators
 	$(call announce,generated code)
-	@$(PYTHON) -m python_worker.gen --check
+	@$(LANE) 'generated files' $(PYTHON) -m python_worker.gen --check
 
 drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-packages or manifest.json>
 	@$(PYTHON) -m python_worker.gen.drift "$(AGAINST)"
 
-# vLLM binds every engine's worker to the first core, where idle ones poll too: with the eight engines
-# of a lane on two cores, one core is never free and the other never full.
+# vLLM binds the worker of every engine to the first core, where idle workers poll too. With the
+# eight engines of a lane on two cores, the first core is then always busy and the second half idle.
 test-python-vllm test-elixir-vllm test-elixir-life: export VLLM_CPU_OMP_THREADS_BIND := nobind
 
-# Lane by lane, from the quickest to those with real engines.
+# --- Tests
+#
+# A test goal runs again in an inner make, below the table, which is printed when that make has ended,
+# whether or not it failed. Inside, VLLM_BRIDGE_LANES is set: see tests/lanes.py.
+
+ifndef VLLM_BRIDGE_LANES
+
+test test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
+test-elixir-quick test-elixir-vllm test-elixir-life:
+	@$(TABLE) $(MAKE) --no-print-directory $@
+
+else
+
+# The checks and quick tests of the two languages run at once: neither keeps two cores busy alone.
+# The lanes with real engines follow, because the failure of a quick check should end the run early.
+test: setup ## run every check and every test; end with a table of the lanes
+	@$(AT_ONCE) $(GOAL) check-elixir -- $(GOAL) check-python
+	@$(GOAL) test-vllm
+	@printf '\n== all passed, and no process is left\n'
+
+check-python: lint-python gen-check test-python-quick
+check-elixir: lint-elixir dialyzer test-elixir-quick
+
 test-python: test-python-quick test-python-vllm ## run the Python tests
 test-elixir: test-elixir-quick test-elixir-vllm test-elixir-life ## run the Elixir tests
-test-quick: test-python-quick test-elixir-quick ## run the tests that need no real engine
+test-quick: setup ## run the tests that need no real engine, of both languages at once
+	@$(AT_ONCE) $(GOAL) test-elixir-quick -- $(GOAL) test-python-quick
 
 test-python-quick: setup
 	$(call announce,Python tests: unit)
-	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/unit
+	@$(LANE) 'Python unit' $(LEAVING_NOTHING) $(PYTEST) tests/python/unit
 	$(call announce,Python tests: bridge (a worker with the fake engine))
-	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/bridge
+	@$(LANE) 'Python bridge' $(LEAVING_NOTHING) $(PYTEST) tests/python/bridge
 
 test-elixir-quick: setup
 	$(call announce,Elixir tests: unit)
-	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/unit
+	@$(LANE) 'Elixir unit' $(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/unit
 	$(call announce,Elixir tests: bridge (a worker with the fake engine))
-	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/bridge
+	@$(LANE) 'Elixir bridge' $(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/bridge
 
 test-python-vllm: setup
 	$(call announce,Python tests: vllm (real engines on CPU))
-	@$(LEAVING_NOTHING) $(PYTHON) -m pytest tests/python/vllm
+	@$(LANE) 'Python vllm' $(LEAVING_NOTHING) $(PYTEST) tests/python/vllm
 
 test-elixir-vllm: setup
 	$(call announce,Elixir tests: vllm (real engines on CPU))
-	@$(LEAVING_NOTHING) mix test --warnings-as-errors \
+	@$(LANE) 'Elixir vllm' $(LEAVING_NOTHING) $(MIX_TEST) \
 	  $$(find tests/elixir/vllm -name '*_test.exs' -not -path '*/life/*')
 
 test-elixir-life: setup
-	$(call announce,Elixir tests: vllm/life (real engines that are built and killed))
-	@$(LEAVING_NOTHING) mix test --warnings-as-errors tests/elixir/vllm/life
+	$(call announce,Elixir tests: vllm/life (engines that are built and killed))
+	@$(LANE) 'Elixir life' $(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/vllm/life
 
-# At once, because these lanes start many engines, and an engine's start is mostly one thread that
-# imports: on two cores the first two together took 18 minutes, as long as Elixir's alone. What those
-# aside say is printed when the first has ended.
-ASIDE := test-python-vllm test-elixir-life
+# These lanes start many engines, and the start of an engine is mostly one thread that imports
+# modules: one lane at a time leaves a core idle. The output of the second and the third lane is
+# printed when all three have ended.
 test-vllm: setup ## run the tests with real engines, of both languages at once
-	@MIX_ENV=test mix compile # once, and not by two at the same time
-	@said="$$(mktemp -d)"; failed=0; \
-	trap 'rm -rf "$$said"' EXIT; \
-	trap 'kill "$${running[@]}" 2>/dev/null; wait; exit 1' INT TERM; \
-	$(MAKE) --no-print-directory test-elixir-vllm & running=($$!); \
-	for lane in $(ASIDE); do \
-	  $(MAKE) --no-print-directory "$$lane" >"$$said/$$lane" 2>&1 & running+=($$!); \
-	done; \
-	for lane in "$${running[@]}"; do wait "$$lane" || failed=1; done; \
-	cat "$$said"/*; \
-	exit "$$failed"
+	@MIX_ENV=test mix compile # first, because the two Elixir lanes must not compile at the same time
+	@$(AT_ONCE) $(GOAL) test-elixir-vllm -- $(GOAL) test-elixir-life -- $(GOAL) test-python-vllm
+
+endif
 
 # OPTIONS go to every script: --json, --rounds N, --quick, --all.
 bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench [OPTIONS=--all]
@@ -134,24 +165,24 @@ bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench 
 	  printf '\n== %s\n' "$$script" >&2; \
 	  $(LEAVING_NOTHING) mix run "$$script" $(or $(OPTIONS),--all); done
 
-soak: setup ## use a real engine for long and see whether anything grows: make soak [MINUTES=30]
+soak: setup ## keep a real engine under load, fail if anything grows: make soak [MINUTES=30]
 	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) mix run tests/soak/soak.exs
 
-# The first run takes 100 s, later ones 5 s. ERL_LIBS, because it reads Elixir's modules with
-# Elixir's own help.
+# The first run builds the PLT, which takes a minute; later runs take 5 s. ERL_LIBS, because the
+# analysis needs Elixir's own modules to read ours.
 dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 	$(call announce,dialyzer)
-	@mix compile
+	@$(LANE) 'dialyzer' mix compile
 	@export ERL_LIBS="$$(elixir -e 'IO.write(Path.dirname(:code.lib_dir(:elixir)))')"; \
-	test -f $(PLT) || dialyzer --build_plt --output_plt $(PLT) \
+	test -f $(PLT) || $(LANE) 'dialyzer' dialyzer --build_plt --output_plt $(PLT) \
 	  --apps erts kernel stdlib crypto ssl public_key elixir logger mix \
 	  -r vendor/cowlib/ebin; \
-	dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -r \
+	$(LANE) 'dialyzer' dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -r \
 	  "$$(mix run --no-start -e 'IO.write(Mix.Project.compile_path())')"
 
 doctor: setup ## look at the machine and say what is wrong with it
 	@mix vllm.doctor
 
-clean: ## remove what builds and tests left in this folder
+clean: ## delete the files of builds and test runs from this folder
 	@rm -rf _build doc cover .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find python_worker tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,12 +7,14 @@ order in which a call travels through them; the docstring of each says what its 
 ``__main__``      the entry: reads the settings, runs the server
 ``settings``      the command line, as one frozen dataclass
 ``server``        start and stop of the process, one numbered sequence each
+``surface``       the one list of the classes that clients reach, with their policies
 ``rpc``           clients: their listeners, connections, sessions and calls
 ``dispatch``      from a request to a method of an object, and from its result to replies
 ``engines``       builds vLLM's engines and guards them (``engines/guards``)
 ``validation``    arguments checked before an engine sees them
 ``streaming``     what flows during a call: items out, elements of arguments in
 ``failures``      exceptions to failures: the table of kinds
+``core_errors``   what EngineCore says as text, read in one table
 ``codec``         values to MessagePack and back; its docstring is the table of values
 ``wire``          the bytes of a connection: HTTP/2, gRPC's messages, frames of a session
 ``process``       what concerns the process: signals, children, files, memory

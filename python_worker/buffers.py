@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 Buffer = bytes | memoryview
-"""Bytes, or a view of bytes that somebody else owns."""
+"""Bytes, or a view of bytes that another object owns."""
 
 LARGE: Final = 64 * 1024
-"""From this many bytes on, a copy costs more than the bookkeeping that avoids it."""
+"""From this size on, in bytes, a copy costs more than the bookkeeping that avoids it."""

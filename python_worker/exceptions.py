@@ -1,7 +1,7 @@
 """The worker's own exceptions, and the kinds of failures.
 
-This module knows neither vLLM nor protobuf; ``failures`` turns exceptions into what crosses the
-wire::
+This module imports neither vLLM nor protobuf. ``failures`` turns exceptions into the messages that
+are sent. Each exception with its kind::
 
     BridgeError
     ├── InvalidArgument   an argument is wrong                      INVALID
@@ -15,7 +15,7 @@ wire::
     ├── Draining          the worker is stopping                    DRAINING
     ├── Stopped           the worker stopped in the middle          WORKER_DOWN
     └── ProtocolError     the client broke the protocol             PROTOCOL
-        └── BadToken      the client does not know the token
+        └── BadToken      the client did not send the token         PROTOCOL
 
     EncodeError           a value cannot be sent                    UNSUPPORTED
     DecodeError           bytes are not a value                     PROTOCOL
@@ -28,7 +28,7 @@ from collections.abc import Mapping
 
 
 class Kind(enum.IntEnum):
-    """Whose fault a failure is; the same names and numbers as ``FailureKind`` in ``proto/``."""
+    """What a client can do about a failure: names and numbers of ``FailureKind`` in ``proto/``."""
 
     INVALID = 1
     NOT_FOUND = 2
@@ -50,8 +50,8 @@ class BridgeError(Exception):
     """Base of the worker's own exceptions.
 
     Args:
-        message: What was wrong with what, for a person.
-        details: The same as data, for a program.
+        message: What was wrong with what, and what to do, for a person.
+        details: The parts of the message as data, for a program.
     """
 
     kind = Kind.PYTHON
@@ -62,19 +62,19 @@ class BridgeError(Exception):
 
 
 class InvalidArgument(BridgeError):
-    """An argument is wrong. The engine has not seen it."""
+    """An argument is wrong. The engine has not received the call."""
 
     kind = Kind.INVALID
 
 
 class NotServed(BridgeError):
-    """No such class or method, or not one that clients may call."""
+    """There is no such class or method, or clients may not call it."""
 
     kind = Kind.NOT_FOUND
 
 
 class Unsupported(BridgeError):
-    """The thing exists but is not available in this way."""
+    """What was asked for exists, but is not available in this way."""
 
     kind = Kind.UNSUPPORTED
 
@@ -92,7 +92,7 @@ class StaleReference(BridgeError):
 
 
 class Overloaded(BridgeError):
-    """As many calls run as the worker takes; the engine has not seen this one."""
+    """The worker's limit of running calls is reached. The engine has not received this call."""
 
     kind = Kind.OVERLOADED
 
@@ -116,7 +116,7 @@ class Draining(BridgeError):
 
 
 class Stopped(BridgeError):
-    """The worker stopped before the call had ended; it may have run in part."""
+    """The worker stopped before the call had ended. The call may have run in part."""
 
     kind = Kind.WORKER_DOWN
 
@@ -128,15 +128,15 @@ class ProtocolError(BridgeError):
 
 
 class BadToken(ProtocolError):
-    """The client does not know the worker's token."""
+    """The client did not send the worker's token."""
 
 
 class EncodeError(Exception):
     """A value cannot be sent.
 
     Attributes:
-        path: Where in the value, such as ``value[2]['x']``.
-        message: What is wrong there.
+        path: The path of the part that cannot be sent, such as ``value[2]['x']``.
+        message: Why it cannot be sent.
     """
 
     def __init__(self, path: str, message: str) -> None:

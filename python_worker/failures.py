@@ -1,8 +1,8 @@
 """Exceptions become failures: whose fault it was and what to do next.
 
-The worker's own exceptions carry their kind (``exceptions``). Every other exception finds its kind
-in ``KINDS`` by the qualified name of its class or of the nearest base class: names, so that vLLM
-need not be imported.
+The worker's own exceptions carry their kind (``exceptions``). What EngineCore raised is known by
+its text (``core_errors``). Every other exception finds its kind in ``KINDS`` by the qualified name
+of its class or of the nearest base class: names, so that vLLM need not be imported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Mapping
 from typing import cast
 
-from python_worker import codec
+from python_worker import codec, core_errors
 from python_worker.exceptions import BridgeError, EncodeError, Kind
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
@@ -52,13 +52,6 @@ RETRYABLE = frozenset({Kind.OVERLOADED, Kind.DRAINING})
 # What is wrong with a request, rather than with the engine that has it.
 KINDS_OF_REQUESTS = frozenset({Kind.INVALID, Kind.CONFLICT})
 
-# What EngineCore raised comes back with one of these texts in a class that says
-# nothing: its own class is lost on the way between the processes.
-FROM_ENGINE_CORE: Mapping[type[BaseException], str] = {
-    Exception: "Call to ",
-    RuntimeError: "Engine core initialization failed",
-}
-
 
 def qualified_name(cls: type) -> str:
     """The name under which ``KINDS`` knows a class."""
@@ -69,15 +62,14 @@ def kind_of(error: BaseException) -> Kind:
     """The kind of an exception: its own, its class's, or its cause's."""
     if isinstance(error, BridgeError):
         return error.kind
-    prefix = FROM_ENGINE_CORE.get(type(error))
-    if prefix is not None and str(error).startswith(prefix):
+    if core_errors.is_from_core(error):
         return Kind.ENGINE_ERROR
     kind = next(
         KINDS[name] for cls in type(error).__mro__ if (name := qualified_name(cls)) in KINDS
     )
     if kind == Kind.ENGINE_ERROR and error.__cause__ is not None:
-        # vLLM wraps whatever preprocessing raises in EngineGenerateError,
-        # which has no message: a ValueError in there is still the client's.
+        # vLLM wraps what preprocessing raises in an EngineGenerateError without a message. A
+        # ValueError in there is still the client's mistake.
         cause = kind_of(error.__cause__)
         return cause if cause in KINDS_OF_REQUESTS else kind
     return kind
@@ -120,7 +112,7 @@ def encode_details(details: Mapping[str, object]) -> bytes:
 def traceback_of(error: BaseException) -> str:
     """Python's traceback as text, its end where it is too long.
 
-    A refusal has none: it is an answer, not an accident.
+    The worker's own exceptions have none: each says all there is to know.
     """
     if isinstance(error, BridgeError) or error.__traceback__ is None:
         return ""
@@ -136,7 +128,7 @@ def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
         depth: How many causes led here; the chain is cut at ``MAX_CAUSES``.
     """
     if isinstance(said := getattr(error, "failure", None), pb.Failure):
-        return said  # the client's own words, for a stream of its own that failed
+        return said  # the client's own failure, of a stream that it sends as an argument
     kind = kind_of(error)
     failure = pb.Failure(
         kind=to_wire(kind),
@@ -147,7 +139,7 @@ def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
         retryable=kind in RETRYABLE,
     )
     cause = error.__cause__
-    # vLLM raises the error of a streamed input from its own wrapper around it.
+    # vLLM raises the error of a streamed prompt from its own wrapper around the same error.
     if cause is not None and depth < MAX_CAUSES and getattr(cause, "cause", None) is not error:
         failure.cause.CopyFrom(to_proto(cause, depth=depth + 1))
     return failure

@@ -155,6 +155,9 @@ defmodule Vllm do
     * `:engine` - the name it is declared under, or `nil`
     * `:ref` - its reference
     * `:model` - the name its model is served under
+    * `:token_path` - `:direct` if tokens are taken from vLLM's request states, `:outputs` if vLLM makes
+      every output, which is slower
+    * `:token_path_reason` - why the path is not `:direct`, or `nil`
     * `:metrics` - the measurements of `[:vllm, :engine, :metrics]` in `Vllm.Telemetry`; `nil` for an
       engine that was built with `disable_log_stats: true`. Totals start at 0 with the engine.
 

@@ -28,25 +28,47 @@ Enum member                        9     atom where the class is known, else str
 any other object                   10    %Vllm.Ref{}
 vLLM's parameters and outputs      11    struct of the same name (`records.RECORDS`)
 exception                          12    %Vllm.Error{}; → only
-item of a stream after the first   13    see `codec.item_encoder`; → only
+item of a stream after the first   13    a patch: see `codec.output_patch`; → only
 Logprob                            14    %Vllm.Logprob{}
 logprobs of one position           16    map of %Vllm.Logprob{} by token id: lists of ids, logprobs,
                                          ranks and tokens; only in items of streams, → only
 an async generator                 15    ← an enumerable, as an argument: `streaming.input_stream`
 =================================  ====  ========================================================
 
+← means from Elixir only, → means to Elixir only.
+
 Where the two languages differ:
 
 * In Python True, 1 and 1.0 are one key. A map from Elixir that holds several of them arrives with
-  one, and sets likewise. Elixir's 1 and 1.0 are two keys.
-* A list, map or set cannot be a key or a member of a set in Python, so from Elixir it is refused.
+  one of them, and so does a set. In Elixir 1 and 1.0 are two keys.
+* In Python a list, map or set cannot be a key or a member of a set. From Elixir it is an error.
 * Arrays of objects and of text are sent as lists.
 * A subclass of a listed type is sent as that type. `fold` and the name of a time zone are lost.
 * MessagePack's own timestamp (ext -1), which neither of our encoders sends, is read as an aware
   datetime.
 
-Functions, classes, modules, coroutines and generators are refused. So are cyclic values, and
-containers more than 500 deep, where all but lists and dicts count as two. Nothing is ever pickled.
+Functions, classes, modules, coroutines and generators cannot be sent. Neither can cyclic values,
+nor containers nested more than 500 deep, where all but lists and dicts count as two. Nothing is
+ever pickled.
+
+The modules, in reading order:
+
+===================  =============================================================================
+`types`              what encoder, decoder and their callers share: `Record`, `RefParts`, callbacks
+`extension_types`    the numbers of the extension types
+`records`            the classes that are sent as structs, and their fields
+`reducers`           from any other Python type to one that MessagePack knows
+`tensors`            arrays of numpy and torch
+`large_arrays`       large arrays, without copies of their bytes
+`encoder`            a value to bytes
+`value_paths`        which part of a value cannot be encoded, and where it is
+`decoder`            bytes to a value
+`item_encoder`       the items of a stream: the first whole, then patches
+`output_shapes`      how the fields of an output are read
+`sent_output`        what the client has received of an output so far
+`metrics_patch`      what is new in an output's metrics
+`output_patch`       the format of a patch, and the bytes of the most frequent ones
+===================  =============================================================================
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MessagePack to values; the table of values is in the package's docstring."""
+"""Decodes MessagePack to values. The package's docstring holds the table of values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Final
 import msgpack
 
 from python_worker.buffers import LARGE, Buffer
-from python_worker.codec import reducers, tensors
-from python_worker.codec.reducers import TENSOR
+from python_worker.codec import extension_types as ext
+from python_worker.codec import tensors
+from python_worker.codec.extension_types import TENSOR
+from python_worker.codec.large_arrays import split_tensor
 from python_worker.codec.types import OpenStream, Record, Resolve
 from python_worker.codec.value_paths import MAX_DEPTH
 from python_worker.exceptions import DecodeError
@@ -19,14 +21,14 @@ from python_worker.exceptions import DecodeError
 def decode(
     data: Buffer, *, resolve: Resolve | None = None, stream: OpenStream | None = None
 ) -> object:
-    """Returns the value of `data`. Structs of vLLM's classes come as `Record`.
+    """Returns the value of `data`. A struct of one of vLLM's classes becomes a `Record`.
 
     Args:
         data: One encoded value.
-        resolve: Called with the incarnation and the id of every reference; returns the object.
-            What it raises passes through. Without it a reference is an error.
-        stream: Called for every mark of a stream; returns what stands in its place. What it raises
-            passes through. Without it the mark is an error.
+        resolve: Called with the incarnation and the id of each reference; returns the object.
+            Without it a reference is an error. Its own exceptions pass through.
+        stream: Called for each stream marker; returns the value to put in its place. Without it a
+            stream marker is an error. Its own exceptions pass through.
 
     Raises:
         DecodeError: The bytes are not a value of the table.
@@ -34,8 +36,8 @@ def decode(
     decoder = _Decoder(resolve, stream)
     try:
         return decoder.unpack(data)
-    except _CallerFailed as failed:
-        raise failed.error from None
+    except _CallbackError as wrapper:
+        raise wrapper.error from None
     except DecodeError:
         raise
     except (RecursionError, msgpack.exceptions.StackError):
@@ -45,24 +47,24 @@ def decode(
         raise DecodeError(f"not a value of the bridge: {error}") from None
 
 
-class _CallerFailed(Exception):
-    """Carries an error of `resolve` or `stream` past the handlers of malformed input."""
+class _CallbackError(Exception):
+    """Wraps an exception of `resolve` or `stream`, so that it is not taken for malformed input."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
 
 
-_STACK_LEVELS: Final = 16
-"""Extension types inside one another that `unpackb` reads. It keeps 40 KB on the C stack for
-each: 200 levels end the process. Beyond these, slower unpackers on the heap take over."""
+_UNPACKB_LEVELS: Final = 16
+"""Nested extension types that `unpackb` reads. It needs 40 KB of C stack for each: 200 levels
+overflow it. Deeper levels are read by `Unpacker`, which is slower but uses the heap."""
 
 _MAX_LEVELS: Final = MAX_DEPTH // 2
-"""Extension types inside one another that are read at all; each needs some of Python's stack."""
+"""Nested extension types that are read at all: each needs some of Python's stack."""
 
 
 class _Decoder:
-    """Reads one value; remembers how deep it is in extension types."""
+    """Reads one value, and counts the nested extension types around the present one."""
 
     __slots__ = ("_depth", "_resolve", "_stream")
 
@@ -72,7 +74,7 @@ class _Decoder:
         self._depth = 0
 
     def unpack(self, data: Buffer) -> Any:
-        if self._depth < _STACK_LEVELS:
+        if self._depth < _UNPACKB_LEVELS:
             return msgpack.unpackb(
                 data, ext_hook=self._extension, strict_map_key=False, timestamp=3
             )
@@ -95,11 +97,11 @@ class _Decoder:
             return read_text(data)
         reader = _ARRAY_READERS.get(code)
         if reader is None:
-            raise DecodeError(f"extension type {code} is not one that a worker reads")
+            raise DecodeError(f"extension type {code} is unknown, or is only sent by a worker")
         self._depth += 1
         try:
             large = code == TENSOR and len(data) >= LARGE
-            content = (large and reducers.split_tensor(data)) or self.unpack(data)
+            content = (large and split_tensor(data)) or self.unpack(data)
         finally:
             self._depth -= 1
         if type(content) is not list:
@@ -109,23 +111,23 @@ class _Decoder:
     def reference(self, content: list[Any]) -> object:
         incarnation, identity, kind = content
         if not (isinstance(incarnation, str) and isinstance(identity, str) and type(kind) is str):
-            raise DecodeError("a reference is not made of text")
+            raise DecodeError("the parts of a reference are not all text")
         if self._resolve is None:
             raise DecodeError("a reference cannot be used here")
         try:
             return self._resolve(incarnation, identity)
         except Exception as error:
-            raise _CallerFailed(error) from error
+            raise _CallbackError(error) from error
 
     def stream(self, content: list[Any]) -> object:
         if content:
-            raise DecodeError("the mark of a stream holds something")
+            raise DecodeError("a stream marker is not empty")
         if self._stream is None:
             raise DecodeError("a stream cannot be used here")
         try:
             return self._stream()
         except Exception as error:
-            raise _CallerFailed(error) from error
+            raise _CallbackError(error) from error
 
 
 def _record(_decoder: _Decoder, content: list[Any]) -> Record:
@@ -135,7 +137,7 @@ def _record(_decoder: _Decoder, content: list[Any]) -> Record:
         and isinstance(fields, dict)
         and all(isinstance(key, str) for key in fields)
     ):
-        raise DecodeError("a struct is not a name and fields")
+        raise DecodeError("a struct is not a name and a map of fields")
     return Record(name, fields)
 
 
@@ -147,7 +149,7 @@ def _logprob(_decoder: _Decoder, content: list[Any]) -> Record:
 def _datetime(data: bytes, *, aware: bool) -> dt.datetime:
     value = dt.datetime.fromisoformat(data.decode())
     if (value.tzinfo is not None) != aware:
-        raise DecodeError("a datetime has an offset where none belongs, or lacks one")
+        raise DecodeError("an aware datetime has no UTC offset, or a naive one has one")
     return value
 
 
@@ -159,21 +161,21 @@ def _time(data: bytes) -> dt.time:
 
 
 _TEXT_READERS: Final[dict[int, Callable[[bytes], object]]] = {
-    reducers.BIGINT: lambda data: int.from_bytes(data, "big", signed=True),
-    reducers.DATETIME: lambda data: _datetime(data, aware=True),
-    reducers.NAIVE: lambda data: _datetime(data, aware=False),
-    reducers.DATE: lambda data: dt.date.fromisoformat(data.decode()),
-    reducers.TIME: _time,
+    ext.BIGINT: lambda data: int.from_bytes(data, "big", signed=True),
+    ext.DATETIME: lambda data: _datetime(data, aware=True),
+    ext.NAIVE_DATETIME: lambda data: _datetime(data, aware=False),
+    ext.DATE: lambda data: dt.date.fromisoformat(data.decode()),
+    ext.TIME: _time,
 }
 """Extension types whose content is not itself MessagePack."""
 
 _ARRAY_READERS: Final[dict[int, Callable[[_Decoder, list[Any]], object]]] = {
-    reducers.TUPLE: lambda _decoder, content: tuple(content),
-    reducers.SET: lambda _decoder, content: set(content),
-    reducers.TENSOR: lambda _decoder, content: tensors.to_array(*content),
-    reducers.REF: _Decoder.reference,
-    reducers.RECORD: _record,
-    reducers.LOGPROB: _logprob,
-    reducers.STREAM: _Decoder.stream,
+    ext.TUPLE: lambda _decoder, content: tuple(content),
+    ext.SET: lambda _decoder, content: set(content),
+    ext.TENSOR: lambda _decoder, content: tensors.to_array(*content),
+    ext.REF: _Decoder.reference,
+    ext.RECORD: _record,
+    ext.LOGPROB: _logprob,
+    ext.STREAM: _Decoder.stream,
 }
-"""Extension types whose content is an array. Enums, failures and patches only go to Elixir."""
+"""Extension types whose content is an array. Enums, failures and patches go to Elixir only."""

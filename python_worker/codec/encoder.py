@@ -1,4 +1,4 @@
-"""Values to MessagePack; the table of values is in the package's docstring."""
+"""Encodes values as MessagePack. The package's docstring holds the table of values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any, Final, cast
 import msgpack
 
 from python_worker.buffers import Buffer
-from python_worker.codec import reducers
+from python_worker.codec.extension_types import FAILURE, REF, TENSOR
+from python_worker.codec.large_arrays import DeferredArrays
 from python_worker.codec.reducers import (
-    EXCEPTION,
-    FAILURE,
+    AS_EXCEPTION,
+    AS_REFERENCE,
     NATIVE,
-    REF,
-    REFERENCE,
-    TENSOR,
+    NotEncodable,
     reducer_for,
 )
 from python_worker.codec.types import FailureBytes, Register
@@ -32,16 +31,15 @@ def encode(
     """Returns the bytes of `value`.
 
     Args:
-        value: Anything of the table.
-        register: Called once for every object that is to be sent as a reference; without it such
-            an object is an error. Where encoding fails, the references registered on the way
-            have not been sent: taking them back is the caller's part. What it raises passes
-            through.
-        failure_bytes: Makes the serialized Failure of an exception that is sent as a value;
-            without it such an exception is an error.
+        value: Any value of the table.
+        register: Called once for each object that is sent as a reference. Without it such an
+            object is an error. If encoding fails, the objects registered so far have not been
+            sent, and the caller has to release them. Its own exceptions pass through.
+        failure_bytes: Returns the serialized Failure of an exception that is sent as a value.
+            Without it such an exception is an error.
 
     Raises:
-        EncodeError: Some part cannot be sent.
+        EncodeError: A part of the value cannot be sent.
     """
     return Encoder(register=register, failure_bytes=failure_bytes).encode(value)
 
@@ -50,7 +48,7 @@ CONSTANTS: Final[dict[type, dict[object, bytes]]] = {
     type(None): {None: b"\xc0"},
     bool: {False: b"\xc2", True: b"\xc3"},
 }
-"""What most methods return, by its exact type, as `encode` would write it."""
+"""The bytes of the most common results, by exact type: the same that `encode` returns."""
 
 
 def _replace_surrogates(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -60,21 +58,23 @@ def _replace_surrogates(error: UnicodeError) -> tuple[str | bytes, int]:
 
 codecs.register_error("vllm_bridge_replace", _replace_surrogates)
 
-_TRUSTED_LEVELS: Final = 8
-"""Extension types inside one another that are packed without asking how deep the value is.
+_UNCHECKED_LEVELS: Final = 8
+"""Nested extension types that are packed before the depth of the value is checked.
 
-Each level is a packer of its own, and each packer alone stops at 1,024 containers. Real values have
-up to four levels (an output, its completions, their logprobs). Beyond this many the value is
-walked once, which finds cycles before the C stack ends."""
+Each level has a packer of its own, and a packer stops only at 1,024 nested containers. Real values
+have up to four levels (an output, its completions, their logprobs). At the first deeper level the
+whole value is walked once, which finds a cycle before the C stack overflows."""
 
 
 class Encoder:
-    """Encodes one value after another. Not for several threads at once.
+    """Encodes one value after another. Not thread-safe.
 
-    See `encode` for the arguments.
+    Args:
+        register: As for `encode`.
+        failure_bytes: As for `encode`.
     """
 
-    __slots__ = ("_aside", "_checked", "_failure_bytes", "_level", "_register", "_root")
+    __slots__ = ("_checked", "_deferred", "_failure_bytes", "_level", "_register", "_root")
 
     def __init__(
         self, *, register: Register | None = None, failure_bytes: FailureBytes | None = None
@@ -84,37 +84,41 @@ class Encoder:
         self._level = _Level(self, 0)
         self._root: object = None
         self._checked = False
-        self._aside: reducers.Aside | None = None
+        self._deferred: DeferredArrays | None = None
 
     def encode(self, value: object) -> bytes:
-        """Returns the bytes of `value`. Raises EncodeError where some part cannot be sent."""
+        """Returns the bytes of `value`.
+
+        Raises:
+            EncodeError: A part of the value cannot be sent.
+        """
         return b"".join(self.encode_parts(value))
 
     def encode_parts(self, value: object) -> list[Buffer]:
-        """Returns the bytes of `value` in parts, to be joined before anything else runs.
+        """Returns the bytes of `value` in parts, which the caller has to join or send at once.
 
-        A part may be the memory of a large array of the value, which is not copied.
+        A part may be a view of the memory of a large array, which other code may change.
 
         Raises:
-            EncodeError: Some part of the value cannot be sent.
+            EncodeError: A part of the value cannot be sent.
         """
         self._root = value
         try:
             packed = cast(bytes, self._level.packer.pack(value))
-            return [packed] if self._aside is None else self._aside.fill(packed)
+            return [packed] if self._deferred is None else self._deferred.assemble(packed)
         except EncodeError:
             raise
         except Exception as error:
             self._check(error)
             if isinstance(error, RecursionError):
-                raise EncodeError("value", "too many containers inside one another") from None
-            if isinstance(error, reducers.NotEncodable):
+                raise EncodeError("value", "containers are nested too deep") from None
+            if isinstance(error, NotEncodable):
                 raise EncodeError("value", str(error)) from None
-            raise  # from `register` or from the value's own code
+            raise  # raised by `register`, or by the value's own code
         finally:
             self._root = None
             self._checked = False
-            self._aside = None
+            self._deferred = None
 
     def _check(self, cause: Exception | None = None) -> None:
         problem = find_problem(
@@ -127,7 +131,7 @@ class Encoder:
 
 
 class _Level:
-    """A packer for one level of extension types: a packer cannot be entered twice."""
+    """The packer of one level of nested extension types, as a packer is not reentrant."""
 
     __slots__ = ("deeper", "depth", "encoder", "packer")
 
@@ -143,39 +147,45 @@ class _Level:
         )
 
     def reduce(self, value: Any) -> object:
-        """Returns what the packer is to pack in the place of `value`."""
+        """Returns what the packer packs instead of `value`."""
         while True:
             reduced = reducer_for(type(value))(value)
             if type(reduced) is tuple:
                 code, content = reduced
-                # Not a method of its own: Python's stack is what limits the depth of tuples.
+                # Inlined: each Python frame less lets tuples nest deeper.
                 level = self.deeper or self._make_deeper()
                 if code == TENSOR and type(content[2]) is memoryview:
                     dtype, shape, data = content
-                    return self._leave_out().tensor(level.packer.pack([dtype, shape]), data)
+                    return self._deferred_arrays().add_tensor(
+                        level.packer.pack([dtype, shape]), data
+                    )
                 packed = level.packer.pack(content)
-                aside = self.encoder._aside
-                return msgpack.ExtType(code, packed) if aside is None else aside.level(code, packed)
-            if reduced is REFERENCE:
+                deferred = self.encoder._deferred
+                return (
+                    msgpack.ExtType(code, packed)
+                    if deferred is None
+                    else deferred.add_level(code, packed)
+                )
+            if reduced is AS_REFERENCE:
                 return self._reference(value)
-            if reduced is EXCEPTION:
+            if reduced is AS_EXCEPTION:
                 return self._exception(value)
             if type(reduced) in NATIVE:
                 return reduced
             value = reduced
 
-    def _leave_out(self) -> reducers.Aside:
-        aside = self.encoder._aside
-        if aside is None:
-            aside = self.encoder._aside = reducers.Aside()
-        return aside
+    def _deferred_arrays(self) -> DeferredArrays:
+        deferred = self.encoder._deferred
+        if deferred is None:
+            deferred = self.encoder._deferred = DeferredArrays()
+        return deferred
 
     def _make_deeper(self) -> _Level:
         level = _Level(self.encoder, self.depth + 1)
-        if level.depth <= _TRUSTED_LEVELS:
+        if level.depth <= _UNCHECKED_LEVELS:
             self.deeper = level
         elif not self.encoder._checked:
-            # Deeper levels are not kept, so each deep value comes by here.
+            # Deeper levels are not cached, so every deep value is checked here.
             self.encoder._check()
             self.encoder._checked = True
         return level
@@ -183,11 +193,11 @@ class _Level:
     def _reference(self, value: object) -> object:
         register = self.encoder._register
         if register is None:
-            raise reducers.NotEncodable  # the walk says where
+            raise NotEncodable  # `find_problem` makes the message
         return msgpack.ExtType(REF, msgpack.packb(list(register(value))))
 
     def _exception(self, value: BaseException) -> object:
         failure_bytes = self.encoder._failure_bytes
         if failure_bytes is None:
-            raise reducers.NotEncodable
+            raise NotEncodable
         return msgpack.ExtType(FAILURE, failure_bytes(value))

@@ -1,8 +1,9 @@
-"""What of an item's metrics is new: the part `metrics` of a patch's changes (see `output_patch`).
+"""What is new in the metrics of an item: the part `metrics` of a patch's changes.
 
-With vLLM's statistics on, as they are by default, every output carries its metrics, and with every
-token the same two of their dozen fields are new: the count of tokens and the time of the last. So
-what was new before is looked at first, and its names are bytes already: 2.2 µs instead of 5.4.
+With vLLM's statistics on, as they are by default, every output carries its metrics, and the same
+two of their dozen fields change with every token: the number of tokens and the time of the last.
+So the fields that changed last time are compared first, and their names are packed in advance:
+2.2 µs instead of 5.4.
 """
 
 from __future__ import annotations
@@ -10,77 +11,81 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Callable, Mapping
-from operator import attrgetter, eq
+from operator import eq
 from typing import Any, Final
 
 import msgpack
 
-from python_worker.codec import records
 from python_worker.codec.output_patch import unsigned
+from python_worker.codec.records import record_of, tuple_reader
 
-NOTHING: Final[Mapping[str, object]] = {}
+NO_CHANGES: Final[Mapping[str, object]] = {}
 
 _FLOAT: Final = struct.Struct(">Bd")
 _FLOAT_CODE: Final = 0xCB
 
-# A map of one, "metrics", and the map of so many that is its value.
+# By the number of changed fields: a map of one entry, "metrics", whose value is a map of so many.
 _HEADS: Final = [b"\x81\xa7metrics" + bytes((0x80 | n,)) for n in range(0x10)]
 
 
 class MetricsPatch:
-    """The metrics that the other side knows, of one stream.
+    """The metrics of one stream that the client has received.
 
-    vLLM hands out the same object with every item, so values are remembered, by field.
+    vLLM hands out the same object with every item, so the values of its fields are kept.
 
     Args:
-        pack: Makes bytes of a value.
+        pack: Returns the bytes of a value.
     """
 
-    __slots__ = ("_class", "_known", "_moved", "_pack", "_still", "_way")
+    __slots__ = ("_changed", "_class", "_known", "_pack", "_pattern", "_unchanged")
 
     def __init__(self, pack: Callable[[object], bytes]) -> None:
         self._pack = pack
         self._class: type | None = None
         self._known: dict[str, object] | None = None
-        # What was new in the item before, and the values of it and of all others, newer than those
-        # that are known.
-        self._way: _Way | None = None
-        self._moved: tuple[object, ...] = ()
-        self._still: tuple[object, ...] = ()
+        # Which fields changed in the last item. Its values of these fields and of all others are
+        # newer than `_known`.
+        self._pattern: _ChangePattern | None = None
+        self._changed: tuple[object, ...] = ()
+        self._unchanged: tuple[object, ...] = ()
 
     def changes(self, metrics: Any) -> Mapping[str, object]:
-        """What a patch says of them: what is new, all if they are of another kind, or nothing."""
+        """Returns the entry of a patch: the new fields, or all if the class is another."""
         cls = type(metrics)
         if cls is not self._class:
-            self._class, self._way = cls, None
-            record = records.record_of(cls)
+            self._class, self._pattern = cls, None
+            record = record_of(cls)
             fields = record[1] if record else ()
             known = {name: getattr(metrics, name) for name in fields if hasattr(metrics, name)}
             self._known = known if record else None
             return {"metrics": metrics}
         if self._known is None:
-            return NOTHING if metrics is None else {"metrics": metrics}
-        if self._way is not None:
-            self._known.update(zip(self._way.moving, self._moved, strict=True))
+            return NO_CHANGES if metrics is None else {"metrics": metrics}
+        if self._pattern is not None:
+            self._known.update(zip(self._pattern.changing, self._changed, strict=True))
         now = {name: getattr(metrics, name) for name in self._known}
         new = {name: value for name, value in now.items() if value != self._known[name]}
-        self._known, self._way = now, None
+        self._known, self._pattern = now, None
         if 0 < len(new) < len(_HEADS):
-            self._way = way = _way(tuple(now), tuple(new))
-            self._moved, self._still = way.read_moving(metrics), way.read_still(metrics)
-        return {"metrics": new} if new else NOTHING
+            self._pattern = pattern = _change_pattern(tuple(now), tuple(new))
+            self._changed = pattern.read_changing(metrics)
+            self._unchanged = pattern.read_others(metrics)
+        return {"metrics": new} if new else NO_CHANGES
 
     def encode(self, metrics: Any) -> bytes | None:
-        """The bytes of ``changes``, None where there are none."""
+        """Returns the bytes of `changes`; None if there are no changes."""
         if metrics is None and self._class is type(None):
             return None
-        way = self._way
-        if way is not None and type(metrics) is self._class:
-            moved = way.read_moving(metrics)
-            if True not in map(eq, moved, self._moved) and way.read_still(metrics) == self._still:
-                self._moved = moved
-                parts = [way.head]
-                for name, value in zip(way.packed_names, moved, strict=True):
+        pattern = self._pattern
+        if pattern is not None and type(metrics) is self._class:
+            changed = pattern.read_changing(metrics)
+            if (
+                True not in map(eq, changed, self._changed)
+                and pattern.read_others(metrics) == self._unchanged
+            ):
+                self._changed = changed
+                parts = [pattern.head]
+                for name, value in zip(pattern.packed_names, changed, strict=True):
                     parts += name, self._pack_number(value)
                 return b"".join(parts)
         changes = self.changes(metrics)
@@ -94,23 +99,16 @@ class MetricsPatch:
         return self._pack(value)
 
 
-class _Way:
-    """How to read metrics of which the same fields are new each time. It belongs to no stream."""
+class _ChangePattern:
+    """How to read metrics of which the same fields change each time. Streams share these."""
 
-    def __init__(self, fields: tuple[str, ...], moving: tuple[str, ...]) -> None:
-        self.moving = moving
-        self.head = _HEADS[len(moving)]
-        self.packed_names = [msgpack.packb(name) for name in moving]
-        self.read_moving = tuple_reader(moving)
-        self.read_still = tuple_reader(tuple(name for name in fields if name not in moving))
-
-
-# There are three in the life of a stream.
-_way = functools.lru_cache(maxsize=64)(_Way)
+    def __init__(self, fields: tuple[str, ...], changing: tuple[str, ...]) -> None:
+        self.changing = changing
+        self.head = _HEADS[len(changing)]
+        self.packed_names = [msgpack.packb(name) for name in changing]
+        self.read_changing = tuple_reader(changing)
+        self.read_others = tuple_reader(tuple(name for name in fields if name not in changing))
 
 
-def tuple_reader(fields: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """Returns a function from an object to the tuple of its fields, in C if there are several."""
-    if len(fields) > 1:
-        return attrgetter(*fields)
-    return lambda value: tuple([getattr(value, name) for name in fields])
+# A stream has about three of them during its life.
+_change_pattern = functools.lru_cache(maxsize=64)(_ChangePattern)

@@ -1,28 +1,29 @@
-"""The patches of a stream's items: what they hold, and the bytes of plain ones.
+"""The format of a patch, and the bytes of the most frequent patches.
 
 vLLM yields whole objects: in the default CUMULATIVE mode each RequestOutput repeats the prompt,
 all text and all token ids so far. On the wire only the first RequestOutput of a stream is whole.
-Each further one is a patch, an extension type whose content is the array
+Each further item is a patch, an extension type whose content is the array
 
     [mode, finished, completions, changes]
 
 mode
-    0: text, token ids and logprobs of each completion are the item's own.
-    1: they are appended to those of the previous item of the same index.
+    0: text, token ids and logprobs of each completion replace those of the previous item.
+    1: they are appended to those of the previous item, by the completion's index.
 completions
     ``[[index, text, token_ids, finish_reason, stop_reason, more], …]``, exactly the item's outputs
     in their order. `more` is None or a dict of the other fields of the completion that differ from
     the index's previous item (from None for an index not seen yet). `logprobs` obeys the mode: in
-    mode 0 it is the item's own, and absent means None; in mode 1 it is what to append, and absent
+    mode 0 it replaces, and absent means None; in mode 1 it is what to append, and absent
     means unchanged.
 changes
     None, or a dict of the other fields of the RequestOutput that differ from the previous item.
     `metrics` as a plain dict holds those fields of the metrics that differ; otherwise it replaces.
 
-`Vllm.OutputPatch` puts the items together again, `outputs` makes patches of items. A plain one, in
-which completions have new tokens and nothing else is new but the metrics, is nearly every item
-between a stream's first and last; its bytes are put down here as they are known to be,
-because the way through values takes several times as long (9 µs instead of 2).
+`item_encoder` makes patches of items, `Vllm.Core.Codec.OutputPatch` in Elixir items of patches.
+
+In a plain patch completions have new tokens, and nothing else is new but the metrics. Nearly every
+item between a stream's first and last is plain. Its bytes are written here directly, because the
+general encoder takes several times as long (9 µs instead of 2).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from python_worker.codec.reducers import PATCH
+from python_worker.codec.extension_types import PATCH
 
 REPLACE: Final = 0
 APPEND: Final = 1
@@ -43,13 +44,16 @@ _ARRAY_OF_ONE: Final = b"\x91"
 _ARRAY_OF_SIX: Final = b"\x96"
 _THREE_NILS: Final = 3 * NIL
 
-# A patch of so many completions, up to them: four items, the mode, not finished, an array.
-_PLAIN: Final = [[bytes((0x94, mode, 0xC2, 0x90 | n)) for n in range(0x10)] for mode in (0, 1)]
+# The start of a patch, by mode and number of completions: an array of four, the mode, not
+# finished, the head of the array of completions.
+_PLAIN_HEADS: Final = [
+    [bytes((0x94, mode, 0xC2, 0x90 | n)) for n in range(0x10)] for mode in (0, 1)
+]
 _EXT_8: Final = [bytes((0xC7, length, PATCH)) for length in range(0x100)]
 
 
 def unsigned(number: int) -> bytes:
-    """Returns a number below 2**32 as MessagePack writes it: as short as it can be."""
+    """Returns a number below 2**32 in its shortest form in MessagePack."""
     if number < 0x80:
         return _POSITIVE_FIXINT[number]
     if number < 0x100:
@@ -60,12 +64,12 @@ def unsigned(number: int) -> bytes:
 
 
 def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
-    """Returns the bytes of a completion with one token, None where that needs the general way.
+    """Returns the bytes of a completion with one new token; None if it needs the general encoder.
 
     Args:
-        index: The completion's.
-        text: What is new of its text.
-        token_id: What is new of its token ids.
+        index: The completion's index.
+        text: Its new text.
+        token_id: Its new token id.
     """
     try:
         encoded = text.encode()
@@ -89,21 +93,21 @@ def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
 
 
 def plain_patch(mode: int, completions: Collection[bytes], changes: bytes) -> bytes:
-    """Returns the bytes of an item that is not the last.
+    """Returns the bytes of a patch that is not the last of its stream.
 
     Args:
         mode: REPLACE or APPEND.
-        completions: Their bytes.
-        changes: Those of the changes, or of nil.
+        completions: The bytes of each completion.
+        changes: The bytes of the changes, or of nil.
     """
     count = len(completions)
-    start = _PLAIN[mode]
+    start = _PLAIN_HEADS[mode]
     head = start[count] if count < 0x10 else start[0][:3] + b"\xdd" + count.to_bytes(4, "big")
     return extension(b"".join((head, *completions, changes)))
 
 
 def extension(content: bytes) -> bytes:
-    """Returns a patch as the extension type that it is."""
+    """Returns the bytes of a patch: an extension type around its content."""
     length = len(content)
     if length < 0x100:
         return _EXT_8[length] + content

@@ -1,10 +1,10 @@
-"""The classes that travel by their fields: vLLM's parameters and outputs.
+"""The classes that are sent as structs of their fields: vLLM's parameters and outputs.
 
-One literal table, so that encoding needs no import of vLLM: a class is found by its qualified
-name. A unit test compares the table with ``generated/manifest.json``, from which the Elixir
-structs are made.
+One literal table. Classes are found by their qualified names, so that encoding does not import
+vLLM. A unit test compares the table with ``generated/manifest.json``, from which the Elixir structs
+are generated.
 
-Classes that stand in for vLLM's (a fake engine's) say so themselves::
+Another class, such as a fake engine's output, declares how it is sent by an attribute::
 
     class FakeOutput:
         __bridge_record__ = "RequestOutput"            # the fields of vLLM's class
@@ -18,10 +18,10 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-Record = tuple[str, tuple[str, ...]]
-"""A class's short name, which is its name on the wire, and the fields that travel."""
+RecordType = tuple[str, tuple[str, ...]]
+"""How a class is sent: its short name, which is its name on the wire, and the fields to send."""
 
-RECORDS: dict[str, Record] = {
+RECORDS: dict[str, RecordType] = {
     "vllm.outputs.RequestOutput": (
         "RequestOutput",
         (
@@ -204,7 +204,7 @@ RECORDS: dict[str, Record] = {
 }
 
 FLAT_LOGPROBS = "vllm.logprobs.FlatLogprobs"
-"""vLLM's compact logprobs: not a record, it travels as the list of dicts it stands for."""
+"""vLLM's compact logprobs. Not a record: it is sent as the list of dicts that it represents."""
 
 _FIELDS_BY_NAME = dict(RECORDS.values())
 
@@ -214,14 +214,14 @@ def fields_of(name: str) -> tuple[str, ...]:
     return _FIELDS_BY_NAME[name]
 
 
-def record_of(cls: type) -> Record | None:
-    """Returns what `cls` travels as, by itself or by the nearest class it inherits from."""
-    hashable: Any = cls  # to mypy a class cannot be hashed
+def record_of(cls: type) -> RecordType | None:
+    """Returns how `cls` is sent: its own entry, or that of the nearest base class; else None."""
+    hashable: Any = cls  # mypy takes a class for unhashable
     return _find(hashable)
 
 
 @functools.lru_cache(maxsize=256)
-def _find(cls: Any) -> Record | None:
+def _find(cls: Any) -> RecordType | None:
     for base in cls.__mro__:
         declared = base.__dict__.get("__bridge_record__")
         if declared is not None:
@@ -235,16 +235,16 @@ def _find(cls: Any) -> Record | None:
 
 
 def qualified_name(cls: type) -> str:
-    """Returns the name by which a class is known in the tables, such as ``torch.Tensor``."""
+    """Returns the name of a class with its module, such as ``torch.Tensor``."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def field_reader(fields: tuple[str, ...]) -> Callable[[Any], dict[str, object]]:
-    """Returns a function from an object to its fields.
+    """Returns a function from an object to a dict of its fields.
 
-    A field that the object lacks is left out, so that an older or newer vLLM still works.
+    Fields that the object lacks are left out: older and newer versions of vLLM lack some.
     """
-    # attrgetter runs in C. With a single name it would not return a tuple, so that is doubled.
+    # attrgetter runs in C. With one name it returns no tuple, so a single name is given twice.
     read = attrgetter(*(fields if len(fields) > 1 else fields * 2)) if fields else None
 
     def read_fields(value: Any) -> dict[str, object]:
@@ -256,3 +256,10 @@ def field_reader(fields: tuple[str, ...]) -> Callable[[Any], dict[str, object]]:
             return {name: getattr(value, name) for name in fields if hasattr(value, name)}
 
     return read_fields
+
+
+def tuple_reader(fields: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Returns a function from an object to the tuple of its fields, in C if there are several."""
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    return lambda value: tuple([getattr(value, name) for name in fields])

@@ -1,70 +1,62 @@
-"""How a Python object that MessagePack does not know becomes one that it does.
+"""How a Python object that MessagePack does not know becomes one that it knows.
 
-One table from type to reducer. A reducer returns either a value that MessagePack packs natively,
-or a tuple ``(extension code, value)``, or one of the marks `REFERENCE` and `EXCEPTION`, whose
-encoding needs what only the encoder has. A type that is not in the table is looked up by its
-ancestors once and remembered.
+One table from type to reducer. A reducer returns one of three things:
 
-Large arrays are left out of what is packed, and put in at the end: see `Aside`.
+* a value that MessagePack packs natively;
+* a tuple ``(extension code, content)``;
+* `AS_REFERENCE` or `AS_EXCEPTION`: the encoder has a callback that turns the object into bytes.
 
-The encoder and the search for the path of a refused value (`value_paths`) both use it, so they
-cannot disagree about what is inside an object.
+A type that is not in the table is looked up by its base classes once, then remembered. The encoder
+and the search for the path of an error (`value_paths`) use the same table, so that they agree about
+what is inside an object.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import enum
-import secrets
 import types
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
 
-from python_worker.buffers import Buffer
 from python_worker.codec import records, tensors
-
-TUPLE: Final = 1
-SET: Final = 2
-BIGINT: Final = 3
-DATETIME: Final = 4
-NAIVE: Final = 5
-DATE: Final = 6
-TIME: Final = 7
-TENSOR: Final = 8
-ENUM: Final = 9
-REF: Final = 10
-RECORD: Final = 11
-FAILURE: Final = 12
-PATCH: Final = 13
-LOGPROB: Final = 14
-STREAM: Final = 15
-POSITION: Final = 16
-
-MARK: Final = 127
-"""Stands for what was left out while the rest of a value is packed. It is never sent."""
+from python_worker.codec.extension_types import (
+    BIGINT,
+    DATE,
+    DATETIME,
+    ENUM,
+    LOGPROB,
+    LOGPROB_COLUMNS,
+    NAIVE_DATETIME,
+    RECORD,
+    SET,
+    TENSOR,
+    TIME,
+    TUPLE,
+)
 
 
 class NotEncodable(Exception):
-    """A value cannot travel; the message says why, the path is not known yet."""
+    """A value cannot be sent. The message says why; `value_paths` finds its path."""
 
 
-class _Mark:
-    """A result of its own kind."""
+class _Sentinel:
+    """The type of `AS_REFERENCE` and `AS_EXCEPTION`."""
 
 
-REFERENCE: Final = _Mark()
-EXCEPTION: Final = _Mark()
+AS_REFERENCE: Final = _Sentinel()
+AS_EXCEPTION: Final = _Sentinel()
 
 Reducer = Callable[[Any], object]
 
 NATIVE: Final = frozenset(
     {type(None), bool, int, float, str, bytes, bytearray, memoryview, list, dict, msgpack.ExtType}
 )
-"""The types that the packer takes as they are; an int only within 64 bits."""
+"""The types that the packer packs itself; an int only if it fits in 64 bits."""
 
-NO_VALUES: Final = (
+NOT_SENDABLE: Final = (
     types.FunctionType,
     types.BuiltinFunctionType,
     types.MethodType,
@@ -74,14 +66,14 @@ NO_VALUES: Final = (
     types.GeneratorType,
     types.AsyncGeneratorType,
 )
-"""What has no meaning outside of the process, not even as a reference."""
+"""Types that make no sense in another process, not even as a reference."""
 
 
 def reducer_for(cls: type) -> Reducer:
     """Returns the reducer of a type."""
     reducer = _reducers.get(cls)
     if reducer is None:
-        # Types that live shortly are rare in a worker; the table is never emptied.
+        # A worker creates few types at run time, so entries are never removed.
         reducer = _reducers[cls] = _find(cls)
     return reducer
 
@@ -90,7 +82,7 @@ def _find(cls: type) -> Reducer:
     if issubclass(cls, enum.Enum):  # before int and str: an IntEnum is both
         return _enum
     if issubclass(cls, BaseException):
-        return lambda _value: EXCEPTION
+        return lambda _value: AS_EXCEPTION
     if (record := records.record_of(cls)) is not None:
         return _logprob if record[0] == "Logprob" else _record_reducer(record)
     for base in cls.__mro__:
@@ -98,13 +90,15 @@ def _find(cls: type) -> Reducer:
             return found
         if found := _BY_BASE.get(base):
             return found
-    if issubclass(cls, NO_VALUES):
-        return _refuse
-    return lambda _value: REFERENCE
+    if issubclass(cls, NOT_SENDABLE):
+        return _not_sendable
+    return lambda _value: AS_REFERENCE
 
 
-def _refuse(value: object) -> object:
-    raise NotEncodable(f"an object of type {type(value).__name__} cannot be sent, nor referred to")
+def _not_sendable(value: object) -> object:
+    raise NotEncodable(
+        f"an object of type {type(value).__name__} cannot be sent, not even by reference"
+    )
 
 
 def _int(value: int) -> object:
@@ -118,7 +112,7 @@ def _int(value: int) -> object:
 def _datetime(value: dt.datetime) -> object:
     if (offset := value.utcoffset()) is None:
         text = value.replace(tzinfo=None).isoformat(timespec="microseconds")
-        return msgpack.ExtType(NAIVE, text.encode())
+        return msgpack.ExtType(NAIVE_DATETIME, text.encode())
     if offset % dt.timedelta(minutes=1):
         # ISO 8601 has no seconds in an offset (local mean times do).
         value = value.astimezone(dt.UTC)
@@ -141,8 +135,8 @@ def _enum(member: enum.Enum) -> object:
 
 
 def _numpy_array(array: Any) -> object:
-    wire = tensors.from_numpy(array)
-    return array.tolist() if wire is None else (TENSOR, list(wire))
+    parts = tensors.from_numpy(array)
+    return array.tolist() if parts is None else (TENSOR, list(parts))
 
 
 def _numpy_scalar(scalar: Any) -> object:
@@ -153,11 +147,11 @@ def _numpy_scalar(scalar: Any) -> object:
 
 
 def _torch_tensor(tensor: Any) -> object:
-    wire = tensors.from_torch(tensor)
-    return REFERENCE if wire is None else (TENSOR, list(wire))
+    parts = tensors.from_torch(tensor)
+    return AS_REFERENCE if parts is None else (TENSOR, list(parts))
 
 
-def _record_reducer(record: records.Record) -> Reducer:
+def _record_reducer(record: records.RecordType) -> Reducer:
     name, fields = record
     read = records.field_reader(fields)
     return lambda value: (RECORD, [name, read(value)])
@@ -167,11 +161,11 @@ def _logprob(value: Any) -> object:
     return LOGPROB, [value.logprob, value.rank, value.decoded_token]
 
 
-class Position:
-    """The logprobs of one position, a dict by token id, which goes as columns.
+class LogprobColumns:
+    """The logprobs of one token position, a dict by token id, to be sent as columns.
 
-    As a dict it would be an extension type for each entry: with `logprobs=5` six for each token,
-    and 36 µs for an item instead of 16.
+    As a dict each entry would be an extension type of its own: with ``logprobs=5`` six for each
+    token, and 36 µs to encode an item instead of 16.
     """
 
     __slots__ = ("entries",)
@@ -180,12 +174,12 @@ class Position:
         self.entries = entries
 
 
-def _position(position: Position) -> object:
-    entries = position.entries
+def _logprob_columns(columns: LogprobColumns) -> object:
+    entries = columns.entries
     values = entries.values()
     if not all(reducer_for(cls) is _logprob for cls in set(map(type, values))):
         return entries
-    return POSITION, [
+    return LOGPROB_COLUMNS, [
         list(entries),
         [value.logprob for value in values],
         [value.rank for value in values],
@@ -194,23 +188,23 @@ def _position(position: Position) -> object:
 
 
 def _flat_logprobs(value: Any) -> object:
-    """A list of dicts, made from the flat lists without an object for every entry."""
+    """Returns vLLM's FlatLogprobs as a list of dicts, one for each position."""
     token_ids, decoded = value.token_ids, value.decoded_tokens
     logprobs, ranks = value.logprobs, value.ranks
     return [
-        {token_ids[i]: _PlainLogprob(logprobs[i], ranks[i], decoded[i]) for i in range(start, end)}
+        {token_ids[i]: _FlatLogprob(logprobs[i], ranks[i], decoded[i]) for i in range(start, end)}
         # The first prompt token has no logprobs, which the flat form cannot tell from an empty
         # position; it stays the empty dict that iterating vLLM's object gives.
         for start, end in zip(value.start_indices, value.end_indices, strict=True)
     ]
 
 
-class _PlainLogprob(tuple[float, int, str]):
-    """A logprob on its way out of the flat form."""
+class _FlatLogprob(tuple[float, int, str]):
+    """One entry of FlatLogprobs: cheaper to make than vLLM's Logprob."""
 
     __slots__ = ()
 
-    def __new__(cls, logprob: float, rank: int, decoded_token: str) -> _PlainLogprob:
+    def __new__(cls, logprob: float, rank: int, decoded_token: str) -> _FlatLogprob:
         return tuple.__new__(cls, (logprob, rank, decoded_token))
 
 
@@ -220,7 +214,7 @@ _BY_NAME: dict[str, Reducer] = {
     "torch.Tensor": _torch_tensor,
     records.FLAT_LOGPROBS: _flat_logprobs,
 }
-"""Classes of libraries that this module must not import."""
+"""Classes by their qualified name: this module must not import their libraries."""
 
 _BY_BASE: dict[type, Reducer] = {
     tuple: lambda value: (TUPLE, list(value)),
@@ -229,7 +223,7 @@ _BY_BASE: dict[type, Reducer] = {
     dt.datetime: _datetime,
     dt.date: _date,
     dt.time: _time,
-    # The packer takes these types exactly; what reaches us is a subclass, or too large an int.
+    # The packer packs these types itself. What comes here is a subclass, or an int over 64 bits.
     int: _int,
     float: float.__float__,
     str: str.__str__,
@@ -237,77 +231,7 @@ _BY_BASE: dict[type, Reducer] = {
     bytearray: lambda value: bytes(memoryview(value)),
     dict: lambda value: dict(value.items()),
     list: lambda value: list(value),
-    _PlainLogprob: lambda value: (LOGPROB, list(value)),
+    _FlatLogprob: lambda value: (LOGPROB, list(value)),
 }
 
-_reducers: dict[type, Reducer] = {**_BY_BASE, Position: _position}
-
-
-class Aside:
-    """What is left out while a value is packed, and put in at the end.
-
-    Extension types are packed inside out, each level as bytes of its own which are copied into the
-    level around it. An array inside a struct inside a list would be copied six times. So a mark is
-    packed in its place, which nothing else in the value can hold, and the levels around it are
-    marks as well, because their headers say how long they are.
-    """
-
-    def __init__(self) -> None:
-        secret = secrets.token_bytes(8)
-        self._prefix = bytes((0xD8, MARK)) + secret  # an extension type of 16 bytes
-        self._secret = secret
-        self._left_out: list[list[Buffer]] = []
-
-    def tensor(self, head: bytes, data: memoryview) -> msgpack.ExtType:
-        """Leaves an array out.
-
-        Args:
-            head: Its dtype and shape, as a packed list.
-            data: Its bytes.
-        """
-        head = b"\x93" + head[1:] + b"\xc6" + len(data).to_bytes(4, "big")  # three items, bytes
-        return self._leave_out(TENSOR, [head, data])
-
-    def level(self, code: int, packed: bytes) -> msgpack.ExtType:
-        """Makes an extension type of what was packed, which may hold marks."""
-        if self._prefix not in packed:
-            return msgpack.ExtType(code, packed)
-        return self._leave_out(code, self.fill(packed))
-
-    def fill(self, packed: bytes) -> list[Buffer]:
-        """Returns what was packed in parts, with what was left out in its places."""
-        first, *others = packed.split(self._prefix)
-        parts: list[Buffer] = [first]
-        for other in others:
-            parts += self._left_out[int.from_bytes(other[:8], "big")]
-            parts.append(other[8:])
-        return parts
-
-    def _leave_out(self, code: int, parts: list[Buffer]) -> msgpack.ExtType:
-        size = sum(map(len, parts))
-        if size >= 2**32:
-            raise ValueError("more than 4 GiB in one value cannot be sent")
-        header = b"\xc9" + size.to_bytes(4, "big") + bytes((code,))
-        self._left_out.append([header, *parts])
-        return msgpack.ExtType(MARK, self._secret + (len(self._left_out) - 1).to_bytes(8, "big"))
-
-
-def split_tensor(data: bytes) -> list[object] | None:
-    """Reads the parts of a large array without a copy of its bytes.
-
-    Returns:
-        The dtype, the shape and a view of the bytes, yet to be checked; None where the content of
-        the extension type does not look like that.
-    """
-    unpacker = msgpack.Unpacker()
-    unpacker.feed(data[:1024])
-    try:
-        if unpacker.read_array_header() != 3:
-            return None
-        dtype, shape = unpacker.unpack(), unpacker.unpack()
-    except (ValueError, msgpack.exceptions.UnpackException):
-        return None
-    start = unpacker.tell() + 5
-    if data[start - 5 : start] != b"\xc6" + (len(data) - start).to_bytes(4, "big", signed=True):
-        return None
-    return [dtype, shape, memoryview(data)[start:]]
+_reducers: dict[type, Reducer] = {**_BY_BASE, LogprobColumns: _logprob_columns}

@@ -1,12 +1,11 @@
-"""Arrays of numbers as values: numpy's and torch's, both directions.
+"""Arrays of numbers, numpy's and torch's, in both directions.
 
-Neither library is imported for encoding: who holds an array has imported its library. The wire
-form is the dtype's name, the shape, and the numbers little-endian in C order.
+On the wire an array is the name of its dtype, its shape, and its numbers, little-endian and in C
+order. Encoding imports neither library: the caller that holds an array has imported its library.
 
-The numbers of a large array are copied once between the array and the message, and once between
-the message and the array. A copy of 64 MB takes 5 ms, and 40 where the kernel has to find memory
-for it first: hence `reducers.Aside` and
-`process.allocator`.
+The numbers of a large array are copied once from the array to the message, and once from the
+message to the array. A copy of 64 MB takes 5 ms, and 40 ms if the kernel has to map memory for it:
+hence `large_arrays` and `process.allocator`.
 """
 
 from __future__ import annotations
@@ -39,18 +38,19 @@ ITEM_SIZES: dict[str, int] = {
     "complex64": 8,
     "complex128": 16,
 }
-"""The dtypes that travel, as torch and numpy name them, with the bytes of one number."""
+"""The dtypes that can be sent, by the names that torch and numpy share: bytes per number."""
 
-Wire = tuple[str, list[int], Buffer]
+TensorParts = tuple[str, list[int], Buffer]
+"""The dtype, shape and bytes of an array."""
 
-# Of these torch's tensors only show their bytes to numpy, which does not have them.
+# numpy has no such dtypes, so a torch tensor of one is viewed as bytes before it goes to numpy.
 _NOT_IN_NUMPY: Final = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2"})
 
 
-def from_numpy(array: Any) -> Wire | None:
-    """Returns dtype, shape and bytes; None where the array does not hold plain numbers.
+def from_numpy(array: Any) -> TensorParts | None:
+    """Returns dtype, shape and bytes; None if the array does not hold plain numbers.
 
-    The bytes of a large array may be its own memory.
+    The bytes of a large array may be a view of its memory.
     """
     name = array.dtype.name
     if name not in ITEM_SIZES:
@@ -66,10 +66,11 @@ def _bytes_of(array: Any) -> Buffer:
     return cast(memoryview, array.ravel("C").view("u1").data)
 
 
-def from_torch(tensor: Any) -> Wire | None:
-    """Returns dtype, shape and bytes, copied from any device; None where torch has no plain form.
+def from_torch(tensor: Any) -> TensorParts | None:
+    """Returns dtype, shape and bytes, copied from any device; None if the tensor has no plain form.
 
-    A quantized or packed dtype has none. The bytes of a large tensor may be its own memory.
+    Tensors of quantized or packed dtypes have none. The bytes of a large tensor may be a view of
+    its memory.
     """
     name = str(tensor.dtype).removeprefix("torch.")
     if name not in ITEM_SIZES or tensor.is_meta:
@@ -85,12 +86,12 @@ def from_torch(tensor: Any) -> Wire | None:
 
 
 def to_array(dtype: object, shape: object, data: object) -> object:
-    """Builds a torch tensor where torch is in use, else a numpy array.
+    """Returns a torch tensor if torch is imported, else a numpy array.
 
-    The array owns its memory and may be written to.
+    The array owns its memory and is writable.
 
     Raises:
-        ValueError: The parts do not fit together, or neither library can hold the dtype.
+        ValueError: The parts do not fit together, or numpy alone does not have the dtype.
     """
     if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
         raise ValueError(f"a tensor cannot have the dtype {dtype!r}")
@@ -100,10 +101,10 @@ def to_array(dtype: object, shape: object, data: object) -> object:
         raise ValueError(f"a tensor cannot have the shape {shape!r}")
     if not isinstance(data, (bytes, memoryview)):
         raise ValueError(f"a tensor's data must be bytes, not {type(data).__name__}")
-    wanted = math.prod(shape) * ITEM_SIZES[dtype]
-    if len(data) != wanted:
+    expected = math.prod(shape) * ITEM_SIZES[dtype]
+    if len(data) != expected:
         raise ValueError(
-            f"a {dtype} tensor of shape {shape} holds {wanted} bytes, but {len(data)} came"
+            f"a {dtype} tensor of shape {shape} holds {expected} bytes, but {len(data)} came"
         )
     extents = cast("Sequence[int]", shape)
     if (torch := sys.modules.get("torch")) is not None:
@@ -122,9 +123,13 @@ def _to_numpy(dtype: str, shape: Sequence[int], data: Buffer) -> object:
     try:
         import numpy as np
     except ImportError:
-        raise ValueError("a tensor came, but neither torch nor numpy is installed here") from None
+        raise ValueError(
+            "a tensor came, but neither torch nor numpy is installed: install one of them"
+        ) from None
     try:
         kind = np.dtype(dtype).newbyteorder("<")
     except TypeError:
-        raise ValueError(f"a {dtype} tensor came, and numpy alone cannot hold it") from None
+        raise ValueError(
+            f"a {dtype} tensor came, and numpy alone cannot hold it: install torch"
+        ) from None
     return np.frombuffer(bytearray(data), dtype=kind).reshape(tuple(shape))

@@ -1,4 +1,4 @@
-"""What the codec's two directions and their callers share."""
+"""Types that the encoder, the decoder and their callers share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class RefParts(NamedTuple):
-    """What names an object of this worker."""
+    """The parts of a reference to an object of this worker."""
 
     incarnation: str
     id: str
@@ -17,11 +17,11 @@ class RefParts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A struct from Elixir, before the gate turns it into the class of that name.
+    """A struct from Elixir, before `validation` makes an object of the class of that name.
 
     Attributes:
         name: The class's short name, such as ``SamplingParams``.
-        fields: What differs from the struct's defaults.
+        fields: The fields that differ from the struct's defaults.
     """
 
     name: str
@@ -29,6 +29,13 @@ class Record:
 
 
 Register = Callable[[object], RefParts]
+"""Registers an object that is sent as a reference."""
+
 FailureBytes = Callable[[BaseException], bytes]
+"""Returns the serialized ``Failure`` of an exception."""
+
 Resolve = Callable[[str, str], object]
+"""Returns the object of a reference, by the incarnation and the id."""
+
 OpenStream = Callable[[], object]
+"""Returns the value that takes the place of a stream marker."""

@@ -1,7 +1,7 @@
-"""Finds what in a value cannot be encoded, and where it is.
+"""Finds the part of a value that cannot be encoded, and its path.
 
-The encoder is fast because it neither tracks where it is nor counts how deep. Only after it has
-failed is the value walked here, slowly and without recursion.
+The encoder is fast because it tracks neither path nor depth. When it fails, the value is walked
+here, slowly and without recursion.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from python_worker.codec.extension_types import RECORD
 from python_worker.codec.reducers import (
-    EXCEPTION,
+    AS_EXCEPTION,
+    AS_REFERENCE,
     NATIVE,
-    RECORD,
-    REFERENCE,
     NotEncodable,
     reducer_for,
 )
 
 MAX_DEPTH: Final = 500
-"""Containers inside one another, where all but lists and dicts count as two: on the wire they are
-an extension type around an array. The packer, which does not know our limit, stops lists and dicts
-at 1,024 only; so does the unpacker."""
+"""How deep containers may be nested. All but lists and dicts count as two, as on the wire they are
+an extension type around an array. The packer and the unpacker have a limit of their own, of 1,024
+lists and dicts."""
 
 _MAX_PATH: Final = 200
 
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """A container whose children are being looked at."""
+    """A container whose children are being visited."""
 
     path: str
     identity: int
@@ -46,9 +46,9 @@ def find_problem(value: object, *, references: bool, exceptions: bool) -> Proble
     """Returns the first part of `value` that cannot be encoded, or None.
 
     Args:
-        value: What the encoder could not encode.
-        references: Whether objects can be sent as references.
-        exceptions: Whether exceptions can be sent as values.
+        value: A value that the encoder failed to encode.
+        references: Whether objects may be sent as references.
+        exceptions: Whether exceptions may be sent as values.
     """
     frames: list[_Frame] = []
     ancestors: set[int] = set()
@@ -61,8 +61,8 @@ def find_problem(value: object, *, references: bool, exceptions: bool) -> Proble
         path, child = entry
         try:
             children = _children(path, child, references=references, exceptions=exceptions)
-        except NotEncodable as refusal:
-            return Problem(_shorten(path), str(refusal))
+        except NotEncodable as error:
+            return Problem(_shorten(path), str(error))
         if children is None:
             continue
         kind = type(child).__name__
@@ -72,7 +72,7 @@ def find_problem(value: object, *, references: bool, exceptions: bool) -> Proble
         if depth > MAX_DEPTH:
             return Problem(
                 _shorten(path),
-                f"a {kind} so deep inside other containers (over {MAX_DEPTH}) cannot be sent",
+                f"a {kind} nested in more than {MAX_DEPTH} containers cannot be sent",
             )
         ancestors.add(id(child))
         frames.append(_Frame(path, id(child), depth, children))
@@ -82,15 +82,15 @@ def find_problem(value: object, *, references: bool, exceptions: bool) -> Proble
 def _children(
     path: str, value: object, *, references: bool, exceptions: bool
 ) -> Iterator[tuple[str, object]] | None:
-    """Returns the parts of a container with their paths, None for what is not a container."""
+    """Returns the parts of a container with their paths; None if it is not a container."""
     record = False
-    while type(value) not in NATIVE or (type(value) is int and not _fits(value)):
+    while type(value) not in NATIVE or (type(value) is int and not _fits_64_bits(value)):
         reduced = reducer_for(type(value))(value)
-        if reduced is REFERENCE:
+        if reduced is AS_REFERENCE:
             if not references:
                 raise NotEncodable(f"an object of {type(value).__name__} cannot be sent as a value")
             return None
-        if reduced is EXCEPTION:
+        if reduced is AS_EXCEPTION:
             if not exceptions:
                 raise NotEncodable(
                     f"an exception ({type(value).__name__}) cannot be sent as a value"
@@ -117,7 +117,7 @@ def _children(
 
 def _dict_children(path: str, value: dict[object, object]) -> Iterator[tuple[str, object]]:
     for key, part in value.items():
-        # A key is shown by its text where that is short, and never by calling foreign code.
+        # A key of another type is shown by its type: its `repr` could be code of anybody.
         shown = repr(key)[:80] if type(key) in _SHOWN else f"<{type(key).__name__}>"
         yield f"{path} key {shown}", key
         yield f"{path}[{shown}]", part
@@ -126,7 +126,7 @@ def _dict_children(path: str, value: dict[object, object]) -> Iterator[tuple[str
 _SHOWN: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
-def _fits(value: int) -> bool:
+def _fits_64_bits(value: int) -> bool:
     return -(2**63) <= value < 2**64
 
 

@@ -1,33 +1,40 @@
 """One call, from its start to its last reply.
 
-What a call can do without waiting it does at once, in the turn of the loop in
-which it came; what then goes on is one task. Whatever ends it early (its
-client, its deadline, the death of its engine, the drain of the worker) stops
-the task with a reason, and the reason is what the client gets. Every call ends
-with exactly one last reply: ``value``, ``end`` or ``failure``.
+Whatever a call can do without waiting is done in the turn of the loop in which it arrives; the rest
+is one task. What ends a call early (its client, its deadline, the death of its engine, the drain of
+the worker) stops the task with a reason, which is sent to the client. Every call ends with exactly
+one last reply: ``value``, ``end`` or ``failure``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from python_worker import exceptions, failures
+from python_worker.buffers import Buffer
 from python_worker.exceptions import Expired, InvalidArgument, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import Decode, InputStream
 from python_worker.streaming.reply_sink import ReplySink
+from python_worker.wire.client_frames import LargeArguments
 
 logger = logging.getLogger(__name__)
 
+
+NO_ARGUMENTS: LargeArguments = MappingProxyType({})
 
 GoingOn = Coroutine[Any, Any, None]
 """What is left to do of a call."""
 
 Perform = Callable[["Call"], GoingOn | None]
 """Carries a call out as far as it goes without waiting; None when that is all."""
+
+Start = Callable[["Call"], asyncio.Task[None] | None]
+"""Begins a call and returns the task that goes on with it; None when it is over already."""
 
 
 class Call:
@@ -37,47 +44,56 @@ class Call:
         request: What is called with what.
         outlet: Where its replies go.
         holder: Who holds the references that it returns.
-        perform: Carries the call out (``Dispatcher.perform``).
+        large: Arguments that were left out of the request (see ``wire.client_frames``).
 
     Attributes:
         inputs: The argument that is a stream, where there is one.
-        large: Arguments that were left out of the request (see ``large``), until they are read.
-        at_end: Called once, when the call is over, however it ended.
     """
 
-    large: dict[str, memoryview] | None = None
-    at_end: Callable[[], None] | None = None
-
     def __init__(
-        self, request: pb.CallRequest, outlet: ReplySink, *, holder: Hashable, perform: Perform
+        self,
+        request: pb.CallRequest,
+        outlet: ReplySink,
+        *,
+        holder: Hashable,
+        large: LargeArguments = NO_ARGUMENTS,
     ) -> None:
         self.request = request
         self.outlet = outlet
         self.holder = holder
         self.inputs: InputStream | None = None
-        self._perform = perform
+        self._large = large
+        self._at_end: Callable[[], None] | None = None
+        self._returned = False
         self._task: asyncio.Task[None] | None = None
         self._running = False
         self._reason: BaseException | None = None
 
-    def start(self) -> asyncio.Task[None] | None:
-        """Begin to run.
+    def take_arguments(self) -> tuple[Buffer, Buffer]:
+        """The bytes of the positional arguments and of those by name; to be read once."""
+        request, large = self.request, self._large
+        if not large:
+            return request.args, request.kwargs
+        self._large = NO_ARGUMENTS
+        return large.get("args") or request.args, large.get("kwargs") or request.kwargs
 
-        Returns:
-            The task that goes on with it, which ends without an exception; None when the call is
-            over already. A task for a call that has nothing to wait for takes two more turns of the
-            loop.
-        """
-        try:
-            going_on = self._perform(self)
-        except BaseException as error:
-            self._end(self._reason or error)
-            return None
-        if going_on is None:
-            self._end(None)
-            return None
+    def when_over(self, callback: Callable[[], None]) -> None:
+        """Call a function once, when the call is over, however it ended."""
+        self._at_end = callback
+
+    def return_value(self, parts: Sequence[Buffer]) -> None:
+        """Send the last reply, a value. What it returned may go on reading the inputs."""
+        self._returned = True
+        self.outlet.send_value(parts)
+
+    def go_on(self, going_on: GoingOn) -> asyncio.Task[None]:
+        """Run what is left to do, as a task that ends without an exception."""
         self._task = asyncio.get_running_loop().create_task(self._run(going_on))
         return self._task
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The call is over; an error is its last reply."""
+        self._end(self._reason or error)
 
     def stop(self, reason: BaseException) -> None:
         """End the call with a reason; a call that has ended is left alone."""
@@ -91,7 +107,7 @@ class Call:
         """The argument of this call that is a stream.
 
         Raises:
-            Refused: There is one already.
+            InvalidArgument: There is one already.
             Unsupported: The client cannot send inputs.
         """
         if self.inputs is not None:
@@ -124,7 +140,7 @@ class Call:
         try:
             await going_on
         except asyncio.CancelledError:
-            # Without a reason the whole worker is going, and nobody listens.
+            # Without a reason the whole worker is ending.
             failure = self._reason or exceptions.Cancelled("the worker is stopping")
         except BaseException as error:
             # SystemExit and its like too: a library that calls exit() must not
@@ -146,16 +162,16 @@ class Call:
             if error is not None:
                 self._fail(error)
         finally:
-            if self.inputs is not None:
+            if self.inputs is not None and not self._returned:
                 self.inputs.call_ended()
-            if self.at_end is not None:
-                self.at_end()
+            if self._at_end is not None:
+                self._at_end()
 
     def _fail(self, error: BaseException) -> None:
         try:
             failure = failures.to_proto(error)
         except Exception:
-            # It cannot even say what it is, and who waits has to be told something.
+            # Describing it raises as well; the client still has to get a reply.
             failure = pb.Failure(
                 kind=pb.FAILURE_KIND_PYTHON,
                 message=f"a {type(error).__name__} that cannot be described",
@@ -165,3 +181,19 @@ class Call:
             # The message is the client's: it may quote a prompt.
             logger.warning("%s failed with %s", self.request.method, failure.type)
         self.outlet.send(pb.CallReply(failure=failure))
+
+
+def start(call: Call, perform: Perform) -> asyncio.Task[None] | None:
+    """Begin a call: carry it out as far as it goes without waiting, and make a task of the rest.
+
+    A task for a call that has nothing to wait for would take two more turns of the loop.
+    """
+    try:
+        going_on = perform(call)
+    except BaseException as error:
+        call.end(error)
+        return None
+    if going_on is None:
+        call.end()
+        return None
+    return call.go_on(going_on)

@@ -1,41 +1,18 @@
 """The members of an object that a call may name: which are found, and what they are.
 
-A client reaches public methods, and properties without arguments. An engine
-shows less: what its class declares, and copies of a few fields.
+A client reaches public methods, and properties without arguments, as far as the policy of the
+class shows them.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from python_worker.dispatch.served_classes import ServedClass
 from python_worker.exceptions import InvalidArgument, NotServed, Unsupported
-
-# Plain methods of an engine that only read a field, or need the event loop.
-IMMEDIATE = frozenset(
-    {
-        "_run_output_handler",
-        "check_admission",
-        "get_kv_event_sources",
-        "get_num_queued_tokens",
-        "get_num_unfinished_requests",
-        "get_tokenizer",
-    }
-)
-
-# Methods that vLLM keeps to itself, and earlier clients know by name: None where
-# they are served, otherwise why not.
-INTERNAL: Mapping[str, str | None] = {
-    "_run_output_handler": None,
-    "_add_request": "it takes a request past vLLM's validation; use add_request",
-}
-
-# Fields of an engine that are served: each as a copy, so that no call on it
-# reaches the engine.
-FIELDS: Mapping[str, Callable[[Any], object]] = {"vllm_config": copy.deepcopy}
 
 # Longer ones are nobody's, and would be kept with what was found out about them.
 MAX_NAME = 256
@@ -43,12 +20,11 @@ MAX_NAME = 256
 _NONE = object()
 
 
-def find_member(target: object, name: str, *, on_engine: bool) -> Any:
+def find_member(target: object, name: str, served: ServedClass) -> Any:
     """A public method, or the value of a public property or field.
 
-    An engine shows what its class declares and the fields in ``FIELDS``: others
-    lead to vLLM's internals, where a call can do anything. A class may say in
-    ``__served__`` what it shows.
+    A policy with ``only_declared`` serves what the class declares and the fields in ``copied``:
+    others lead to vLLM's internals, where a call can do anything.
 
     Raises:
         NotServed: There is none of that name, or it is private.
@@ -58,9 +34,9 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
     if len(name) > MAX_NAME:
         raise NotServed(f"{name[:MAX_NAME]!r}… is not a public method")
     member: Any = _NONE
-    if _shows(cls, name, on_engine):
+    if _shows(cls, name, served):
         member = getattr(target, name, _NONE)
-    elif on_engine and name in vars(target) and _declared(cls, name) is None:
+    elif served.only_declared and name in vars(target) and _declared(cls, name) is None:
         raise NotServed(
             f"{cls.__name__}.{name} is a field that leads into the engine, where a call on it "
             "could do anything; it is not served",
@@ -74,17 +50,18 @@ def find_member(target: object, name: str, *, on_engine: bool) -> Any:
 # Both are kept: a look through the eleven classes of an engine was two thirds of the dispatch of a
 # small call.
 @functools.lru_cache(maxsize=1024)
-def _shows(cls: type, name: str, on_engine: bool) -> bool:
+def _shows(cls: type, name: str, served: ServedClass) -> bool:
     """Whether objects of a class show what they have under a name."""
-    if on_engine and (reason := INTERNAL.get(name)):
+    if reason := served.refused.get(name):
         raise Unsupported(f"{name} is not served: {reason}", method=name)
-    private = name.startswith("_") and not (on_engine and name in INTERNAL)
+    private = name.startswith("_") and name not in served.private
     if private or not name.isidentifier():
         raise NotServed(f"{name!r} is not a public method", method=name)
-    served = getattr(cls, "__served__", None)
-    if served is not None and name not in served:
+    if served.shown is not None and name not in served.shown:
         return False
-    return not on_engine or name in FIELDS or _declared(cls, name) is not None
+    if not served.only_declared or name in served.copied:
+        return True
+    return _declared(cls, name) is not None
 
 
 @functools.lru_cache(maxsize=1024)

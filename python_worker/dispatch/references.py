@@ -7,8 +7,8 @@ finds nothing. The same object gets the same reference as long as it is held.
 
 Each holder (a session, or the worker itself for clients without one) counts
 how often it was sent a reference; the object goes when no holder is left.
-Engines are pinned: they live until they are shut down, whoever built them. A
-class may have a method ``__let_go__``, which is called when no holder is left.
+Engines are pinned: they live until they are shut down, whoever built them. The
+policy of a class (``ServedClass.released``) may be told when no holder is left.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 from python_worker.codec.types import RefParts
+from python_worker.dispatch.served_classes import OTHER, ServedClass
 from python_worker.exceptions import StaleReference
 
 Holder = Hashable
@@ -30,6 +31,7 @@ class Entry:
 
     id: str
     target: object
+    served: ServedClass
     type: str
     pinned: bool = False
     holders: Counter[Holder] = field(default_factory=Counter)
@@ -52,14 +54,23 @@ class References:
         return len(self._entries)
 
     def hold(
-        self, target: object, holder: Holder, *, type_name: str | None = None, pin: bool = False
+        self, target: object, holder: Holder, *, served: ServedClass = OTHER, pin: bool = False
     ) -> RefParts:
-        """The reference of an object, counted once more for a holder."""
+        """The reference of an object, counted once more for a holder.
+
+        Args:
+            target: The object.
+            holder: Who holds it.
+            served: The policy of its class.
+            pin: Keep it until it is unpinned, also when nobody holds it.
+        """
         ref_id = self._ids.get(id(target))
         if ref_id is None:
             ref_id = secrets.token_hex(8)
             self._ids[id(target)] = ref_id
-            self._entries[ref_id] = Entry(ref_id, target, type_name or type(target).__name__)
+            self._entries[ref_id] = Entry(
+                ref_id, target, served, served.name or type(target).__name__
+            )
         entry = self._entries[ref_id]
         entry.pinned = entry.pinned or pin
         entry.holders[holder] += 1
@@ -67,6 +78,14 @@ class References:
 
     def resolve(self, incarnation: str, ref_id: str) -> object:
         """The object a reference stands for.
+
+        Raises:
+            StaleReference: See ``find``.
+        """
+        return self.find(incarnation, ref_id).target
+
+    def find(self, incarnation: str, ref_id: str) -> Entry:
+        """The entry of a reference.
 
         Raises:
             StaleReference: It is of another incarnation, was released, or
@@ -83,7 +102,7 @@ class References:
             raise StaleReference(
                 f"the reference {ref_id} was released or never existed", ref=ref_id
             )
-        return entry.target
+        return entry
 
     def entry(self, target: object) -> Entry | None:
         """The entry of an object that is held."""
@@ -126,6 +145,5 @@ class References:
         if not entry.pinned and not entry.holders:
             del self._entries[entry.id]
             del self._ids[id(entry.target)]
-            let_go = getattr(type(entry.target), "__let_go__", None)
-            if let_go is not None:
-                let_go(entry.target)
+            if entry.served.released is not None:
+                entry.served.released(entry.target)

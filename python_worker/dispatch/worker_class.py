@@ -16,6 +16,7 @@ from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import Holder, References
 from python_worker.engines import metrics
 from python_worker.process.versions import vllm_version
+from python_worker.streaming.token_tap import tap_of
 
 
 class Worker:
@@ -55,7 +56,10 @@ class Worker:
             ``sessions`` (running now, this call included), ``references``
             (objects held) and ``engines``: a list of maps with ``ref``,
             ``errored``, ``unfinished_requests`` and ``stalled_s`` (for how
-            long its requests have got nothing, None while it does not hang);
+            long its requests have got nothing, None while it does not hang),
+            ``token_path`` (``direct`` if tokens are taken from vLLM's request
+            states, ``outputs`` if every output is made and encoded) and
+            ``token_path_reason`` (why not ``direct``, else None);
             and ``max_rss_bytes``, the most memory the worker itself has had.
         """
         return {
@@ -74,6 +78,7 @@ class Worker:
                     "errored": getattr(entry.target, "errored", False),
                     "unfinished_requests": unfinished_requests(entry.target),
                     "stalled_s": self._stalled_s(entry.target),
+                    **token_path(entry.target),
                 }
                 for entry in self._registry.pinned()
             ],
@@ -85,9 +90,9 @@ class Worker:
 
         Returns:
             A list of maps with ``ref``, ``incarnation``, ``model`` (the name it
-            is served under, or None), ``unfinished_requests`` and ``metrics``: a
-            map with the names in ``metrics.NAMES``, or None for an engine that
-            counts nothing.
+            is served under, or None), ``unfinished_requests``, ``token_path`` and
+            ``token_path_reason`` (as in ``status``) and ``metrics``: a map with the
+            names in ``metrics.NAMES``, or None for an engine that counts nothing.
         """
         return [
             {
@@ -96,6 +101,7 @@ class Worker:
                 "model": metrics.model_name(entry.target),
                 "unfinished_requests": unfinished_requests(entry.target),
                 "metrics": metrics.of_engine(entry.target),
+                **token_path(entry.target),
             }
             for entry in self._registry.pinned()
         ]
@@ -120,3 +126,9 @@ def unfinished_requests(engine: object) -> int | None:
     """How many requests an engine has; None where it cannot tell."""
     count = getattr(engine, "get_num_unfinished_requests", None)
     return None if count is None else count()
+
+
+def token_path(engine: object) -> dict[str, object]:
+    """The token path of an engine, and why it is not the direct one."""
+    tap = tap_of(engine)
+    return {"token_path": tap.path, "token_path_reason": tap.reason}

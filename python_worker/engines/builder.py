@@ -1,6 +1,9 @@
-"""vLLM's AsyncLLM, imported and built; ``guard`` is what it is built as.
+"""Imports vLLM's AsyncLLM and builds engines of its guarded subclass (``guards.guarded``).
 
-Nothing imports vLLM before the first engine is asked for.
+Read this package in this order: ``builder``, ``constructors`` (the arguments that no client can
+send), ``guards`` (what keeps EngineCore alive), ``results`` (what methods return), ``collector``
+(the outputs of ``add_request``), ``core_calls``, ``metrics`` and ``stall_detector``. vLLM is not
+imported before the first engine is asked for.
 """
 
 from __future__ import annotations
@@ -15,11 +18,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from python_worker.engines.guards.admission import admitting
-from python_worker.engines.guards.async_llm import guarded
-from python_worker.engines.guards.streamed_prompts import continuing
-from python_worker.engines.metrics import counting
+from python_worker.engines.guards.guarded import guard_foreign, guard_vllm
 from python_worker.exceptions import NotServed
+from python_worker.settings import Settings, TokenPathSetting
+from python_worker.streaming.token_tap import tap_of
 
 ASYNC_LLM_MODULE = "vllm.v1.engine.async_llm"
 
@@ -46,21 +48,26 @@ class Builder:
 
     Args:
         path: ``module:Class`` in place of vLLM's AsyncLLM.
+        token_path: See ``Settings``.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(
+        self, path: str | None = None, *, token_path: TokenPathSetting = Settings.token_path
+    ) -> None:
         self._path = path
+        self._token_path = token_path
         self._threads = ThreadPoolExecutor(MAX_LOADING, thread_name_prefix="engine")
 
     @functools.cached_property
     def engine_class(self) -> Any:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
         if self._path is None:
-            return served(import_async_llm())
+            return guard_vllm(import_async_llm(), token_path=self._token_path)
         base = import_class(self._path)
         # A subclass of vLLM's is in the same danger as vLLM's own.
         is_vllm = any(cls.__module__ == ASYNC_LLM_MODULE for cls in base.__mro__)
-        return served(base) if is_vllm else admitting(base)
+        guard = guard_vllm if is_vllm else guard_foreign
+        return guard(base, token_path=self._token_path)
 
     async def run(self, build: Callable[[Any], object]) -> object:
         """Call ``build`` with the engine class in a thread that stays.
@@ -89,12 +96,9 @@ class Builder:
         # collector walks them again and again: 11 % of the worker's time at 256
         # streams. vLLM's own servers do the same after they have started.
         gc.freeze()
+        # Decided now, in this thread, because it reads sources; not while the first stream runs.
+        tap_of(engine)
         return engine
-
-
-def served(base: Any) -> Any:
-    """What clients reach in place of vLLM's class, or a subclass of it."""
-    return guarded(continuing(counting(admitting(base))))
 
 
 def _discard(future: Future[Any]) -> None:

@@ -1,9 +1,8 @@
 """The collector: where the outputs of one ``add_request`` arrive, as a reference.
 
-vLLM's own has ``put`` and an input task beside ``get``, and whoever drops it
-leaves the request running. Ours only gives out, ends after the finished output
-as ``generate`` does, and takes its request along: when the reference is let go
-(released, or its session has ended) the request is aborted in the engine.
+vLLM's own class also has ``put`` and an input task, and when it is dropped its request goes on
+running. This one only returns outputs. It ends after the finished output, as ``generate`` does.
+When its reference is released, or its session has ended, the request is aborted in the engine.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Abort = Callable[[list[str]], Awaitable[None]]
 
 
 class _Closed(Exception):
-    """Put into vLLM's collector to wake a ``get`` that nothing else would."""
+    """Put into vLLM's collector to end a ``get`` that waits."""
 
 
 class RequestOutputCollector:
@@ -31,19 +30,18 @@ class RequestOutputCollector:
         engine: The engine that has the request.
         inner: vLLM's collector.
         abort: Aborts requests by the engine's own ids.
+
+    Attributes:
+        engine: The engine, whose death ends what waits here.
     """
 
-    # What a client may reach; see ``members.find_member``.
-    __served__ = frozenset({"close", "get", "get_nowait", "request_id"})
-
     def __init__(self, engine: Any, inner: Any, abort: Abort) -> None:
-        # The engine whose death ends what waits here; dunder, so that no client sees it.
-        self.__engine__ = engine
+        self.engine = engine
         self._inner = inner
         self._abort = abort
         self._ended = False
         self._failure: Exception | None = None
-        # Two that wait would take turns, and the second wait for ever.
+        # Two calls of `get` would take turns, and the second would wait for ever.
         self._taking = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
 
@@ -53,9 +51,9 @@ class RequestOutputCollector:
         return str(self._inner.request_id)
 
     async def get(self) -> Any:
-        """Wait for the next output and take it.
+        """Wait for the next output and return it.
 
-        Outputs that nobody took are merged (DELTA) or replaced by newer ones.
+        Outputs that were not fetched are merged (DELTA) or replaced by newer ones.
 
         Returns:
             The output, or None once the finished one was taken or the
@@ -65,8 +63,8 @@ class RequestOutputCollector:
             if self._ended:
                 return None
             self._raise_failure()
-            if self._inner.output is None and self.__engine__.errored:
-                raise self.__engine__.dead_error
+            if self._inner.output is None and self.engine.errored:
+                raise self.engine.dead_error
             return await self._take(self._inner.get())
 
     async def get_nowait(self) -> Any:
@@ -94,8 +92,8 @@ class RequestOutputCollector:
         if self._inner.output is None:
             self._inner.put(_Closed())
 
-    def __let_go__(self) -> None:
-        """No reference is left: nobody can ask for the outputs any more."""
+    def released(self) -> None:
+        """Abort the request: no reference is left, so nobody can ask for its outputs."""
         if not self._ended:
             self._closing = asyncio.ensure_future(self.close())
 
@@ -124,14 +122,6 @@ async def _at_once(take: Callable[[], Any]) -> Any:
     return take()
 
 
-class _Silent(Admission):
-    """Notes the ids of a request whose call returns a value instead of items."""
-
-    def __init__(self) -> None:
-        self.accepted = True
-        self.request_ids = []
-
-
 async def collect(engine: Any, adding: Awaitable[Any], abort: Abort) -> RequestOutputCollector:
     """Carry out ``add_request``; one that is stopped on the way leaves nothing.
 
@@ -140,7 +130,7 @@ async def collect(engine: Any, adding: Awaitable[Any], abort: Abort) -> RequestO
         adding: Its ``add_request``, not yet awaited.
         abort: As for ``RequestOutputCollector``.
     """
-    admission = _Silent()
+    admission = Admission(sink=None)
     token = ADMISSION.set(admission)
     try:
         inner = await adding

@@ -10,15 +10,13 @@ An engine that was built with ``disable_log_stats`` counts nothing.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
-# What an engine class calls its counters.
+# What an engine calls its counters; see ``guards.stat_loggers``.
 ATTRIBUTE = "_bridge_metrics"
 
 
@@ -138,28 +136,6 @@ class Metrics:
             name: value if name.endswith(("_s", "_usage")) else int(value)
             for name, value in totals.items()
         }
-
-
-def counting(base: Any) -> Any:
-    """A subclass whose engines have ``Metrics``, unless they are told to count nothing."""
-    signature = inspect.signature(base.__init__)
-    # A user's own subclass may take them some other way.
-    takes_loggers = {"log_stats", "stat_loggers"} <= signature.parameters.keys()
-
-    class Counting(base):  # type: ignore[misc]
-        @functools.wraps(base.__init__)  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            bound = signature.bind(self, *args, **kwargs)
-            bound.apply_defaults()
-            metrics = Metrics()
-            if takes_loggers and bound.arguments["log_stats"]:
-                given = bound.arguments.get("stat_loggers")
-                bound.arguments["stat_loggers"] = [*(given or []), metrics]
-            setattr(self, ATTRIBUTE, metrics)
-            super().__init__(*bound.args[1:], **bound.kwargs)
-
-    Counting.__name__ = Counting.__qualname__ = "AsyncLLM"
-    return Counting
 
 
 def of_engine(engine: object) -> dict[str, float] | None:

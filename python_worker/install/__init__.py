@@ -1,1 +1,5 @@
-"""Sets the machine up: Elixir, cowlib and the Python environment. Needs nothing but Python."""
+"""Set-up: installs Elixir, cowlib and the Python environment. Needs only the standard library.
+
+``__main__`` is the command line; ``steps`` says what a step is; ``elixir`` and ``cowlib`` are
+steps; ``environment`` makes the Python environment; ``progress`` runs programs and shows news.
+"""

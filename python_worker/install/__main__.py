@@ -12,205 +12,19 @@ It needs nothing but Python's standard library, because it runs before anything 
 from __future__ import annotations
 
 import argparse
-import glob
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from python_worker.install import environment
-from python_worker.install.progress import Progress, SetupError, run
-
-# Of Debian 12, the oldest pair the bridge is tested with.
-OLDEST_ELIXIR = (1, 14)
-OLDEST_OTP = 25
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What was asked for on the command line."""
-
-    extra: str
-    dev: bool
-    root: Path = ROOT
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One thing the machine must have.
-
-    Attributes:
-        name: Its name on the command line.
-        find: Describes what is there already, or None if it is missing.
-        make: Gets it; raises SetupError.
-    """
-
-    name: str
-    find: Callable[[Options], str | None]
-    make: Callable[[Options, Progress], None]
-
-
-# --- elixir
-
-
-def find_elixir(_options: Options) -> str | None:
-    """Looks for an Elixir and an Erlang/OTP new enough."""
-    version = _elixir_version()
-    if version is None or version[0] < OLDEST_ELIXIR or version[1] < OLDEST_OTP:
-        return None
-    return _elixir_text(version)
-
-
-def make_elixir(_options: Options, progress: Progress) -> None:
-    """Installs the operating system's Elixir, on systems with apt."""
-    by_hand = (
-        "install Elixir 1.14 or newer on Erlang/OTP 25 or newer: "
-        "https://elixir-lang.org/install.html"
-    )
-    if (version := _elixir_version()) is not None:
-        raise SetupError(f"{_elixir_text(version)} is too old", advice=by_hand)
-    if shutil.which("apt-get") is None:
-        raise SetupError("Elixir is missing, and there is no apt-get", advice=by_hand)
-    _apt(["update"], progress, advice=by_hand)
-    packages = ["elixir", "erlang-dev"]
-    _apt(["install", "--yes", "--no-install-recommends", *packages], progress, advice=by_hand)
-    if find_elixir(_options) is None:
-        version = _elixir_version()
-        found = _elixir_text(version) if version else "nothing that runs"
-        raise SetupError(f"this system's packages brought {found}", advice=by_hand)
-
-
-def find_dialyzer(options: Options) -> str | None:
-    """Looks for Erlang's dialyzer, which only the tools of `make test` need."""
-    if not options.dev:
-        return "not needed without --dev"
-    return shutil.which("dialyzer")
-
-
-def make_dialyzer(_options: Options, progress: Progress) -> None:
-    """Installs the operating system's dialyzer, which Debian keeps apart from Erlang."""
-    by_hand = "install the dialyzer of your Erlang/OTP"
-    if shutil.which("apt-get") is None:
-        raise SetupError("dialyzer is missing, and there is no apt-get", advice=by_hand)
-    arguments = ["install", "--yes", "--no-install-recommends", "erlang-dialyzer"]
-    _apt(arguments, progress, advice=by_hand)
-
-
-def _elixir_version() -> tuple[tuple[int, ...], int] | None:
-    if shutil.which("elixir") is None:
-        return None
-    try:
-        text = subprocess.run(
-            ["elixir", "--version"], capture_output=True, text=True, timeout=30, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    elixir = re.search(r"^Elixir (\d+)\.(\d+)\.(\d+)", text, re.MULTILINE)
-    otp = re.search(r"^Erlang/OTP (\d+)", text, re.MULTILINE)
-    if elixir is None or otp is None:
-        return None
-    return tuple(int(part) for part in elixir.groups()), int(otp[1])
-
-
-def _elixir_text(version: tuple[tuple[int, ...], int]) -> str:
-    return f"Elixir {'.'.join(map(str, version[0]))} on Erlang/OTP {version[1]}"
-
-
-def _apt(arguments: Sequence[str], progress: Progress, *, advice: str) -> None:
-    progress.say(f"apt-get {' '.join(arguments)}")
-    run(
-        [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get", "-q", *arguments],
-        log=environment.cache_dir() / "setup-apt.log",
-        progress=progress,
-        news=lambda line: line if line.startswith(("Get:", "Unpacking", "Setting up")) else None,
-        env={"DEBIAN_FRONTEND": "noninteractive"},
-        advice=advice,
-    )
-
-
-# --- cowlib
-
-
-def find_cowlib(options: Options) -> str | None:
-    """Looks for cowlib's compiled modules: the unpacked ones, then the ones Hex brought."""
-    for folder in ("vendor/cowlib/ebin", "deps/cowlib/ebin"):
-        app = options.root / folder / "cowlib.app"
-        if app.is_file():
-            version = re.search(r'\{vsn,\s*"([^"]+)"', app.read_text(encoding="utf-8"))
-            return f"cowlib {version[1] if version else '?'} in {folder}"
-    if (options.root / "deps/cowlib").is_dir():  # fetched, not yet compiled
-        return "cowlib from Hex in deps/cowlib"
-    return None
-
-
-def make_cowlib(options: Options, progress: Progress) -> None:
-    """Gets cowlib from Hex where Hex is installed and answers, else from Debian's RabbitMQ.
-
-    Debian builds cowlib 2 only as a part of its rabbitmq-server package (`erlang-cowlib` is 1.3,
-    which knows no HTTP/2 state machine). The package is downloaded and unpacked, not installed.
-    """
-    if _hex_is_installed():
-        progress.say("mix deps.get")
-        try:
-            log = environment.cache_dir() / "setup-cowlib.log"
-            run(["mix", "deps.get"], log=log, progress=progress, cwd=options.root)
-            return
-        except SetupError:
-            progress.say("Hex does not answer; trying the operating system's build")
-    cached = environment.cache_dir() / "cowlib"
-    if not (cached / "ebin" / "cowlib.app").is_file():
-        _unpack_cowlib(cached, progress)
-    _copy_whole(cached, options.root / "vendor" / "cowlib")
-
-
-def _hex_is_installed() -> bool:
-    home = os.environ.get("MIX_HOME") or os.path.expanduser("~/.mix")
-    archives = os.environ.get("MIX_ARCHIVES") or f"{home}/archives"
-    return any(
-        glob.glob(pattern) for pattern in (f"{archives}/hex-*", f"{home}/elixir/*/archives/hex-*")
-    )
-
-
-def _unpack_cowlib(target: Path, progress: Progress) -> None:
-    advice = "install Hex (`mix local.hex`) and run `mix deps.get`"
-    if shutil.which("apt-get") is None:
-        raise SetupError("cowlib is missing, and there is neither Hex nor apt-get", advice=advice)
-    log = environment.cache_dir() / "setup-cowlib.log"
-    # As root, apt downloads as the user _apt, who may not write here, and warns about it.
-    download = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "rabbitmq-server"]
-    with tempfile.TemporaryDirectory(prefix="vllm_bridge-cowlib-") as name:
-        folder = Path(name)
-        progress.say("downloading Debian's build of cowlib (in rabbitmq-server, 15 MB)")
-        try:
-            run(download, log=log, progress=progress, cwd=folder)
-        except SetupError:  # no package lists yet, or old ones
-            _apt(["update"], progress, advice=advice)
-            run(download, log=log, progress=progress, cwd=folder, advice=advice)
-        package = next(folder.glob("rabbitmq-server_*.deb"))
-        run(["dpkg", "-x", str(package), name], log=log, progress=progress, advice=advice)
-        found = sorted(folder.glob("usr/lib/rabbitmq/lib/*/plugins/cowlib-*/ebin"))
-        if not found:
-            raise SetupError(f"{package.name} holds no unpacked cowlib", advice=advice)
-        _copy_whole(found[-1].parent, target)
-
-
-def _copy_whole(source: Path, target: Path) -> None:
-    """Copies `source/ebin` so that `target` appears complete or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}")
-    shutil.copytree(source / "ebin", temporary / "ebin")
-    temporary.replace(target)
-
+from python_worker.install.cowlib import find_cowlib, make_cowlib
+from python_worker.install.elixir import find_dialyzer, find_elixir, make_dialyzer, make_elixir
+from python_worker.install.progress import Progress, SetupError
+from python_worker.install.steps import Options, Step, apt
 
 # --- python
 
@@ -232,8 +46,8 @@ def make_python(options: Options, progress: Progress) -> None:
     if importlib.util.find_spec("ensurepip") is None:  # Debian has it in a package of its own
         package = f"python{environment.python_version()}-venv"
         advice = f"install {package}, or a Python whose `python -m venv` works"
-        _apt(["update"], progress, advice=advice)
-        _apt(["install", "--yes", "--no-install-recommends", package], progress, advice=advice)
+        apt(["update"], progress, advice=advice)
+        apt(["install", "--yes", "--no-install-recommends", package], progress, advice=advice)
     environment.make(_wanted(options), progress=progress)
 
 

@@ -1,27 +1,27 @@
-"""glibc's allocator, told to keep the memory of large messages."""
+"""Has glibc's allocator keep the memory of large messages for the next one."""
 
 from __future__ import annotations
 
 import ctypes
 from typing import Final
 
-# Of mallopt(3): what is at least so large has memory of its own, which goes back to the kernel when
-# it is freed; and how much that is free at the end of the heap stays. A message is there up to
-# three times while it is read.
+# See mallopt(3). Blocks from the first threshold on are mapped one by one, and unmapped when they
+# are freed. The second is how much free memory stays at the top of the heap: three messages, as a
+# message is in memory up to three times while it is read.
 _M_MMAP_THRESHOLD: Final = -3
 _M_TRIM_THRESHOLD: Final = -1
-_KEPT: Final = 80 * 1024 * 1024
+_LARGEST_KEPT: Final = 80 * 1024 * 1024
 
 
 def keep_freed_memory() -> None:
-    """Keeps what messages of up to 80 MB have freed, for the next one.
+    """Keeps the freed memory of messages of up to 80 MB in the process.
 
-    glibc does so up to 32 MB. The memory of each copy of a larger one goes back to the kernel, and
-    has to be found and filled with zeros anew: to read 64 MB took 215 ms of CPU, and takes 28. The
-    price is that a worker which has had such messages is larger by some of them. Other allocators
-    than glibc's are left as they are.
+    By default glibc does so up to 32 MB. It returns larger blocks to the kernel, which has to map
+    and zero them again: reading 64 MB took 215 ms of CPU, and takes 28 with this. In exchange a
+    worker that has received such messages stays larger by a few of them. Allocators other than
+    glibc's are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        mallopt(_M_TRIM_THRESHOLD, 3 * _KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, 3 * _LARGEST_KEPT)

@@ -1,19 +1,17 @@
-"""What vLLM's child processes run first.
+"""The first code that runs in vLLM's child processes.
 
-vLLM spawns EngineCore and its workers with multiprocessing, which re-imports
-the parent's main module in the child under the name ``__mp_main__``. For a
-package run with ``-m`` it would import nothing at all, so ``__main__`` names
-this module instead. It must stay light: every child pays for it.
+vLLM spawns EngineCore and its workers with multiprocessing, which imports the parent's main module
+again in the child, under the name ``__mp_main__``. For a package run with ``-m`` it would import
+nothing, so ``__main__`` names this module instead. It must import little: every child pays for it.
 
-Four things happen here because nothing later is early enough:
+Four things have to happen this early:
 
-* The child asks the kernel to be killed when its parent dies. Without it a
-  ``kill -9`` of the worker leaves EngineCore and its workers, with all their
-  memory, alive for good.
-* On a CPU with AMX the first prompt of fewer than five tokens would end a
-  bfloat16 engine with an illegal instruction unless torch has set up AMX.
-* What vLLM gets wrong in these processes is mended: see ``mend``.
-* What they leave behind has to be known as theirs: see ``belongings``.
+* The child asks the kernel to be killed when its parent ends. Otherwise a ``kill -9`` of the worker
+  would leave EngineCore and its workers running, with all their memory.
+* torch sets up AMX on CPUs that have it. Otherwise the first prompt of fewer than five tokens ends
+  a bfloat16 engine with an illegal instruction.
+* Errors of vLLM in these processes are patched: see ``vllm_patches``.
+* The files and shared memory of the child get names of this run: see ``run_folder``.
 """
 
 from __future__ import annotations
@@ -29,16 +27,16 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends."""
+    """Has the kernel kill this process when its parent ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = multiprocessing.parent_process()
-    # The parent may have ended before the kernel was asked.
+    # The parent may have ended before the call to prctl.
     if parent is not None and parent.pid != os.getppid():
         os._exit(1)
 
 
 def prepare_amx() -> None:
-    """Set up AMX where this build of torch has it."""
+    """Sets up AMX if this build of torch has it."""
     import torch
 
     init_amx = getattr(torch.cpu, "_init_amx", None)
@@ -50,4 +48,4 @@ if __name__ == "__mp_main__":
     die_with_parent()
     prepare_amx()
     vllm_patches.install()
-    run_folder.adopt()
+    run_folder.set_up_child()

@@ -1,12 +1,23 @@
-"""Nothing outlives the worker, and the worker does not outlive its client.
+"""Ends the worker with its client, and vLLM's processes with the worker.
 
-Three ties hold the processes together:
-
-* The client holds the other end of our stdin. When it goes, even by
-  ``kill -9``, stdin ends and so do we.
+* The client holds the other end of the worker's stdin. When the client ends, even by ``kill -9``,
+  stdin ends, and the worker stops.
 * Each child asks the kernel to be killed when its parent ends (``child``).
-* We lead a process group of our own, which vLLM's children share. What is left
-  in it when we stop is killed, and a client that sees us die does the same.
+* The worker leads a process group of its own, which vLLM's processes share. What is left in it is
+  killed when the worker stops. A client that sees the worker end kills it as well.
+
+This package holds what concerns the worker as a process. Its ``__init__`` is empty, because vLLM's
+child processes import through it. The modules, in reading order:
+
+================  ================================================================================
+``lifeline``      the process group, stdin, signals, and a forced end
+``child``         the first code that runs in vLLM's child processes
+``vllm_patches``  patches of errors in vLLM that show in its child processes
+``run_folder``    names and removes the files and shared memory of a worker and its children
+``cpu_share``     lowers the worker's priority, so that the client is scheduled promptly
+``allocator``     has glibc keep the memory of large messages
+``versions``      which vLLM is installed
+================  ================================================================================
 """
 
 from __future__ import annotations
@@ -22,18 +33,18 @@ logger = logging.getLogger(__name__)
 
 STDIN = 0
 
-# Of the flags that the kernel has for a process: it is ending (PF_EXITING).
-EXITING = 0x4
+# The kernel's flag of a process that is ending.
+PF_EXITING = 0x4
 
 
 def lead_process_group() -> None:
-    """Make this process the leader of a process group of its own."""
+    """Makes this process the leader of a process group of its own."""
     if os.getpgrp() != os.getpid():
         os.setpgrp()
 
 
 def watch_stdin(on_end: Callable[[], None]) -> None:
-    """Call ``on_end`` once when stdin ends. What comes on it is ignored."""
+    """Calls ``on_end`` once, when stdin ends. Input is ignored."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:
@@ -45,17 +56,17 @@ def watch_stdin(on_end: Callable[[], None]) -> None:
 
 
 def watch_signals(on_stop: Callable[[], None]) -> None:
-    """Call ``on_stop`` on SIGTERM and SIGINT."""
+    """Calls ``on_stop`` on SIGTERM and SIGINT."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_stop)
 
 
 def group_members() -> list[int]:
-    """The other processes of our group that nobody has killed yet, by process id.
+    """Returns the ids of the other processes of this group that run and have not been killed.
 
-    Without Python's resource tracker: it ends by itself after us, and unlinks
-    the shared memory that killed processes leave behind.
+    Python's resource tracker is left out. It ends by itself after this process, and unlinks shared
+    memory that killed processes have left.
     """
     own, group = os.getpid(), os.getpgrp()
     members = []
@@ -66,48 +77,48 @@ def group_members() -> list[int]:
             _, pgrp, _ = stat(name)
             with open(f"/proc/{name}/cmdline", "rb") as file:
                 is_tracker = b"multiprocessing.resource_tracker" in file.read()
-            if pgrp == group and not is_tracker and not is_going(name):
+            if pgrp == group and not is_tracker and not is_ending(name):
                 members.append(int(name))
-        except OSError:  # it ended while we looked
+        except OSError:  # it has ended meanwhile
             continue
     return members
 
 
 def stat(pid: str) -> tuple[bytes, int, int]:
-    """The state, process group and flags of a process."""
+    """Returns the state, process group and flags of a process."""
     with open(f"/proc/{pid}/stat", "rb") as file:
-        # The command name may hold anything but a closing parenthesis after the last one;
-        # state, parent, process group and others follow it.
+        # The second field is the program's name in parentheses, which may hold parentheses and
+        # spaces. After it come state, parent, process group and others.
         state, _, group, _, _, _, flags = file.read().rpartition(b")")[2].split()[:7]
     return state, int(group), int(flags)
 
 
-def is_going(pid: str) -> bool:
-    """Whether a process has ended or been killed, and needs a moment to give back its memory."""
+def is_ending(pid: str) -> bool:
+    """Whether a process has ended or been killed, though it still has to release its memory."""
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         pending = [line.split()[1] for line in file if line.startswith(("SigPnd:", "ShdPnd:"))]
     if any(int(signals, 16) >> (signal.SIGKILL - 1) & 1 for signals in pending):
         return True
-    # Last, because a SIGKILL that is on its way no more has led to this.
+    # After the pending signals: a SIGKILL that was delivered in between shows here.
     state, _, flags = stat(pid)
-    return state == b"Z" or bool(flags & EXITING)
+    return state == b"Z" or bool(flags & PF_EXITING)
 
 
 def kill_group() -> None:
-    """Kill what is left in our group beside ourselves."""
+    """Kills the other processes of this group."""
     for pid in group_members():
         try:
             os.kill(pid, signal.SIGKILL)
-            logger.warning("killed process %d, which was left behind", pid)
+            logger.warning("killed process %d, which was left behind when the worker stopped", pid)
         except ProcessLookupError:
             continue
 
 
 def force_end_after(seconds: float) -> threading.Timer:
-    """Kill everything, ourselves last, unless the stop is done in time.
+    """Kills the group and then this process, unless the timer is cancelled in time.
 
-    A thread, because the loop may be what hangs; and an engine that is being
-    built cannot be interrupted in any other way.
+    The timer is a thread, because the event loop may hang, and because nothing else interrupts the
+    construction of an engine.
     """
 
     def end() -> None:

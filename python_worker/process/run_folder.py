@@ -1,13 +1,13 @@
-"""Where the files of a worker lie, so that all of them can be removed after any end.
+"""The folder for the files of one worker, so that they can be removed however it ends.
 
-vLLM's processes make sockets and files under random names in the folder for
-temporary files and shared memory under ``/dev/shm``, and remove them when they
-end in peace. After a ``kill -9`` nobody knows whose they were. So everything
-has a name of this run: one folder holds what is a file, and its own name begins
-that of each piece of shared memory. Who started us may name the folder, and
-then removes it as well, because we cannot when it is us who was killed. Where
-everybody was killed, the next worker does it: a lock that dies with its holder
-tells whose folder is nobody's any more.
+vLLM's processes make sockets and files with random names in the folder for temporary files, and
+shared memory under ``/dev/shm``. They remove them at an orderly end, but after a ``kill -9``
+nothing shows whose they were. So all of them carry the name of one run: files lie in one folder,
+and the name of each piece of shared memory begins with the name of that folder.
+
+The client may choose the folder. It then removes the folder too, as a killed worker cannot. If both
+were killed, the next worker removes it: each worker locks its folder, and the kernel releases the
+lock when the worker ends.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from python_worker.process.vllm_patches import WhenImported
+from python_worker.process.vllm_patches import PatchOnImport
 from python_worker.settings import MAX_SOCKET_PATH_BYTES, SettingsError
 
 FOLDER_VARIABLE = "VLLM_BRIDGE_FOLDER"
 
-# Where vLLM makes the sockets of its processes, each named by a UUID.
+# The folder in which vLLM makes the sockets of its processes. The name of each is a UUID.
 SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
 UUID_CHARACTERS = 36
 
@@ -40,86 +40,88 @@ NETWORK_UTILS = "vllm.utils.network_utils"
 SHARED_MEMORY = Path("/dev/shm")
 
 PREFIX = "vllm-"
-# A name that nobody else gives a file: what lies beside an old one is removed.
+# A folder is removed only if it holds a file of this name, so no other program may use it.
 LOCK = ".vllm_bridge.lock"
-# The lock of a younger folder may not have been taken yet.
+# A younger lock file may exist without being locked yet.
 LOCKED_WITHIN_SECONDS = 10.0
 
 
 def create() -> Path:
-    """Have the files of this process and of all below it lie together.
+    """Makes the folder for the files of this process and its children, and has them use it.
 
     Returns:
-        The folder, which is made here unless the environment names one.
+        The folder. The environment may name it, else it is a new one.
 
     Raises:
-        SettingsError: No folder can be made.
+        SettingsError: The folder cannot be made.
     """
     named = os.environ.get(FOLDER_VARIABLE)
     try:
         folder = Path(named or tempfile.mkdtemp(prefix=PREFIX))
         folder.mkdir(mode=0o700, exist_ok=True)
-        hold(folder)
+        lock_folder(folder)
     except OSError as error:
         raise SettingsError(
-            f"cannot make a folder for temporary files: {error}; set TMPDIR to one that can be "
-            "written"
+            f"cannot make a folder for temporary files: {error}; set TMPDIR to a folder "
+            "that can be written to"
         ) from error
     os.environ[FOLDER_VARIABLE] = str(folder)
     if len(os.fsencode(folder)) + 1 + UUID_CHARACTERS <= MAX_SOCKET_PATH_BYTES:
         os.environ.setdefault(SOCKETS_VARIABLE, str(folder))
     name_shared_memory()
     for parent in {folder.parent, Path(tempfile.gettempdir())}:
-        remove_dead(parent)
+        remove_abandoned(parent)
     return folder
 
 
-def adopt() -> None:
-    """Have a child process name its files as the worker does."""
+def set_up_child() -> None:
+    """Has a child process name its files and shared memory as the worker does."""
     name_shared_memory()
-    sys.meta_path.insert(0, WhenImported(NETWORK_UTILS, meet_in_folder))
+    sys.meta_path.insert(0, PatchOnImport(NETWORK_UTILS, use_file_store))
 
 
-def hold(folder: Path) -> None:
-    """Lock a folder until this process ends, in whatever way."""
+def lock_folder(folder: Path) -> None:
+    """Locks a folder until this process ends, however it ends."""
     lock = folder / LOCK
-    # Never closed, and not inherited.
+    # The descriptor is never closed, and children do not inherit it.
     descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
-    except OSError:  # a file system without locks, as NFS can be
-        # Whoever could lock it later would take us for dead.
+    except OSError:  # a file system without locks, such as some NFS
+        # A worker that can lock the file later would take this one for dead.
         os.close(descriptor)
         lock.unlink()
 
 
-def remove_dead(parent: Path) -> None:
-    """Remove what workers have left that were killed together with who started them."""
+def remove_abandoned(parent: Path) -> None:
+    """Removes the folders of workers that were killed together with their clients."""
     with suppress(OSError):
         for folder in parent.glob(f"{PREFIX}*"):
-            # Its worker lives, it is somebody else's, it is gone meanwhile, ...
+            # Its worker runs, it belongs to another user, it has been removed meanwhile, ...
             with suppress(OSError):
-                remove_if_dead(folder)
+                remove_if_abandoned(folder)
 
 
-def remove_if_dead(folder: Path) -> None:
-    """Remove a folder of ours, and not one that a link leads to, that nobody holds.
+def remove_if_abandoned(folder: Path) -> None:
+    """Removes a worker's folder, if this user owns it and no process has it locked.
+
+    Symbolic links are not followed.
 
     Raises:
-        OSError: It is none, or somebody holds it.
+        OSError: The folder is none of a worker's, or is locked.
     """
     with ExitStack() as opened:
 
-        def own(path: str | Path, flags: int, within: int | None = None) -> int:
+        def open_own(path: str | Path, flags: int, within: int | None = None) -> int:
             descriptor = os.open(path, flags | os.O_NOFOLLOW, dir_fd=within)
             opened.callback(os.close, descriptor)
             if os.fstat(descriptor).st_uid != os.getuid():
-                raise PermissionError(f"{path} is somebody else's")
+                raise PermissionError(f"{path} belongs to another user")
             return descriptor
 
-        lock = own(LOCK, os.O_RDWR, own(folder, os.O_DIRECTORY))
+        lock = open_own(LOCK, os.O_RDWR, open_own(folder, os.O_DIRECTORY))
         if time.time() - os.fstat(lock).st_mtime < LOCKED_WITHIN_SECONDS:
             return
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,9 +129,9 @@ def remove_if_dead(folder: Path) -> None:
 
 
 def name_shared_memory(environ: Mapping[str, str] = os.environ) -> None:
-    """Begin the names of shared memory with that of the run's folder."""
+    """Has the names of shared memory begin with the name of the run's folder."""
     if folder := environ.get(FOLDER_VARIABLE):
-        # macOS takes 31 characters and FreeBSD 14; vLLM runs on neither of them in earnest.
+        # macOS allows names of 31 characters, FreeBSD of 14. vLLM is not used there in earnest.
         if not sys.platform.startswith("linux"):
             return
         prefix = f"/{Path(folder).name}_"
@@ -137,11 +139,11 @@ def name_shared_memory(environ: Mapping[str, str] = os.environ) -> None:
         vars(shared_memory)["_SHM_SAFE_NAME_LENGTH"] = len(prefix) + 8
 
 
-def meet_in_folder(module: Any) -> None:
-    """Have the processes of one engine meet in a file of the run's folder.
+def use_file_store(module: Any) -> None:
+    """Has the processes of an engine find each other through a file in the run's folder.
 
     Args:
-        module: ``vllm.utils.network_utils``; as far as this version has it.
+        module: ``vllm.utils.network_utils``. A version without the function stays as it is.
     """
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder and hasattr(module, "get_file_store_init_method"):
@@ -149,8 +151,8 @@ def meet_in_folder(module: Any) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove everything that carries the name of the run."""
+    """Removes a run's folder and its shared memory."""
     shutil.rmtree(folder, ignore_errors=True)
     for piece in SHARED_MEMORY.glob(f"{glob.escape(folder.name)}_*"):
-        with suppress(OSError):  # somebody else can give theirs such a name
+        with suppress(OSError):  # another program may have made one of such a name
             piece.unlink()

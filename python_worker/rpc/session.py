@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from python_worker import PROTOCOL_VERSION, failures
 from python_worker.buffers import Buffer
-from python_worker.dispatch.call import Call, Perform
+from python_worker.dispatch.call import NO_ARGUMENTS, Call, Start
 from python_worker.dispatch.references import References
 from python_worker.exceptions import BadToken, BridgeError, Cancelled, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
@@ -108,7 +108,7 @@ class Session:
     It is also the holder of the references that these calls return.
 
     Args:
-        perform: Carries a call out.
+        start: Begins a call.
         registry: Where the client's references are kept.
         wake: Called when there is something to send, and there was nothing before.
 
@@ -116,8 +116,8 @@ class Session:
         inputs: Arguments that are streams, by call; what reads them keeps them.
     """
 
-    def __init__(self, *, perform: Perform, registry: References, wake: Callable[[], None]) -> None:
-        self._perform = perform
+    def __init__(self, *, start: Start, registry: References, wake: Callable[[], None]) -> None:
+        self._start_call = start
         self._registry = registry
         self._calls: dict[int, tuple[Call, SessionOutlet]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -191,7 +191,7 @@ class Session:
             call.stop(reason)
 
     async def close(self) -> None:
-        """Stop every call and let go of every reference of the client."""
+        """Stop every call and release every reference of the client."""
         self.stop_calls(Cancelled("the client is gone"))
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for inputs in list(self.inputs.values()):
@@ -207,10 +207,8 @@ class Session:
             )
         self._last_id = call_id
         outlet = SessionOutlet(self, call_id, start.credit)
-        call = Call(start.request, outlet, holder=self, perform=self._perform)
-        if arguments:
-            call.large = dict(arguments.get(call_id, {}))
-        task = call.start()
+        call = Call(start.request, outlet, holder=self, large=arguments.get(call_id, NO_ARGUMENTS))
+        task = self._start_call(call)
         if task is not None:
             self._calls[call_id] = (call, outlet)
             self._tasks[call_id] = task

@@ -1,4 +1,4 @@
-"""When the engine has taken a request, and under which ids: told to the call that runs."""
+"""Tells the running call that the engine has accepted its request, and under which ids."""
 
 from __future__ import annotations
 
@@ -11,40 +11,43 @@ from python_worker.streaming.reply_sink import ReplySink
 
 
 class Admission:
-    """What the engine said about the request of one call.
+    """The admission of one call's request by the engine.
+
+    Args:
+        sink: Receives the reply that the request is accepted; None if its call
+            returns a value instead of items.
+        fast_path: Takes over the outputs of the request; None if its call streams none.
 
     Attributes:
         accepted: Whether the client has been told that items will follow.
         request_ids: The engine's own ids of the request, children included.
-            The client's id will not do: two requests may share it, and
+            The client's id does not suffice: two requests may share it, and
             aborting one must not abort the other.
-        shortcut: For the outputs of the request, where its call streams them.
     """
 
-    shortcut: FastPath | None = None
-
-    def __init__(self, outlet: ReplySink) -> None:
-        self._outlet = outlet
-        self.accepted = False
+    def __init__(self, sink: ReplySink | None, fast_path: FastPath | None = None) -> None:
+        self._sink = sink
+        self._fast_path = fast_path
+        self.accepted = sink is None
         self.request_ids: list[str] = []
 
     def note(self, request_id: str) -> None:
-        """Remember an id under which the engine now knows the request."""
+        """Record an id under which the engine knows the request."""
         if request_id not in self.request_ids:
             self.request_ids.append(request_id)
 
     def accept(self) -> None:
-        """Tell the client, once, that the request is taken."""
-        if not self.accepted:
+        """Tell the client that the request is accepted. Idempotent."""
+        if not self.accepted and self._sink is not None:
             self.accepted = True
-            self._outlet.send(pb.CallReply(accepted=pb.Accepted()))
+            self._sink.send(pb.CallReply(accepted=pb.Accepted()))
 
     def collect(self, collector: Any, engine: Any) -> None:
-        """The engine has taken the request; its outputs are going to be put into ``collector``."""
+        """The engine has accepted the request and will put its outputs into ``collector``."""
         self.note(collector.request_id)
         self.accept()
-        if self.shortcut is not None:
-            self.shortcut.open(collector, engine)
+        if self._fast_path is not None:
+            self._fast_path.open(collector, engine)
 
 
 ADMISSION: ContextVar[Admission | None] = ContextVar("admission", default=None)

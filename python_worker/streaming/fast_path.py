@@ -1,15 +1,15 @@
-"""The short way of a stream's outputs: from where the engine puts them straight to the client.
+"""The fast path of a stream: outputs are encoded in ``collector.put`` and sent at once.
 
 vLLM's collector wakes the task of its request for every output, which then goes down to
 ``generate`` and up again, only to encode and send. At 256 streams that took 10 of the 35 µs that a
-token cost the worker, of which 20 are vLLM's. So ``put`` sends, as long as the output before is
-sent and there is credit. All else takes the long way (``stream.drain``): what finds no credit,
-the last output, and failures.
+token cost the worker, of which 20 are vLLM's. So ``put`` sends, as long as the previous output is
+sent and there is credit. Everything else takes the ordinary path (``stream.drain``): outputs
+without credit, the last output, and failures.
 
-Of several completions vLLM merges what one step has brought into one output, while its task has
-not woken yet. So do we, until the end of the turn.
+Of several completions vLLM merges the outputs of one step into one, as long as the task of the
+request has not woken. The fast path does the same until the end of the event loop's turn.
 
-Outputs that bring nothing but a token need not even be made: see ``request_states``.
+Outputs that bring only a token need not even be made: see ``token_tap``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from python_worker.streaming.reply_sink import ReplySink
-from python_worker.streaming.token_tap import RequestStates
+from python_worker.streaming.token_tap import RequestStates, tap_of
 from python_worker.wire.server_frames import check_size
 
 
@@ -46,47 +46,47 @@ class ItemEncoding(Protocol):
 
 
 class FastPath:
-    """The short way of one stream.
+    """The fast path of one stream.
 
     Args:
-        outlet: Where the items go.
-        encoder: Of the stream's items; the long way uses it too.
+        sink: Receives the items.
+        encoder: Encodes the stream's items; the ordinary path uses it too.
 
     Attributes:
-        failure: Why an output could not be sent; it took the long way.
+        failure: Why an output could not be sent; the ordinary path then ends the stream.
     """
 
-    def __init__(self, outlet: ReplySink, encoder: ItemEncoding) -> None:
-        self._outlet = outlet
+    def __init__(self, sink: ReplySink, encoder: ItemEncoding) -> None:
+        self._sink = sink
         self._encoder = encoder
         self._collector: Any = None
         self._states: RequestStates | None = None
         self._keep: Callable[[Any], None] = lambda output: None
         self._several = False
         self._behind = False
-        # What this turn has brought of several completions, until it ends: an output, or the bytes
-        # of plain ones, by index, and of the metrics of the first, which vLLM alters with the next
-        # step. A place is taken for it.
+        # Several completions are gathered until the end of the turn: as one merged output, or as
+        # the bytes of plain completions by index, with the bytes of the first one's metrics, which
+        # vLLM changes with the next step. Credit for one item is taken when gathering begins.
         self._merged: Any = None
         self._plain: dict[int, bytes] = {}
         self._changes = b""
         self.failure: Exception | None = None
 
     def open(self, collector: Any, engine: Any) -> None:
-        """Take over what an engine puts into a collector; one output may be in it."""
+        """Take over a collector, which may hold one output already."""
         self._collector = collector
-        self._states = RequestStates(engine, collector.request_id)
+        self._states = tap_of(engine).states(collector.request_id)
         self._several = self._states.several
         self._keep = collector.put
         self.caught_up()
         collector.put = self._put
 
     def caught_up(self) -> None:
-        """What came by the long way is sent, except what the collector holds now."""
+        """The ordinary path has sent every output, except the one that the collector holds now."""
         self._behind = self._collector is not None and self._collector.output is not None
 
     def close(self) -> None:
-        """Leave all as it was; what was not sent is dropped."""
+        """Restore the collector and the states; outputs that were not sent are dropped."""
         if self._collector is not None:
             del self._collector.put
             self._collector = None
@@ -96,7 +96,8 @@ class FastPath:
         self._merged = None
         self._plain.clear()
 
-    # What follows runs within vLLM's loop over the outputs of a step: an exception would end it.
+    # The methods below run within vLLM's loop over the outputs of a step: an exception would end
+    # that loop.
 
     def _put(self, output: Any) -> None:
         if self._behind or isinstance(output, Exception):
@@ -107,7 +108,7 @@ class FastPath:
             self._finish(output)
         elif self._several:
             self._gather(output)
-        elif self._outlet.take_place():
+        elif self._sink.take_place():
             self._send(output)
         else:
             self._behind = True
@@ -120,13 +121,13 @@ class FastPath:
         except Exception as error:
             self._fail(error, output)
             return
-        self._outlet.send_item(data)
+        self._sink.send_item(data)
         if self._encoder.plain and self._states is not None:
             for completion in output.outputs:
                 self._states.divert(completion.index, self, cumulative=self._encoder.cumulative)
 
     def _fail(self, failure: Exception, last: object) -> None:
-        """Have the long way end the stream; ``last`` wakes it."""
+        """Have the ordinary path end the stream; ``last`` wakes its task."""
         self.failure = failure
         self._behind = True
         self._keep(last)
@@ -140,7 +141,7 @@ class FastPath:
             self._settle()
         if self._merged is not None:
             self._merged.add(output, aggregate=self._collector.aggregate)
-        elif not self._behind and self._outlet.take_place():
+        elif not self._behind and self._sink.take_place():
             self._merged = output
             asyncio.get_running_loop().call_soon(self._settle)
         else:
@@ -148,7 +149,7 @@ class FastPath:
             self._keep(output)
 
     def _join(self, output: Any) -> bool:
-        """Put an output beside the plain tokens of its turn, if it has only completions to add."""
+        """Add an output to the plain tokens of its turn, if only its completions are new."""
         if any(completion.index in self._plain for completion in output.outputs):
             return False
         try:
@@ -162,10 +163,10 @@ class FastPath:
         return True
 
     def _finish(self, output: Any) -> None:
-        """Have the long way send the last output, with those that came with it."""
+        """Have the ordinary path send the last output, merged with those of the same turn."""
         self._behind = True
         if self._merged is not None:
-            self._outlet.return_place()
+            self._sink.return_place()
             merged, self._merged = self._merged, None
             self._keep(merged)
         self._settle()
@@ -180,23 +181,23 @@ class FastPath:
             completions, self._plain = self._plain, {}
             self._send_plain(completions.values(), self._changes)
 
-    # -- Tokens whose outputs are not made; see ``request_states.Taker`` ---------------------------
+    # -- Tokens whose outputs are not made; see ``token_tap.TokenReceiver`` ------------------------
 
     def admit(self, index: int) -> bool:
         """Whether a token of this completion is taken now."""
-        # After an output that was not plain, the next has to be made, to see what of it has gone.
+        # After an output that was not plain, the next has to be made, to see what has changed back.
         if self._behind or not self._encoder.plain:
             return False
         if not self._several:
-            return self._outlet.take_place()
+            return self._sink.take_place()
         if self._merged is not None:
-            return False  # It is going to be merged into that.
+            return False  # Its output will be merged into that one.
         if index in self._plain:
             self._settle()
         if self._plain:
             return True
-        # Where there is no place the output is made, and waits for one.
-        if self._behind or not self._encoder.plain or not self._outlet.take_place():
+        # Without credit the output is made, and waits in the collector.
+        if self._behind or not self._encoder.plain or not self._sink.take_place():
             return False
         asyncio.get_running_loop().call_soon(self._settle)
         return True
@@ -222,4 +223,4 @@ class FastPath:
         except Exception as error:
             self._fail(error, error)
         else:
-            self._outlet.send_item(data)
+            self._sink.send_item(data)

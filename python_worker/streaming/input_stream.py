@@ -1,12 +1,12 @@
-"""Arguments that are streams: the client's elements, one by one, as an async generator.
+"""Arguments that are streams: the client's elements, one at a time, as an async generator.
 
-vLLM's ``generate`` takes an async generator as its prompt. What it iterates is
-an ``InputStream``: each time vLLM wants an element the client is asked for one,
-so at most one is on its way, whatever the client could give. An element is
-checked like an argument when it comes, and refused by its number: ``prompt[3]``.
+vLLM's ``generate`` accepts an async generator as its prompt. It iterates an
+``InputStream``: whenever vLLM wants an element, the client is asked for one, so
+at most one is in flight. An element is validated like an argument when it
+arrives, and an error names its position: ``prompt[3]``.
 
-A stream is closed when vLLM has taken its last element, when the call that has
-it ends, and when vLLM drops it. The client is told, unless it said so itself.
+A stream is closed when vLLM has taken its last element, when its call ends, and
+when vLLM drops it. The client is notified, unless it ended the stream itself.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from python_worker.exceptions import Cancelled, DecodeError, InvalidArgument, Pr
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
 Check = Callable[[Any, str], Any]
-"""From an element and its path, such as ``prompt[3]``, to the checked element."""
+"""Takes an element and its path, such as ``prompt[3]``; returns the validated element."""
 
 Decode = Callable[[bytes], object]
 Send = Callable[[pb.CallReply], None]
 
 
 class InputFailed(InvalidArgument):
-    """The client could not give the next element.
+    """The client failed to produce the next element.
 
     Attributes:
-        failure: What the client said; it gets it back as the failure of the call.
+        failure: What the client sent; it becomes the failure of the call.
     """
 
     def __init__(self, failure: pb.Failure) -> None:
@@ -42,10 +42,7 @@ class InputStream(AsyncGenerator[Any, None]):
 
     Args:
         send: Sends a reply of the call.
-        decode: Reads the value of an element.
-
-    Attributes:
-        outlives_call: Set when the call returned something that goes on reading.
+        decode: Decodes the value of an element.
     """
 
     def __init__(self, send: Send, decode: Decode) -> None:
@@ -58,62 +55,60 @@ class InputStream(AsyncGenerator[Any, None]):
         self._asked: asyncio.Future[pb.Input] | None = None
         self._closed = False
         self._reason: Exception | None = None
-        self.outlives_call = False
 
     def __repr__(self) -> str:
         return "of the client's elements"
 
     def __del__(self) -> None:
-        # Not on the loop's thread when the garbage collector runs in another.
+        # The garbage collector may run in another thread than the loop's.
         if not self._closed and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._send, closed_reply())
 
     @property
     def expected(self) -> bool:
-        """Whether it is the argument of a parameter that takes a stream."""
+        """Whether it was passed to a parameter that takes a stream."""
         return self._check is not None
 
     def expect(self, check: Check, path: str) -> None:
-        """The gate has found the stream in its place; elements are checked there too."""
+        """Validation has found the stream at a parameter that takes one; it checks elements too."""
         self._check, self._path = check, path
 
     def put(self, step: pb.Input) -> None:
-        """Hand over what the client sent.
+        """Pass on what the client sent.
 
         Raises:
-            ProtocolError: Nothing was asked for.
+            ProtocolError: No element was requested.
         """
         if self._closed:
             return
-        # The reader was cancelled and closes the stream in its next turn; the step crosses that.
+        # The reader was cancelled and closes the stream in its next turn; this step came before.
         if self._asked is not None and self._asked.cancelled():
             return
-        if step.HasField("failure"):  # It needs no asking: who enumerates may just have died.
+        if step.HasField("failure"):  # Unasked too: the process that enumerates may have died.
             self._close(InputFailed(step.failure))
         elif self._asked is None or self._asked.done():
-            raise ProtocolError(f"call {step.call} was sent an input that was not asked for")
+            raise ProtocolError(f"call {step.call} was sent an input that was not requested")
         else:
             self._asked.set_result(step)
 
     def close(self, reason: Exception | None = None) -> None:
-        """Take no more elements.
+        """Stop reading elements.
 
         Args:
-            reason: What is raised to who still wants one; without it the stream
-                has merely ended.
+            reason: What is raised to a reader that wants another element; None
+                ends the stream normally.
         """
         if not self._closed:
             self._close(reason)
             self._send(closed_reply())
 
     def withdraw(self) -> None:
-        """The client was never told of it, and is not told of its end."""
+        """Close the stream without notifying the client, which was never told of it."""
         self._closed = True
 
     def call_ended(self) -> None:
-        """The call that has the stream has sent its last reply."""
-        if not self.outlives_call:
-            self.close(Cancelled("the call is over"))
+        """Close the stream: its call is over, and returned nothing that reads on."""
+        self.close(Cancelled("the call is over"))
 
     # --- What vLLM uses --------------------------------------------------------
 
@@ -122,7 +117,7 @@ class InputStream(AsyncGenerator[Any, None]):
         if self._closed:
             raise self._reason or StopAsyncIteration
         if self._asked is not None:
-            raise RuntimeError("the stream is being read already")
+            raise RuntimeError("the stream is already being read")
         self._asked = self._loop.create_future()
         self._send(pb.CallReply(input_wanted=pb.InputWanted()))
         try:
@@ -131,7 +126,7 @@ class InputStream(AsyncGenerator[Any, None]):
         except StopAsyncIteration:
             raise
         except BaseException:
-            # The reader is cancelled, or will not come back after a bad element.
+            # The reader was cancelled, or does not read on after an invalid element.
             self.close()
             raise
         finally:
@@ -154,11 +149,11 @@ class InputStream(AsyncGenerator[Any, None]):
                 self._close(None)
                 raise StopAsyncIteration
             case _:
-                raise ProtocolError(f"an input of call {step.call} holds nothing")
+                raise ProtocolError(f"an input of call {step.call} is empty")
 
     def _checked(self, data: bytes, path: str) -> Any:
         if self._check is None:
-            raise InvalidArgument("this parameter takes no stream")
+            raise InvalidArgument("this parameter does not accept a stream")
         try:
             value = self._decode(data)
         except DecodeError as error:
@@ -173,5 +168,5 @@ class InputStream(AsyncGenerator[Any, None]):
 
 
 def closed_reply() -> pb.CallReply:
-    """Tells the client that no more inputs are wanted."""
+    """The reply that no more elements are wanted."""
     return pb.CallReply(inputs_closed=pb.InputsClosed())

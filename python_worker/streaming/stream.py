@@ -1,16 +1,17 @@
-"""Streams: an async generator becomes items, and an unfinished one is aborted.
+"""Streams: sends the items of an async generator, and aborts one that is not finished.
 
-A stream is *accepted* when the engine has taken the request, which is before
-the first token and after everything that can be wrong with the request. vLLM's
-``generate`` does both in the generator's first step, so the engine tells us in
-between through the ``Admission`` of the running call (see ``guard``).
+A stream is *accepted* when the engine has admitted the request: after everything
+that can be wrong with the request, and before the first token. vLLM's ``generate``
+does both in the generator's first step, so the engine reports the admission in
+between, through the ``Admission`` of the running call (see ``guards.admission``).
 
-Credit bounds what is on its way: without it the stream holds one encoded item
-back, and vLLM's collector merges what the engine makes meanwhile. No queue of
+Credit bounds the items in flight: without it the stream holds one encoded item
+back, and vLLM's collector merges the outputs that arrive meanwhile. No queue of
 our own grows.
 
-While there is credit, an output does not wait in the collector for its task to
-be woken: see ``shortcut``.
+``drain`` is the ordinary path. While there is credit, outputs take the fast path
+(``fast_path``) and do not wait in the collector until the task of their request
+is woken.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Abort = Callable[[list[str]], Awaitable[None]]
 
 async def drain(
     items: AsyncIterator[object],
-    outlet: ReplySink,
+    sink: ReplySink,
     *,
     encoder: ItemEncoding,
     abort: Abort | None,
@@ -40,54 +41,54 @@ async def drain(
     """Send every item of an async iterator, then the end.
 
     Args:
-        items: What the method returned; nothing of it has run yet.
-        outlet: Where replies go.
-        encoder: Turns items into their bytes, called once for each in order.
-        abort: Aborts requests by the engine's own ids; None where the stream
-            is no request of an engine, which is then accepted at once.
+        items: What the method returned; it has not started to run.
+        sink: Receives the replies.
+        encoder: Encodes the items; called once for each, in order.
+        abort: Aborts requests by the engine's own ids; None if the stream is
+            not a request of an engine: it is accepted at once.
     """
-    admission = Admission(outlet)
-    admission.shortcut = shortcut = FastPath(outlet, encoder)
+    fast_path = FastPath(sink, encoder)
+    admission = Admission(sink, fast_path)
     token = ADMISSION.set(admission)
     finished = False
     try:
         if abort is None:
             admission.accept()
         async for item in items:
-            if shortcut.failure is not None:
-                raise shortcut.failure
+            if fast_path.failure is not None:
+                raise fast_path.failure
             # Encoded before the next await: vLLM hands out the same mutable
             # lists and metrics with every item.
             data = encoder.encode(item)
             check_size(len(data))
             if not admission.accepted:
                 admission.accept()
-            if not outlet.take_place():
-                await outlet.wait_place()
-            outlet.send_item(data)
-            shortcut.caught_up()
+            if not sink.take_place():
+                await sink.wait_place()
+            sink.send_item(data)
+            fast_path.caught_up()
         finished = True
         admission.accept()
-        outlet.send(pb.CallReply(end=pb.End()))
+        sink.send(pb.CallReply(end=pb.End()))
     except Exception as error:
-        failure = shortcut.failure
+        failure = fast_path.failure
         if failure is None or failure is error:
             raise
-        # Not from the error: vLLM has that from the failure, and it would be a circle.
+        # Not from ``error``: vLLM raised that from the failure, and the chain would be circular.
         raise failure from failure.__cause__
     finally:
         ADMISSION.reset(token)
-        shortcut.close()
+        fast_path.close()
         if not finished:
             await asyncio.shield(_abandon(items, admission, abort))
 
 
 async def _abandon(items: AsyncIterator[object], admission: Admission, abort: Abort | None) -> None:
-    """Free everything an unfinished stream has in the engine.
+    """Abort the engine's requests of an unfinished stream.
 
-    vLLM aborts by itself when ``generate`` is cancelled, but not when the
-    cancel falls into the middle of ``add_request``, and ``encode`` not when it
-    is closed. Aborting twice does nothing.
+    vLLM aborts by itself when ``generate`` is cancelled, but not when it is
+    cancelled within ``add_request``, and not when ``encode`` is closed.
+    Aborting twice does nothing.
     """
     try:
         if isinstance(items, AsyncGenerator):
@@ -96,5 +97,5 @@ async def _abandon(items: AsyncIterator[object], admission: Admission, abort: Ab
             await abort(admission.request_ids)
     except Exception as error:
         # The engine may be dead, which ends its requests too. The client gets
-        # the failure that led here, not this one.
+        # the failure that ended the stream, not this one.
         logger.debug("aborting %s failed: %s", admission.request_ids, error)

@@ -1,100 +1,108 @@
-"""vLLM's state of a running request: where its outputs are made, and need not be made.
+"""Takes tokens directly from vLLM's request states, so that it makes no output for them.
 
 For each token ``make_request_output`` builds a CompletionOutput and a RequestOutput of some twenty
-fields. That takes 6 µs of the 28 that a token costs vLLM's front end at 256 streams, and 3 more
-go into finding out that nothing in them is new but the token. Where it is known before that an
-output would be plain, the token and its text are taken from the state instead, and vLLM is told
-what it is told in FINAL_ONLY mode: that there is no output yet.
+fields. That takes 6 µs of the 28 that a token costs vLLM's front end at 256 streams, and the
+encoder needs 3 more to find out that nothing in them is new but the token. If it is known
+beforehand that an output would be plain, the token and its text are taken from the state instead,
+and vLLM is told what it is told in FINAL_ONLY mode: that there is no output yet.
 
-This repeats what those methods of vLLM do, so it is done only while they read as they did
-when this was written (``KNOWN``). A test fails when they do not; streams are slower then, no more.
+This repeats what those methods of vLLM do, so it is done only if their sources are known
+(``known_sources``). With others every output is made and encoded; streams are slower then, and
+bring the same.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, Protocol
+
+from python_worker.streaming import known_sources
 
 logger = logging.getLogger(__name__)
 
-KNOWN: Final[Mapping[str, str]] = {
-    "OutputProcessor.process_outputs": "9e116796002e75f2",
-    "RequestState.make_request_output": "353cb96c5deaa307",
-    "RequestState._new_completion_output": "dec8c8112ea29602",
-    "RequestState._new_request_output": "4c3408481517d773",
-    "LogprobsProcessor.from_new_request": "e8a0bed9a2f36092",
-    "LogprobsProcessor.update_from_output": "2d4d3c33fc3cc5d2",
-    "ParentRequest.get_outputs": "356e9f216d932035",
-    "IncrementalDetokenizer.get_next_output_text": "a0f2aa28f90d761a",
-    "IncrementalDetokenizer.update": "682204d64bcba607",
-    "IncrementalDetokenizer.output_token_ids": "4d83594ef0f12d54",
-    "BaseIncrementalDetokenizer.get_next_output_text": "426afb10c034a31b",
-    "BaseIncrementalDetokenizer.update": "ab88e88b47aeb0cc",
-    "SlowIncrementalDetokenizer.output_token_ids": "db76a35f995cbcd5",
-}
-"""The methods that are repeated or relied on here, and the start of their sources' SHA-256."""
 
-USED: Final[Mapping[str, tuple[str, ...]]] = {
-    "processor": ("process_outputs",),
-    "state": ("make_request_output", "_new_completion_output", "_new_request_output"),
-    "detokenizer": ("get_next_output_text", "update", "output_token_ids"),
-    "logprobs": ("from_new_request", "update_from_output"),
-    "parent": ("get_outputs",),
-}
-"""What of it is whose."""
-
-
-class Taker(Protocol):
-    """What takes tokens in the place of the outputs that would hold them."""
+class TokenReceiver(Protocol):
+    """Receives tokens in place of the outputs that would hold them."""
 
     def admit(self, index: int) -> bool:
         """Whether a token of this completion is taken now."""
 
     def take(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> None:
-        """Take what was admitted.
+        """Take a token that was admitted.
 
         Args:
             index: The completion's.
             text: The output's text, and ...
-            token_ids: ... its token ids: what is new, or all if the kind is CUMULATIVE.
+            token_ids: ... its token ids: only the new ones, or all if the kind is CUMULATIVE.
             metrics: The output's.
         """
+
+
+class TokenTap:
+    """The token path of one engine, decided once.
+
+    Args:
+        processor: The engine's output processor, which has the states of its requests.
+        reason: Why no token may be taken directly; None if tokens may be.
+    """
+
+    def __init__(self, processor: Any, reason: str | None) -> None:
+        self._processor = processor
+        self.reason = reason
+
+    @property
+    def path(self) -> Literal["direct", "outputs"]:
+        """``direct`` if tokens are taken from request states, ``outputs`` if outputs are made."""
+        return "direct" if self.reason is None else "outputs"
+
+    def states(self, request_id: str) -> RequestStates:
+        """The states of a request that was just admitted."""
+        return RequestStates(self._processor, request_id, direct=self.reason is None)
+
+
+NO_TAP: Final = TokenTap(None, "the engine was not made by the worker's builder")
+
+
+def tap_of(engine: Any) -> TokenTap:
+    """The token tap of an engine; ``engines.guards.token_path`` gives it one."""
+    tap: TokenTap = getattr(engine, "_token_tap", NO_TAP)
+    return tap
 
 
 class RequestStates:
     """The states of one request, one for each of its completions.
 
     Args:
-        engine: The engine that has admitted it. One that is not vLLM's has no states.
+        processor: The output processor of the engine that has admitted the request.
         request_id: The engine's own id of the request.
+        direct: Whether its outputs may be diverted.
 
     Attributes:
         several: Whether the request had several completions when it was admitted.
     """
 
-    def __init__(self, engine: Any, request_id: str) -> None:
-        self._processor = getattr(engine, "output_processor", None)
-        self._states = _states_of(self._processor, request_id)
+    def __init__(self, processor: Any, request_id: str, *, direct: bool) -> None:
+        self._processor = processor
+        self._states = _states_of(processor, request_id)
+        # Those that are not diverted yet, by the index of their completion.
         self._waiting = {
             getattr(state, "request_index", place): state
             for place, state in enumerate(self._states)
+            if direct
         }
         self.several = len(self._states) > 1
 
-    def divert(self, index: int, taker: Taker, *, cumulative: bool) -> None:
-        """Have the plain outputs of a completion go to ``taker``, where that can be.
+    def divert(self, index: int, receiver: TokenReceiver, *, cumulative: bool) -> None:
+        """Send the plain outputs of a completion to ``receiver``, if that is possible.
 
-        The last output of it was plain, so what is the same in all of them is known to be as it
-        was. What may make the next one different is asked of each.
+        Its last output was plain, so everything that stays the same in all its outputs is known
+        to be unchanged. Whatever may make the next one different is checked for each token.
 
         Args:
             index: The completion's.
-            taker: What takes its tokens.
-            cumulative: What ``taker`` takes the output kind for.
+            receiver: Receives its tokens.
+            cumulative: Which output kind ``receiver`` expects.
         """
         if index not in self._waiting:
             return
@@ -105,9 +113,13 @@ class RequestStates:
             elif not any(state.is_prefilling for state in self._states):
                 state = self._waiting.pop(index)
                 if self._are_alike() and self._can_be_plain(state, cumulative):
-                    state.make_request_output = _diverted(state, taker)
+                    state.make_request_output = _diverted(state, receiver)
         except Exception:
-            logger.warning("every output is made: the states are not as known", exc_info=True)
+            logger.warning(
+                "the states of a request are not those of a known vLLM; "
+                "its outputs are all made and encoded",
+                exc_info=True,
+            )
             self._waiting.clear()
 
     def _is_known(self, state: Any) -> bool:
@@ -119,7 +131,7 @@ class RequestStates:
             "parent": state.parent_req,
         }
         classes: dict[str, Any] = {role: type(it) for role, it in parts.items() if it is not None}
-        return all(known(role, cls) for role, cls in classes.items())
+        return all(known_sources.unknown_method(role, cls) is None for role, cls in classes.items())
 
     def _are_alike(self) -> bool:
         """Whether it does not matter which of several completions an output is made by."""
@@ -128,7 +140,7 @@ class RequestStates:
         )
 
     def restore(self) -> None:
-        """Leave the states as they were; also ends the circles of references."""
+        """Undo every diversion; this also breaks the reference cycles."""
         for state in self._states:
             vars(state).pop("make_request_output", None)
         self._states.clear()
@@ -156,7 +168,7 @@ def _states_of(processor: Any, request_id: str) -> list[Any]:
     return [states[child] for child in children if child in states]
 
 
-def _diverted(state: Any, taker: Taker) -> Callable[..., Any]:
+def _diverted(state: Any, receiver: TokenReceiver) -> Callable[..., Any]:
     """The ``make_request_output`` of a state whose plain outputs are not made."""
     ordinary, index, masks = (
         state.make_request_output,
@@ -182,7 +194,7 @@ def _diverted(state: Any, taker: Taker) -> Callable[..., Any]:
             or ec_transfer_params is not None
             or masks
             or logprobs.prompt_token_id_logprobs is not None
-            or not taker.admit(index)
+            or not receiver.admit(index)
         ):
             return ordinary(
                 new_token_ids,
@@ -194,31 +206,7 @@ def _diverted(state: Any, taker: Taker) -> Callable[..., Any]:
                 error=error,
             )
         token_ids = new_token_ids if delta else detokenizer.output_token_ids
-        taker.take(index, next_text(False, delta), token_ids, state.stats)
+        receiver.take(index, next_text(False, delta), token_ids, state.stats)
         return None
 
     return make_request_output
-
-
-@functools.cache
-def known(role: str, cls: Any) -> bool:
-    """Whether a class does as it did when this was written; it reads sources, once for each.
-
-    Args:
-        role: A key of ``USED``.
-        cls: vLLM's class, or somebody's subclass of it.
-    """
-    methods = {name: getattr(cls, name, None) for name in USED[role]}
-    new = [name for name, method in methods.items() if fingerprint(method) not in KNOWN.values()]
-    if new:
-        logger.info("every output is made: this vLLM has its own %s.%s", cls.__name__, new[0])
-    return not new
-
-
-def fingerprint(method: Any) -> str:
-    """The start of the SHA-256 of a method's source; nothing where there is none."""
-    try:
-        source = inspect.getsource(getattr(method, "fget", method))
-    except (OSError, TypeError):
-        return ""
-    return hashlib.sha256(source.encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""Annotations as checks: each becomes a function from a value to what a method wants.
+"""Turns annotations into checks: functions from a value to the argument that a method gets.
 
-A check refuses what does not fit its annotation. Here are unions and containers;
-plain values are checked by ``scalars``, classes by ``classes``.
+A check raises ``InvalidArgument`` if the value does not fit its annotation. Unions and containers
+are handled here, plain values in ``scalars``, classes in ``classes``.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from python_worker.validation.type_hints import evaluate
 
 SEQUENCES = (list, tuple, set, frozenset)
 
-# vLLM's own message to EngineCore. Nobody should fill one in by hand.
+# The message that vLLM sends to EngineCore. Only vLLM can fill one in correctly.
 BY_REFERENCE_ONLY = frozenset({"EngineCoreRequest"})
 
 
 def checker(annotation: Any) -> Check:
-    """The check of one annotation, compiled once."""
+    """Returns the check of an annotation. It is made once and cached."""
     try:
         return _checker(annotation)
-    except TypeError:  # unhashable, as Literal[[...]] or Annotated with a list
+    except TypeError:  # unhashable, such as Annotated with a list
         return _compile(annotation)
 
 
@@ -70,45 +70,51 @@ def _union(annotation: Any) -> Check:
     members = typing.get_args(annotation)
     streams = [m for m in members if typing.get_origin(m) is collections.abc.AsyncGenerator]
     if streams:
-        return _streamed_or_whole(streams[0], tuple(m for m in members if m not in streams))
+        return _stream_or_value(streams[0], tuple(m for m in members if m not in streams))
     checks = [checker(member) for member in members]
     wanted = describe(annotation)
-    # An int fits float as well: where both are allowed, it stays an int.
-    exact = dict(zip(members, checks, strict=True))
+    # An int also fits float. If the union has both, it stays an int.
+    by_type = dict(zip(members, checks, strict=True))
 
     def check_union(value: Any, path: str) -> Any:
-        same = exact.get(type(value))
-        if same is not None:
-            return same(value, path)
-        refusals: list[InvalidArgument] = []
+        check_of_type = by_type.get(type(value))
+        if check_of_type is not None:
+            return check_of_type(value, path)
+        errors: list[InvalidArgument] = []
         for check in checks:
             try:
                 return check(value, path)
-            except InvalidArgument as refusal:
-                refusals.append(refusal)
-        # A member that liked the outside and refused a part within has more
-        # to say than the list of members; one that knew the part, the most.
-        deeper = [r for r in refusals if len(str(r.details.get("parameter", ""))) > len(path)]
-        if deeper:
-            raise max(deeper, key=lambda r: "wanted" in r.details)
-        # A struct has a name: what its own class says is the reason.
-        if isinstance(value, Record):
-            for own in refusals:
-                if "wanted" not in own.details:
-                    raise own
+            except InvalidArgument as error:
+                errors.append(error)
+        helpful = _most_helpful(errors, value, path)
+        if helpful is not None:
+            raise helpful
         return refuse(value, path, wanted)
 
     return check_union
 
 
-def _streamed_or_whole(stream: Any, members: tuple[Any, ...]) -> Check:
-    """``Prompt | AsyncGenerator[Element, None]``: all at once, or as a stream of elements."""
-    whole = checker(Union[members])  # noqa: UP007 - made at run time
-    element = check_element(typing.get_args(stream)[0], whole, checker)
+def _most_helpful(errors: list[InvalidArgument], value: Any, path: str) -> InvalidArgument | None:
+    """The error of the member that the value was meant for; None if that cannot be told."""
+    # A member that fits the value, but not a part of it, names the part. Best is one that also
+    # says what it wants there: another does not know the field at all.
+    deeper = [error for error in errors if len(str(error.details.get("parameter", ""))) > len(path)]
+    if deeper:
+        return max(deeper, key=lambda error: "wanted" in error.details)
+    # A struct has the name of one class. The error of that class has no "wanted".
+    if isinstance(value, Record):
+        return next((error for error in errors if "wanted" not in error.details), None)
+    return None
+
+
+def _stream_or_value(stream: Any, members: tuple[Any, ...]) -> Check:
+    """``Prompt | AsyncGenerator[Element, None]``: a value, or a stream of elements."""
+    single = checker(Union[members])  # noqa: UP007 - made at run time
+    element = check_element(typing.get_args(stream)[0], single, checker)
     streamed = check_stream(stream, element)
 
     def check_either(value: Any, path: str) -> Any:
-        return (streamed if isinstance(value, InputStream) else whole)(value, path)
+        return (streamed if isinstance(value, InputStream) else single)(value, path)
 
     return check_either
 
@@ -124,10 +130,6 @@ def _literal(annotation: Any) -> Check:
         return refuse(value, path, wanted)
 
     return check_literal
-
-
-def _annotated(annotation: Any) -> Check:
-    return checker(typing.get_args(annotation)[0])
 
 
 def _tuple(annotation: Any) -> Check:
@@ -147,7 +149,7 @@ def _tuple(annotation: Any) -> Check:
     return check_tuple
 
 
-def _transparent(annotation: Any) -> Check:
+def _inner(annotation: Any) -> Check:
     return checker(typing.get_args(annotation)[0])
 
 
@@ -155,16 +157,16 @@ ORIGINS: Mapping[Any, Callable[[Any], Check]] = {
     Union: _union,
     types.UnionType: _union,
     Literal: _literal,
-    Annotated: _annotated,
+    Annotated: _inner,
     tuple: _tuple,
-    typing_extensions.Required: _transparent,
-    typing_extensions.NotRequired: _transparent,
-    typing.ClassVar: _transparent,
+    typing_extensions.Required: _inner,
+    typing_extensions.NotRequired: _inner,
+    typing.ClassVar: _inner,
 }
 
 
 def _container(origin: type, members: tuple[Any, ...], annotation: Any) -> Check:
-    """``list[int]``, ``Mapping[str, str]`` and their like."""
+    """``list[int]``, ``Mapping[str, str]`` and other generic containers."""
     if issubclass(origin, (collections.abc.Iterator, collections.abc.AsyncIterator)):
         return _instance(origin, describe(annotation))
     if issubclass(origin, collections.abc.Mapping):
@@ -176,18 +178,18 @@ def _container(origin: type, members: tuple[Any, ...], annotation: Any) -> Check
     return _instance(origin, describe(annotation))
 
 
-def _sequence(made: type, member: Any, annotation: Any) -> Check:
+def _sequence(container: type, member: Any, annotation: Any) -> Check:
     check = checker(member)
     wanted = describe(annotation)
-    as_is = {int: int, str: str}.get(member)
+    exact_type = {int: int, str: str}.get(member)
 
     def check_sequence(value: Any, path: str) -> Any:
         if not isinstance(value, SEQUENCES):
             refuse(value, path, wanted)
-        # Token ids come by the thousand: one pass in C says that all is well.
-        if as_is is not None and set(map(type, value)) <= {as_is}:
-            return value if type(value) is made else made(value)
-        return made(check(item, f"{path}[{index}]") for index, item in enumerate(value))
+        # A prompt has thousands of token ids: check their types in one pass in C.
+        if exact_type is not None and set(map(type, value)) <= {exact_type}:
+            return value if type(value) is container else container(value)
+        return container(check(item, f"{path}[{index}]") for index, item in enumerate(value))
 
     return check_sequence
 

@@ -1,7 +1,6 @@
-"""Classes as checks: enums by name, dataclasses, structs and typed dicts by their fields.
+"""Checks of classes: enums by name; dataclasses, structs and typed dicts by their fields.
 
-A record, or a plain map, becomes the object that a method wants; the class's own
-validation decides about ranges.
+A record or a plain map becomes an object of the class. Ranges are checked by the class itself.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ import typing_extensions
 from python_worker.codec.records import qualified_name
 from python_worker.codec.types import Record
 from python_worker.exceptions import InvalidArgument
-from python_worker.validation.constraints import MADE_HERE, Compile, check_of
+from python_worker.validation.constraints import FIXED_FIELDS, Compile, check_of
 from python_worker.validation.messages import refuse
 from python_worker.validation.scalars import Check
 from python_worker.validation.type_hints import hints_of
 
 
 def check_enum(cls: type[enum.Enum]) -> Check:
-    """Members by name, in the case of your choice; by value never.
+    """Checks a member of an enum, given by its name in any case, never by its value.
 
-    vLLM's enums of parameters are numbered, and a bare number in their place
-    is one of the inputs that would end the engine.
+    The members of vLLM's enums are numbers, and a bare number instead of a member ends the engine.
     """
     members = {name.lower(): member for name, member in cls.__members__.items()}
     wanted = f"{cls.__name__}: one of {', '.join(cls.__members__)}"
@@ -42,10 +40,9 @@ def check_enum(cls: type[enum.Enum]) -> Check:
 
 
 def check_typed_dict(cls: type, compile_: Compile) -> Check:
-    """A dict by its keys; a record of that name serves as well."""
+    """Checks a dict by its keys. A record of the class's name is accepted as well."""
     required = required_keys(cls)
-    # Compiled at the first use: these refer to themselves through unions.
-    lazy = _LazyFields(cls, compile_)
+    fields = _FieldChecks(cls, compile_)
     wanted = cls.__name__
 
     def check(value: Any, path: str) -> dict[str, Any]:
@@ -59,16 +56,16 @@ def check_typed_dict(cls: type, compile_: Compile) -> Check:
             raise InvalidArgument(
                 f"{path}: {wanted} needs {', '.join(sorted(missing))}", parameter=path
             )
-        return lazy.check(value, path, wanted)
+        return fields.check(value, path, wanted)
 
     return check
 
 
 def required_keys(cls: Any) -> frozenset[str]:
-    """The keys a TypedDict cannot do without.
+    """Returns the required keys of a TypedDict.
 
-    Where annotations are kept as text, Python itself takes a key marked
-    ``NotRequired`` for a required one.
+    ``__required_keys__`` alone is wrong where annotations are kept as text: there Python takes a
+    key marked ``NotRequired`` for a required one.
     """
     hints = hints_of(cls)
     optional = {
@@ -78,7 +75,7 @@ def required_keys(cls: Any) -> frozenset[str]:
 
 
 def fields_of(cls: type) -> list[str] | None:
-    """The settable fields of a dataclass or msgspec.Struct; None for others."""
+    """Returns the settable fields of a dataclass or msgspec.Struct; None for another class."""
     if dataclasses.is_dataclass(cls):
         return [f.name for f in dataclasses.fields(cls) if f.init and f.name[0] != "_"]
     struct_fields: tuple[str, ...] | None = getattr(cls, "__struct_fields__", None)
@@ -88,11 +85,14 @@ def fields_of(cls: type) -> list[str] | None:
 
 
 def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
-    """An object of the class, or made from a record or map of its fields."""
-    lazy = _LazyFields(cls, compile_, fields)
+    """Checks an object of the class, or makes one from a record or a map of its fields."""
+    checks = _FieldChecks(cls, compile_, fields)
     wanted = cls.__name__
-    more = MADE_HERE.get(qualified_name(cls), {})
-    ours = {name: value for name, value in more.items() if name in fields}
+    fixed = {
+        name: value
+        for name, value in FIXED_FIELDS.get(qualified_name(cls), {}).items()
+        if name in fields
+    }
 
     def check(value: Any, path: str) -> Any:
         if isinstance(value, cls):
@@ -101,26 +101,26 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
             if value.name != wanted:
                 refuse(value, path, wanted)
             value = value.fields
-        # Elixir's empty keyword list, which cannot be told from an empty list.
+        # An empty keyword list of Elixir's, which is the same as an empty list.
         if value == []:
             value = {}
         if not isinstance(value, dict):
             refuse(value, path, wanted)
-        checked = lazy.check(value, path, wanted)
+        checked = checks.check(value, path, wanted)
         try:
-            return cls(**(checked | ours))
+            return cls(**(checked | fixed))
         except (AssertionError, OverflowError, TypeError, ValueError) as error:
-            # A field is missing, or the class's own validation refuses it.
-            reason = str(error) or f"{wanted} refuses these values"
+            # A field is missing, or the class's own validation failed.
+            reason = str(error) or f"{wanted} does not accept these values"
             raise InvalidArgument(f"{path}: {reason}", parameter=path) from error
 
     return check
 
 
-class _LazyFields:
-    """The checks of a class's fields, compiled at their first use.
+class _FieldChecks:
+    """The checks of a class's fields, made at their first use.
 
-    ``AsyncEngineArgs`` has 257 of them, and some classes name themselves.
+    ``AsyncEngineArgs`` has 257 fields, and some classes contain themselves.
     """
 
     def __init__(self, cls: type, compile_: Compile, fields: Sequence[str] | None = None) -> None:

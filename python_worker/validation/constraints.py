@@ -1,8 +1,8 @@
-"""What the annotation of a parameter does not say, by its name.
+"""Checks of parameters beyond their annotations, by the name of the parameter.
 
-vLLM writes ``dict[str, Any]`` where a few keys of a known type are read, and
-``int`` where only some numbers make sense. What is listed here ends an engine,
-the worker, or the request of somebody else, if it passes.
+vLLM writes ``dict[str, Any]`` where it reads a few keys of a known type, and ``int`` where only
+some numbers make sense. Each value that is rejected here would end an engine, the worker, or
+requests of other clients.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from python_worker.validation.messages import refuse
 from python_worker.validation.scalars import Check
 
 Compile = Callable[[Any], Check]
-"""From an annotation to its check: ``annotations.checker``."""
+"""Returns the check of an annotation: ``annotations.checker``."""
 
 INT64 = 2**63 - 1
 
@@ -45,19 +45,20 @@ EXTRA_ARGS: Mapping[str, Any] = {
 REASONING: Mapping[str, Any] = {"chat_template_kwargs": dict[str, Any] | None}
 EXTRA_KWARGS: Mapping[str, Any] = {"compressed_token_type_ids": int | None}
 
-# What objects get that are made here of what a client sent, each for one call.
-MADE_HERE: Mapping[str, Mapping[str, Any]] = {
-    # Else vLLM copies them with all that is in them, lest their owner change them: 29 µs a request.
-    # Its own servers say the same of theirs. Whatever a client says of it, it holds of these.
+# Fields of objects that are made here from a client's struct, each object for one call. They
+# replace what the client sent.
+FIXED_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    # Without it vLLM copies each with all that is in it, in case its owner changes it: 29 µs a
+    # request. vLLM's own servers set it as well.
     "vllm.sampling_params.SamplingParams": {"skip_clone": True},
 }
 
 PLAIN = (bool, int, float, str, bytes, dt.datetime, dt.date, dt.time)
-"""What ``carried`` lets through beside containers."""
+"""The types that ``plain_data`` accepts beside containers."""
 
 
 def in_range(lowest: float, highest: float, wanted: str) -> Check:
-    """Numbers between two bounds, both included."""
+    """Returns a check of a number between two bounds, both included; None passes."""
 
     def check(value: Any, path: str) -> Any:
         if value is not None and not lowest <= value <= highest:
@@ -67,8 +68,8 @@ def in_range(lowest: float, highest: float, wanted: str) -> Check:
     return check
 
 
-def only(choice: str, wanted: str) -> Check:
-    """One text and no other."""
+def equal_to(choice: str, wanted: str) -> Check:
+    """Returns a check of a text that has one allowed value."""
 
     def check(value: Any, path: str) -> Any:
         return value if value == choice else refuse(value, path, wanted)
@@ -77,22 +78,24 @@ def only(choice: str, wanted: str) -> Check:
 
 
 def not_empty(value: Any, path: str) -> Any:
-    """Texts that are not empty."""
+    """Checks a text, which must not be empty."""
     return value or refuse(value, path, "a text that is not empty")
 
 
-def carried(value: Any, path: str) -> Any:
-    """What goes on to other processes: nothing but plain data.
+def plain_data(value: Any, path: str) -> Any:
+    """Checks a value that vLLM sends on to its other processes: plain data only.
 
-    A tensor in here arrives as a view of a message, which the engine cannot
-    hand on to its workers: it ends there, and with it every request.
+    A tensor would reach EngineCore as a view of a message. EngineCore cannot send that on to its
+    workers, and ends with every request.
     """
     if isinstance(value, dict):
-        return {_key(key, path): carried(item, f"{path}[{key!r}]") for key, item in value.items()}
+        return {
+            _key(key, path): plain_data(item, f"{path}[{key!r}]") for key, item in value.items()
+        }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return type(value)(carried(item, f"{path}[{i}]") for i, item in enumerate(value))
+        return type(value)(plain_data(item, f"{path}[{i}]") for i, item in enumerate(value))
     if isinstance(value, Record):
-        return carried(value.fields, path)
+        return plain_data(value.fields, path)
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         refuse(value, path, "an int of at most 64 bits")
     if value is not None and not isinstance(value, PLAIN):
@@ -102,25 +105,25 @@ def carried(value: Any, path: str) -> Any:
 
 def _key(key: Any, path: str) -> Any:
     if isinstance(key, (str, int)):
-        return carried(key, f"{path} key {key!r}")
+        return plain_data(key, f"{path} key {key!r}")
     return refuse(key, f"{path} key", "str | int")
 
 
-def named(value: Any, path: str) -> Any:
-    """Keyword arguments, whose names are texts."""
+def keyword_arguments(value: Any, path: str) -> Any:
+    """Checks keyword arguments, whose names must be texts."""
     for key in value or ():
         if not isinstance(key, str):
             refuse(key, f"{path} key", "str")
     return value
 
 
-def keys(table: Mapping[str, Any], compile_: Compile) -> Check:
-    """Maps whose known keys have known types."""
+def typed_keys(table: Mapping[str, Any], compile_: Compile) -> Check:
+    """Returns a check of a map, whose known keys must have values of known types."""
     return checked_keys({key: compile_(annotation) for key, annotation in table.items()})
 
 
 def checked_keys(checks: Mapping[str, Check]) -> Check:
-    """Maps of which some keys are checked."""
+    """Returns a check of a map, with a check for the values of some keys."""
 
     def check(value: Any, path: str) -> Any:
         if not value:
@@ -134,7 +137,7 @@ def checked_keys(checks: Mapping[str, Check]) -> Check:
 
 
 def all_of(*checks: Check) -> Check:
-    """One check after the other."""
+    """Returns a check that applies several checks in turn."""
 
     def check_all(value: Any, path: str) -> Any:
         for check in checks:
@@ -144,12 +147,12 @@ def all_of(*checks: Check) -> Check:
     return check_all
 
 
-def rows(lists: Check) -> Check:
-    """An array of numbers, or rows as lists; numpy's is what vLLM wants."""
+def integer_rows(lists: Check) -> Check:
+    """Returns a check of rows of ints: an array, which becomes numpy's, or lists."""
 
     def check(value: Any, path: str) -> Any:
         if hasattr(value, "__array__") and hasattr(value, "dtype"):
-            # bfloat16 and its like are nothing that numpy has.
+            # Checked by name: numpy has no dtype for some of torch's, such as bfloat16.
             if "int" not in str(value.dtype):
                 refuse(value, path, "an array of int")
             return value.__array__()
@@ -159,7 +162,7 @@ def rows(lists: Check) -> Check:
 
 
 def made_by_vllm(name: str) -> Check:
-    """Objects of a class that only vLLM's own renderer can make."""
+    """Returns a check of an object of a class that only vLLM's own renderer makes."""
 
     def check(value: Any, path: str) -> Any:
         if name not in (cls.__name__ for cls in type(value).__mro__):
@@ -169,8 +172,8 @@ def made_by_vllm(name: str) -> Check:
     return check
 
 
-def each_of(check: Check) -> Check:
-    """Maps of lists, all of whose items are checked."""
+def each_item(check: Check) -> Check:
+    """Returns a check of a map of lists, with a check for each item of the lists."""
 
     def check_items(value: Any, path: str) -> Any:
         for key, items in value.items():
@@ -182,41 +185,41 @@ def each_of(check: Check) -> Check:
 
 
 @cache
-def more_checks(compile_: Compile) -> Mapping[str, Check]:
-    """What a parameter must be beside its annotation.
+def additional_checks(compile_: Compile) -> Mapping[str, Check]:
+    """Checks that follow the check of the annotation.
 
-    By its name, or where others have the same one, by the method or class and
-    its name.
+    The key is the name of a parameter or field. Where that is ambiguous, the name of the method or
+    class stands before it.
     """
     seconds = in_range(0, math.inf, "a number of seconds, 0 or more")
     lora_id = in_range(1, INT64, "an int from 1 to 2**63 - 1")
     extra_kwargs = {"compressed_token_type_ids": in_range(0, INT64, "a position, 0 or more")}
     mm_kwargs = made_by_vllm("MultiModalKwargsItems")
-    mm_placeholders = each_of(made_by_vllm("PlaceholderRange"))
+    mm_placeholders = each_item(made_by_vllm("PlaceholderRange"))
     return {
-        "tokenization_kwargs": keys(TOKENIZATION, compile_),
+        "tokenization_kwargs": typed_keys(TOKENIZATION, compile_),
         "arrival_time": in_range(0, 2**53, "seconds since 1970"),
         "data_parallel_rank": in_range(0, INT64, "a rank, 0 or more"),
         "drain_timeout": seconds,
         "shutdown.timeout": seconds,
         "collective_rpc.timeout": in_range(1e-6, math.inf, "a number of seconds above 0"),
-        "collective_rpc.args": carried,
-        "collective_rpc.kwargs": all_of(named, carried),
+        "collective_rpc.args": plain_data,
+        "collective_rpc.kwargs": all_of(keyword_arguments, plain_data),
         "lora_id": lora_id,
         "LoRARequest.lora_int_id": lora_id,
-        "SamplingParams.extra_args": all_of(keys(EXTRA_ARGS, compile_), carried),
+        "SamplingParams.extra_args": all_of(typed_keys(EXTRA_ARGS, compile_), plain_data),
         "PoolingParams.extra_kwargs": all_of(
-            keys(EXTRA_KWARGS, compile_), checked_keys(extra_kwargs), carried
+            typed_keys(EXTRA_KWARGS, compile_), checked_keys(extra_kwargs), plain_data
         ),
-        "reasoning_parser_kwargs": all_of(keys(REASONING, compile_), carried),
-        "kv_transfer_params": carried,
-        "KvHintAction.payload": carried,
-        "LateInteractionParams.mode": only(
+        "reasoning_parser_kwargs": all_of(typed_keys(REASONING, compile_), plain_data),
+        "kv_transfer_params": plain_data,
+        "KvHintAction.payload": plain_data,
+        "LateInteractionParams.mode": equal_to(
             "cache_query", "'cache_query': a document whose query is not cached ends the engine"
         ),
         "LateInteractionParams.query_key": not_empty,
-        "WeightTransferInitRequest.init_info": carried,
-        "WeightTransferUpdateRequest.update_info": carried,
+        "WeightTransferInitRequest.init_info": plain_data,
+        "WeightTransferUpdateRequest.update_info": plain_data,
         "MultiModalInput.mm_kwargs": mm_kwargs,
         "MultiModalInput.mm_placeholders": mm_placeholders,
         "MultiModalEncDecInput.mm_kwargs": mm_kwargs,
@@ -225,22 +228,24 @@ def more_checks(compile_: Compile) -> Mapping[str, Check]:
 
 
 @cache
-def other_checks(compile_: Compile) -> Mapping[str, Check]:
-    """What takes the place of an annotation, by class and field."""
-    return {"SamplingParams.prompt_logprob_token_ids": rows(compile_(list[list[int]] | None))}
+def replacing_checks(compile_: Compile) -> Mapping[str, Check]:
+    """Checks that replace the check of the annotation, by class and field."""
+    return {
+        "SamplingParams.prompt_logprob_token_ids": integer_rows(compile_(list[list[int]] | None))
+    }
 
 
 def check_of(owner: str, name: str, annotation: Any, compile_: Compile) -> Check:
-    """The whole check of a parameter or field.
+    """Returns the whole check of a parameter or field.
 
     Args:
         owner: The name of the method or class.
-        name: The parameter's or the field's.
-        annotation: Its own.
-        compile_: Gives the check of an annotation.
+        name: The name of the parameter or field.
+        annotation: Its annotation.
+        compile_: Returns the check of an annotation.
     """
     full = f"{owner}.{name}"
-    check = other_checks(compile_).get(full) or compile_(annotation)
-    table = more_checks(compile_)
+    check = replacing_checks(compile_).get(full) or compile_(annotation)
+    table = additional_checks(compile_)
     more = table.get(full) or table.get(name)
     return check if more is None else all_of(check, more)

@@ -1,4 +1,4 @@
-"""The words of a refusal: where a value was, what it is and what it should be."""
+"""The text of the error that an argument raises: where it is, what it wants, what it got."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from python_worker.exceptions import InvalidArgument
 
 MAX_SHOWN_CHARS = 80
 
-# A union refuses a prompt several times before it finds the member that takes
-# it: writing out a thousand token ids each time cost more than all checks.
+# A union tries a prompt with several members before one fits, and each failure makes a message.
+# Messages with a thousand token ids would cost more time than all checks.
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = MAX_SHOWN_CHARS
 SHORT.maxlong = 40
@@ -22,7 +22,16 @@ SHORT.maxlevel = 3
 
 
 def refuse(value: object, path: str, wanted: str) -> NoReturn:
-    """Refuse a value, saying where it was, what it is and what it should be."""
+    """Raises the error of a value that does not fit.
+
+    Args:
+        value: The value as it came.
+        path: Where it is, such as ``params.stop[1]``.
+        wanted: What would fit, such as ``int | None``.
+
+    Raises:
+        InvalidArgument: Always.
+    """
     if isinstance(value, Record):
         got = value.name
     elif value is None:
@@ -38,7 +47,7 @@ def refuse(value: object, path: str, wanted: str) -> NoReturn:
 
 
 def describe(annotation: Any) -> str:
-    """An annotation as its reader would write it: ``int | None``."""
+    """Returns an annotation as it is written in source code, such as ``int | None``."""
     if annotation in (None, type(None)):
         return "None"
     if typing.get_origin(annotation) in (Union, types.UnionType):

@@ -1,6 +1,6 @@
-"""The checks of plain values, one for each scalar annotation.
+"""Checks of plain values, one for each scalar annotation.
 
-Strict: a bool is no int, a float is no int, NaN is no number.
+They are strict: neither a bool nor a float is an int, and NaN is not a float.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from python_worker.codec.types import Record
 from python_worker.validation.messages import refuse
 
 Check = Callable[[Any, str], Any]
-"""From a value and its path, such as ``params.stop[1]``, to the checked value."""
+"""A function from a value and its path, such as ``params.stop[1]``, to the checked value."""
 
 
-def plain(value: Any) -> Any:
-    """A value for a parameter that takes anything: records become maps."""
+def without_records(value: Any) -> Any:
+    """Returns the value with each record in it replaced by a map of its fields."""
     if isinstance(value, Record):
-        return {name: plain(item) for name, item in value.fields.items()}
+        return {name: without_records(item) for name, item in value.fields.items()}
     if type(value) is list:
-        return [plain(item) for item in value]
+        return [without_records(item) for item in value]
     if type(value) is dict:
-        return {key: plain(item) for key, item in value.items()}
+        return {key: without_records(item) for key, item in value.items()}
     return value
 
 
 def anything(value: Any, path: str) -> Any:
-    """No check at all."""
-    return plain(value)
+    """Accepts any value; records become maps."""
+    return without_records(value)
 
 
 def _none(value: Any, path: str) -> None:
@@ -45,7 +45,7 @@ def _bool(value: Any, path: str) -> bool:
 def _int(value: Any, path: str) -> int:
     if type(value) is not int:
         refuse(value, path, "int")
-    # What MessagePack can carry on to EngineCore.
+    # vLLM sends it on to EngineCore as MessagePack, which has no larger integers.
     if not -(2**63) <= value < 2**64:
         refuse(value, path, "an int of at most 64 bits")
     return value
@@ -59,8 +59,8 @@ def _float(value: Any, path: str) -> float:
             refuse(value, path, "float")
     if type(value) is not float:
         refuse(value, path, "float")
-    # No parameter of vLLM has a use for NaN, and comparisons let it through
-    # every range check that is to keep it out. Infinity bans or forces tokens.
+    # No parameter of vLLM has a use for NaN, and it passes range checks, as it compares false to
+    # everything. Infinity is useful: it bans or forces tokens.
     if math.isnan(value):
         refuse(value, path, "a float that is a number")
     return value

@@ -1,13 +1,6 @@
-"""The gate: arguments are checked before an engine sees them.
+"""Checks the arguments of a call against the parameters of a method.
 
-vLLM checks few types in its front end. A wrongly typed field travels on to
-EngineCore, ends the thread that decodes it there, and from then on every call
-of every client hangs while ``check_health`` stays green. So each argument is
-checked here against the annotation of its parameter, strictly (see
-``annotations``). What does not fit is refused with the parameter, what it got
-and what it wants.
-
-The annotations are those of the live class. A method's checks are made once.
+The annotations are read from the installed class. The checks of a method are made once.
 """
 
 from __future__ import annotations
@@ -30,65 +23,65 @@ class Signature:
     """The parameters of one method, each with its check.
 
     Attributes:
-        name: The method's.
-        signature: Without ``self``.
-        checks: By parameter.
-        plain: The parameters that may come in a list, in their order; None where a method takes
-            any number of arguments, or has parameters without a name.
-        required: Those that have no default.
+        name: The name of the method.
+        signature: The signature without ``self``.
+        checks: The check of each parameter.
+        positional: The parameters that may be given by position, in order. None if the method
+            has ``*args``, ``**kwargs`` or positional-only parameters.
+        required: The parameters without a default.
     """
 
     name: str
     signature: inspect.Signature
     checks: Mapping[str, Check]
-    plain: tuple[str, ...] | None
+    positional: tuple[str, ...] | None
     required: frozenset[str]
 
     def bind(
         self, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Check the arguments of a call and bring them into calling form.
+        """Checks the arguments of a call, and returns those to call the method with.
 
         Raises:
-            Refused: An argument is missing, unknown or of the wrong type.
+            InvalidArgument: An argument is missing, unknown or of the wrong type.
         """
         arguments = self._by_name(args, kwargs)
         if arguments is None:
-            return self._bind_any(args, kwargs)
+            return self._bind_with_inspect(args, kwargs)
         checks = self.checks
         for name, value in arguments.items():
             arguments[name] = checks[name](value, name)
-        assert self.plain is not None
-        given = []
-        for name in self.plain:
+        assert self.positional is not None
+        by_position = []
+        for name in self.positional:
             if name not in arguments:
                 break
-            given.append(arguments.pop(name))
-        return tuple(given), arguments
+            by_position.append(arguments.pop(name))
+        return tuple(by_position), arguments
 
     def _by_name(
         self, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> dict[str, Any] | None:
-        """The arguments by name, where all is plain and nothing is wrong.
+        """Returns the arguments by name; None if that needs ``inspect``.
 
-        ``inspect`` does the same for every method and every mistake, but takes five times as long.
+        ``inspect`` handles every kind of parameter and every mistake, but takes five times as long.
         """
-        if self.plain is None or len(args) > len(self.plain):
+        if self.positional is None or len(args) > len(self.positional):
             return None
-        arguments = dict(zip(self.plain, args, strict=False))
+        arguments = dict(zip(self.positional, args, strict=False))
         for name, value in kwargs.items():
             if name in arguments or name not in self.checks:
                 return None
             arguments[name] = value
         return arguments if arguments.keys() >= self.required else None
 
-    def _bind_any(
+    def _bind_with_inspect(
         self, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         known = self.signature.parameters
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+        takes_any_keyword = any(p.kind is p.VAR_KEYWORD for p in known.values())
         for name in kwargs:
-            if name not in known and not open_ended:
+            if name not in known and not takes_any_keyword:
                 raise InvalidArgument(
                     f"{self.name}() has no parameter {name!r}; it takes {', '.join(known)}",
                     parameter=name,
@@ -104,13 +97,13 @@ class Signature:
 
 
 def signature_of(method: Callable[..., object], *, strict: bool) -> Signature:
-    """The checks of a bound method.
+    """Returns the checks of a method.
 
     Args:
-        method: As found on its object or class, so that ``self`` is taken.
-        strict: Whether annotations are enforced. They are for engines; on the
-            objects that engines hand out (a tokenizer, say) other people's
-            annotations promise too little to refuse calls over.
+        method: A bound method, or a function.
+        strict: Whether annotations are enforced, as for the methods of engines. Objects that
+            engines hand out, such as a tokenizer, come from other libraries, whose annotations
+            are not exact enough to reject a call.
     """
     function = getattr(method, "__func__", method)
     return _signature(function, bound=function is not method, strict=strict)
@@ -120,7 +113,7 @@ def signature_of(method: Callable[..., object], *, strict: bool) -> Signature:
 def _signature(function: Callable[..., object], *, bound: bool, strict: bool) -> Signature:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # written in C, without a text signature
+    except (TypeError, ValueError):  # written in C, without a signature
         signature = inspect.Signature(
             [
                 inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
@@ -140,13 +133,13 @@ def _signature(function: Callable[..., object], *, bound: bool, strict: bool) ->
         for name, parameter in signature.parameters.items()
     }
     parameters = signature.parameters.values()
-    is_plain = {p.kind for p in parameters} <= {
+    all_have_names = {p.kind for p in parameters} <= {
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         inspect.Parameter.KEYWORD_ONLY,
     }
-    plain = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    positional = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     required = frozenset(p.name for p in parameters if p.default is p.empty)
-    return Signature(method, signature, checks, plain if is_plain else None, required)
+    return Signature(method, signature, checks, positional if all_have_names else None, required)
 
 
 def _check_parameter(parameter: inspect.Parameter, check: Check) -> Check:

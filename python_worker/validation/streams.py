@@ -15,7 +15,7 @@ from python_worker.validation.type_hints import hints_of
 
 
 def check_stream(annotation: Any, element: Check) -> Check:
-    """The check of ``AsyncGenerator[...]``: only a stream fits."""
+    """Returns the check of ``AsyncGenerator[...]``: only a stream fits."""
     wanted = describe(annotation)
 
     def check(value: Any, path: str) -> Any:
@@ -27,43 +27,43 @@ def check_stream(annotation: Any, element: Check) -> Check:
     return check
 
 
-def check_element(cls: Any, bare: Check, checker: Callable[[Any], Check]) -> Check:
-    """The check of one element, an object of ``cls``.
+def check_element(cls: Any, first_field: Check, checker: Callable[[Any], Check]) -> Check:
+    """Returns the check of one element of a stream, an object of ``cls``.
 
-    What is no such object is its first field: a prompt needs no
-    ``StreamingInput`` around it. And where vLLM's annotation of that field names
-    only what its renderer makes, it takes every prompt that the method takes.
+    A value that is not such an object is taken for its first field: a prompt needs no
+    ``StreamingInput`` around it. That field takes every prompt that the method takes, although
+    vLLM's annotation names only what vLLM's renderer makes.
 
     Args:
-        cls: The class of elements, a dataclass.
-        bare: The check of its first field.
-        checker: Gives the check of an annotation.
+        cls: The class of the elements, a dataclass.
+        first_field: The check of its first field.
+        checker: Returns the check of an annotation.
     """
     fields = fields_of(cls)
     if fields is None:
         return checker(cls)
     first, *others = fields
     hints = hints_of(cls)
-    checks = {first: bare, **{name: checker(hints[name]) for name in others}}
+    checks = {first: first_field, **{name: checker(hints[name]) for name in others}}
 
     def check(value: Any, path: str) -> Any:
-        given = _given(value, cls.__name__, others)
+        given = _fields_given(value, cls.__name__, others)
         if given is None:
-            return cls(**{first: bare(value, path)})
+            return cls(**{first: first_field(value, path)})
         if unknown := given.keys() - checks.keys():
             raise InvalidArgument(
                 f"{path}: {cls.__name__} has no field {min(map(repr, unknown))}", parameter=path
             )
-        given = {first: None, **given}  # the struct's default is not sent
+        given = {first: None, **given}  # a field with the struct's default is not sent
         return cls(**{name: checks[name](item, f"{path}.{name}") for name, item in given.items()})
 
     return check
 
 
-def _given(value: Any, name: str, others: list[str]) -> dict[str, Any] | None:
+def _fields_given(value: Any, name: str, others: list[str]) -> dict[str, Any] | None:
     if isinstance(value, Record):
         return value.fields if value.name == name else None
-    # A map in place of the struct; ``{"prompt": text}`` alone is a prompt.
+    # A map with other fields of the class is an element; ``{"prompt": text}`` alone is a prompt.
     if isinstance(value, dict) and any(key in value for key in others):
         return value
     return None

@@ -1,7 +1,7 @@
-"""Annotations as objects, as far as they can be had.
+"""Evaluates annotations that are kept as text.
 
-vLLM keeps annotations as text and imports some of the names in them for type
-checkers only. One such name must not cost us the annotations beside it.
+vLLM imports some of the names in its annotations for type checkers only, so they cannot be
+evaluated at run time. The other annotations of the same function or class still can.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import typing_extensions
 
 
 def hints_of(owner: Any) -> dict[str, Any]:
-    """The evaluated annotations of a function or class.
+    """Returns the evaluated annotations of a function or class.
 
-    Where one of them names something that is only imported for type checkers,
-    the others are still had; that one is ``Any``.
+    An annotation with a name that is only imported for type checkers becomes ``Any``.
     """
     try:
         return typing_extensions.get_type_hints(owner, include_extras=True)
@@ -35,7 +34,7 @@ def hints_of(owner: Any) -> dict[str, Any]:
 
 
 def evaluate(annotation: object, names: Mapping[str, object]) -> object:
-    """One annotation as an object; ``Any`` where a name in it is nowhere to be had."""
+    """Returns an annotation as an object; ``Any`` if a name in it is not defined anywhere."""
     if isinstance(annotation, typing.ForwardRef):  # a TypedDict keeps these
         module = sys.modules.get(getattr(annotation, "__forward_module__", None) or "")
         return evaluate(annotation.__forward_arg__, {**names, **vars(module)} if module else names)
@@ -43,8 +42,8 @@ def evaluate(annotation: object, names: Mapping[str, object]) -> object:
         return annotation
     holder = type("Holder", (), {"__annotations__": {"it": annotation}})
     try:
-        # A module that is only imported for type checkers, as torch often is,
-        # is one that somebody else has imported for good.
+        # A module such as torch, which the annotation's own module imports for type checkers only,
+        # has usually been imported by another one.
         hints = typing_extensions.get_type_hints(
             holder, dict(names), dict(sys.modules), include_extras=True
         )

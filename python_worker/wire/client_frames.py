@@ -1,9 +1,10 @@
-"""Large arguments: read where they lie in their frame, not copied out of it.
+"""Reads a ClientFrame without copying its large arguments.
 
-Protobuf copies a field of bytes twice, into its message and out of it again. For
-a tensor these are two of the five copies on its way from the socket to torch.
-So a large frame is walked here, as far down as its arguments, and protobuf gets
-what is left. Small frames, which are nearly all, never come here.
+Protobuf copies a field of bytes twice: into its message, and out of it again. For
+a tensor these are two of the five copies between the socket and torch. So the
+fields of a large frame are walked here, down to the arguments of its calls. Large
+arguments become views of the frame, and protobuf parses the rest. Protobuf parses
+small frames, which are nearly all, by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from python_worker.buffers import LARGE
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
 LargeArguments = Mapping[str, memoryview]
-"""Those of one call that were left out: ``args``, ``kwargs``."""
+"""The large arguments of one call, by field name: ``args``, ``kwargs``."""
 
 NOTHING: Mapping[int, LargeArguments] = MappingProxyType({})
 
@@ -32,12 +33,12 @@ ARGUMENTS = {
 
 
 class Field(NamedTuple):
-    """A field of a message as it lies there.
+    """A serialized field.
 
     Attributes:
-        number: The field's.
+        number: Its field number.
         whole: Its bytes with tag and length.
-        content: Those of its value, where it has a length; else None.
+        content: The bytes of its value if it is length-delimited, else None.
     """
 
     number: int
@@ -46,10 +47,10 @@ class Field(NamedTuple):
 
 
 def parse(message: bytes) -> tuple[pb.ClientFrame, Mapping[int, LargeArguments]]:
-    """Read a ClientFrame; returns it and what was left out of it, by the id of the call.
+    """Parse a ClientFrame; return it without its large arguments, and those by call id.
 
     Raises:
-        DecodeError: It is none.
+        DecodeError: The message is not a ClientFrame.
     """
     if len(message) < LARGE:
         return pb.ClientFrame.FromString(message), NOTHING
@@ -83,7 +84,7 @@ def _call(content: memoryview) -> tuple[pb.StartCall, LargeArguments]:
             if name is None or inner.content is None:
                 request.append(inner.whole)
             else:
-                given[name] = inner  # of several the last counts
+                given[name] = inner  # protobuf: the last of several counts
     start = pb.StartCall.FromString(b"".join(others))
     if request is None:
         return start, {}
@@ -99,10 +100,10 @@ def _call(content: memoryview) -> tuple[pb.StartCall, LargeArguments]:
 
 
 def fields(message: memoryview) -> Iterator[Field]:
-    """The fields of a message in their order.
+    """Iterate over the fields of a serialized message in order.
 
     Raises:
-        DecodeError: It is no message.
+        DecodeError: The bytes are not a protobuf message.
     """
     place, end = 0, len(message)
     while place < end:
@@ -121,7 +122,7 @@ def fields(message: memoryview) -> Iterator[Field]:
         elif wire_type == FIXED_32:
             place += 4
         else:
-            raise DecodeError(f"a field of the wire type {wire_type}")
+            raise DecodeError(f"a field has the unknown wire type {wire_type}")
         if place > end:
             raise DecodeError("a field is longer than its message")
         yield Field(number, message[start:place], content)
@@ -137,4 +138,4 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, place
-    raise DecodeError("a number that does not end")
+    raise DecodeError("a varint of more than ten bytes, or cut off")

@@ -1,4 +1,4 @@
-"""What goes out of a connection, as far as its client's windows allow."""
+"""Flow control of what the server sends: data leaves as far as the client's windows allow."""
 
 from __future__ import annotations
 
@@ -17,59 +17,62 @@ from python_worker.wire.http2_frames import (
     frame_head,
 )
 
+TOO_WIDE = f"a window of more than {LARGEST_WINDOW} bytes"
+
 
 class FlowControl:
-    """The data of one response.
+    """Sends the data of one response and queues what the client's windows do not allow yet.
 
     Attributes:
-        stream: The response's.
+        stream: The stream of the response; 0 until the request has come.
     """
 
     def __init__(self) -> None:
         self.stream = 0
         self._connection_window = self._stream_window = self._initial_window = DEFAULT_WINDOW
         self._frame_size = DEFAULT_FRAME
-        self._waiting: deque[memoryview] = deque()
+        self._queued: deque[memoryview] = deque()
 
     def set_initial_window(self, size: int) -> None:
-        """The client has changed the window with which streams begin."""
-        check(size <= LARGEST_WINDOW, Code.FLOW_CONTROL_ERROR, "a window of 2 GB")
+        """Apply the client's SETTINGS_INITIAL_WINDOW_SIZE, to the open stream too."""
+        check(size <= LARGEST_WINDOW, Code.FLOW_CONTROL_ERROR, TOO_WIDE)
         self._stream_window += size - self._initial_window
         self._initial_window = size
         self._check_windows()
 
     def set_frame_size(self, size: int) -> None:
-        """The client takes frames of another size."""
+        """Apply the client's SETTINGS_MAX_FRAME_SIZE."""
         fits = DEFAULT_FRAME <= size <= LARGEST_FRAME
-        check(fits, Code.PROTOCOL_ERROR, f"frames of {size} bytes")
+        check(fits, Code.PROTOCOL_ERROR, f"a largest frame of {size} bytes, which is out of range")
         self._frame_size = size
 
-    def widen(self, stream: int, more: int) -> None:
-        """The client takes more data, of the connection or of a stream."""
-        check(more > 0, Code.PROTOCOL_ERROR, "a window is opened by nothing")
+    def open_window(self, stream: int, increment: int) -> None:
+        """Apply a WINDOW_UPDATE of the connection (stream 0) or of a stream."""
+        check(increment > 0, Code.PROTOCOL_ERROR, "a WINDOW_UPDATE with an increment of zero")
         if not stream:
-            self._connection_window += more
+            self._connection_window += increment
         elif stream == self.stream:
-            self._stream_window += more
+            self._stream_window += increment
         self._check_windows()
 
     def _check_windows(self) -> None:
         fits = max(self._connection_window, self._stream_window) <= LARGEST_WINDOW
-        check(fits, Code.FLOW_CONTROL_ERROR, "a window of more than 2 GB")
+        check(fits, Code.FLOW_CONTROL_ERROR, TOO_WIDE)
 
     @property
     def blocked(self) -> bool:
-        """Whether data waits for the client to open its window."""
-        return bool(self._waiting)
+        """Whether data is queued until the client opens a window."""
+        return bool(self._queued)
 
     def send(self, parts: Sequence[Buffer]) -> list[Buffer]:
-        """Send data of the response; returns what of it goes now.
+        """Frame data of the response; return what to write now.
 
-        What the client's windows do not allow is kept; see ``more``. Parts are not copied.
+        What the windows do not allow is queued, and ``resume`` returns it later. Parts are not
+        copied.
         """
         size = sum(map(len, parts))
         if (
-            not self._waiting
+            not self._queued
             and size <= self._frame_size
             and size <= self._connection_window
             and size <= self._stream_window
@@ -77,13 +80,13 @@ class FlowControl:
             self._connection_window -= size
             self._stream_window -= size
             return [frame_head(size, DATA, 0, self.stream), *parts]
-        self._waiting.extend(memoryview(part) for part in parts if len(part))
-        return self.more()
+        self._queued.extend(memoryview(part) for part in parts if len(part))
+        return self.resume()
 
-    def more(self) -> list[Buffer]:
-        """What of the data that was kept goes now."""
+    def resume(self) -> list[Buffer]:
+        """Return the queued data that the windows allow now, in frames."""
         out: list[Buffer] = []
-        while self._waiting:
+        while self._queued:
             size = min(self._connection_window, self._stream_window, self._frame_size)
             if size <= 0:
                 break
@@ -97,15 +100,15 @@ class FlowControl:
     def _cut_off(self, size: int) -> tuple[list[memoryview], int]:
         parts: list[memoryview] = []
         taken = 0
-        while self._waiting and taken < size:
-            part = self._waiting.popleft()
+        while self._queued and taken < size:
+            part = self._queued.popleft()
             if len(part) > size - taken:
-                self._waiting.appendleft(part[size - taken :])
+                self._queued.appendleft(part[size - taken :])
                 part = part[: size - taken]
             parts.append(part)
             taken += len(part)
         return parts, taken
 
-    def drop(self) -> None:
-        """Send nothing of what waits."""
-        self._waiting.clear()
+    def discard(self) -> None:
+        """Drop the queued data."""
+        self._queued.clear()

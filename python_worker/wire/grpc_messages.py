@@ -1,7 +1,7 @@
 """gRPC on top of HTTP/2, as far as the server of one bidirectional stream needs it.
 
-A message is five bytes of prefix and a body; a stream ends with a status in its
-trailers. The Elixir side's ``Vllm.GRPC`` is its other end.
+A message is a prefix of five bytes and a body; a stream ends with a status in its
+trailers. The Elixir module ``Vllm.Core.Wire.GRPC`` is the other end.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ UNAUTHENTICATED = 16
 
 
 class RpcStatus(Exception):
-    """A message cannot be taken; the stream ends with a status.
+    """A message is refused; the stream ends with a status.
 
     Attributes:
-        status: The status code.
-        message: What is wrong.
+        status: gRPC's status code.
+        message: What is wrong with the message, for a person.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -39,13 +39,13 @@ class RpcStatus(Exception):
 
 
 def literal(name: str, value: str) -> bytes:
-    """A header in HPACK's plainest form, which refers to no other: literal, not indexed."""
+    """Encode a header as an HPACK literal without indexing, so no dynamic table is needed."""
     return b"\x00" + _text(name) + _text(value)
 
 
 def _text(text: str) -> bytes:
     data = text.encode()
-    # An integer with a prefix of seven bits.
+    # The length is an HPACK integer with a prefix of seven bits.
     if len(data) < 0x7F:
         return bytes((len(data),)) + data
     rest, length = len(data) - 0x7F, bytearray((0x7F,))
@@ -56,40 +56,41 @@ def _text(text: str) -> bytes:
     return bytes(length) + data
 
 
-# 0x88 is `:status: 200` of HPACK's static table.
-RESPONSE = b"\x88" + literal("content-type", "application/grpc")
+# 0x20 sets the size of HPACK's dynamic table, which is not used, to zero: a client that allows a
+# smaller table than the default expects to be told. 0x88 is `:status: 200` of the static table.
+RESPONSE = b"\x20\x88" + literal("content-type", "application/grpc")
 
-# Longer ones would not fit into the largest frame that every client takes.
+# Longer messages, percent-encoded, would not fit into 16 kB, the frame that every client accepts.
 MAX_STATUS_CHARACTERS = 1000
 
 
 def trailers(status: int, message: str = "") -> bytes:
-    """The header block that ends a response."""
-    # gRPC percent-encodes what is not printable ASCII.
-    said = quote(message[:MAX_STATUS_CHARACTERS], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
-    return literal("grpc-status", str(status)) + literal("grpc-message", said)
+    """Return the header block that ends a response."""
+    # gRPC percent-encodes everything but printable ASCII.
+    encoded = quote(message[:MAX_STATUS_CHARACTERS], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+    return literal("grpc-status", str(status)) + literal("grpc-message", encoded)
 
 
 def prefix(size: int) -> bytes:
-    """What stands before a message."""
+    """Return the five bytes before a message of ``size`` bytes."""
     return PREFIX.pack(0, size)
 
 
-class Messages:
-    """Puts the pieces of a body together to messages."""
+class MessageReader:
+    """Assembles messages from the pieces of a body."""
 
     def __init__(self) -> None:
-        # Of a message whose prefix has come; without it.
+        # The pieces of an incomplete message, without its prefix, and the bytes still to come.
         self._pieces: list[Buffer] = []
         self._missing = 0
-        # Of a prefix that has not come whole.
+        # The bytes of an incomplete prefix.
         self._prefix = b""
 
     def push(self, piece: Buffer) -> list[bytes]:
-        """Take a piece; returns the messages that it completes.
+        """Add a piece; return the messages that it completes.
 
         Raises:
-            Refused: A message is too large, or compressed, which we do not offer.
+            RpcStatus: A message is too large, or is compressed, which is not supported.
         """
         if not (self._missing or self._prefix) and (message := _whole(piece)) is not None:
             return [message]
@@ -112,11 +113,11 @@ class Messages:
             compressed, length = PREFIX.unpack_from(piece, place)
             place += PREFIX.size
             if compressed:
-                raise RpcStatus(UNIMPLEMENTED, "a message is compressed, which was not offered")
+                raise RpcStatus(UNIMPLEMENTED, "a message is compressed, which is not supported")
             if length > MAX_MESSAGE_BYTES:
                 raise RpcStatus(
                     RESOURCE_EXHAUSTED,
-                    f"a message of {length} bytes; at most {MAX_MESSAGE_BYTES} are taken",
+                    f"a message of {length} bytes; at most {MAX_MESSAGE_BYTES} are accepted",
                 )
             if not length:
                 messages.append(b"")
@@ -129,7 +130,7 @@ class Messages:
 
 
 def _whole(piece: Buffer) -> bytes | None:
-    """The message, where a small piece is one and nothing else: so comes nearly every message."""
+    """Return the message if the piece is exactly one: nearly every message arrives like this."""
     if type(piece) is not bytes or len(piece) < PREFIX.size:
         return None
     compressed, length = PREFIX.unpack_from(piece)

@@ -1,14 +1,13 @@
-"""ServerFrames as bytes, put together from replies that are bytes already.
+"""Writes a ServerFrame from replies that are serialized already.
 
-A ServerFrame at 256 streams holds hundreds of items. Built of protobuf objects,
-each is made, copied into the frame and serialized, which took a seventh of the
-worker's time. But a repeated field of a protobuf message is nothing more than
-its elements one behind the other, so an item is written down once, when it is
-sent, and a frame is a join.
+With 256 streams, a ServerFrame holds hundreds of items. As protobuf objects, each
+was built, copied into the frame and serialized, which took a seventh of the
+worker's time. A repeated field of a serialized message is the concatenation of its
+elements, so an item is serialized once, when it is sent, and a frame is a join.
 
-Only items and values are spelled out here: nearly every reply is an item, and a
-value may be so large that no copy of it should be made. All else is serialized
-by protobuf, and a test reads every frame with it.
+Only items and values are written by hand: nearly every reply is an item, and a
+value may be too large to copy. Protobuf serializes everything else. A test parses
+every kind of frame with protobuf.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ VARINT = 0
 
 
 def check_size(size: int) -> None:
-    """Refuse a value that no message can hold."""
+    """Raise ``Unsupported`` for a value that is too large for a message."""
     if size > MAX_VALUE_BYTES:
         raise Unsupported(
             f"the value has {size} bytes; a message holds at most {MAX_VALUE_BYTES}",
@@ -35,8 +34,8 @@ def check_size(size: int) -> None:
 
 
 def varint(value: int) -> bytes:
-    """A number as protobuf writes it: seven bits a byte, the lowest first."""
-    if 0x80 <= value < 0x200000:  # the ids of calls, for the most part
+    """Encode a number as protobuf does: seven bits a byte, the lowest first."""
+    if 0x80 <= value < 0x200000:  # the fast case: mostly ids of calls
         if value < 0x4000:
             return bytes((value & 0x7F | 0x80, value >> 7))
         return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
@@ -49,7 +48,7 @@ def varint(value: int) -> bytes:
 
 
 def tag(message: type[pb.ServerFrame] | type[pb.CallReply], field: str, wire_type: int) -> bytes:
-    """What stands before a field's value."""
+    """Return the bytes before a field's value."""
     return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
 
 
@@ -59,26 +58,26 @@ CALL = tag(pb.CallReply, "call", VARINT)
 ITEM = tag(pb.CallReply, "item", LENGTH_DELIMITED)
 VALUE = tag(pb.CallReply, "value", LENGTH_DELIMITED)
 
-# The lengths of nearly all items.
+# The varints of short lengths: those of nearly all items.
 SHORT = [varint(length) for length in range(1024)]
 
 
 def length(size: int) -> bytes:
-    """A length as a varint."""
+    """Return a length as a varint."""
     return SHORT[size] if size < len(SHORT) else varint(size)
 
 
 def call_field(call_id: int) -> bytes:
-    """The field ``call`` of the replies of one call, for ``item``."""
+    """Return the serialized field ``call`` that all replies of one call begin with."""
     return CALL + varint(call_id)
 
 
 def item(call: bytes, data: bytes) -> bytes:
-    """One ``replies`` element that holds an item.
+    """Serialize a reply that holds an item.
 
     Args:
-        call: From ``call_field``.
-        data: The item's value.
+        call: The result of ``call_field``.
+        data: The item, encoded.
     """
     size = len(data)
     field = ITEM + (SHORT[size] if size < 1024 else varint(size))
@@ -87,11 +86,11 @@ def item(call: bytes, data: bytes) -> bytes:
 
 
 def value(call: bytes, parts: Sequence[Buffer]) -> bytes:
-    """One ``replies`` element that holds a value.
+    """Serialize a reply that holds a value.
 
     Args:
-        call: From ``call_field``.
-        parts: The value's bytes, which are put together here.
+        call: The result of ``call_field``.
+        parts: The value, encoded; the parts are joined here, which is the only copy.
     """
     size = sum(map(len, parts))
     head = call + VALUE + length(size)
@@ -99,17 +98,17 @@ def value(call: bytes, parts: Sequence[Buffer]) -> bytes:
 
 
 def reply(message: pb.CallReply) -> bytes:
-    """One ``replies`` element that holds anything."""
+    """Serialize a reply of any kind."""
     data = message.SerializeToString()
     return REPLIES + length(len(data)) + data
 
 
 def notice(message: pb.Notice) -> bytes:
-    """One ``notices`` element."""
+    """Serialize a notice."""
     data = message.SerializeToString()
     return NOTICES + length(len(data)) + data
 
 
 def frame(elements: Iterable[bytes]) -> bytes:
-    """A ServerFrame of elements."""
+    """Join serialized replies and notices to a ServerFrame."""
     return b"".join(elements)

@@ -12,27 +12,17 @@ from hypothesis import HealthCheck, settings
 
 from python_worker.testing.models.scripted_model import ScriptedModel, scripted_model
 from tests.python.support.client import Client, build_engine
-from tests.python.support.values import Record, Ref
+from tests.python.support.values import Ref
 from tests.python.support.worker import STARTED, Worker, wait_group_gone
+from tests.python.support.workers import Workers, fake_engine, real_arguments
 
 LANES = ("unit", "bridge", "vllm", "gpu")
 
-#: Engines with room for tests, on a machine that may have little.
-ENGINE_ENVIRONMENT = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    # Compiling takes seconds and stalls the engine the first time logprobs are asked for.
-    "TORCHDYNAMO_DISABLE": "1",
-    # Else the workers of all engines share one core.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-}
-
-#: Guards only: no test of one loop takes longer.
+#: A safeguard: no test takes as long.
 LOOP_SECONDS = 60.0
 
-# The same examples in every run, however long one takes on a busy machine. To look for others:
-# pytest --hypothesis-profile=default
+# The same examples in every run, without a time limit for one, because the machine may be busy.
+# To try other examples: pytest --hypothesis-profile=default
 settings.register_profile(
     "lanes",
     derandomize=True,
@@ -52,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def worker_loop() -> asyncio.AbstractEventLoop:
-    """The worker's event loop, which pytest-timeout cannot interrupt: here it ends its tasks."""
+    """The worker's event loop. pytest-timeout cannot interrupt it, so a timer cancels its tasks."""
     loop = uvloop.new_event_loop()
     loop.call_later(LOOP_SECONDS, lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
     return loop
@@ -62,7 +52,7 @@ def worker_loop() -> asyncio.AbstractEventLoop:
 def pytest_asyncio_loop_factories(
     item: pytest.Function,
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Runs the tests of a module with ``ON_UVLOOP`` on the worker's loop: transports are its."""
+    """Runs the tests of a module with ``ON_UVLOOP`` on uvloop, for tests of its transports."""
     on_uvloop = getattr(item.module, "ON_UVLOOP", False)
     return {"loop": worker_loop if on_uvloop else asyncio.new_event_loop}
 
@@ -77,11 +67,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Workers:
+    """Starts worker processes."""
+    return Workers(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def worker(workers: Workers) -> Iterator[Worker]:
     """A worker with the fake engine, shared by all tests that do not end it."""
-    worker = Worker.start(tmp_path_factory.mktemp("worker"))
-    yield worker
-    worker.stop()
+    with workers.running("worker") as worker:
+        yield worker
 
 
 @pytest.fixture
@@ -93,15 +88,14 @@ def native() -> bool:
 @pytest.fixture
 async def client(worker: Worker, native: bool) -> AsyncIterator[Client]:
     """A client of the shared worker."""
-    async with Client(worker.address, native=native) as client:
+    async with Client.of(worker, native=native) as client:
         yield client
 
 
 @pytest.fixture
 async def engine(client: Client) -> AsyncIterator[Ref]:
-    """A fake engine of this test's own."""
-    arguments = Record("AsyncEngineArgs", {"model": "fake", "enable_lora": True})
-    ref: Ref = await client.call("AsyncLLM", "from_engine_args", arguments)
+    """A fake engine for this test alone."""
+    ref = await fake_engine(client, enable_lora=True)
     yield ref
     await client.call(ref, "shutdown")
 
@@ -113,25 +107,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ScriptedModel:
 
 
 @pytest.fixture(scope="session")
-def vllm_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def vllm_worker(workers: Workers) -> Iterator[Worker]:
     """A worker with real vLLM, shared by the whole lane."""
-    folder = tmp_path_factory.mktemp("vllm-worker")
-    worker = Worker.start(folder, engine_class=None, environment=ENGINE_ENVIRONMENT)
-    yield worker
-    worker.stop()
+    with workers.running("vllm-worker", real=True) as worker:
+        yield worker
 
 
 @pytest.fixture(scope="session")
 def vllm_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
     """One real engine of the scripted model; it takes about 20 s to start."""
     return build_engine(
-        vllm_worker.address,
-        model=str(model.path),
-        dtype="float32",
-        enforce_eager=True,
-        max_model_len=1024,
-        enable_lora=True,
-        max_lora_rank=8,
+        vllm_worker.address, **real_arguments(model, enable_lora=True, max_lora_rank=8)
     )
 
 

@@ -53,6 +53,8 @@ defmodule Vllm.Doctor do
       {"vllm", "vLLM is installed", fn -> PythonChecks.vllm(machine, python, options[:deep]) end},
       {"stubs", "vLLM is the version of the stubs",
        fn -> PythonChecks.stubs(machine, python) end},
+      {"token path", "tokens are taken directly from vLLM's request states",
+       fn -> PythonChecks.token_path(machine, python) end},
       {"socket", "a Unix socket can be made", fn -> MachineChecks.socket(machine) end},
       {"memory", "#{MachineChecks.memory_gib()} GiB of memory are free",
        fn -> MachineChecks.memory(machine) end},

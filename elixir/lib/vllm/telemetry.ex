@@ -105,7 +105,11 @@ defmodule Vllm.Telemetry do
        [{:error, "the `Vllm.Error` that ended it, or `nil` if the instance was stopped"}]},
     {[:vllm, :worker, :start], "A worker's process has been started.", [@system], @process},
     {[:vllm, :worker, :ready], "The worker serves.", [@duration],
-     @process ++ [{:address, "the address it listens on"}]},
+     @process ++
+       [
+         {:address, "the address where it opens sessions"},
+         {:grpc_address, "the address where it serves gRPC, or `nil` if it does not"}
+       ]},
     {[:vllm, :worker, :exit],
      "The worker's process and all processes that it had started have ended. Also emitted for a " <>
        "worker that never served.", [{:duration, "how long it ran, in the native time unit"}],
@@ -131,7 +135,15 @@ defmodule Vllm.Telemetry do
      ], [@instance]},
     {[:vllm, :engine, :metrics],
      "Once in each `metrics_interval:`, for each engine with metrics: what `Vllm.metrics/1` returns.",
-     @numbers, @any_engine ++ [{:model, "the name its model is served under"}]}
+     @numbers,
+     @any_engine ++
+       [
+         {:model, "the name its model is served under"},
+         {:token_path,
+          "`:direct` if tokens are taken from vLLM's request states, `:outputs` if vLLM makes every " <>
+            "output"},
+         {:token_path_reason, "why the path is not `:direct`, or `nil`"}
+       ]}
   ]
 
   fields = fn

@@ -1,22 +1,24 @@
-"""Logits processors of one's own, checked before an engine is built with them.
+"""Custom logits processors, checked before an engine is built with them.
 
-vLLM looks at them in its worker process: 15 seconds later, and all that comes
-back is that the engine did not start.
+vLLM looks at them in its worker process: 15 seconds later, and all that comes back is that the
+engine did not start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from python_worker.engines.guards.protocols import VllmConfig
 from python_worker.exceptions import InvalidArgument
 
 
-def check_logits_processors(config: Any, load: Callable[[tuple[Any, ...]], object]) -> None:
+def check_logits_processors(
+    config: VllmConfig, load: Callable[[tuple[str | type, ...]], object]
+) -> None:
     """Refuse processors that the engine could not use.
 
     Args:
-        config: The engine's ``VllmConfig``.
+        config: The engine's.
         load: vLLM's function that imports them.
     """
     given = config.model_config.logits_processors

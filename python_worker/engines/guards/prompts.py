@@ -1,23 +1,41 @@
 """What the model decides about a request: widths, lengths, vocabulary, token types.
 
-The gate knows types; here is what only the engine's own configuration can
-tell. Each of these ends the engine, or the worker, if it passes.
+``validation`` knows types; here is what only the engine's own configuration can tell. Each of
+these ends the engine, or the worker, if it passes.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
+from python_worker.engines.guards.protocols import ModelConfig
 from python_worker.exceptions import InvalidArgument
 
 
-def check_prompt(prompt: Any, tokenization: Mapping[str, Any] | None, model_config: Any) -> None:
+class Tensor(Protocol):
+    """A tensor of torch's."""
+
+    @property
+    def shape(self) -> Iterable[int]:
+        """Its size in each dimension."""
+
+    @property
+    def dtype(self) -> object:
+        """The type of its numbers."""
+
+    def is_floating_point(self) -> bool:
+        """Whether these are floats."""
+
+
+def check_prompt(
+    prompt: object, tokenization: Mapping[str, Any] | None, model_config: ModelConfig
+) -> None:
     """Refuse a prompt that the model cannot take.
 
     Args:
-        prompt: After the gate.
+        prompt: Checked by ``validation``.
         tokenization: The request's ``tokenization_kwargs``.
         model_config: The engine's.
     """
@@ -34,14 +52,14 @@ def check_prompt(prompt: Any, tokenization: Mapping[str, Any] | None, model_conf
         check_padding(tokenization, model_config.max_model_len)
 
 
-def check_embeds(embeds: Any, model_config: Any, *, rendered: bool) -> None:
+def check_embeds(embeds: Tensor, model_config: ModelConfig, *, rendered: bool) -> None:
     """Refuse embeddings that are not rows as wide as the model.
 
     Args:
         embeds: A tensor.
         model_config: The engine's.
-        rendered: Whether the prompt has been through vLLM's renderer, or says
-            so: then nobody looks at it again.
+        rendered: Whether the prompt has been through vLLM's renderer, or says so: vLLM does not
+            look at it again then.
     """
     path = "prompt.prompt_embeds"
     shape = list(embeds.shape)
@@ -85,14 +103,16 @@ def check_padding(tokenization: Mapping[str, Any], max_model_len: int) -> None:
         )
 
 
-def check_token_types(params: Any, model_config: Any) -> None:
+def check_token_types(params: object, model_config: ModelConfig) -> None:
     """Refuse token types where the model has none: its ``forward`` would raise.
 
     Args:
         params: Of any kind; only pooling has ``extra_kwargs``.
         model_config: The engine's.
     """
-    extra = getattr(params, "extra_kwargs", None) or {}
+    extra = getattr(params, "extra_kwargs", None)
+    if not extra:
+        return
     if extra.get("compressed_token_type_ids") is not None and not has_token_types(model_config):
         raise InvalidArgument(
             "pooling_params.extra_kwargs['compressed_token_type_ids']: this model has no token "
@@ -101,8 +121,8 @@ def check_token_types(params: Any, model_config: Any) -> None:
         )
 
 
-def has_token_types(model_config: Any) -> bool:
-    """Whether the model tells a first text from a second one, as BERT's classifiers do."""
+def has_token_types(model_config: ModelConfig) -> bool:
+    """Whether the model takes token types, by which BERT's classifiers tell two texts apart."""
     if getattr(model_config.hf_config, "type_vocab_size", 0) < 2:
         return False
     architectures = model_config.architectures

@@ -1,22 +1,24 @@
-"""Reasoning parsers: what a request asks of one is tried before EngineCore does.
+"""Reasoning parsers: a request's keywords are tried here before EngineCore uses them.
 
-EngineCore makes the parser of a request with structured outputs in the middle
-of a step, from ``reasoning_parser_kwargs`` as they came. An error there ends
-the engine.
+EngineCore makes the parser of a request with structured outputs in the middle of a step, from
+``reasoning_parser_kwargs`` as they came. An error there ends the engine.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
+from python_worker.engines.guards.protocols import EngineCoreRequest
 from python_worker.exceptions import InvalidArgument
+
+Parser = Callable[..., object]
+"""The class of a reasoning parser."""
 
 logger = logging.getLogger(__name__)
 
 
-def parser_class(name: str, find: Callable[[str], Any]) -> Any:
+def parser_class(name: str, find: Callable[[str], Parser]) -> Parser | None:
     """The class of an engine's reasoning parser.
 
     Args:
@@ -31,11 +33,16 @@ def parser_class(name: str, find: Callable[[str], Any]) -> Any:
     try:
         return find(name)
     except Exception as error:
-        logger.warning("the reasoning parser %s cannot be had here: %s", name, error)
+        logger.warning(
+            "the reasoning parser %s cannot be loaded in the worker, so reasoning_parser_kwargs "
+            "are not checked: %s",
+            name,
+            error,
+        )
         return None
 
 
-def check_reasoning(request: Any, parser: Any, tokenizer: Any) -> None:
+def check_reasoning(request: EngineCoreRequest, parser: Parser | None, tokenizer: object) -> None:
     """Refuse keywords that the parser of this engine does not take.
 
     Args:
@@ -49,7 +56,8 @@ def check_reasoning(request: Any, parser: Any, tokenizer: Any) -> None:
     try:
         parser(tokenizer=tokenizer, **keywords)
     except Exception as error:
+        name = getattr(parser, "__name__", parser)
         raise InvalidArgument(
-            f"reasoning_parser_kwargs: {parser.__name__} does not take them: {error}",
+            f"reasoning_parser_kwargs: {name} does not take them: {error}",
             parameter="reasoning_parser_kwargs",
         ) from error

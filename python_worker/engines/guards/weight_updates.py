@@ -1,90 +1,113 @@
-"""The part of the guard that keeps requests and weight updates apart; see ``weights``."""
+"""Keeps requests and weight updates apart; ``weights`` is the state that decides."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from python_worker.engines.guards.weights import Weights
+from typing_extensions import override
+
+from python_worker.engines.guards.protocols import AsyncLLM
+from python_worker.engines.guards.weights import Weights, check_arguments
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
 FROM_WITHIN: ContextVar[bool] = ContextVar("from_within", default=False)
 """Whether it is vLLM that calls ``collective_rpc``, in a method that is guarded itself."""
 
 
-def updating(base: Any) -> Any:
-    """A subclass that follows weight updates and refuses what would run into one."""
+class WeightUpdatesGuard(AsyncLLM):
+    """Follows weight updates, and refuses what would run requests during one."""
 
-    class Updating(base):  # type: ignore[misc]
-        @functools.wraps(base.__init__)  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self._weights = Weights()
-            super().__init__(*args, **kwargs)
+    @override
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._weights = Weights()
+        super().__init__(*args, **kwargs)
 
-        # --- Updates ---
+    # --- Updates ---
 
-        @functools.wraps(base.init_weight_transfer_engine)
-        async def init_weight_transfer_engine(self, request: Any) -> None:
-            await within(base.init_weight_transfer_engine, self, request)()
+    @override
+    async def init_weight_transfer_engine(self, request: object) -> None:
+        await within(super().init_weight_transfer_engine, request)()
 
-        @functools.wraps(base.shutdown_weight_transfer_engine)
-        async def shutdown_weight_transfer_engine(self) -> None:
-            await within(base.shutdown_weight_transfer_engine, self)()
+    @override
+    async def shutdown_weight_transfer_engine(self) -> None:
+        await within(super().shutdown_weight_transfer_engine)()
 
-        @functools.wraps(base.start_weight_update)
-        async def start_weight_update(self) -> None:
-            start = within(base.start_weight_update, self)
-            await self._weights.start(self, start, "start_weight_update")
+    @override
+    async def start_weight_update(self) -> None:
+        start = within(super().start_weight_update)
+        await self._weights.start(self, start, "start_weight_update")
 
-        @functools.wraps(base.start_draft_weight_update)
-        async def start_draft_weight_update(self) -> None:
-            start = within(base.start_draft_weight_update, self)
-            await self._weights.start(self, start, "start_draft_weight_update")
+    @override
+    async def start_draft_weight_update(self) -> None:
+        start = within(super().start_draft_weight_update)
+        await self._weights.start(self, start, "start_draft_weight_update")
 
-        @functools.wraps(base.update_weights)
-        async def update_weights(self, request: Any) -> None:
-            await self._weights.update(self, within(base.update_weights, self, request))
+    @override
+    async def update_weights(self, request: object) -> None:
+        await self._weights.update(self, within(super().update_weights, request))
 
-        @functools.wraps(base.finish_weight_update)
-        async def finish_weight_update(self, weight_version: str | None = None) -> None:
-            finish = within(base.finish_weight_update, self, weight_version)
-            await self._weights.finish(self, finish)
+    @override
+    async def finish_weight_update(self, weight_version: str | None = None) -> None:
+        await self._weights.finish(self, within(super().finish_weight_update, weight_version))
 
-        # --- What would let requests run that a pause has kept ---
+    @override
+    async def collective_rpc(
+        self,
+        method: str,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        call = functools.partial(super().collective_rpc, method, timeout, args, kwargs)
+        followed = self._weights.followed.get(method)
+        if followed is not None:
+            check_arguments(method, args, kwargs)
+            return await followed(self, call)
+        if method != "check_health" and not FROM_WITHIN.get():
+            self._weights.check("collective_rpc")
+        return await call()
 
-        @functools.wraps(base.resume_generation)
-        async def resume_generation(self) -> None:
-            self._weights.check("resume_generation")
-            await base.resume_generation(self)
+    # --- What would let requests run that a pause keeps waiting ---
 
-        @functools.wraps(base.wake_up)
-        async def wake_up(self, tags: list[str] | None = None) -> Any:
-            self._weights.check("wake_up")
-            return await base.wake_up(self, tags)
+    @override
+    async def resume_generation(self) -> None:
+        self._weights.check("resume_generation")
+        await super().resume_generation()
 
-        @functools.wraps(base.pause_generation)
-        async def pause_generation(self, *, mode: Any = "abort", clear_cache: bool = True) -> None:
-            if mode == "wait":
-                self._weights.check("pause_generation")
-            await base.pause_generation(self, mode=mode, clear_cache=clear_cache)
+    @override
+    async def wake_up(self, tags: list[str] | None = None) -> bool:
+        self._weights.check("wake_up")
+        return await super().wake_up(tags)
 
-        @functools.wraps(base.sleep)
-        async def sleep(self, level: int = 1, mode: Any = "abort") -> None:
-            if mode == "wait":
-                self._weights.check("sleep")
-            await base.sleep(self, level, mode)
+    @override
+    async def pause_generation(self, *, mode: str = "abort", clear_cache: bool = True) -> None:
+        if mode == "wait":
+            self._weights.check("pause_generation")
+        await super().pause_generation(mode=mode, clear_cache=clear_cache)
 
-    return Updating
+    @override
+    async def sleep(self, level: int = 1, mode: str = "abort") -> None:
+        if mode == "wait":
+            self._weights.check("sleep")
+        await super().sleep(level, mode)
 
 
-def within(method: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+def within(
+    method: Callable[Params, Coroutine[Any, Any, Result]],
+    *args: Params.args,
+    **kwargs: Params.kwargs,
+) -> Callable[[], Coroutine[Any, Any, Result]]:
     """A method of vLLM's, not called yet, that may call every method of the workers."""
 
-    async def call() -> Any:
+    async def call() -> Result:
         token = FROM_WITHIN.set(True)
         try:
-            return await method(*args)
+            return await method(*args, **kwargs)
         finally:
             FROM_WITHIN.reset(token)
 

@@ -1,13 +1,13 @@
-"""Whether a model's weights are whole: the guard of weight updates.
+"""Whether a model's weights are whole, and which calls may run while they are not.
 
-Between ``start_weight_update`` and ``finish_weight_update`` the weights of a
-model are being replaced, and on vLLM's side nothing knows of it: a request that
-is scheduled meanwhile ends EngineCore. So requests are refused from the start of
-an update to its finish, and so is what would let waiting requests run.
+Between ``start_weight_update`` and ``finish_weight_update`` the weights of a model are being
+replaced, and on vLLM's side nothing knows of it: a request that is scheduled meanwhile ends
+EngineCore. So requests are refused from the start of an update to its finish, and so is what would
+let waiting requests run.
 
-The state follows what vLLM answers, not what we asked: a start that fails opens
-nothing, ``finish_weight_update`` always reaches vLLM, and whatever makes the
-weights whole again ends the refusing.
+The state follows what vLLM answers, not what it was asked: a start that fails opens nothing,
+``finish_weight_update`` always reaches vLLM, and whatever makes the weights whole again ends the
+refusing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,25 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from python_worker.engines.core_calls import CoreCalls
+from python_worker import core_errors
+from python_worker.core_errors import Meaning
+from python_worker.engines.core_calls import CoreCalls, Mortal
 from python_worker.exceptions import Conflict, InvalidArgument
 
-Step = Callable[[], Coroutine[Any, Any, Any]]
+Step = Callable[[], Coroutine[Any, Any, object]]
 """A call of vLLM's, not made yet."""
+
+
+class Engine(Mortal, Protocol):
+    """An engine, as far as its requests and its death go."""
+
+    def get_num_unfinished_requests(self) -> int:
+        """How many requests have not ended."""
+
+    async def is_paused(self) -> bool:
+        """Whether they wait."""
 
 
 class State(enum.Enum):
@@ -37,7 +49,7 @@ class State(enum.Enum):
     BROKEN = "broken"
 
 
-WAY_OUT = {
+ADVICE = {
     State.OPEN: "a weight update is open: call finish_weight_update first",
     State.LOADING: "the weights are being reloaded: try again when that has ended",
     State.BROKEN: (
@@ -48,12 +60,10 @@ WAY_OUT = {
 }
 
 
-# What vLLM says when it refuses a reload before it has touched a weight.
-UNTOUCHED = ("Model reloading with",)
-
-
 def _reload_weights(
-    weights_iterator: Any = None, weights_path: Any = None, is_checkpoint_format: Any = True
+    weights_iterator: object = None,
+    weights_path: object = None,
+    is_checkpoint_format: object = True,
 ) -> None:
     """As the workers' own, which cannot be imported without loading all of vLLM."""
 
@@ -69,12 +79,12 @@ SIGNATURES = {
 
 
 def check_arguments(
-    method: str, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+    method: str, args: Sequence[object] | None, kwargs: Mapping[str, object] | None
 ) -> None:
-    """Refuse what a worker would: after that failure, the weights count as gone.
+    """Refuse arguments that a worker process would: its failure would count as a failed reload.
 
     Raises:
-        Refused: The method of the workers has no such parameter, or not of this type.
+        InvalidArgument: The method of the workers has no such parameter, or not of this type.
     """
     try:
         bound = SIGNATURES[method].bind(*(args or ()), **(kwargs or {}))
@@ -95,26 +105,26 @@ def check_arguments(
 class Weights:
     """The state of one engine's weights.
 
-    Its methods carry out a call of vLLM's and follow what comes of it. They go
-    on to the end even where the caller leaves, because EngineCore does too.
+    Its methods carry out a call of vLLM's and follow what comes of it. They go on to the end even
+    where the caller leaves, because EngineCore does too.
     """
 
     def __init__(self) -> None:
         self.state = State.WHOLE
         #: Methods of the workers that change the weights, by name.
         self.followed = {"reload_weights": self.reload, "reset_weights": self.reset}
-        self._kept = CoreCalls()
+        self._calls = CoreCalls()
 
     def check(self, what: str) -> None:
         """Refuse what would run the model while its weights are not whole.
 
         Raises:
-            Conflict: It names the way out.
+            Conflict: It says what to call first.
         """
         if self.state is not State.WHOLE:
-            raise Conflict(f"{what}: {WAY_OUT[self.state]}", weights=self.state.value)
+            raise Conflict(f"{what}: {ADVICE[self.state]}", weights=self.state.value)
 
-    async def start(self, engine: Any, start: Step, method: str) -> None:
+    async def start(self, engine: Engine, start: Step, method: str) -> None:
         """Open an update.
 
         Raises:
@@ -123,17 +133,17 @@ class Weights:
         if self.state in (State.OPEN, State.LOADING):
             self.check(method)
         work = self._alone(engine, start, method, during=State.OPEN, done=State.OPEN)
-        await self._kept.to_the_end(engine, work)
+        await self._calls.to_the_end(engine, work)
 
-    async def update(self, engine: Any, update: Step) -> None:
+    async def update(self, engine: Engine, update: Step) -> None:
         """Send a part of the weights; one that fails ends the update in vLLM."""
-        await self._kept.to_the_end(engine, self._follow(update, done=self.state))
+        await self._calls.to_the_end(engine, self._follow(update, done=self.state))
 
-    async def finish(self, engine: Any, finish: Step) -> None:
+    async def finish(self, engine: Engine, finish: Step) -> None:
         """Close the update. vLLM is asked whatever we think the state is."""
-        await self._kept.to_the_end(engine, self._follow(finish, done=State.WHOLE))
+        await self._calls.to_the_end(engine, self._follow(finish, done=State.WHOLE))
 
-    async def reload(self, engine: Any, reload: Step) -> Any:
+    async def reload(self, engine: Engine, reload: Step) -> object:
         """Load all weights anew. It repairs them, and leaves an open update open.
 
         Raises:
@@ -146,9 +156,9 @@ class Weights:
             (State.OPEN, State.OPEN) if self.state is State.OPEN else (State.LOADING, State.WHOLE)
         )
         work = self._alone(engine, reload, "reload_weights", during=during, done=done)
-        return await self._kept.to_the_end(engine, work)
+        return await self._calls.to_the_end(engine, work)
 
-    async def reset(self, engine: Any, reset: Step) -> Any:
+    async def reset(self, engine: Engine, reset: Step) -> object:
         """Set all weights to zero, which makes sense before others are loaded.
 
         Raises:
@@ -157,18 +167,18 @@ class Weights:
         if self.state in (State.OPEN, State.LOADING):
             self.check("reset_weights")
         work = self._alone(engine, reset, "reset_weights", during=State.LOADING, done=State.BROKEN)
-        return await self._kept.to_the_end(engine, work)
+        return await self._calls.to_the_end(engine, work)
 
     def _alone(
-        self, engine: Any, step: Step, method: str, *, during: State, done: State
-    ) -> Coroutine[Any, Any, Any]:
-        """Take a step with no request running, and none coming in from now on."""
+        self, engine: Engine, step: Step, method: str, *, during: State, done: State
+    ) -> Coroutine[Any, Any, object]:
+        """Take a step while no request runs, and let none in from now on."""
         before, self.state = self.state, during
         return self._step_alone(engine, step, method, before=before, done=done)
 
     async def _step_alone(
-        self, engine: Any, step: Step, method: str, *, before: State, done: State
-    ) -> Any:
+        self, engine: Engine, step: Step, method: str, *, before: State, done: State
+    ) -> object:
         try:
             running = engine.get_num_unfinished_requests()
             if running and not await engine.is_paused():
@@ -184,13 +194,13 @@ class Weights:
             result = await step()
         except BaseException as error:
             # A start that fails opens nothing; a reload that fails leaves nothing.
-            untouched = done is State.OPEN or any(said in str(error) for said in UNTOUCHED)
-            self.state = before if untouched else State.BROKEN
+            is_refusal = core_errors.means(error, Meaning.RELOAD_REFUSED)
+            self.state = before if done is State.OPEN or is_refusal else State.BROKEN
             raise
         self.state = done
         return result
 
-    async def _follow(self, step: Step, *, done: State) -> Any:
+    async def _follow(self, step: Step, *, done: State) -> object:
         try:
             result = await step()
         except Exception:

@@ -1,14 +1,13 @@
 """Worker extensions whose results can all be sent.
 
-The result of a worker's method travels through EngineCore, where a result that
-cannot be encoded ends the thread that sends all others: every call of every
-client hangs from then on. What vLLM's own workers return is known
-(``worker_methods``); what a user's ``worker_extension_cls`` returns is not. So
-each method of such a class is wrapped, in the worker, to look before it answers.
+The result of a worker's method travels through EngineCore, where a result that cannot be encoded
+ends the thread that sends all others: every call of every client hangs from then on. What vLLM's
+own workers return is known (``worker_methods``); what a user's ``worker_extension_cls`` returns is
+not. So each method of such a class is wrapped, in the worker process, to check its result there.
 
-vLLM takes the class by its import path and imports it in its workers. There this
-module makes the wrapped class from its name: ``worker_extension.checked_HEX`` is
-the checked form of the class whose path is HEX, decoded.
+vLLM takes the class by its import path and imports it in its workers. There this module makes the
+checked class from its name: ``worker_extension.checked_HEX`` is the checked form of the class whose
+path is HEX, decoded.
 """
 
 from __future__ import annotations

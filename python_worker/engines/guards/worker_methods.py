@@ -1,10 +1,9 @@
 """Which methods of the worker processes ``collective_rpc`` may call.
 
-A method whose result cannot be sent ends the thread in EngineCore that sends
-results, one that takes the worker apart ends the engine, and vLLM asks nobody
-before it calls by name. So names are on a list, each tried on a real engine
-with and without sense in its arguments; beside them are the public methods of
-the class that the engine was given as ``worker_extension_cls``.
+A method whose result cannot be sent ends the thread in EngineCore that sends results, one that
+takes the worker apart ends the engine, and vLLM calls whatever is named. So the names are on a
+list, each tried on a real engine with valid and invalid arguments; beside them are the public
+methods of the class that the engine was given as ``worker_extension_cls``.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ from python_worker.engines.guards.worker_extension import load, public_methods
 
 logger = logging.getLogger(__name__)
 
-# Methods of the worker processes that answer with something msgpack can carry.
-# The result of any other ends the thread in EngineCore that sends results. Adapters
-# come and go by the engine's own methods, which count them.
+# Methods of the worker processes whose result msgpack can carry. Adapters are loaded and removed
+# by the engine's own methods, which count them.
 WORKER_METHODS = frozenset(
     {
         "check_health",
@@ -43,8 +41,8 @@ WORKER_METHODS = frozenset(
     }
 )
 
-# Methods behind which ``AsyncLLM`` has one of its own that must be called instead:
-# only that one knows of the state that they change.
+# Methods for which ``AsyncLLM`` has one of its own that must be called instead, by name: only that
+# one follows the state that they change.
 BEHIND = {
     name: name
     for name in (

@@ -5,6 +5,9 @@ manifest.json. The other vLLM is read and never imported, so it needs neither it
 an installation. It is compared with the installed vLLM, which is read the same way; a
 manifest is compared with the committed one.
 
+Of source text it also says, class by class, whether the sources have changed that the direct
+token path relies on, and which token path the other vLLM gets.
+
 Exits with 0 where nothing differs, with 1 where something does, and with 2 when there is
 nothing to compare.
 """
@@ -12,14 +15,13 @@ nothing to compare.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 from python_worker.gen import manifest
-from python_worker.gen.drift import surface_diff
-from python_worker.gen.drift.package import read_package
+from python_worker.gen.drift import surface_diff, token_sources
+from python_worker.gen.drift.package import installed, read_package
 from python_worker.gen.drift.surface import Surface, from_manifest
 from python_worker.gen.drift.surface_source import from_source
 from python_worker.gen.files import ROOT
@@ -43,14 +45,16 @@ def main(arguments: list[str] | None = None) -> int:
         if _is_manifest(base) != _is_manifest(options.other):
             raise ValueError("a manifest is compared with a manifest, and source with source")
         ours = read(base)
+        sources = [] if _is_manifest(base) else token_report(base, options.other, other.version)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return IMPOSSIBLE
     lines = surface_diff.report(ours, other)
-    print(f"vLLM {ours.version} -> {other.version}" + ("" if lines else ": no differences"))
-    for line in lines:
+    differs = bool(lines) or any(line.startswith(token_sources.DIFFERENT) for line in sources)
+    print(f"vLLM {ours.version} -> {other.version}" + ("" if differs else ": no differences"))
+    for line in [*lines, *sources]:
         print(line)
-    return DIFFERENT if lines else NOTHING
+    return DIFFERENT if differs else NOTHING
 
 
 def read(path: Path) -> Surface:
@@ -70,16 +74,11 @@ def read(path: Path) -> Surface:
     return found
 
 
-def installed() -> Path:
-    """Finds the installed vLLM without importing it.
-
-    Raises:
-        ValueError: There is none.
-    """
-    spec = importlib.util.find_spec("vllm")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError("no vLLM is installed to compare with: name another with --base")
-    return Path(next(iter(spec.submodule_search_locations)))
+def token_report(base: Path, other: Path, version: str) -> list[str]:
+    """Compares the sources that the direct token path relies on."""
+    packages = [read_package(path, "vllm") for path in (base, other)]
+    ours, theirs = (token_sources.read(package) for package in packages if package is not None)
+    return token_sources.report(ours, theirs, version)
 
 
 def manifest_path() -> Path:

@@ -6,6 +6,7 @@ Nothing is imported, so a vLLM can be read whose torch is not installed.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ class Module:
 
     Attributes:
         name: Its dotted name.
+        lines: Its text, each line with its end.
         classes: Classes at its top level.
         imports: Names that it imports, to where they come from: module and name.
         constants: Strings that it gives a name.
@@ -30,6 +32,7 @@ class Module:
 
     def __init__(self, name: str, text: str, *, is_package: bool) -> None:
         self.name = name
+        self.lines = text.splitlines(keepends=True)
         tree = ast.parse(text)
         self.classes = {
             node.name: node for node in _top_level(tree.body) if isinstance(node, ast.ClassDef)
@@ -84,10 +87,14 @@ class Package:
     def locate(self, qualname: str) -> tuple[Module, ast.ClassDef] | None:
         """Finds a class where it was, or else by its name, the nearest first."""
         home, _, name = qualname.rpartition(".")
+        module = self.module(home)
+        if module and name in module.classes:
+            return module, module.classes[name]
+        # Only now, because it reads every module.
         candidates = sorted(
             self._index.get(name, []), key=lambda path: (-_shared(home, path), len(path), path)
         )
-        for path in dict.fromkeys([home, *candidates]):
+        for path in candidates:
             module = self.module(path)
             if module and name in module.classes:
                 return module, module.classes[name]
@@ -116,6 +123,18 @@ class Package:
             if parent:
                 found += [known for known in self.lineage(*parent) if known not in found]
         return [*found, (module, node)]
+
+
+def installed(name: str = "vllm") -> Path:
+    """Finds the folder of an installed package without importing it.
+
+    Raises:
+        ValueError: There is none.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"the package {name} is not installed")
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def read_package(path: Path, name: str) -> Package | None:

@@ -37,7 +37,7 @@ def from_source(package: Package, manifest: dict[str, Any]) -> Surface:
                 fields=tuple(_fields(package, lineage)),
                 methods=tuple(m for m in _methods(lineage) if m.name in served),
             )
-    return Surface(_version(package), classes)
+    return Surface(version(package), classes)
 
 
 def _located(package: Package, qualname: str) -> tuple[_Lineage, tuple[str, str]] | None:
@@ -48,7 +48,7 @@ def _located(package: Package, qualname: str) -> tuple[_Lineage, tuple[str, str]
     return package.lineage(module, node), (f"{module.name}.{node.name}", _doc(node))
 
 
-def _version(package: Package) -> str:
+def version(package: Package) -> str:
     """Reads `__version__` where setuptools-scm or a person has put it."""
     for name in ("vllm._version", "vllm.version", "vllm"):
         module = package.module(name)

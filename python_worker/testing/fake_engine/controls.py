@@ -60,7 +60,7 @@ class Controls:
         return self._release()
 
     async def plan(self, config: dict[str, Any]) -> None:
-        """Adds to the plan of this worker's engines; see ``fake_plan``."""
+        """Adds to the plan of this worker's engines; see ``plan``."""
         plan.PLAN.add(config)
 
     @property
@@ -219,7 +219,7 @@ class Controls:
     # --- For the engine ---
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Does what a plan says; see ``fake_plan``."""
+        """Does what a plan says; see ``plan``."""
         self._is_control = self._is_control or bool(config.get("control"))
         if "script" in config:
             self._script.set(Behaviour.of(config["script"]))

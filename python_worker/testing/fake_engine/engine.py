@@ -101,7 +101,7 @@ class FakeAsyncLLM(Members):
         """Builds an engine.
 
         ``engine_args.additional_config["fake"]`` may hold how it begins: the keys of
-        ``fake_plan``, such as ``build_seconds``, ``build_error`` and ``script``.
+        ``plan``, such as ``build_seconds``, ``build_error`` and ``script``.
         """
         own = vllm_config.engine_args.additional_config.get("fake", {})
         config = plan.PLAN.start(own)

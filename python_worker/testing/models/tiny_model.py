@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,17 +68,6 @@ def random_model(
     else:
         raise ValueError(f"kind must be random or classify, got {kind!r}")
 
-    random = np.random.default_rng(seed)
-    weights = {}
-    for name, size in shapes.items():
-        if len(size) == 1:
-            weights[name] = np.ones(size, np.float32)
-        else:
-            # Twice the usual spread keeps the best and the second best token well apart, so
-            # that greedy output does not depend on the order of a floating-point sum.
-            spread = 2.0 / np.sqrt(size[1])
-            weights[name] = (random.standard_normal(size) * spread).astype(np.float32)
-
     config = model_files.llama_config(shape, vocab_size=vocab_size, architecture=architecture)
     model_files.write(
         path,
@@ -87,9 +77,24 @@ def random_model(
             "tokenizer.json": model_files.tokenizer_json(),
             "tokenizer_config.json": model_files.tokenizer_config(shape),
         },
-        weights=weights,
+        weights=_random_weights(shapes, seed),
     )
     return path
+
+
+def _random_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Any]:
+    """Makes weights of these shapes: ones for norms, normally distributed numbers for the rest."""
+    random = np.random.default_rng(seed)
+    weights: dict[str, Any] = {}
+    for name, size in shapes.items():
+        if len(size) == 1:
+            weights[name] = np.ones(size, np.float32)
+        else:
+            # Twice the usual spread keeps the best and the second best token well apart, so
+            # that greedy output does not depend on the order of a floating-point sum.
+            spread = 2.0 / np.sqrt(size[1])
+            weights[name] = (random.standard_normal(size) * spread).astype(np.float32)
+    return weights
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -34,6 +34,7 @@ defmodule Vllm.Machines do
         python: {:ok, @venv <> "/bin/python"},
         describe_python: fn _path, _distributions -> {:ok, facts} end,
         import_vllm: fn _path -> {:ok, "0.32.0"} end,
+        token_path: fn _path -> {:ok, "direct"} end,
         read: fn path -> with :error <- Map.fetch(files, path), do: {:error, :enoent} end,
         list: fn "/proc" -> ["1", "cpuinfo", "77"] end,
         free_kib: fn _path -> {:ok, 50 * 1_048_576} end,

@@ -53,6 +53,7 @@ defmodule Vllm.ShellWorkerCase do
       start_timeout: 60_000,
       grace: 2_000,
       max_calls: 10_000,
+      token_path: :auto,
       watchdog: %{stall_after: 120_000},
       log: :debug
     }

@@ -14,6 +14,7 @@ from python_worker.dispatch.engine_watch import INTERVAL_SECONDS
 from tests.python.support.client import Client, Failed
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
+from tests.python.support.workers import fake_engine
 
 
 async def refused(client: Client, kind: str, *call: Any, **kwargs: Any) -> Failed:
@@ -227,16 +228,12 @@ async def test_building_an_engine_delays_no_other_call(
 
 
 async def test_a_slow_shutdown_is_not_taken_for_the_death_of_the_engine(client: Client) -> None:
-    config = {"fake": {"shutdown_seconds": 2 * INTERVAL_SECONDS}}
-    arguments = Record("AsyncEngineArgs", {"additional_config": config})
-    engine = await client.call("AsyncLLM", "from_engine_args", arguments)
+    engine = await fake_engine(client, {"shutdown_seconds": 2 * INTERVAL_SECONDS})
     assert await client.call(engine, "shutdown") is None
 
 
 async def test_a_shutdown_goes_on_without_its_caller(client: Client) -> None:
-    config = {"fake": {"shutdown_seconds": 0.3}}
-    arguments = Record("AsyncEngineArgs", {"additional_config": config})
-    engine = await client.call("AsyncLLM", "from_engine_args", arguments)
+    engine = await fake_engine(client, {"shutdown_seconds": 0.3})
     await refused(client, "TIMEOUT", engine, "shutdown", timeout_ms=50)
     while engine.id in {known["ref"] for known in await engines(client)}:
         pass  # nobody tells when a shutdown is over; the call itself waits

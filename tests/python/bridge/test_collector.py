@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.python.support.client import Client, Failed, sampling
-from tests.python.support.values import Record, Ref
+from tests.python.support.values import Ref
+from tests.python.support.workers import fake_engine
 
 #: Goes on for ever.
 ENDLESS = sampling(max_tokens=1_000_000, output_kind="DELTA")
@@ -112,7 +113,7 @@ async def test_a_deadline_of_get_takes_no_item(client: Client, engine: Ref) -> N
 
 
 async def test_the_death_of_the_engine_fails_who_waits_and_who_asks(client: Client) -> None:
-    engine = await client.call("AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", {}))
+    engine = await fake_engine(client)
     await client.call(engine, "pause_generation", mode="keep")
     collector = await client.call(engine, "add_request", "r", "hi", sampling())
     async with client.session() as session:
@@ -131,7 +132,7 @@ async def test_the_death_of_the_engine_fails_who_waits_and_who_asks(client: Clie
 async def test_what_a_collector_does_not_show(client: Client, engine: Ref) -> None:
     collector = await client.call(engine, "add_request", "r", "hi", sampling(max_tokens=1))
     assert (await client.call(collector, "request_id")).startswith("r-")
-    for name in ("put", "output", "ready", "__engine__", "__let_go__", "_inner", "aggregate"):
+    for name in ("put", "output", "ready", "engine", "released", "_inner", "aggregate"):
         with pytest.raises(Failed, match="NOT_FOUND"):
             await client.call(collector, name)
     with pytest.raises(Failed, match="INVALID"):

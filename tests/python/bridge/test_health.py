@@ -10,8 +10,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.python.support.client import Client, sampling
-from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
+from tests.python.support.workers import Workers, fake_engine
 
 STALL_AFTER = 0.3
 
@@ -19,12 +19,10 @@ Status = health_pb2.HealthCheckResponse
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A worker that soon takes an engine for hanging."""
-    folder = tmp_path_factory.mktemp("impatient")
-    worker = Worker.start(folder, arguments=("--stall-after", str(STALL_AFTER)))
-    yield worker
-    worker.stop()
+def impatient(workers: Workers) -> Iterator[Worker]:
+    """A worker that reports an engine as stalled after a short time."""
+    with workers.running("impatient", "--stall-after", str(STALL_AFTER)) as worker:
+        yield worker
 
 
 @pytest.fixture
@@ -32,13 +30,6 @@ async def client(impatient: Worker) -> AsyncIterator[Client]:
     """A client of it."""
     async with Client(impatient.address) as client:
         yield client
-
-
-async def build(client: Client) -> Ref:
-    """An engine of the test's own."""
-    arguments = Record("AsyncEngineArgs", {"model": "fake"})
-    ref: Ref = await client.call("AsyncLLM", "from_engine_args", arguments)
-    return ref
 
 
 class Watched:
@@ -61,7 +52,7 @@ class Watched:
 async def test_an_engine_is_well_until_it_dies_and_unknown_when_it_is_shut_down(
     client: Client,
 ) -> None:
-    engine, other = await build(client), await build(client)
+    engine, other = await fake_engine(client), await fake_engine(client)
     watched, whole = Watched(client, engine.id), Watched(client, "")
     await watched.until(Status.SERVING)
     await client.call(engine, "die")
@@ -78,7 +69,7 @@ async def test_an_engine_is_well_until_it_dies_and_unknown_when_it_is_shut_down(
 
 
 async def test_an_engine_that_hangs_is_not_well_until_it_moves(client: Client) -> None:
-    engine = await build(client)
+    engine = await fake_engine(client)
     watched, whole = Watched(client, engine.id), Watched(client, "")
     await client.call(engine, "script", {"hold": True, "after": 2})
     running = asyncio.create_task(client.generate(engine, "hi", sampling(max_tokens=4)))
@@ -98,7 +89,7 @@ async def test_an_engine_that_hangs_is_not_well_until_it_moves(client: Client) -
 
 
 async def test_one_that_dies_while_it_hangs_is_dead(client: Client) -> None:
-    engine = await build(client)
+    engine = await fake_engine(client)
     watched = Watched(client, engine.id)
     await client.call(engine, "script", {"hang": True})
     async with client.session() as session:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -26,25 +25,25 @@ from tests.python.support.worker import (
     assert_group_gone,
     members_of,
 )
+from tests.python.support.workers import Workers, fake_engine
 
 
 @pytest.fixture
-def own_worker(tmp_path: Path) -> Iterator[Worker]:
+def own_worker(workers: Workers) -> Iterator[Worker]:
     """A worker that the test may end."""
-    worker = Worker.start(tmp_path / "w", arguments=("--grace", "3"))
-    yield worker
-    if worker.process.poll() is None:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
-    worker.close()
+    with workers.running("own", "--grace", "3", may_end=True) as worker:
+        yield worker
+
+
+@pytest.fixture
+def vllm_worker(workers: Workers) -> Iterator[Worker]:
+    """A worker that would import vLLM for its first engine."""
+    with workers.running("vllm", real=True) as worker:
+        yield worker
 
 
 async def build(client: Client, **fake: object) -> Ref:
-    arguments = {"model": "fake", "additional_config": {"fake": fake}}
-    ref: Ref = await client.call(
-        "AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", arguments)
-    )
-    return ref
+    return await fake_engine(client, fake)
 
 
 async def ended(worker: Worker) -> int:
@@ -55,25 +54,21 @@ def test_it_leads_a_process_group_of_its_own(own_worker: Worker) -> None:
     assert os.getpgid(own_worker.pid) == own_worker.pid
 
 
-def test_the_socket_is_for_its_owner_only(own_worker: Worker) -> None:
-    mode = os.stat(own_worker.address.removeprefix("unix:")).st_mode
-    assert stat.S_IMODE(mode) == 0o600
+def test_the_sockets_are_for_their_owner_only(own_worker: Worker) -> None:
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in own_worker.sockets()]
+    assert modes == [0o600, 0o600]
 
 
-async def test_health_is_serving_before_vllm_is_imported(tmp_path: Path) -> None:
-    worker = Worker.start(tmp_path / "w", engine_class=None)
-    try:
-        async with Client(worker.address) as client:
-            health = health_pb2_grpc.HealthStub(client.channel)
-            for service in ("", "vllm_bridge.v1.Bridge"):
-                request = health_pb2.HealthCheckRequest(service=service)
-                answer = await health.Check(request)
-                assert answer.status == health_pb2.HealthCheckResponse.SERVING
-            status = await client.call("Worker", "status")
-            assert status["engines"] == []
-        assert not worker.has_mapped("libtorch"), "vLLM would have loaded it"
-    finally:
-        await asyncio.to_thread(worker.stop)
+async def test_health_is_serving_before_vllm_is_imported(vllm_worker: Worker) -> None:
+    async with Client(vllm_worker.address) as client:
+        health = health_pb2_grpc.HealthStub(client.channel)
+        for service in ("", "vllm_bridge.v1.Bridge"):
+            request = health_pb2.HealthCheckRequest(service=service)
+            answer = await health.Check(request)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        status = await client.call("Worker", "status")
+        assert status["engines"] == []
+    assert not vllm_worker.has_mapped("libtorch"), "vLLM would have loaded it"
 
 
 async def test_reflection_lists_the_services(client: Client) -> None:
@@ -95,14 +90,14 @@ async def test_sigterm_exits_0_and_leaves_nothing(own_worker: Worker) -> None:
     assert await ended(own_worker) == 0
     assert "is dead" not in own_worker.tail()
     await asyncio.to_thread(assert_group_gone, own_worker.pid)
-    assert not own_worker.socket_exists()
+    assert own_worker.sockets() == []
 
 
 @BOTH_WAYS
 async def test_sigterm_finishes_what_fits_and_ends_the_rest(
     native: bool, own_worker: Worker
 ) -> None:
-    async with Client(own_worker.address, native=native) as client:
+    async with Client.of(own_worker, native=native) as client:
         engine = await build(client)
         await client.call(engine, "script", {"delay": 0.01}, prompt="long")
         await client.call(engine, "script", {"paced": True}, prompt="short")
@@ -138,6 +133,7 @@ async def test_the_end_of_stdin_ends_it_and_its_group(own_worker: Worker) -> Non
         own_worker.cut_lifeline()
         await ended(own_worker)
     await asyncio.to_thread(assert_group_gone, own_worker.pid)
+    assert own_worker.sockets() == []
 
 
 async def test_the_end_of_stdin_beats_a_build_that_blocks(own_worker: Worker) -> None:
@@ -194,7 +190,7 @@ async def test_stdout_carries_the_ready_line_and_nothing_else(own_worker: Worker
 async def test_tcp_serves_the_same(native: bool, tmp_path: Path) -> None:
     worker = Worker.start(tmp_path / "w", listen="tcp:127.0.0.1:0")
     try:
-        async with Client(worker.address, native=native) as client:
+        async with Client.of(worker, native=native) as client:
             engine = await build(client)
             assert (await client.generate(engine, "hi", sampling(max_tokens=3))).finished
             async with client.session() as session:

@@ -13,28 +13,25 @@ import pytest
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.wire.limits import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES
 from tests.python.support.client import Client, Failed, Running, Session, request, sampling
-from tests.python.support.values import Record, Ref
+from tests.python.support.values import Ref
 from tests.python.support.worker import TOKEN, Worker
+from tests.python.support.workers import Workers, fake_engine
 
 MAX_CALLS = 20
 
 
 @pytest.fixture(scope="module")
-def small_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A worker that carries out few calls at once."""
-    folder = tmp_path_factory.mktemp("small")
-    worker = Worker.start(folder, arguments=("--max-calls", str(MAX_CALLS)))
-    yield worker
-    worker.stop()
+def small_worker(workers: Workers) -> Iterator[Worker]:
+    """A worker with a low limit of concurrent calls."""
+    with workers.running("small", "--max-calls", str(MAX_CALLS)) as worker:
+        yield worker
 
 
 @pytest.fixture
 async def small(small_worker: Worker) -> AsyncIterator[tuple[Client, Ref]]:
     """A client of it, with an engine."""
     async with Client(small_worker.address) as client:
-        engine = await client.call(
-            "AsyncLLM", "from_engine_args", Record("AsyncEngineArgs", {"model": "fake"})
-        )
+        engine = await fake_engine(client)
         yield client, engine
         await client.call(engine, "shutdown")
 
@@ -212,11 +209,8 @@ async def test_a_wrong_token_costs_the_same_a_thousand_times(
         assert worker.rss_bytes() - began < 16 * 1024 * 1024
 
 
-def test_the_folder_of_a_socket_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_the_folder_of_a_socket_is_for_its_owner_only(workers: Workers, tmp_path: Path) -> None:
     folder = tmp_path / "made by the worker"
-    worker = Worker.start(tmp_path / "w", listen=f"unix:{folder}/s")
-    try:
+    with workers.running("w", listen=f"unix:{folder}/s"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert stat.S_IMODE((folder / "s").stat().st_mode) == 0o600
-    finally:
-        worker.stop()

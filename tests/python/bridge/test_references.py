@@ -8,7 +8,8 @@ import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import Client, Failed
-from tests.python.support.values import Record, Ref
+from tests.python.support.values import Ref
+from tests.python.support.workers import fake_engine
 
 
 async def test_an_object_comes_as_a_reference_and_answers(client: Client, engine: Ref) -> None:
@@ -79,8 +80,7 @@ async def test_single_calls_release_through_the_worker(client: Client, engine: R
 
 async def test_an_engine_outlives_the_session_that_built_it(client: Client) -> None:
     async with client.session() as session:
-        arguments = Record("AsyncEngineArgs", {"model": "fake"})
-        engine = await session.call("AsyncLLM", "from_engine_args", arguments)
+        engine = await fake_engine(session)
         await session.write(pb.ClientFrame(releases=[engine.id]))
         assert await session.call(engine, "echo", 1) == 1
     assert await client.call(engine, "echo", 2) == 2

@@ -12,7 +12,8 @@ import pytest
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import Client, Failed, release, sampling
 from tests.python.support.native import BOTH_WAYS, EOF
-from tests.python.support.values import Record, Ref
+from tests.python.support.values import Ref
+from tests.python.support.workers import fake_engine
 
 KINDS = ("CUMULATIVE", "DELTA", "FINAL_ONLY")
 
@@ -212,10 +213,8 @@ async def test_a_call_that_hangs_in_a_dying_engine_is_answered(client: Client, e
 
 @BOTH_WAYS
 async def test_a_death_is_announced_to_sessions_and_a_shutdown_is_not(client: Client) -> None:
-    arguments = Record("AsyncEngineArgs", {"model": "fake"})
     async with client.session() as session:
-        ended = await session.call("AsyncLLM", "from_engine_args", arguments)
-        dying = await session.call("AsyncLLM", "from_engine_args", arguments)
+        ended, dying = await fake_engine(session), await fake_engine(session)
         await session.call(ended, "shutdown")
         await session.call(dying, "die")
         await session.wait_for(lambda: bool(session.notices))

@@ -24,6 +24,7 @@ from vllm.v1.outputs import LogprobsLists, SamplingMaskLists
 from python_worker.codec.item_encoder import ItemEncoder
 from python_worker.streaming.admission import ADMISSION
 from python_worker.streaming.stream import drain
+from python_worker.streaming.token_tap import TokenTap
 from tests.python.support.patches import Consumer, expected
 from tests.python.support.streams import Places, wait_turns
 
@@ -164,7 +165,7 @@ class BothWays:
         self.delta = kind == "DELTA"
         self.vllm, self.ours = side(), side()
         self.several = len(self.vllm.states) > 1
-        self.outlet = Places(places)
+        self.sink = Places(places)
         self.encoder = ItemEncoder(cumulative=kind == "CUMULATIVE")
         self.consumer = Consumer()
         self.yielded: list[Item] = []
@@ -172,7 +173,7 @@ class BothWays:
         self.aborted: list[str] = []
         self.turns = 0
         self.task = asyncio.create_task(
-            drain(self._generate(), self.outlet, encoder=self.encoder, abort=self._abort)
+            drain(self._generate(), self.sink, encoder=self.encoder, abort=self._abort)
         )
 
     async def _generate(self) -> AsyncIterator[Any]:
@@ -180,7 +181,8 @@ class BothWays:
         admission = ADMISSION.get()
         assert admission is not None
         collector = self.ours.collector
-        admission.collect(collector, SimpleNamespace(output_processor=self.ours.processor))
+        tap = TokenTap(self.ours.processor, None)
+        admission.collect(collector, SimpleNamespace(_token_tap=tap))
         finished = False
         while not finished:
             output = collector.get_nowait() or await collector.get()
@@ -214,7 +216,7 @@ class BothWays:
     async def settle(self) -> None:
         """Let the stream send what it can, and read it."""
         await wait_turns(TURNS)
-        for data in self.outlet.items[len(self.received) :]:
+        for data in self.sink.items[len(self.received) :]:
             self.received.append(self.consumer.apply(data))
 
     def _take(self) -> None:
@@ -286,7 +288,7 @@ class BothWays:
         """As ``check_left_as_it_was``; and the client was told of the end."""
         self.check_left_as_it_was()
         self.task.result()
-        assert self.outlet.outcomes[-1] == "end"
+        assert self.sink.outcomes[-1] == "end"
         assert self.received[-1]["finished"]
         assert self.aborted == []
 

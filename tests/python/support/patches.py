@@ -8,8 +8,8 @@ import msgpack
 
 from python_worker import codec
 from python_worker.codec import records, types
+from python_worker.codec.extension_types import LOGPROB, LOGPROB_COLUMNS, PATCH
 from python_worker.codec.output_patch import APPEND
-from python_worker.codec.reducers import LOGPROB, PATCH, POSITION
 from tests.vectors import make
 
 REQUEST = type("RequestOutput", (make.Stub,), {"__bridge_record__": "RequestOutput"})
@@ -85,7 +85,7 @@ def without_columns(data: bytes) -> bytes:
     """
 
     def position(value: Any) -> Any:
-        if not (isinstance(value, msgpack.ExtType) and value.code == POSITION):
+        if not (isinstance(value, msgpack.ExtType) and value.code == LOGPROB_COLUMNS):
             return value
         ids, *columns = msgpack.unpackb(value.data)
         entries = [msgpack.packb(entry) for entry in zip(*columns, strict=True)]

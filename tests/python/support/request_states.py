@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from python_worker.streaming.token_tap import TokenTap
 from tests.python.support.streams import Output, Part, Places, Request, wait_turns
 
 
@@ -109,16 +110,18 @@ class Engine:
 
     Args:
         count: How many completions the request has.
+        reason: Why no token may be taken directly, if so.
         fields: Of each state.
     """
 
-    def __init__(self, count: int, **fields: Any) -> None:
+    def __init__(self, count: int, *, reason: str | None = None, **fields: Any) -> None:
         self.output_processor = Processor()
+        self._token_tap = TokenTap(self.output_processor, reason)
         self.states = [State(None, request_index=index, **fields) for index in range(count)]
 
-    def request(self, outlet: Any) -> Request:
+    def request(self, sink: Any) -> Request:
         """Begin the request."""
-        request = Request(outlet, engine=self)
+        request = Request(sink, engine=self)
         request_id, processor = request.collector.request_id, self.output_processor
         ids = [request_id]
         if len(self.states) > 1:
@@ -131,16 +134,16 @@ class Engine:
         return request
 
 
-async def begun(engine: Engine, outlet: Places) -> Request:
+async def begun(engine: Engine, sink: Places) -> Request:
     """A request whose completions each had a token that was plain, as any is to ``Letters``."""
-    request = engine.request(outlet)
+    request = engine.request(sink)
     await wait_turns()
     for state in engine.states:
         state.bring(0)
     await wait_turns()
     for state in engine.states:
         state.made = 0
-    outlet.replies.clear()
+    sink.replies.clear()
     return request
 
 

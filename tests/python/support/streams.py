@@ -48,7 +48,7 @@ class Replies:
 
 
 class Places(Replies):
-    """An outlet with so many places; ``give`` makes more."""
+    """A sink with so many places; ``give`` makes more."""
 
     def __init__(self, places: int = 1000) -> None:
         super().__init__()
@@ -196,19 +196,19 @@ class Request:
     """A request whose outputs the test puts into its collector.
 
     Args:
-        outlet: Where its items go.
+        sink: Where its items go.
         engine: What has its states; see ``RequestStates``.
         first: An output that the collector holds before its call takes it over.
     """
 
-    def __init__(self, outlet: Any, *, engine: Any = None, first: Output | None = None) -> None:
+    def __init__(self, sink: Any, *, engine: Any = None, first: Output | None = None) -> None:
         self.collector = Collector()
         self.engine = engine
         self.first = first
         self.aborted: list[str] = []
         self.encoder = Letters()
         self.task = asyncio.create_task(
-            drain(self.generate(), outlet, encoder=self.encoder, abort=self.abort)
+            drain(self.generate(), sink, encoder=self.encoder, abort=self.abort)
         )
 
     async def generate(self) -> AsyncIterator[Output]:

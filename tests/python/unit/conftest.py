@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from python_worker.streaming import token_tap
+from python_worker.streaming import known_sources
 from tests.python.support.client import Session
 from tests.python.support.native import NativeRpc
 from tests.python.support.served import HELLO, Served, serving
@@ -49,9 +49,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, type]]:
     """Has fakes of request states pass for vLLM's; what was asked for."""
     asked: list[tuple[str, type]] = []
 
-    def known(role: str, cls: type) -> bool:
+    def all_known(role: str, cls: type) -> None:
         asked.append((role, cls))
-        return True
 
-    monkeypatch.setattr(token_tap, "known", known)
+    monkeypatch.setattr(known_sources, "unknown_method", all_known)
     return asked

@@ -54,7 +54,13 @@ PYTHON_IMPORTERS = {
     "torch": {"codec/tensors.py", "engines/builder.py", "process/child.py", "testing/"},
     "numpy": {"codec/tensors.py", "testing/"},
     "msgpack": {
-        *("codec/decoder.py", "codec/encoder.py", "codec/metrics_patch.py", "codec/reducers.py"),
+        *(
+            "codec/decoder.py",
+            "codec/encoder.py",
+            "codec/large_arrays.py",
+            "codec/metrics_patch.py",
+        ),
+        "codec/reducers.py",
         "testing/",
     },
     "uvloop": {"__main__.py", "rpc/", "server.py"},

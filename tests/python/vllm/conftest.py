@@ -1,11 +1,13 @@
-"""Engines of the lane beside the shared one; each takes 20 s to start."""
+"""An engine of the lane beside the shared one of ``tests/python/conftest.py``.
+
+Each takes 20 s to start, so they are for the whole session.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,11 +15,12 @@ from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
+from tests.python.support.workers import real_arguments
 
 EXTENSION = "python_worker.testing.worker_extension.WorkerExtension"
 STAT_LOGGER = "tests.python.support.stat_logger:CountingStatLogger"
 
-# Else its assertions would not say what is different.
+# Otherwise its assertions would not say what is different.
 pytest.register_assert_rewrite("tests.python.support.engine_outputs")
 
 #: How many requests the equipped engine admits.
@@ -45,16 +48,13 @@ def equipped(
 ) -> Equipped:
     """One real engine with a weight transfer, a profiler, an extension and a limit."""
     traces = tmp_path_factory.mktemp("traces")
-    arguments: dict[str, Any] = {
-        "model": str(model.path),
-        "dtype": "float32",
-        "enforce_eager": True,
-        "max_model_len": 1024,
-        "max_num_queued_reqs": ADMITTED,
-        "weight_transfer_config": {"backend": "ipc"},
-        "profiler_config": {"profiler": "torch", "torch_profiler_dir": str(traces)},
-        "worker_extension_cls": EXTENSION,
-    }
+    arguments = real_arguments(
+        model,
+        max_num_queued_reqs=ADMITTED,
+        weight_transfer_config={"backend": "ipc"},
+        profiler_config={"profiler": "torch", "torch_profiler_dir": str(traces)},
+        worker_extension_cls=EXTENSION,
+    )
 
     async def build() -> Equipped:
         async with Client(vllm_worker.address) as client:

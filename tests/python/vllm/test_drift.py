@@ -6,12 +6,13 @@ import pytest
 
 from python_worker.gen import manifest
 from python_worker.gen.drift import __main__ as drift
+from python_worker.gen.drift.package import installed
 from python_worker.gen.drift.surface import Class, Surface, from_manifest
 
 
 @pytest.fixture(scope="module")
 def surfaces() -> tuple[Surface, Surface]:
-    return from_manifest(manifest.load()), drift.read(drift.installed())
+    return from_manifest(manifest.load()), drift.read(installed())
 
 
 def fields(cls: Class) -> list[str]:

@@ -1,7 +1,7 @@
-"""An engine that stands still and one that ends: what the worker knows of it and says.
+"""What the worker reports of an engine that stalls and of one whose process ends.
 
-The engine is this module's own, in a worker that is impatient. It is gone when the last test has
-run, so they come in this order.
+The engine belongs to this module, in a worker with a short time limit for stalls. The last test
+ends the engine, so the order of the tests counts.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from python_worker.testing.models.scripted_model import ScriptedModel
-from tests.python.conftest import ENGINE_ENVIRONMENT
 from tests.python.support.client import Client, Failed, Session, build_engine, sampling
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker, members_of
+from tests.python.support.workers import Workers, real_arguments
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -29,16 +29,10 @@ STALL_AFTER = 5.0
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A worker with real vLLM that soon takes an engine for hanging."""
-    worker = Worker.start(
-        tmp_path_factory.mktemp("impatient"),
-        engine_class=None,
-        environment=ENGINE_ENVIRONMENT,
-        arguments=("--stall-after", str(STALL_AFTER)),
-    )
-    yield worker
-    worker.stop()
+def impatient(workers: Workers) -> Iterator[Worker]:
+    """A worker with real vLLM that reports an engine as stalled after a short time."""
+    with workers.running("impatient", "--stall-after", str(STALL_AFTER), real=True) as worker:
+        yield worker
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +40,7 @@ def engine(impatient: Worker, model: ScriptedModel) -> Ref:
     """Its engine."""
     return build_engine(
         impatient.address,
-        model=str(model.path),
-        dtype="float32",
-        enforce_eager=True,
-        max_model_len=2048,
-        num_gpu_blocks_override=256,
+        **real_arguments(model, max_model_len=2048, num_gpu_blocks_override=256),
     )
 
 

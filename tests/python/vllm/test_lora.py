@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from python_worker.engines import core_calls
-from python_worker.engines.guards.lora import adapting
+from python_worker.engines.guards.guarded import compose
+from python_worker.engines.guards.lora import LoRAGuard
 
 WIDE = "/wide"
 MISFIT = "Call to add_lora method failed: The size of tensor a (64) must match"
@@ -74,7 +75,7 @@ class Base:
 
     def core_pin(self, lora_id: int) -> bool:
         if lora_id not in self.paths:
-            raise Exception(f"Call to pin_lora method failed: {lora_id} is not registered")
+            raise Exception(f"Call to pin_lora method failed: LoRA {lora_id} is not registered")
         return True
 
     # --- AsyncLLM ---
@@ -103,7 +104,7 @@ class Base:
 
 @pytest.fixture(scope="module")
 def engine_class() -> Any:
-    return adapting(Base)
+    return compose(Base, (LoRAGuard,))
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def ask(engine: Any, request_id: str, lora_request: Any) -> asyncio.Task[Any]:
 
 
 async def settled(engine: Any) -> None:
-    await asyncio.gather(*engine._adapter_calls._running, return_exceptions=True)
+    await asyncio.gather(*engine._adapters._calls._running, return_exceptions=True)
 
 
 async def until_sent(engine: Any, name: str) -> None:
@@ -191,14 +192,14 @@ async def test_a_pin_whose_caller_leaves_is_counted(engine: Any) -> None:
     pinning.cancel()
     engine.release()
     await settled(engine)
-    assert engine._pinned == {1}
+    assert engine._adapters.pinned == {1}
     engine.held = True
     removing = asyncio.ensure_future(engine.remove_lora(1))
     await until_sent(engine, "remove")
     removing.cancel()
     engine.release()
     await settled(engine)
-    assert (engine._pinned, engine.paths) == (set(), {})
+    assert (engine._adapters.pinned, engine.paths) == (set(), {})
 
 
 async def test_a_failed_pin_whose_caller_leaves_is_not_counted(engine: Any) -> None:
@@ -208,7 +209,7 @@ async def test_a_failed_pin_whose_caller_leaves_is_not_counted(engine: Any) -> N
     pinning.cancel()
     engine.release()
     await settled(engine)
-    assert engine._pinned == set()
+    assert engine._adapters.pinned == set()
 
 
 async def test_what_is_pinned_follows_calls_in_a_row(engine: Any) -> None:
@@ -219,7 +220,7 @@ async def test_what_is_pinned_follows_calls_in_a_row(engine: Any) -> None:
     await until_sent(engine, "remove")
     engine.release()
     assert await results == [True, True, True]
-    assert engine._pinned == {1}
+    assert engine._adapters.pinned == {1}
 
 
 async def test_a_dead_engine_is_waited_for_no_longer(
@@ -233,7 +234,7 @@ async def test_a_dead_engine_is_waited_for_no_longer(
     for result in await asyncio.gather(*waiting, return_exceptions=True):
         assert result is engine.dead_error
     await asyncio.sleep(0)
-    assert not engine._adapter_calls._running
+    assert not engine._adapters._calls._running
 
 
 # --- What it costs ---
@@ -258,16 +259,16 @@ async def test_a_burst_of_requests_loads_once_and_looks_at_no_request(engine: An
     await engine.remove_lora(1)
     await ask(engine, "later", lora(1))
     assert engine.calls[-2:] == ["add", "step"]
-    assert not engine._loads
+    assert not engine._adapters._loads
 
 
 async def test_what_was_used_once_is_not_remembered_for_ever(engine: Any) -> None:
     states = engine.output_processor.request_states = Counted()
     for n in range(1, 1001):
         await ask(engine, "a", lora(n))
-    assert len(engine._adapters._seen) <= 64
+    assert len(engine._adapters_in_use._seen) <= 64
     assert states.looks <= 1000 / 60
-    assert len(engine._turns) == 0
+    assert len(engine._adapters._locks) == 0
 
 
 async def test_a_name_and_a_slot_are_free_when_their_requests_have_ended(engine: Any) -> None:
@@ -295,7 +296,7 @@ async def test_one_request_object_in_two_arrivals_counts_until_both_are_sent(eng
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    engine._adapters._look()
+    engine._adapters_in_use._look()
     namesake = lora(2)
     namesake.lora_name = shared.lora_name
     with pytest.raises(Exception, match="is the name of adapter 1"):

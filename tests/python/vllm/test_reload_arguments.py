@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 
 from python_worker.engines.guards.weights import SIGNATURES
-from python_worker.gen.drift import __main__ as drift
+from python_worker.gen.drift.package import installed
 
 
 def test_the_parameters_are_those_of_the_workers() -> None:
-    source = (drift.installed() / "v1/worker/gpu_model_runner.py").read_text(encoding="utf-8")
+    source = (installed() / "v1/worker/gpu_model_runner.py").read_text(encoding="utf-8")
     [method] = [
         node
         for node in ast.walk(ast.parse(source))
@@ -20,7 +20,7 @@ def test_the_parameters_are_those_of_the_workers() -> None:
 
 
 def test_what_is_said_before_anything_is_touched_is_what_vllm_says() -> None:
-    path = drift.installed() / "model_executor/model_loader/reload/inplace.py"
+    path = installed() / "model_executor/model_loader/reload/inplace.py"
     source = path.read_text(encoding="utf-8")
     refusal = source.index("Model reloading with")
     assert refusal < source.index("model_config.model = weights_path")

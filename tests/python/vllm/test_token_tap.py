@@ -322,7 +322,7 @@ async def test_credit_that_runs_out_and_comes_back(
         await both.turn(*both.each(token))
         if turn == 12:
             assert len(both.received) == (0 if kind == "FINAL_ONLY" else 5)
-            both.outlet.give(1000)
+            both.sink.give(1000)
     await both.turn(*both.each(finish="LENGTH"))
     both.check_ended()
     ours, theirs = both.merged(both.received), both.merged(both.yielded)

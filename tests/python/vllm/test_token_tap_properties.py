@@ -112,8 +112,8 @@ def test_with_any_credit(
         for drawn, more in turns:
             if steps := made.steps(drawn):
                 await both.turn(*steps)
-            both.outlet.give(more)
-        both.outlet.give(1000)
+            both.sink.give(more)
+        both.sink.give(1000)
         await both.settle()
         await made.end()
         ours, theirs = (both.merged(items)["outputs"] for items in (both.received, both.yielded))

@@ -35,7 +35,9 @@ defmodule Vllm.Core.Worker do
     :port,
     # the process id, which is also the id of its process group once it is ready
     :os_pid,
+    # where sessions are opened, and where gRPC is served
     :address,
+    :grpc_address,
     :token,
     # the folder for the socket and the files of vLLM's processes; removed at the end
     :folder,
@@ -169,11 +171,12 @@ defmodule Vllm.Core.Worker do
   defp receive_ready(%{port: port} = state, deadline) do
     receive do
       {^port, {:data, data}} ->
-        {lines, log} = Log.take(state.log, data, waiting())
+        # All of it is read, however much waits: the READY line must not be dropped.
+        {lines, log} = Log.take(state.log, data)
 
         case Enum.reduce(lines, {:no, log}, &read_line/2) do
-          {{:ok, address, os_pid}, log} ->
-            ready(%{state | log: log, address: address, os_pid: os_pid})
+          {{:ok, known}, log} ->
+            ready(struct!(%{state | log: log}, known))
 
           {{:error, message}, log} ->
             fail_start(%{state | log: log}, message)
@@ -223,7 +226,8 @@ defmodule Vllm.Core.Worker do
   end
 
   defp ready(state) do
-    event(:ready, state, lasted(state), %{address: state.address})
+    addresses = Map.take(state, [:address, :grpc_address])
+    event(:ready, state, lasted(state), addresses)
     LastFailure.clear(state.name)
     {:ok, state}
   end

@@ -1,7 +1,7 @@
-"""Plain items: a token more of each completion, whose bytes are put down without values.
+"""Which items are plain, and what may be sent beside plain completions.
 
 Each is compared with what the rules of a patch make of it, and with the bytes of the same item
-when it is made and encoded.
+when it is encoded as a whole.
 """
 
 from __future__ import annotations
@@ -24,158 +24,20 @@ from tests.python.support.patches import (
     item,
     made,
 )
-
-KINDS = pytest.mark.parametrize("cumulative", [False, True], ids=["delta", "cumulative"])
-
-#: At the edges of a string of one length byte, and what UTF-8 has no bytes for.
-TEXTS = [
-    "",
-    "a",
-    "a" * 31,
-    "a" * 32,
-    "\u00e9" * 15 + "a",
-    "\u00e9" * 16,
-    "\U0001f642" * 7,
-    "\U0001f642" * 8,
-    "a" * 300,
-    "\x00",
-    "\ud83d",
-    "a\udc00b",
-]
-TOKEN_IDS = [0, 0x7F, 0x80, 0xFF, 0x100, 0xFFFF, 0x1_0000, 0xFFFF_FFFF, 0x1_0000_0000]
-INDEXES = [0, 1, 0x7F, 0x80, 0xFF, 0x100]
-
-
-class Pair:
-    """Two encoders of one stream: the one sees every item, the other only those it must.
-
-    The stream has begun: each completion has had a token by which it is known, and another.
-    """
-
-    def __init__(self, indexes: list[int], *, cumulative: bool, metrics: Any = None) -> None:
-        self.cumulative = cumulative
-        self.so_far: dict[int, tuple[str, list[int]]] = {index: ("", []) for index in indexes}
-        self.consumer = Consumer()
-        self.seeing = ItemEncoder(cumulative=cumulative)
-        self.unseeing = ItemEncoder(cumulative=cumulative)
-        for _ in range(2):
-            value = self.grown(dict.fromkeys(indexes, ("", 1)), metrics)
-            assert self.consumer.apply(self.unseeing.encode(value)) == expected(value)
-            self.seeing.encode(value)
-        assert self.unseeing.plain
-
-    def grown(self, tokens: dict[int, tuple[str, int]], metrics: Any) -> Any:
-        completions = []
-        for index, (text, token_id) in tokens.items():
-            before = self.so_far[index] if self.cumulative else ("", [])
-            self.so_far[index] = (before[0] + text, [*before[1], token_id])
-            completions.append(completion(index, *self.so_far[index]))
-        return item(*completions, metrics=metrics)
-
-    def check(self, tokens: dict[int, tuple[str, int]], metrics: Any = None) -> bytes:
-        """One more token of some completions; returns the bytes, which both encoders give."""
-        value = self.grown(tokens, metrics)
-        parts = [
-            self.unseeing.encode_completion(output.index, output.text, output.token_ids)
-            for output in value.outputs
-        ]
-        data = self.unseeing.encode_plain(parts, self.unseeing.encode_metrics(metrics))
-        assert self.consumer.apply(data) == expected(value)
-        assert self.seeing.encode(value) == data
-        assert self.seeing.plain
-        return data
+from tests.python.support.plain_items import KINDS, PlainStream
 
 
 @KINDS
-@pytest.mark.parametrize("text", TEXTS, ids=ascii)
-def test_text(text: str, cumulative: bool) -> None:
-    pair = Pair([0], cumulative=cumulative)
-    for _ in range(2):
-        pair.check({0: (text, 7)})
-
-
-@KINDS
-@pytest.mark.parametrize("token_id", TOKEN_IDS, ids=hex)
-def test_token_id(token_id: int, cumulative: bool) -> None:
-    pair = Pair([0], cumulative=cumulative)
-    for _ in range(2):
-        pair.check({0: ("a", token_id)})
-
-
-@KINDS
-@pytest.mark.parametrize("index", INDEXES, ids=hex)
-def test_index(index: int, cumulative: bool) -> None:
-    pair = Pair([index], cumulative=cumulative)
-    for _ in range(2):
-        pair.check({index: ("a", 7)})
-
-
-@KINDS
-@pytest.mark.parametrize("count", [1, 15, 16, 17])
-def test_number_of_completions(count: int, cumulative: bool) -> None:
-    pair = Pair(list(range(count)), cumulative=cumulative)
-    pair.check({index: ("a", index) for index in range(count)})
-    pair.check({index: ("b", index) for index in reversed(range(count))})
-    pair.check({count - 1: ("c", 7)})
-
-
-@pytest.mark.parametrize("limit", [0x100, 0x1_0000], ids=hex)
-def test_lengths_at_the_edge_of_an_extension(limit: int) -> None:
-    """The header of an extension has one, two or four bytes of length."""
-    headers = set()
-    for size in range(limit - 32, limit + 1):
-        data = Pair([0], cumulative=False).check({0: ("x" * size, 7)})
-        headers.add(data[0])
-    assert headers == ({0xC7, 0xC8} if limit == 0x100 else {0xC8, 0xC9})
-
-
-@KINDS
-def test_a_made_item_may_follow(cumulative: bool) -> None:
-    pair = Pair([0, 1], cumulative=cumulative)
-    pair.check({0: ("a", 7), 1: ("b", 8)})
-    pair.check({1: ("c", 9)})
-    value = pair.grown({1: ("d", 10), 0: ("e", 11)}, None)
+def test_a_whole_item_may_follow_one_from_parts(cumulative: bool) -> None:
+    stream = PlainStream([0, 1], cumulative=cumulative)
+    stream.check({0: ("a", 7), 1: ("b", 8)})
+    stream.check({1: ("c", 9)})
+    value = stream.grown({1: ("d", 10), 0: ("e", 11)}, None)
     value.outputs[0].finish_reason = "stop"
-    data = pair.unseeing.encode(value)
+    data = stream.direct.encode(value)
     assert is_patch(data)
-    assert not pair.unseeing.plain
-    assert pair.consumer.apply(data) == expected(value)
-
-
-@KINDS
-def test_metrics_say_what_changed(cumulative: bool) -> None:
-    metrics = made(METRICS, num_generation_tokens=2, arrival_time=1.5)
-    pair = Pair([0], cumulative=cumulative, metrics=metrics)
-    metrics.num_generation_tokens = 3
-    data = pair.check({0: ("a", 7)}, metrics)
-    assert b"num_generation_tokens" in data
-    assert b"arrival_time" not in data
-    assert b"num_generation_tokens" not in pair.check({0: ("a", 7)}, metrics)
-
-
-def test_metrics_of_another_completion() -> None:
-    """The item of a turn has the metrics of the first of its completions, whichever that is."""
-    metrics = [made(METRICS, num_generation_tokens=2, last_token_ts=float(n)) for n in range(2)]
-    pair = Pair([0, 1], cumulative=False, metrics=metrics[0])
-    assert b"last_token_ts" in pair.check({1: ("a", 7)}, metrics[1])
-    assert b"last_token_ts" in pair.check({0: ("a", 7)}, metrics[0])
-
-
-@pytest.mark.parametrize("metrics", [None, made(METRICS), 7], ids=["none", "a record", "another"])
-def test_metrics_of_another_kind(metrics: Any) -> None:
-    for before in (None, made(METRICS, arrival_time=1.5)):
-        pair = Pair([0], cumulative=False, metrics=before)
-        pair.check({0: ("a", 7)}, metrics)
-        pair.check({0: ("a", 7)}, metrics)
-
-
-def test_metrics_that_cannot_be_sent_are_refused() -> None:
-    encoder = Pair([0], cumulative=False).unseeing
-    with pytest.raises(exceptions.EncodeError):
-        encoder.encode_metrics(object())
-
-
-# --- What is plain -----------------------------------------------------------
+    assert not stream.direct.plain
+    assert stream.consumer.apply(data) == expected(value)
 
 
 def third(cumulative: bool, **others: Any) -> tuple[ItemEncoder, Consumer, Any]:
@@ -266,7 +128,7 @@ def test_arrays_that_are_not_the_same_object_are_not_compared() -> None:
     assert not encoder.plain
 
 
-def test_dicts_of_a_connector_may_be_altered_unseen() -> None:
+def test_a_dict_of_a_connector_that_changed_in_place_is_sent_again() -> None:
     params = {"a": 1}
     encoder, consumer, value = third(False, kv_transfer_params=params)
     params["a"] = 2
@@ -280,7 +142,7 @@ def test_the_first_item_is_whole_and_not_plain() -> None:
     assert not encoder.plain
 
 
-def test_what_is_no_request_output_is_not_plain() -> None:
+def test_an_item_that_is_no_request_output_is_not_plain() -> None:
     encoder = ItemEncoder()
     for _ in range(3):
         assert encoder.encode([1, 2]) == codec.encode([1, 2])
@@ -303,13 +165,10 @@ TOKENS = st.tuples(
     st.booleans(),
 )
 def test_any_tokens(turns: list[tuple[dict[int, tuple[str, int]], Any]], cumulative: bool) -> None:
-    pair = Pair([0, 1, 2, 3], cumulative=cumulative)
+    stream = PlainStream([0, 1, 2, 3], cumulative=cumulative)
     for tokens, count in turns:
         metrics = None if count is None else made(METRICS, num_generation_tokens=count)
-        pair.check(tokens, metrics)
-
-
-# --- Beside plain completions ----------------------------------------------------
+        stream.check(tokens, metrics)
 
 
 def beside(cumulative: bool, alter: Any, **others: Any) -> tuple[Any, ItemEncoder]:
@@ -344,7 +203,7 @@ JOINED = {name: ORDINARY[name] for name in ("logprobs", "stop reason", "an index
 
 @KINDS
 @pytest.mark.parametrize("alter", JOINED.values(), ids=JOINED)
-def test_a_completion_of_any_kind_goes_beside_plain_ones(alter: Any, cumulative: bool) -> None:
+def test_a_completion_of_any_kind_joins_plain_ones(alter: Any, cumulative: bool) -> None:
     assert beside(cumulative, alter)[0] is not None
 
 
@@ -359,13 +218,13 @@ APART = {
 
 @KINDS
 @pytest.mark.parametrize("alter", APART.values(), ids=APART)
-def test_an_item_with_more_than_completions_goes_apart(alter: Any, cumulative: bool) -> None:
+def test_an_item_with_more_than_new_completions_is_sent_alone(alter: Any, cumulative: bool) -> None:
     completions, encoder = beside(cumulative, alter)
     assert completions is None
     assert encoder.plain
 
 
-def test_a_completion_that_does_not_continue_goes_apart() -> None:
+def test_a_completion_that_does_not_continue_is_sent_alone() -> None:
     for name, other in (("text", "bbb"), ("token_ids", [9, 9, 9])):
         completions, _ = beside(
             True, lambda value, name=name, other=other: setattr(value.outputs[0], name, other)
@@ -373,10 +232,10 @@ def test_a_completion_that_does_not_continue_goes_apart() -> None:
         assert completions is None
 
 
-def test_before_the_first_item_nothing_goes_beside() -> None:
+def test_before_the_first_item_nothing_can_be_joined() -> None:
     assert ItemEncoder().encode_completions(item(completion(0, "a", [1]))) is None
 
 
-def test_a_completion_that_cannot_be_sent_is_refused() -> None:
+def test_a_completion_that_cannot_be_sent_is_an_error() -> None:
     with pytest.raises(exceptions.EncodeError, match=r"outputs\[0\]\.cumulative_logprob"):
         beside(False, lambda value: setattr(value.outputs[0], "cumulative_logprob", object()))

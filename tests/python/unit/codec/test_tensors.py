@@ -1,124 +1,56 @@
-"""Large arrays: left out while a value is packed, and read without a copy."""
+"""Arrays of torch and numpy, of every dtype and layout."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from typing import Any
 
-import msgpack
 import numpy as np
 import pytest
 import torch
 
-from python_worker import buffers, codec, exceptions
+from python_worker import codec, exceptions
 from python_worker.codec import tensors
-from python_worker.testing.fake_vllm.types import PoolingOutput, PoolingRequestOutput
-
-COUNT = buffers.LARGE // 4
-"""So many float32 are just large."""
-
-FLOATS = torch.arange(COUNT, dtype=torch.float32)
-
-
-def pooling(data: object) -> PoolingRequestOutput:
-    return PoolingRequestOutput(
-        request_id="r",
-        outputs=PoolingOutput(data),
-        prompt_token_ids=[1],
-        num_cached_tokens=0,
-        finished=True,
-    )
-
-
-LARGE_VALUES: dict[str, object] = {
-    "torch": FLOATS,
-    "numpy": FLOATS.numpy(),
-    "a little more": torch.ones(COUNT + 1),
-    "a little less": torch.ones(COUNT - 1),
-    "strided": torch.ones(COUNT, 4)[:, ::2],
-    "strided numpy": np.arange(4 * COUNT, dtype=np.int16)[::2],
-    "Fortran's order": np.asfortranarray(np.arange(COUNT, dtype=np.int64).reshape(-1, 8)),
-    "big endian": np.arange(COUNT, dtype=">i8"),
-    "bfloat16": torch.ones(2 * COUNT, dtype=torch.bfloat16),
-    "booleans": torch.ones(buffers.LARGE, dtype=torch.bool),
-    "complex, conjugated": torch.full((COUNT,), 1 + 2j).conj(),
-    "with a gradient": torch.ones(COUNT, requires_grad=True),
-    "read-only": np.frombuffer(bytes(buffers.LARGE), np.uint8),
-    "in containers": {"a": [1, (FLOATS, {"b": FLOATS}), "é"], 2: FLOATS},
-    "beside small ones": [FLOATS, torch.ones(2), FLOATS, {"x"}, torch.ones(3)],
-    "in an output": pooling(FLOATS),
-    "in outputs": [pooling(FLOATS), pooling(torch.ones(3)), (pooling(FLOATS),)],
-}
-
-
-@pytest.mark.parametrize("name", LARGE_VALUES)
-def test_large_arrays_have_the_bytes_that_a_packer_would_give(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    value = LARGE_VALUES[name]
-    data = codec.encode(value)
-    monkeypatch.setattr(tensors, "LARGE", sys.maxsize)
-    assert data == codec.encode(value)
-
-
-@pytest.mark.parametrize("make", [torch.arange, np.arange])
-def test_a_large_array_is_a_part_of_its_own_and_not_copied(make: Callable[[int], Any]) -> None:
-    array = make(COUNT)
-    parts = codec.Encoder().encode_parts(["x", array])
-    (view,) = [part for part in parts if isinstance(part, memoryview)]
-    array[0] = 77
-    assert view[0] == 77
-
-
-def test_an_encoder_forgets_what_it_left_out() -> None:
-    encoder = codec.Encoder()
-    first = encoder.encode(FLOATS)
-    assert encoder.encode("small") == msgpack.packb("small")
-    assert encoder.encode(FLOATS) == first
-    with pytest.raises(exceptions.EncodeError):
-        encoder.encode([FLOATS, len])
-    assert encoder.encode([1]) == msgpack.packb([1])
-
-
-@pytest.mark.parametrize("extra", [-1, 0, 1])
-def test_large_arrays_are_read_back_and_may_be_written(extra: int) -> None:
-    tensor = torch.arange(COUNT + extra, dtype=torch.float32).reshape(1, -1)
-    received: Any = codec.decode(codec.encode([tensor]))
-    assert torch.equal(received[0], tensor)
-    received[0][0][0] = 5.0
-
-
-def large_tensor(*content: object) -> bytes:
-    return bytes(msgpack.packb(msgpack.ExtType(8, msgpack.packb(content))))
+from tests.python.support.codec_values import round_trip
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (("float32", [COUNT + 1], bytes(buffers.LARGE)), "holds 65540 bytes, but 65536 came"),
-        (("float33", [COUNT], bytes(buffers.LARGE)), "cannot have the dtype 'float33'"),
-        (("float32", [-COUNT], bytes(buffers.LARGE)), "cannot have the shape"),
-        (("float32", COUNT, bytes(buffers.LARGE)), "cannot have the shape"),
-        (("float32", [COUNT], "x" * buffers.LARGE), "must be bytes, not str"),
-        (("float32", [COUNT], bytes(buffers.LARGE), 1), "positional arguments"),
-        ((bytes(buffers.LARGE),), "positional argument"),
-        (("x" * buffers.LARGE, [COUNT], b""), "cannot have the dtype"),
-    ],
+    "dtype",
+    list(tensors.ITEM_SIZES),
 )
-def test_large_arrays_that_are_none_are_refused(content: tuple[object, ...], message: str) -> None:
-    with pytest.raises(exceptions.DecodeError, match=message):
-        codec.decode(large_tensor(*content))
+def test_torch_tensors_of_every_dtype(dtype: str) -> None:
+    base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4).to(getattr(torch, dtype))
+    for tensor in (base, base.transpose(0, 2), base[:, 1:, ::2], base[0, 0, 1], base[:0]):
+        back = round_trip(tensor)
+        assert back.dtype == tensor.dtype
+        assert back.shape == tensor.shape
+        assert back.tolist() == tensor.tolist() if "float8" not in dtype else True
 
 
-def test_a_large_array_that_is_cut_short_or_goes_on_is_refused() -> None:
-    whole = msgpack.packb(("uint8", [buffers.LARGE], bytes(buffers.LARGE)))
-    for content in (whole[:-1], whole + b"\x00"):
-        with pytest.raises(exceptions.DecodeError):
-            codec.decode(msgpack.packb(msgpack.ExtType(8, content)))
+def test_torch_tensors_that_are_not_plain() -> None:
+    grown = torch.tensor([1.5], requires_grad=True)
+    assert round_trip(grown).tolist() == [1.5]
+    assert round_trip(torch.nn.Parameter(torch.ones(2))).tolist() == [1, 1]
+    assert round_trip(torch.eye(2).to_sparse()).tolist() == [[1, 0], [0, 1]]
+    assert round_trip(torch.tensor([1 + 2j]).conj()).tolist() == [1 - 2j]
+    with pytest.raises(exceptions.EncodeError, match="Tensor cannot be sent"):
+        codec.encode(torch.ones(2, device="meta"))
 
 
-def test_a_shape_that_does_not_fit_the_look_ahead_is_read_all_the_same() -> None:
-    shape = [1] * 2000 + [buffers.LARGE]
-    received: Any = codec.decode(large_tensor("uint8", shape, bytes(buffers.LARGE)))
-    assert list(received.shape) == shape
+def test_numpy_arrays() -> None:
+    base = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    for array in (base, base.T, base[:, ::2], np.array(3.5), base[:0], base.astype(">i8")):
+        back = round_trip(array)
+        assert tuple(back.shape) == array.shape
+        assert back.tolist() == array.tolist()
+
+
+def test_without_torch_arrays_are_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = codec.encode(np.array([[1.5, 2.5]], dtype=np.float32))
+    brain = codec.encode(torch.ones(1, dtype=torch.bfloat16))
+    monkeypatch.delitem(__import__("sys").modules, "torch")
+    back: Any = codec.decode(data)
+    assert isinstance(back, np.ndarray)
+    assert back.dtype == np.float32
+    back[0, 0] = 9  # it owns its memory
+    with pytest.raises(exceptions.DecodeError, match="numpy alone cannot hold"):
+        codec.decode(brain)

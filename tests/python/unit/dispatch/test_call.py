@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from python_worker.dispatch.call import Call, GoingOn
-from python_worker.dispatch.call_limit import Limit
+from python_worker.dispatch.call import Call, GoingOn, start
+from python_worker.dispatch.call_limit import CallLimit
 from python_worker.exceptions import BridgeError, Cancelled, Draining, Overloaded
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.calls import Answers
@@ -32,9 +32,20 @@ class Performed:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.begun = 0
-        self.limit = Limit(self.perform, 2)
+        self.limit = CallLimit(2)
 
     def perform(self, call: Call) -> GoingOn | None:
+        self.limit.check()
+        going_on = self.carry_out(call)
+        if going_on is not None:
+            self.limit.enter()
+            call.when_over(self.limit.leave)
+        return going_on
+
+    def start(self, call: Call) -> asyncio.Task[None] | None:
+        return start(call, self.perform)
+
+    def carry_out(self, call: Call) -> GoingOn | None:
         what = call.request.method
         if what == "fail":
             raise Draining("the worker is stopping")
@@ -44,7 +55,7 @@ class Performed:
             raise Speechless
         if what != "at_once":
             return self.wait(call)
-        call.outlet.send_value([b"there"])
+        call.return_value([b"there"])
         return None
 
     async def wait(self, call: Call) -> None:
@@ -54,12 +65,12 @@ class Performed:
             raise Draining("the worker is stopping")
         if call.request.method == "speechless_later":
             raise Speechless
-        call.outlet.send_value([b"there"])
+        call.return_value([b"there"])
 
     def call(self, method: str, timeout_ms: int = 0) -> tuple[Call, Answers]:
         replies = Answers()
         request = pb.CallRequest(class_name="Thing", method=method, timeout_ms=timeout_ms)
-        return Call(request, replies, holder=self, perform=self.limit.perform), replies
+        return Call(request, replies, holder=self), replies
 
 
 @pytest.fixture
@@ -71,7 +82,7 @@ async def assert_room(performed: Performed) -> None:
     """No call is counted any more: two find room, and a third does not."""
     performed.go.clear()
     begun = [performed.call("wait") for _ in range(3)]
-    tasks = [call.start() for call, _ in begun]
+    tasks = [performed.start(call) for call, _ in begun]
     assert [task is None for task in tasks] == [False, False, True]
     assert begun[2][1].failure.kind == KINDS[Overloaded]
     performed.go.set()
@@ -82,7 +93,7 @@ async def assert_room(performed: Performed) -> None:
 async def test_what_needs_no_waiting_is_over_when_it_was_started(performed: Performed) -> None:
     for _ in range(5):
         call, replies = performed.call("at_once")
-        assert call.start() is None
+        assert performed.start(call) is None
         assert replies.value == b"there"
         call.stop(Cancelled("too late"))
         assert len(replies.replies) == 1
@@ -92,10 +103,10 @@ async def test_what_needs_no_waiting_is_over_when_it_was_started(performed: Perf
 async def test_what_fails_at_once_has_its_failure_at_once(performed: Performed) -> None:
     for _ in range(5):
         call, replies = performed.call("fail")
-        assert call.start() is None
+        assert performed.start(call) is None
         assert replies.failure.kind == KINDS[Draining]
     call, replies = performed.call("exit")
-    assert call.start() is None
+    assert performed.start(call) is None
     assert replies.failure.kind == pb.FAILURE_KIND_PYTHON
     await assert_room(performed)
 
@@ -106,7 +117,7 @@ async def test_a_call_that_is_stopped_says_why_and_gives_its_room_back(
     turns: int, reason: BridgeError, performed: Performed
 ) -> None:
     call, replies = performed.call("wait")
-    task = call.start()
+    task = performed.start(call)
     assert task is not None
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -122,7 +133,7 @@ async def test_a_call_that_is_stopped_says_why_and_gives_its_room_back(
 @pytest.mark.parametrize("method", ["wait", "fail_later"])
 async def test_a_call_that_goes_on_ends_once(method: str, performed: Performed) -> None:
     call, replies = performed.call(method)
-    task = call.start()
+    task = performed.start(call)
     assert task is not None
     assert not replies.replies
     performed.go.set()
@@ -136,10 +147,10 @@ async def test_a_call_that_goes_on_ends_once(method: str, performed: Performed) 
 
 async def test_a_deadline_is_for_what_goes_on(performed: Performed) -> None:
     call, replies = performed.call("at_once", timeout_ms=1)
-    assert call.start() is None
+    assert performed.start(call) is None
     assert replies.value == b"there"
     call, replies = performed.call("wait", timeout_ms=1)
-    task = call.start()
+    task = performed.start(call)
     assert task is not None
     await task
     assert replies.failure.kind == pb.FAILURE_KIND_TIMEOUT
@@ -152,7 +163,7 @@ async def test_an_error_that_cannot_be_described_is_told_by_its_name(
 ) -> None:
     call, replies = performed.call(method)
     performed.go.set()
-    if (task := call.start()) is not None:
+    if (task := performed.start(call)) is not None:
         await task
     assert replies.failure.kind == pb.FAILURE_KIND_PYTHON
     assert replies.failure.type.endswith(".Speechless")

@@ -10,11 +10,14 @@ import pytest
 
 from python_worker import codec
 from python_worker.dispatch.call import Call
-from python_worker.dispatch.dispatcher import ENGINE_TYPE, Dispatcher
+from python_worker.dispatch.call_limit import CallLimit
+from python_worker.dispatch.dispatcher import Dispatcher
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
+from python_worker.dispatch.served_classes import ServedClasses
 from python_worker.engines.builder import Builder
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.surface import async_llm
 from tests.python.support.calls import Answers
 
 
@@ -76,9 +79,13 @@ class Side:
     def __init__(self) -> None:
         registry = References()
         self.engine = Engine()
-        self.ref = registry.hold(self.engine, self, type_name=ENGINE_TYPE, pin=True)
+        served = async_llm(Builder())
+        self.ref = registry.hold(self.engine, self, served=served, pin=True)
         watches = Watches(announce=lambda notice: None)
-        self.dispatcher = Dispatcher(registry, Builder(), {}, watches=watches)
+        limit = CallLimit(10)
+        self.dispatcher = Dispatcher(
+            registry, ServedClasses([served]), watches=watches, limit=limit
+        )
 
     def start(self, method: str, *args: object) -> tuple[Answers, asyncio.Task[None] | None]:
         request = pb.CallRequest(
@@ -88,8 +95,7 @@ class Side:
             args=codec.encode(list(args)) if args else b"",
         )
         answers = Answers()
-        call = Call(request, answers, holder=self, perform=self.dispatcher.perform)
-        return answers, call.start()
+        return answers, self.dispatcher.start(Call(request, answers, holder=self))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from python_worker.dispatch.members import find_member, is_method
+from python_worker.dispatch.served_classes import OTHER
 
 
 class Callable:
@@ -42,4 +43,4 @@ class Target:
 def test_the_value_of_a_property_is_not_called(name: str, *, called: bool) -> None:
     target = Target()
 
-    assert is_method(target, name, find_member(target, name, on_engine=False)) is called
+    assert is_method(target, name, find_member(target, name, OTHER)) is called

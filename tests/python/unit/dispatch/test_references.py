@@ -8,6 +8,7 @@ import weakref
 import pytest
 
 from python_worker.dispatch.references import References
+from python_worker.dispatch.served_classes import ServedClass
 from python_worker.exceptions import StaleReference
 
 
@@ -96,7 +97,7 @@ def test_the_end_of_a_holder_releases_what_it_alone_held(registry: References) -
 
 def test_a_pinned_object_stays_until_it_is_unpinned(registry: References) -> None:
     engine = Thing()
-    ref = registry.hold(engine, "client", type_name="AsyncLLM", pin=True)
+    ref = registry.hold(engine, "client", served=ServedClass(name="AsyncLLM"), pin=True)
     registry.release_all("client")
     assert registry.resolve(ref.incarnation, ref.id) is engine
     assert [entry.type for entry in registry.pinned()] == ["AsyncLLM"]
@@ -114,19 +115,14 @@ def test_an_object_at_the_address_of_a_freed_one_is_another(registry: References
 
 
 def test_an_object_is_told_when_nobody_holds_it_any_more() -> None:
-    class Told:
-        def __init__(self) -> None:
-            self.times = 0
-
-        def __let_go__(self) -> None:
-            self.times += 1
-
-    registry, told = References(), Told()
-    first = registry.hold(told, "a")
-    registry.hold(told, "b")
+    told: list[object] = []
+    served = ServedClass(released=told.append)
+    registry, thing = References(), object()
+    first = registry.hold(thing, "a", served=served)
+    registry.hold(thing, "b", served=served)
     registry.release(first.id, "a")
-    assert told.times == 0
+    assert told == []
     registry.release_all("b")
-    assert told.times == 1
+    assert told == [thing]
     registry.release(first.id, "a")
-    assert told.times == 1
+    assert told == [thing]

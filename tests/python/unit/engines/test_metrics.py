@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from python_worker.engines import metrics
-from python_worker.engines.metrics import NAMES, Metrics, counting, of_engine
+from python_worker.engines.metrics import NAMES, Metrics
 
 
 def scheduled(**fields: Any) -> Any:
@@ -107,61 +107,6 @@ def test_statistics_of_another_vllm_end_the_counting_and_not_the_engine(
             rank.record(SimpleNamespace(), SimpleNamespace())
     assert counted.read() is None
     assert len(caplog.records) == 1
-
-
-class Engine:
-    """An engine as far as its constructor goes."""
-
-    def __init__(
-        self,
-        vllm_config: Any,
-        executor_class: Any,
-        log_stats: bool,
-        stat_loggers: list[Any] | None = None,
-    ) -> None:
-        self.given: Any = stat_loggers
-
-
-def test_every_engine_has_counters_of_its_own_beside_its_other_loggers() -> None:
-    counted = counting(Engine)
-    first = counted(None, None, True, ["theirs"])
-    second = counted(None, None, log_stats=True)
-    assert first.given[0] == "theirs"
-    for engine, factory in ((first, first.given[1]), (second, second.given[0])):
-        factory(None, 0).record(None, put_out(num_generation_tokens=engine is first))
-    values = [of_engine(first), of_engine(second)]
-    assert [it and it["generation_tokens"] for it in values] == [1, 0]
-
-
-def test_an_engine_that_is_told_to_count_nothing_is_left_alone() -> None:
-    engine = counting(Engine)(None, None, False)
-    assert engine.given is None
-    assert of_engine(engine) is None
-    assert of_engine(object()) is None
-
-
-@pytest.mark.parametrize(("default", "counts"), [(True, True), (False, False)])
-def test_a_class_may_give_log_stats_a_default(default: bool, counts: bool) -> None:
-    class Own(Engine):
-        def __init__(
-            self, log_stats: bool = default, stat_loggers: list[Any] | None = None, **more: Any
-        ) -> None:
-            super().__init__(None, None, log_stats, stat_loggers)
-            self.more = more
-
-    engine = counting(Own)(other=1)
-    assert engine.more == {"other": 1}
-    assert len(engine.given or ()) == counts
-
-
-def test_a_class_that_takes_its_arguments_some_other_way_is_left_alone() -> None:
-    class Own(Engine):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-
-    engine = counting(Own)(None, None, log_stats=True)
-    assert engine.given is None
-    assert of_engine(engine) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The worker's session gives way to its client's."""
+"""The priority of the worker's session."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ CODE = """
 import os, sys
 if "leader" in sys.argv:
     os.setsid()
-from python_worker.process import cpu_share as scheduling
-scheduling.give_way()
-print(open(scheduling.AUTOGROUP).read() if os.path.exists(scheduling.AUTOGROUP) else "none")
+from python_worker.process import cpu_share
+cpu_share.lower_priority()
+print(open(cpu_share.AUTOGROUP).read() if os.path.exists(cpu_share.AUTOGROUP) else "none")
 """
 
 
-def said(*arguments: str) -> str:
-    """What a process that has given way says of its session."""
+def autogroup_after(*arguments: str) -> str:
+    """Returns the autogroup of a process that has called `lower_priority`."""
     command = [sys.executable, "-c", CODE, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_a_session_of_our_own_is_a_little_less_important() -> None:
-    # A kernel without autogroups divides the CPU otherwise, and there is nothing to do.
-    assert said("leader").endswith(f"nice {cpu_share.NICE}") or not AUTOGROUP.exists()
+def test_a_session_of_the_process_itself_gets_a_lower_priority() -> None:
+    # Some kernels have no autogroups.
+    assert autogroup_after("leader").endswith(f"nice {cpu_share.NICE}") or not AUTOGROUP.exists()
 
 
-def test_a_session_of_somebody_else_is_left_alone() -> None:
+def test_the_session_of_another_process_keeps_its_priority() -> None:
     ours = AUTOGROUP.read_text().strip() if AUTOGROUP.exists() else "none"
-    assert said() == ours
+    assert autogroup_after() == ours

@@ -1,4 +1,4 @@
-"""Who is still there when a worker stops: not who has been killed and needs a moment to end."""
+"""Which processes of the group still run when a worker stops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from python_worker.process import lifeline
 
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of a group of its own, which is taken for ours; SIGTERM does not reach it."""
+    """A process in a group of its own, which the module takes for ours. It blocks SIGTERM."""
     process = subprocess.Popen(
         ["sleep", "600"],
         process_group=0,
@@ -36,11 +36,11 @@ def test_a_process_of_the_group_is_a_member_until_it_has_ended(
 
 
 @pytest.mark.parametrize("core", [None, min(os.sched_getaffinity(0))])
-def test_who_is_killed_is_no_member_however_long_it_takes_to_end(
+def test_a_killed_process_is_no_member_even_before_it_has_ended(
     core: int | None, child: subprocess.Popen[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Killed by somebody else: from then on it is going, whether or not it is gone. On the same core
-    # it cannot even begin before we rest. A zombie until it is waited for.
+    # From the kill on it counts as ending. On the same core it cannot begin to end before this
+    # process waits. It is a zombie until it is waited for.
     ours = os.sched_getaffinity(0)
     if core is not None:
         os.sched_setaffinity(child.pid, {core})
@@ -54,15 +54,15 @@ def test_who_is_killed_is_no_member_however_long_it_takes_to_end(
     assert not caplog.records
 
 
-def test_other_signals_on_their_way_do_not_count(child: subprocess.Popen[bytes]) -> None:
+def test_other_pending_signals_do_not_count(child: subprocess.Popen[bytes]) -> None:
     child.send_signal(signal.SIGTERM)
-    assert not lifeline.is_going(str(child.pid))
+    assert not lifeline.is_ending(str(child.pid))
     assert lifeline.group_members() == [child.pid]
 
 
-def test_of_a_process_that_is_gone_nothing_is_said(child: subprocess.Popen[bytes]) -> None:
+def test_a_process_that_has_ended_has_no_state(child: subprocess.Popen[bytes]) -> None:
     child.kill()
     child.wait()
     with pytest.raises(OSError, match=str(child.pid)):
-        lifeline.is_going(str(child.pid))
+        lifeline.is_ending(str(child.pid))
     assert lifeline.group_members() == []

@@ -1,4 +1,4 @@
-"""The files of a worker: under names of their own, and removed whoever was killed."""
+"""The folder of a run: how files are named, and which are removed after a kill."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_files_and_shared_memory_carry_the_name_of_the_run(temporary: Path) -> N
         piece.unlink()
 
 
-def test_the_folder_that_a_client_names_is_taken(
+def test_the_folder_that_a_client_names_is_used(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary / "named"))
@@ -61,14 +61,14 @@ def test_the_folder_that_a_client_names_is_taken(
 def test_sockets_lie_in_the_folder_if_their_paths_are_short_enough(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, length: int, taken: bool
 ) -> None:
-    monkeypatch.setattr(run_folder, "hold", lambda folder: None)
+    monkeypatch.setattr(run_folder, "lock_folder", lambda folder: None)
     monkeypatch.setattr(Path, "mkdir", lambda self, **_: None)
     monkeypatch.setenv(run_folder.FOLDER_VARIABLE, "/" + "x" * (length - 1))
     run_folder.create()
     assert (run_folder.SOCKETS_VARIABLE in os.environ) == taken
 
 
-def test_without_a_place_for_files_the_worker_says_what_to_do(
+def test_without_a_writable_folder_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(tmp_path / "no" / "such"))
@@ -76,15 +76,15 @@ def test_without_a_place_for_files_the_worker_says_what_to_do(
         run_folder.create()
 
 
-def test_processes_of_one_engine_meet_in_the_folder(temporary: Path) -> None:
+def test_processes_of_one_engine_find_each_other_through_the_folder(temporary: Path) -> None:
     folder = run_folder.create()
     module = types.SimpleNamespace(get_file_store_init_method=None)
-    run_folder.meet_in_folder(module)
+    run_folder.use_file_store(module)
     assert module.get_file_store_init_method().startswith(f"file://{folder}/vllm_dist_")
-    run_folder.meet_in_folder(types.SimpleNamespace())  # a vLLM that has no such function
+    run_folder.use_file_store(types.SimpleNamespace())  # a vLLM that has no such function
 
 
-def test_what_killed_workers_left_is_removed_and_what_others_hold_is_not(temporary: Path) -> None:
+def test_abandoned_folders_are_removed_and_locked_ones_are_not(temporary: Path) -> None:
     held = temporary / "vllm-held"
     dead = temporary / "vllm-dead"
     young = temporary / "vllm-young"
@@ -94,8 +94,8 @@ def test_what_killed_workers_left_is_removed_and_what_others_hold_is_not(tempora
     (dead / "socket").touch()
     for folder in (dead, young):
         (folder / run_folder.LOCK).touch()
-    code = "import pathlib, sys; from python_worker.process import run_folder as b\n"
-    code += "b.hold(pathlib.Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
+    code = "import pathlib, sys; from python_worker.process import run_folder\n"
+    code += "run_folder.lock_folder(pathlib.Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(held)]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
@@ -103,7 +103,7 @@ def test_what_killed_workers_left_is_removed_and_what_others_hold_is_not(tempora
     try:
         for folder in (held, dead):
             os.utime(folder / run_folder.LOCK, (0, 0))
-        run_folder.remove_dead(temporary)
+        run_folder.remove_abandoned(temporary)
         assert sorted(it.name for it in temporary.iterdir()) == [
             "vllm-foreign",
             "vllm-held",
@@ -112,13 +112,13 @@ def test_what_killed_workers_left_is_removed_and_what_others_hold_is_not(tempora
     finally:
         holder.kill()
         holder.communicate()
-    run_folder.remove_dead(temporary)
+    run_folder.remove_abandoned(temporary)
     assert not held.exists()
 
 
 @pytest.fixture
 def dead(temporary: Path) -> Path:
-    """What a killed worker has left."""
+    """The folder of a killed worker."""
     folder = temporary / "vllm-dead"
     folder.mkdir()
     (folder / run_folder.LOCK).touch()
@@ -126,7 +126,7 @@ def dead(temporary: Path) -> Path:
     return folder
 
 
-def test_what_only_looks_like_a_workers_is_left(temporary: Path, dead: Path) -> None:
+def test_folders_that_only_look_like_a_workers_are_kept(temporary: Path, dead: Path) -> None:
     """Not another program's folder, nor one that a link leads to, nor one locked by a link."""
     cache = temporary / "vllm-cache"
     cache.mkdir()
@@ -138,22 +138,22 @@ def test_what_only_looks_like_a_workers_is_left(temporary: Path, dead: Path) -> 
     (temporary / "vllm-linked" / run_folder.LOCK).symlink_to(temporary / "else" / run_folder.LOCK)
     (temporary / "vllm-file").touch()
     before = sorted(temporary.rglob("*"))
-    run_folder.remove_dead(temporary)
+    run_folder.remove_abandoned(temporary)
     assert sorted(temporary.rglob("*")) == before
 
 
-def test_what_another_users_worker_left_is_theirs(
+def test_the_folder_of_another_users_worker_is_kept(
     temporary: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as somebody_else:
         somebody_else.setattr(os, "getuid", lambda: dead.stat().st_uid + 1)
-        run_folder.remove_dead(temporary)
+        run_folder.remove_abandoned(temporary)
     assert dead.exists()
-    run_folder.remove_dead(temporary)
+    run_folder.remove_abandoned(temporary)
     assert not dead.exists()
 
 
-def test_without_locks_a_worker_starts_and_nobody_takes_its_folder(
+def test_without_file_locks_a_worker_starts_and_its_folder_is_kept(
     temporary: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flock(descriptor: int, operation: int) -> None:
@@ -165,11 +165,11 @@ def test_without_locks_a_worker_starts_and_nobody_takes_its_folder(
     monkeypatch.undo()
     for lock in folder.glob(run_folder.LOCK):
         os.utime(lock, (0, 0))
-    run_folder.remove_dead(temporary)
+    run_folder.remove_abandoned(temporary)
     assert folder.exists()
 
 
-def test_shared_memory_that_cannot_be_removed_is_left(
+def test_shared_memory_that_cannot_be_removed_is_ignored(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (temporary / "vllm-1_folder").mkdir()  # not even root can unlink it
@@ -179,7 +179,9 @@ def test_shared_memory_that_cannot_be_removed_is_left(
     assert [it.name for it in temporary.iterdir()] == ["vllm-1_folder"]
 
 
-def test_a_name_is_no_pattern(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_not_taken_for_a_pattern(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("vllm-[1]_mine", "vllm-1_theirs"):
         (temporary / name).touch()
     monkeypatch.setattr(run_folder, "SHARED_MEMORY", temporary)
@@ -187,7 +189,7 @@ def test_a_name_is_no_pattern(temporary: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [it.name for it in temporary.iterdir()] == ["vllm-1_theirs"]
 
 
-def test_removing_takes_the_shared_memory_along(
+def test_removing_a_run_removes_its_shared_memory(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = temporary / "memory"

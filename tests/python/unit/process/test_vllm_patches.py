@@ -1,4 +1,4 @@
-"""What vLLM's processes get mended, on a module that is wrong in the same way."""
+"""Patches of vLLM, tried on a module that is wrong in the same way."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "wrong_ops.py").write_text(WRONG)
     monkeypatch.syspath_prepend(tmp_path)
     finders = list(sys.meta_path)
-    sys.meta_path.insert(0, vllm_patches.WhenImported("wrong_ops", vllm_patches.mend_lora_ops))
+    sys.meta_path.insert(0, vllm_patches.PatchOnImport("wrong_ops", vllm_patches.patch_lora_ops))
     yield importlib.import_module("wrong_ops")
     assert sys.meta_path == finders
     del sys.modules["wrong_ops"]
 
 
 @pytest.mark.parametrize("name", ["bgmv_expand", "sgmv_expand"])
-def test_a_row_of_the_model_itself_gets_nothing(name: str, wrong: Any) -> None:
+def test_nothing_is_added_to_a_row_of_the_base_model(name: str, wrong: Any) -> None:
     weights = torch.tensor([[[1.0]], [[100.0]]])
     output = torch.zeros(3, 1)
     getattr(wrong, name)(torch.ones(3, 1), weights, output, torch.tensor([0, -1, 1]))
     assert output.flatten().tolist() == [1.0, 0.0, 100.0]
 
 
-def test_child_processes_mend_vllm() -> None:
+def test_install_has_vllm_patched_on_import() -> None:
     finders = list(sys.meta_path)
     try:
         vllm_patches.install()
         (added,) = [it for it in sys.meta_path if it not in finders]
-        assert isinstance(added, vllm_patches.WhenImported)
+        assert isinstance(added, vllm_patches.PatchOnImport)
     finally:
         sys.meta_path[:] = finders

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from python_worker import PROTOCOL_VERSION
-from python_worker.dispatch.call import Call
+from python_worker.dispatch.call import Call, start
 from python_worker.dispatch.references import References
 from python_worker.exceptions import BadToken, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
@@ -28,7 +28,9 @@ class Client:
 
     def __init__(self) -> None:
         self.registry = References()
-        self.session = Session(perform=answer, registry=self.registry, wake=self.plan)
+        self.session = Session(
+            start=lambda call: start(call, answer), registry=self.registry, wake=self.plan
+        )
         self.frames: list[pb.ServerFrame] = []
         self.arrived = asyncio.Event()
 

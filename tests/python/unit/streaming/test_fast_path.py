@@ -15,87 +15,87 @@ from tests.python.support.streams import Places, Request, output, wait_turns
 
 
 async def test_an_output_is_sent_in_the_turn_in_which_it_is_put() -> None:
-    outlet = Places()
-    request = Request(outlet)
+    sink = Places()
+    request = Request(sink)
     await wait_turns()
     request.put(1)
     request.put(2)
-    assert outlet.items == [b"0:1", b"0:2"]
+    assert sink.items == [b"0:1", b"0:2"]
     assert request.collector.kept == 0
     request.put(3, finished=True)
     await request.task
-    assert outlet.outcomes == ["accepted", "item", "item", "item", "end"]
-    assert outlet.items[2] == b"0:3"
-    assert outlet.places == 997
+    assert sink.outcomes == ["accepted", "item", "item", "item", "end"]
+    assert sink.items[2] == b"0:3"
+    assert sink.places == 997
     assert "put" not in vars(request.collector)
     assert request.aborted == []
 
 
 async def test_an_output_that_came_before_the_shortcut_stays_before_the_next() -> None:
-    outlet = Places(0)
-    request = Request(outlet, first=output(1))
+    sink = Places(0)
+    request = Request(sink, first=output(1))
     await wait_turns()
-    outlet.places = 5  # Credit has come, and the task that waits for it has not run yet.
+    sink.places = 5  # Credit has come, and the task that waits for it has not run yet.
     request.put(2)
     request.put(3)
-    assert outlet.items == []
-    outlet.give(0)
+    assert sink.items == []
+    sink.give(0)
     await wait_turns()
     request.put(4, finished=True)
     await request.task
-    assert outlet.items == [b"0:1", b"0:23", b"0:4"]
+    assert sink.items == [b"0:1", b"0:23", b"0:4"]
 
 
 async def test_without_credit_outputs_are_merged_and_stay_in_order() -> None:
-    outlet = Places(2)
-    request = Request(outlet)
+    sink = Places(2)
+    request = Request(sink)
     await wait_turns()
     for token in range(1, 4):
         request.put(token)
     await wait_turns()
     for token in range(4, 7):
         request.put(token)
-    assert outlet.items == [b"0:1", b"0:2"]
-    outlet.give(10)
+    assert sink.items == [b"0:1", b"0:2"]
+    sink.give(10)
     await wait_turns()
-    assert outlet.items[2:] == [b"0:3", b"0:456"]
+    assert sink.items[2:] == [b"0:3", b"0:456"]
     request.put(7)
-    assert outlet.items[4:] == [b"0:7"]
+    assert sink.items[4:] == [b"0:7"]
     request.put(8, finished=True)
     await request.task
-    assert outlet.items[5:] == [b"0:8"]
-    assert outlet.places == 12 - 6
+    assert sink.items[5:] == [b"0:8"]
+    assert sink.places == 12 - 6
 
 
 async def test_an_output_put_while_one_waits_for_its_task_does_not_overtake_it() -> None:
-    outlet = Places(0)
-    request = Request(outlet)
+    sink = Places(0)
+    request = Request(sink)
     await wait_turns()
     request.put(1)
-    outlet.places = 5  # Credit has come, and the task has not run yet.
+    sink.places = 5  # Credit has come, and the task has not run yet.
     request.put(2)
-    assert outlet.items == []
+    assert sink.items == []
     await wait_turns()
     request.put(3, finished=True)
     await request.task
-    assert outlet.items == [b"0:12", b"0:3"]
+    assert sink.items == [b"0:12", b"0:3"]
 
 
 async def test_a_failure_of_the_engine_comes_after_what_was_put_before() -> None:
-    outlet = Places()
-    request = Request(outlet)
+    sink = Places()
+    request = Request(sink)
     await wait_turns()
     request.put(1)
     request.collector.put(RuntimeError("dead"))
     with pytest.raises(RuntimeError, match="dead"):
         await request.task
-    assert outlet.items == [b"0:1"]
+    assert sink.items == [b"0:1"]
     assert request.aborted == ["req-1"]
 
 
 async def test_an_output_that_cannot_be_encoded_fails_its_call_and_not_who_put_it() -> None:
-    outlet = Places()
-    request = Request(outlet)
+    sink = Places()
+    request = Request(sink)
     await wait_turns()
     request.put(1)
     request.encoder.failing = True
@@ -104,7 +104,7 @@ async def test_an_output_that_cannot_be_encoded_fails_its_call_and_not_who_put_i
     request.put(3)
     with pytest.raises(ValueError, match="cannot"):
         await request.task
-    assert outlet.items == [b"0:1"]
+    assert sink.items == [b"0:1"]
     assert request.aborted == ["req-1"]
 
 
@@ -121,12 +121,12 @@ async def test_an_output_that_no_message_can_hold_fails_its_call(
 
 
 async def test_what_is_put_after_the_end_of_a_call_is_not_sent() -> None:
-    outlet = Places()
-    request = Request(outlet)
+    sink = Places()
+    request = Request(sink)
     await wait_turns()
     request.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request.task
     request.put(1)
-    assert outlet.outcomes == ["accepted"]
+    assert sink.outcomes == ["accepted"]
     assert request.aborted == ["req-1"]

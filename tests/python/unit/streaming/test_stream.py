@@ -95,26 +95,24 @@ class Bytes:
 
 
 async def test_items_come_in_order_between_accepted_and_end() -> None:
-    engine, outlet = Engine(), Outlet()
-    await drain(engine.generate(3), outlet, encoder=Bytes(), abort=engine.abort)
-    assert outlet.outcomes == ["accepted", "item", "item", "item", "end"]
-    assert outlet.items == [b"\x00", b"\x01", b"\x02"]
+    engine, sink = Engine(), Outlet()
+    await drain(engine.generate(3), sink, encoder=Bytes(), abort=engine.abort)
+    assert sink.outcomes == ["accepted", "item", "item", "item", "end"]
+    assert sink.items == [b"\x00", b"\x01", b"\x02"]
     assert engine.aborted == []
 
 
 async def test_a_stream_without_items_is_accepted_and_ends() -> None:
-    engine, outlet = Engine(), Outlet()
-    await drain(engine.generate(0), outlet, encoder=Bytes(), abort=engine.abort)
-    assert outlet.outcomes == ["accepted", "end"]
+    engine, sink = Engine(), Outlet()
+    await drain(engine.generate(0), sink, encoder=Bytes(), abort=engine.abort)
+    assert sink.outcomes == ["accepted", "end"]
 
 
 async def test_accepted_comes_before_the_first_item_is_made() -> None:
-    engine, outlet = Engine(stop_at="item 0"), Outlet()
-    task = asyncio.create_task(
-        drain(engine.generate(3), outlet, encoder=Bytes(), abort=engine.abort)
-    )
+    engine, sink = Engine(stop_at="item 0"), Outlet()
+    task = asyncio.create_task(drain(engine.generate(3), sink, encoder=Bytes(), abort=engine.abort))
     await engine.reached.wait()
-    assert outlet.outcomes == ["accepted"]
+    assert sink.outcomes == ["accepted"]
     task.cancel()
     await asyncio.wait([task])
 
@@ -124,33 +122,31 @@ async def test_what_is_no_request_of_an_engine_is_accepted_at_once() -> None:
         raise RuntimeError("no")
         yield
 
-    outlet = Outlet()
+    sink = Outlet()
     with pytest.raises(RuntimeError):
-        await drain(fails(), outlet, encoder=Bytes(), abort=None)
-    assert outlet.outcomes == ["accepted"]
+        await drain(fails(), sink, encoder=Bytes(), abort=None)
+    assert sink.outcomes == ["accepted"]
 
 
 @pytest.mark.parametrize("credit", [0, 1, 5])
 async def test_no_more_items_than_credit(credit: int) -> None:
-    engine, outlet = Engine(), Outlet(credit)
+    engine, sink = Engine(), Outlet(credit)
     task = asyncio.create_task(
-        drain(engine.generate(100), outlet, encoder=Bytes(), abort=engine.abort)
+        drain(engine.generate(100), sink, encoder=Bytes(), abort=engine.abort)
     )
     await wait_turns()
-    assert outlet.outcomes.count("item") == credit
-    outlet.credit.release()
+    assert sink.outcomes.count("item") == credit
+    sink.credit.release()
     await wait_turns()
-    assert outlet.outcomes.count("item") == credit + 1
+    assert sink.outcomes.count("item") == credit + 1
     task.cancel()
     await asyncio.wait([task])
 
 
 @pytest.mark.parametrize("place", ["tokenize", "add_request", "item 0", "item 2"])
 async def test_a_cancel_at_any_await_leaves_nothing_in_the_engine(place: str) -> None:
-    engine, outlet = Engine(stop_at=place), Outlet()
-    task = asyncio.create_task(
-        drain(engine.generate(5), outlet, encoder=Bytes(), abort=engine.abort)
-    )
+    engine, sink = Engine(stop_at=place), Outlet()
+    task = asyncio.create_task(drain(engine.generate(5), sink, encoder=Bytes(), abort=engine.abort))
     await engine.reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -158,16 +154,14 @@ async def test_a_cancel_at_any_await_leaves_nothing_in_the_engine(place: str) ->
     assert engine.live == set()
     assert engine.closed
     assert engine.aborted == ([] if place == "tokenize" else ["req-1"])
-    assert "end" not in outlet.outcomes
+    assert "end" not in sink.outcomes
 
 
 async def test_a_cancel_while_waiting_for_credit_aborts() -> None:
-    engine, outlet = Engine(), Outlet(credit=2)
-    task = asyncio.create_task(
-        drain(engine.generate(5), outlet, encoder=Bytes(), abort=engine.abort)
-    )
+    engine, sink = Engine(), Outlet(credit=2)
+    task = asyncio.create_task(drain(engine.generate(5), sink, encoder=Bytes(), abort=engine.abort))
     await wait_turns()
-    assert outlet.outcomes.count("item") == 2
+    assert sink.outcomes.count("item") == 2
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -175,41 +169,41 @@ async def test_a_cancel_while_waiting_for_credit_aborts() -> None:
 
 
 async def test_an_item_that_cannot_be_encoded_aborts() -> None:
-    engine, outlet = Engine(), Outlet()
+    engine, sink = Engine(), Outlet()
 
     class Refusing(Bytes):
         def encode(self, item: Any) -> bytes:
             raise ValueError("cannot")
 
     with pytest.raises(ValueError, match="cannot"):
-        await drain(engine.generate(5), outlet, encoder=Refusing(), abort=engine.abort)
+        await drain(engine.generate(5), sink, encoder=Refusing(), abort=engine.abort)
     assert engine.live == set()
-    assert outlet.outcomes == ["accepted"]
+    assert sink.outcomes == ["accepted"]
 
 
 async def test_an_item_that_no_message_can_hold_is_refused_with_both_sizes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_frames, "MAX_VALUE_BYTES", 10)
-    engine, outlet = Engine(), Outlet()
+    engine, sink = Engine(), Outlet()
 
     class Long(Bytes):
         def encode(self, item: Any) -> bytes:
             return b"x" * 11
 
     with pytest.raises(Unsupported, match="has 11 bytes; a message holds at most 10"):
-        await drain(engine.generate(5), outlet, encoder=Long(), abort=engine.abort)
+        await drain(engine.generate(5), sink, encoder=Long(), abort=engine.abort)
     assert engine.live == set()
     server_frames.check_size(10)
 
 
 async def test_an_abort_that_fails_does_not_hide_the_reason() -> None:
-    engine, outlet = Engine(stop_at="item 1"), Outlet()
+    engine, sink = Engine(stop_at="item 1"), Outlet()
 
     async def fails(request_ids: list[str]) -> None:
         raise RuntimeError("the engine is dead")
 
-    task = asyncio.create_task(drain(engine.generate(5), outlet, encoder=Bytes(), abort=fails))
+    task = asyncio.create_task(drain(engine.generate(5), sink, encoder=Bytes(), abort=fails))
     await engine.reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

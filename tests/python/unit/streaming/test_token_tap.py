@@ -29,11 +29,11 @@ pytestmark = pytest.mark.usefixtures("known")
 
 
 async def test_a_token_is_sent_without_an_output(known: list[tuple[str, type]]) -> None:
-    engine, outlet = Engine(1, stats="metrics"), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1, stats="metrics"), Places()
+    request = await begun(engine, sink)
     engine.states[0].bring(1)
     engine.states[0].bring(2)
-    assert outlet.items == [b"0:b1", b"0:c2"]
+    assert sink.items == [b"0:b1", b"0:c2"]
     assert made(engine) == 0
     assert request.encoder.seen == ["metrics"] * 3
     assert known == [
@@ -42,18 +42,18 @@ async def test_a_token_is_sent_without_an_output(known: list[tuple[str, type]]) 
         ("detokenizer", Detokenizer),
         ("logprobs", Logprobs),
     ]
-    assert outlet.places == 997
+    assert sink.places == 997
     await end(engine, request)
-    assert outlet.items[2:] == [b"0:9"]
+    assert sink.items[2:] == [b"0:9"]
     assert request.collector.kept == 1
 
 
 async def test_all_text_and_all_ids_where_the_output_has_them() -> None:
-    engine, outlet = Engine(1, output_kind=Kind("CUMULATIVE")), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1, output_kind=Kind("CUMULATIVE")), Places()
+    request = await begun(engine, sink)
     engine.states[0].bring(1)
     engine.states[0].bring(2)
-    assert outlet.items == [b"0:ab01", b"0:abc012"]
+    assert sink.items == [b"0:ab01", b"0:abc012"]
     assert made(engine) == 0
     await end(engine, request)
 
@@ -68,21 +68,21 @@ ORDINARY: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("step", ORDINARY.values(), ids=ORDINARY)
 async def test_what_is_not_plain_is_made(step: dict[str, Any]) -> None:
-    engine, outlet = Engine(1), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places()
+    request = await begun(engine, sink)
     others = dict(step)
     tokens = others.pop("tokens", (1,))
     engine.states[0].bring(*tokens, **others)
     assert made(engine) == 1
-    assert outlet.items == [f"0:{''.join(map(str, tokens))}".encode()]
+    assert sink.items == [f"0:{''.join(map(str, tokens))}".encode()]
     engine.states[0].bring(3)
     assert made(engine) == 1
-    assert outlet.items[1:] == [b"0:d3"]
+    assert sink.items[1:] == [b"0:d3"]
     await end(engine, request)
 
 
 async def test_all_arguments_of_an_output_that_is_made_are_passed_on() -> None:
-    engine, outlet = Engine(1), Places()
+    engine, sink = Engine(1), Places()
     state, seen = engine.states[0], []
     ordinary = state.make_request_output
 
@@ -91,7 +91,7 @@ async def test_all_arguments_of_an_output_that_is_made_are_passed_on() -> None:
         return ordinary(*args, **kwargs)
 
     state.make_request_output = make  # type: ignore[method-assign]
-    request = await begun(engine, outlet)
+    request = await begun(engine, sink)
     seen.clear()
     state.make_request_output(
         new_token_ids=[1, 2],
@@ -109,8 +109,8 @@ async def test_all_arguments_of_an_output_that_is_made_are_passed_on() -> None:
 
 @pytest.mark.parametrize("place", ["sampling mask", "prompt scores"])
 async def test_what_has_come_since_is_asked_for_with_each(place: str) -> None:
-    engine, outlet = Engine(1), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places()
+    request = await begun(engine, sink)
     state = engine.states[0]
     if place == "sampling mask":
         state.sampling_mask_chunks.append(object())
@@ -138,18 +138,18 @@ NEVER: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("fields", NEVER.values(), ids=NEVER)
 async def test_states_whose_outputs_are_always_made(fields: dict[str, Any]) -> None:
-    engine, outlet = Engine(1, **fields), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1, **fields), Places()
+    request = await begun(engine, sink)
     assert "make_request_output" not in vars(engine.states[0])
     engine.states[0].bring(1)
     assert made(engine) == 1
-    assert outlet.items == [b"0:1"]
+    assert sink.items == [b"0:1"]
     await end(engine, request)
 
 
 async def test_an_output_that_was_not_plain_changes_nothing() -> None:
-    engine, outlet = Engine(1), Places()
-    request = engine.request(outlet)
+    engine, sink = Engine(1), Places()
+    request = engine.request(sink)
     await wait_turns()
     request.encoder.odd = True
     engine.states[0].bring(1)
@@ -163,8 +163,8 @@ async def test_an_output_that_was_not_plain_changes_nothing() -> None:
 
 
 async def test_after_an_output_that_was_not_plain_the_next_is_made() -> None:
-    engine, outlet = Engine(1), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places()
+    request = await begun(engine, sink)
     request.encoder.odd = True
     engine.states[0].bring(1, kv_transfer_params={"a": 1})
     request.encoder.odd = False
@@ -172,48 +172,48 @@ async def test_after_an_output_that_was_not_plain_the_next_is_made() -> None:
     assert made(engine) == 2
     engine.states[0].bring(3)
     assert made(engine) == 2
-    assert outlet.items == [b"0:1", b"0:2", b"0:d3"]
+    assert sink.items == [b"0:1", b"0:2", b"0:d3"]
     await end(engine, request)
 
 
 async def test_without_credit_outputs_are_made_and_merged() -> None:
-    engine, outlet = Engine(1), Places(2)
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places(2)
+    request = await begun(engine, sink)
     for token in range(1, 5):
         engine.states[0].bring(token)
-    assert outlet.items == [b"0:b1"]
+    assert sink.items == [b"0:b1"]
     assert made(engine) == 3
-    outlet.give(10)
+    sink.give(10)
     await wait_turns()
-    assert outlet.items[1:] == [b"0:234"]
+    assert sink.items[1:] == [b"0:234"]
     engine.states[0].bring(5)
-    assert outlet.items[2:] == [b"0:f5"]
+    assert sink.items[2:] == [b"0:f5"]
     assert made(engine) == 3
     await end(engine, request)
 
 
 async def test_a_token_does_not_overtake_what_waits_for_its_task() -> None:
-    engine, outlet = Engine(1), Places(1)
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places(1)
+    request = await begun(engine, sink)
     engine.states[0].bring(1)
-    outlet.places = 5
+    sink.places = 5
     engine.states[0].bring(2)
-    assert outlet.items == []
+    assert sink.items == []
     await wait_turns()
-    assert outlet.items == [b"0:12"]
+    assert sink.items == [b"0:12"]
     await end(engine, request)
 
 
 async def test_a_token_that_cannot_be_encoded_fails_its_call() -> None:
-    engine, outlet = Engine(1), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places()
+    request = await begun(engine, sink)
     request.encoder.failing = True
     engine.states[0].bring(1)
     request.encoder.failing = False
     engine.states[0].bring(2)
     with pytest.raises(ValueError, match="cannot"):
         await request.task
-    assert outlet.items == []
+    assert sink.items == []
     assert "make_request_output" not in vars(engine.states[0])
 
 
@@ -221,8 +221,8 @@ async def test_a_token_that_cannot_be_encoded_fails_its_call() -> None:
 async def test_a_token_that_cannot_be_encoded_fails_its_call_and_not_who_brings_it(
     count: int,
 ) -> None:
-    engine, outlet = Engine(count), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(count), Places()
+    request = await begun(engine, sink)
     request.encoder.refusing = True
     engine.states[0].bring(1)
     request.encoder.refusing = False
@@ -233,30 +233,30 @@ async def test_a_token_that_cannot_be_encoded_fails_its_call_and_not_who_brings_
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
     await wait_turns()
-    assert outlet.items == []
+    assert sink.items == []
 
 
 async def test_a_token_that_no_message_can_hold_fails_its_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine, outlet = Engine(1), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places()
+    request = await begun(engine, sink)
     monkeypatch.setattr(server_frames, "MAX_VALUE_BYTES", 3)
     engine.states[0].bring(1)
     with pytest.raises(Unsupported, match="has 4 bytes; a message holds at most 3"):
         await request.task
-    assert outlet.items == []
+    assert sink.items == []
 
 
 async def test_a_cancel_leaves_a_state_as_it_was() -> None:
-    engine, outlet = Engine(1), Places()
-    request = await begun(engine, outlet)
+    engine, sink = Engine(1), Places()
+    request = await begun(engine, sink)
     request.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request.task
     assert vars(engine.states[0]).keys() == vars(State(None)).keys()
     engine.states[0].bring(1)
-    assert outlet.replies == []
+    assert sink.replies == []
 
 
 async def test_an_engine_that_is_not_vllms_has_no_states() -> None:

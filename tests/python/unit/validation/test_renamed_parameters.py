@@ -1,4 +1,4 @@
-"""What earlier versions called otherwise is translated before anything checks it."""
+"""Parameter names of earlier vLLM versions are translated to those of the installed one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from python_worker.codec.types import Record
 from python_worker.exceptions import InvalidArgument
-from python_worker.validation.renamed_parameters import GivenArguments, modernise
+from python_worker.validation.renamed_parameters import GivenArguments, translate
 
 GENERATE = ["prompt", "sampling_params", "request_id"]
 
@@ -17,11 +17,11 @@ def translated(
     method: str, args: list[Any], kwargs: dict[str, Any], names: list[str] = GENERATE
 ) -> tuple[list[Any], dict[str, Any]]:
     arguments = GivenArguments(names, args, kwargs)
-    modernise(method, arguments)
+    translate(method, arguments)
     return arguments.args, arguments.kwargs
 
 
-def test_what_is_spelt_as_today_is_left_alone() -> None:
+def test_current_names_are_left_alone() -> None:
     params = Record("SamplingParams", {"max_tokens": 3})
     args, kwargs = translated("generate", ["hi", params, "r"], {"priority": 1})
     assert args[1] is params
@@ -87,12 +87,12 @@ def test_tokenization_kwargs_may_be_by_position() -> None:
     ],
     ids=str,
 )
-def test_both_names_of_one_thing_are_refused(method: str, kwargs: dict[str, Any]) -> None:
+def test_a_call_that_cannot_be_translated_is_an_error(method: str, kwargs: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         translated(method, [], kwargs)
 
 
-def test_what_was_dropped_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dropped_parameter_is_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     _, kwargs = translated("new", [], {"use_cached_outputs": True, "log_stats": True})
     assert kwargs == {"log_stats": True}
     assert "use_cached_outputs is ignored" in caplog.text

@@ -38,18 +38,18 @@ def open_windows(http2: Http2, *frames: Frame) -> None:
 def test_what_fits_goes_in_one_frame_and_is_not_copied() -> None:
     http2 = opened()
     parts: list[Buffer] = [b"one", memoryview(b"two"), b"", b"three"]
-    head, *others = http2.outflow.send(parts)
+    head, *others = http2.flow_control.send(parts)
     assert all(other is part for other, part in zip(others, parts, strict=True))
     assert sent([head, *others]) == [data(b"onetwothree")]
-    assert not http2.outflow.blocked
+    assert not http2.flow_control.blocked
 
 
 def test_what_goes_in_several_frames_or_later_is_not_copied() -> None:
     http2 = opened()
     first, second = SOURCE[:60_000], SOURCE[60_000:70_000]
-    out = http2.outflow.send([first, memoryview(second)])
+    out = http2.flow_control.send([first, memoryview(second)])
     open_windows(http2, window_update(10_000), window_update(10_000, STREAM))
-    out += http2.outflow.more()
+    out += http2.flow_control.resume()
     assert b"".join(part for part in out if len(part) != 9) == SOURCE[:70_000]
     assert [part.obj for part in out if isinstance(part, memoryview)] == [first] * 4 + [second] * 2
     for part in out:
@@ -63,108 +63,106 @@ def test_what_goes_in_several_frames_or_later_is_not_copied() -> None:
 def test_frames_are_as_large_as_the_client_takes(size: int) -> None:
     http2 = opened()
     expected = [16_384] * (size // 16_384) + [size % 16_384] * (size % 16_384 > 0)
-    assert lengths(http2.outflow.send([bytes(size)])) == expected
+    assert lengths(http2.flow_control.send([bytes(size)])) == expected
     http2 = opened()
     open_windows(http2, setting((MAX_FRAME_SIZE, 30_000)))
     expected = [30_000] * (size // 30_000) + [size % 30_000]
-    assert lengths(http2.outflow.send([bytes(size)])) == expected
+    assert lengths(http2.flow_control.send([bytes(size)])) == expected
 
 
 def test_many_parts_share_a_frame() -> None:
     http2 = opened()
-    out = http2.outflow.send([SOURCE[n : n + 100] for n in range(0, 20_000, 100)])
+    out = http2.flow_control.send([SOURCE[n : n + 100] for n in range(0, 20_000, 100)])
     assert lengths(out) == [16_384, 20_000 - 16_384]
     assert b"".join(frame.payload for frame in sent(out)) == SOURCE[:20_000]
 
 
 def test_sending_stops_at_the_window_and_goes_on_when_both_are_open() -> None:
     http2 = opened()
-    assert sum(lengths(http2.outflow.send([SOURCE[:65_535]]))) == 65_535
-    assert not http2.outflow.blocked
-    assert http2.outflow.send([b"wait"]) == []
-    assert http2.outflow.blocked
+    assert sum(lengths(http2.flow_control.send([SOURCE[:65_535]]))) == 65_535
+    assert not http2.flow_control.blocked
+    assert http2.flow_control.send([b"wait"]) == []
+    assert http2.flow_control.blocked
     open_windows(http2, window_update(3))
-    assert http2.outflow.more() == []
+    assert http2.flow_control.resume() == []
     open_windows(http2, window_update(1, STREAM))
-    assert sent(http2.outflow.more()) == [data(b"w")]
+    assert sent(http2.flow_control.resume()) == [data(b"w")]
     open_windows(http2, window_update(9, STREAM))
-    assert sent(http2.outflow.more()) == [data(b"ai")]
-    assert http2.outflow.more() == []
-    assert http2.outflow.send([b"", b"ing"]) == [], "not before what waits"
+    assert sent(http2.flow_control.resume()) == [data(b"ai")]
+    assert http2.flow_control.resume() == []
+    assert http2.flow_control.send([b"", b"ing"]) == [], "not before what waits"
     open_windows(http2, window_update(9))
-    assert sent(http2.outflow.more()) == [data(b"ting")]
-    assert not http2.outflow.blocked
+    assert sent(http2.flow_control.resume()) == [data(b"ting")]
+    assert not http2.flow_control.blocked
 
 
 def test_what_is_sent_later_stays_behind_what_could_have_gone_meanwhile() -> None:
     http2 = opened()
-    http2.outflow.send([bytes(65_535)])
-    http2.outflow.send([b"first "])
+    http2.flow_control.send([bytes(65_535)])
+    http2.flow_control.send([b"first "])
     # As of a client that reads slowly: its transport is full, so nobody asks for more.
     open_windows(http2, window_update(100), window_update(100, STREAM))
-    assert sent(http2.outflow.send([b"second"])) == [data(b"first second")]
+    assert sent(http2.flow_control.send([b"second"])) == [data(b"first second")]
 
 
 def test_nothing_waits_behind_what_fills_the_window() -> None:
     http2 = opened()
-    assert sum(lengths(http2.outflow.send([bytes(65_535), b"", memoryview(b"")]))) == 65_535
-    assert not http2.outflow.blocked
+    assert sum(lengths(http2.flow_control.send([bytes(65_535), b"", memoryview(b"")]))) == 65_535
+    assert not http2.flow_control.blocked
 
 
 @pytest.mark.parametrize("smaller", [0, STREAM])
 @pytest.mark.parametrize("way", ["fits", "is split", "waits"])
 def test_the_smaller_window_is_the_limit(smaller: int, way: str) -> None:
     http2 = opened()
-    http2.outflow.send([bytes(65_535)])
+    http2.flow_control.send([bytes(65_535)])
     open_windows(http2, window_update(10_000, STREAM - smaller), window_update(1000, smaller))
     if way == "fits":
-        assert lengths(http2.outflow.send([bytes(1000)])) == [1000]
+        assert lengths(http2.flow_control.send([bytes(1000)])) == [1000]
     elif way == "is split":
-        assert lengths(http2.outflow.send([bytes(1001)])) == [1000]
+        assert lengths(http2.flow_control.send([bytes(1001)])) == [1000]
     else:
-        assert lengths(http2.outflow.send([bytes(999)])) == [999]
-        assert lengths(http2.outflow.send([bytes(999)])) == [1]
-    assert http2.outflow.blocked is (way != "fits")
+        assert lengths(http2.flow_control.send([bytes(999)])) == [999]
+        assert lengths(http2.flow_control.send([bytes(999)])) == [1]
+    assert http2.flow_control.blocked is (way != "fits")
     open_windows(http2, window_update(10_000, smaller))
-    assert sum(lengths(http2.outflow.more())) == {"fits": 0, "is split": 1, "waits": 998}[way]
-    assert not http2.outflow.blocked
+    rest = {"fits": 0, "is split": 1, "waits": 998}[way]
+    assert sum(lengths(http2.flow_control.resume())) == rest
+    assert not http2.flow_control.blocked
 
 
 def test_another_initial_window_moves_the_stream_only() -> None:
     http2 = opened()
     open_windows(http2, setting((INITIAL_WINDOW_SIZE, 100)))
-    assert lengths(http2.outflow.send([bytes(1000)])) == [100]
+    assert lengths(http2.flow_control.send([bytes(1000)])) == [100]
     open_windows(http2, setting((INITIAL_WINDOW_SIZE, 150)))
-    assert lengths(http2.outflow.more()) == [50]
+    assert lengths(http2.flow_control.resume()) == [50]
     # Twice in one frame: the last holds.
     open_windows(http2, setting((INITIAL_WINDOW_SIZE, 0), (INITIAL_WINDOW_SIZE, 160)))
-    assert lengths(http2.outflow.more()) == [10]
+    assert lengths(http2.flow_control.resume()) == [10]
     open_windows(http2, setting((INITIAL_WINDOW_SIZE, 1_000_000)))
-    assert lengths(http2.outflow.more()) == [840]
-    assert sum(lengths(http2.outflow.send([bytes(100_000)]))) == 64_535
+    assert lengths(http2.flow_control.resume()) == [840]
+    assert sum(lengths(http2.flow_control.send([bytes(100_000)]))) == 64_535
 
 
 def test_an_initial_window_before_the_request_holds_for_it() -> None:
     http2 = Http2(RESPONSE)
-    # A window of a stream that is not open moves none.
-    http2.receive(
-        wire([setting((INITIAL_WINDOW_SIZE, 10)), *REQUEST, window_update(99, STREAM + 2)])
-    )
-    assert lengths(http2.outflow.send([bytes(100)])) == [10]
+    http2.receive(wire([setting((INITIAL_WINDOW_SIZE, 10)), *REQUEST]))
+    assert lengths(http2.flow_control.send([bytes(100)])) == [10]
 
 
 def test_a_window_that_became_negative_is_made_up_for_first() -> None:
     http2 = opened()
-    http2.outflow.send([bytes(50_000)])
+    http2.flow_control.send([bytes(50_000)])
     open_windows(http2, setting((INITIAL_WINDOW_SIZE, 10_000)))
-    assert http2.outflow.send([b"wait"]) == []
+    assert http2.flow_control.send([b"wait"]) == []
     open_windows(http2, window_update(40_000, STREAM))
-    assert http2.outflow.more() == []
+    assert http2.flow_control.resume() == []
     open_windows(http2, window_update(1, STREAM))
-    assert sent(http2.outflow.more()) == [data(b"w")]
+    assert sent(http2.flow_control.resume()) == [data(b"w")]
     open_windows(http2, setting((INITIAL_WINDOW_SIZE, 10_003)))
-    assert sent(http2.outflow.more()) == [data(b"ait")]
-    assert not http2.outflow.blocked
+    assert sent(http2.flow_control.resume()) == [data(b"ait")]
+    assert not http2.flow_control.blocked
 
 
 class Client:
@@ -223,19 +221,19 @@ def test_what_is_sent_arrives_within_the_windows_and_in_order(
             open_windows(http2, act)
             if paused:
                 continue
-            client.hear(http2.outflow.more())
+            client.hear(http2.flow_control.resume())
         else:
             parts: list[Buffer] = []
             for size in act:
                 part = SOURCE[place : place + size]
                 parts.append(memoryview(part) if views else part)
                 place += size
-            client.hear(http2.outflow.send(parts))
-        assert http2.outflow.blocked is (client.heard < place)
-        assert not http2.outflow.blocked or min(client.connection, client.stream) <= 0
+            client.hear(http2.flow_control.send(parts))
+        assert http2.flow_control.blocked is (client.heard < place)
+        assert not http2.flow_control.blocked or min(client.connection, client.stream) <= 0
     open_windows(http2, window_update(2**30), window_update(2**30, STREAM))
     client.say(window_update(2**30))
     client.say(window_update(2**30, STREAM))
-    client.hear(http2.outflow.more())
+    client.hear(http2.flow_control.resume())
     assert client.heard == place
-    assert not http2.outflow.blocked
+    assert not http2.flow_control.blocked

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from python_worker.buffers import Buffer
 from python_worker.wire import grpc_messages
-from python_worker.wire.grpc_messages import Messages, RpcStatus
+from python_worker.wire.grpc_messages import MessageReader, RpcStatus
 from python_worker.wire.limits import MAX_MESSAGE_BYTES
 from tests.python.support.http2_frames import pieces
 
@@ -92,9 +92,11 @@ def test_the_length_of_a_literal_is_in_bytes() -> None:
 
 
 def test_the_response_is_200_and_grpc() -> None:
+    # Section 6.3: the size of the dynamic table is zero.
+    assert grpc_messages.RESPONSE[0] == 0x20 | 0
     # Section 6.1 and appendix A: the header with index 8 is `:status: 200`.
-    assert grpc_messages.RESPONSE[0] == 0x80 | 8
-    assert read_headers(grpc_messages.RESPONSE[1:]) == [(b"content-type", b"application/grpc")]
+    assert grpc_messages.RESPONSE[1] == 0x80 | 8
+    assert read_headers(grpc_messages.RESPONSE[2:]) == [(b"content-type", b"application/grpc")]
 
 
 # -- Trailers ----------------------------------------------------------------------------------
@@ -183,7 +185,7 @@ def test_messages_are_the_same_wherever_they_are_cut(kind: type[bytes] | type[me
     whole = b"".join(map(message, BODIES))
     for length in range(1, 8):
         for place in range(len(whole)):
-            messages = Messages()
+            messages = MessageReader()
             cut = [whole[:place], whole[place : place + length], whole[place + length :]]
             assert [found for piece in cut for found in messages.push(kind(piece))] == BODIES
 
@@ -199,7 +201,7 @@ def test_a_message_is_there_as_soon_as_its_last_byte(
 ) -> None:
     whole = b"".join(map(message, bodies))
     ends = [len(b"".join(map(message, bodies[: n + 1]))) for n in range(len(bodies))]
-    messages = Messages()
+    messages = MessageReader()
     found: list[bytes] = []
     come = 0
     for number, piece in enumerate(pieces(whole, sizes)):
@@ -211,7 +213,7 @@ def test_a_message_is_there_as_soon_as_its_last_byte(
 
 
 def test_a_piece_of_nothing_is_nothing() -> None:
-    messages = Messages()
+    messages = MessageReader()
     for piece in (b"", memoryview(b""), b"\x00", b"", b"\x00\x00\x00\x02", b"", b"a", b""):
         assert messages.push(piece) == []
     assert messages.push(b"b") == [b"ab"]
@@ -222,7 +224,7 @@ def test_a_piece_of_nothing_is_nothing() -> None:
 def test_a_compressed_message_is_refused(flag: int, sizes: list[int]) -> None:
     status, words = refused(b"", message(b"body", flag=flag), sizes)
     assert status == grpc.StatusCode.UNIMPLEMENTED.value[0]
-    assert words == "a message is compressed, which was not offered"
+    assert words == "a message is compressed, which is not supported"
 
 
 @pytest.mark.parametrize("claim", [MAX_MESSAGE_BYTES + 1, 2**31 - 1, 2**31, 2**32 - 1])
@@ -231,14 +233,14 @@ def test_a_message_that_claims_too_much_is_refused(claim: int, sizes: list[int])
     good = message(b"good")
     status, words = refused(good, message(b"", claim=claim), sizes)
     assert status == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-    assert words == f"a message of {claim} bytes; at most 268435456 are taken"
+    assert words == f"a message of {claim} bytes; at most 268435456 are accepted"
 
 
 def refused(good: bytes, bad: bytes, sizes: list[int]) -> tuple[int, str]:
     """Why a message is refused behind good ones, which it is with the last byte of its prefix."""
     with pytest.raises(RpcStatus):
-        Messages().push(good + bad)
-    messages = Messages()
+        MessageReader().push(good + bad)
+    messages = MessageReader()
     for piece in pieces(good + bad[:4], sizes):
         messages.push(piece)
     with pytest.raises(RpcStatus) as caught:
@@ -263,7 +265,7 @@ class Peak:
 
 
 def test_no_memory_is_taken_for_what_is_only_claimed() -> None:
-    messages = Messages()
+    messages = MessageReader()
     with Peak() as peak:
         assert messages.push(message(b"x" * 100, claim=MAX_MESSAGE_BYTES)) == []
     assert peak.size < 100_000
@@ -295,7 +297,7 @@ def with_others(body: bytes) -> list[Buffer]:
 def test_a_message_is_copied_once(come: Callable[[bytes], list[Buffer]]) -> None:
     body = bytes(range(256)) * (4 * MEGABYTE // 256)
     parts = come(body)
-    messages = Messages()
+    messages = MessageReader()
     with Peak() as peak:
         found = [one for part in parts for one in messages.push(part)]
     assert body in found
@@ -313,13 +315,13 @@ class Watched(bytes):
 
 def test_a_message_that_came_whole_is_the_slice_itself() -> None:
     piece = Watched(message(b"a") + message(b"the whole message"))
-    first, second = Messages().push(piece)
+    first, second = MessageReader().push(piece)
     assert any(first is part for part in piece.__dict__["parts"])
     assert any(second is part for part in piece.__dict__["parts"])
 
 
 def test_nothing_is_kept_of_messages_that_are_over() -> None:
-    messages = Messages()
+    messages = MessageReader()
     with Peak():
         for _ in range(100):
             (found,) = [

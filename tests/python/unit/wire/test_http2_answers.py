@@ -30,15 +30,18 @@ from tests.python.support.native import (
     GOAWAY,
     HEADERS,
     INITIAL_WINDOW_SIZE,
+    MAX_CONCURRENT_STREAMS,
     MAX_FRAME_SIZE,
     PING,
 )
 
 
-def test_the_greeting_opens_the_windows_and_allows_large_frames() -> None:
-    greeting = Http2(RESPONSE).greeting()
+def test_the_greeting_opens_the_windows_and_allows_one_stream_and_large_frames() -> None:
+    greeting = Http2(RESPONSE).preface()
     assert parse(greeting) == [
-        setting((INITIAL_WINDOW_SIZE, WINDOW), (MAX_FRAME_SIZE, FRAME)),
+        setting(
+            (MAX_CONCURRENT_STREAMS, 1), (INITIAL_WINDOW_SIZE, WINDOW), (MAX_FRAME_SIZE, FRAME)
+        ),
         window_update(WINDOW - 65_535),
     ]
     assert WINDOW == 8 * 1024 * 1024
@@ -49,7 +52,7 @@ def test_nothing_is_said_or_noted_before_something_came() -> None:
     http2 = Http2(RESPONSE)
     assert http2.receive(b"") == []
     assert answers(http2) == []
-    assert (http2.requested, http2.ended, http2.reset, http2.outflow.blocked) == (False,) * 4
+    assert (http2.requested, http2.ended, http2.reset, http2.flow_control.blocked) == (False,) * 4
 
 
 def test_a_request_is_answered_before_its_headers_are_over() -> None:
@@ -96,14 +99,14 @@ def test_a_reset_is_noted() -> None:
 
 def test_a_finish_ends_the_stream_and_drops_what_waits() -> None:
     http2 = opened()
-    http2.outflow.send([bytes(100_000)])
-    assert http2.outflow.blocked
+    http2.flow_control.send([bytes(100_000)])
+    assert http2.flow_control.blocked
     assert parse(http2.finish(b"trailers")) == [
         Frame(HEADERS, END_HEADERS | END_STREAM, STREAM, b"trailers")
     ]
-    assert not http2.outflow.blocked
+    assert not http2.flow_control.blocked
     http2.receive(wire([window_update(100_000), window_update(100_000, STREAM)]))
-    assert http2.outflow.more() == []
+    assert http2.flow_control.resume() == []
 
 
 def test_a_farewell_names_the_last_stream_that_was_served() -> None:
@@ -132,4 +135,4 @@ def test_a_second_request_is_refused_and_the_first_goes_on() -> None:
     assert answers(http2) == [reset(9, Error.REFUSED_STREAM)]
     assert b"".join(parts) == b"abc"
     assert (http2.ended, http2.reset) == (False, False)
-    assert [frame.stream for frame in sent(http2.outflow.send([b"answer"]))] == [STREAM]
+    assert [frame.stream for frame in sent(http2.flow_control.send([b"answer"]))] == [STREAM]

@@ -24,12 +24,16 @@ defmodule Vllm.Core.Doctor.Machine do
   print(vllm.__version__)
   """
 
+  # Reads vLLM's sources as text, and does not import it.
+  @token_path "python_worker.gen.drift.token_sources"
+
   defstruct elixir: System.version(),
             otp: System.otp_release(),
             cowlib: nil,
             python: {:error, "no interpreter was searched for"},
             describe_python: nil,
             import_vllm: nil,
+            token_path: nil,
             read: nil,
             list: nil,
             free_kib: nil,
@@ -46,6 +50,7 @@ defmodule Vllm.Core.Doctor.Machine do
           describe_python:
             (Path.t(), [String.t()] -> {:ok, %{String.t() => String.t()}} | {:error, String.t()}),
           import_vllm: (Path.t() -> {:ok, String.t()} | {:error, String.t()}),
+          token_path: (Path.t() -> {:ok, String.t()} | {:error, String.t()}),
           read: (Path.t() -> {:ok, binary()} | {:error, atom()}),
           list: (Path.t() -> [String.t()]),
           free_kib: (Path.t() -> {:ok, non_neg_integer()} | :unknown),
@@ -63,6 +68,7 @@ defmodule Vllm.Core.Doctor.Machine do
       python: text(Environment.python()),
       describe_python: &describe_python/2,
       import_vllm: &run(&1, ["-c", @import_vllm]),
+      token_path: &token_path/1,
       read: &File.read/1,
       list: &list/1,
       free_kib: &free_kib/1,
@@ -110,8 +116,12 @@ defmodule Vllm.Core.Doctor.Machine do
     end
   end
 
-  defp run(executable, arguments) do
-    case System.cmd(executable, arguments, stderr_to_stdout: true) do
+  defp token_path(python) do
+    run(python, ["-m", @token_path], env: [{"PYTHONPATH", worker_dir()}, {"PYTHONSAFEPATH", "1"}])
+  end
+
+  defp run(executable, arguments, options \\ []) do
+    case System.cmd(executable, arguments, [stderr_to_stdout: true] ++ options) do
       {output, 0} -> {:ok, String.trim(output)}
       {output, status} -> {:error, "status #{status}: #{last_line(output)}"}
     end

@@ -111,6 +111,32 @@ defmodule Vllm.Core.Doctor.PythonChecks do
 
   def stubs(_machine, _none), do: no_python()
 
+  # Whether the engines of an instance have the direct path unless `token_path: :outputs` is set.
+  def token_path(machine, {:ok, path, facts}) do
+    case vllm_version(facts) && machine.token_path.(path) do
+      nil ->
+        fail("vLLM is not installed", "run `mix vllm.setup`")
+
+      {:ok, "direct"} ->
+        ok("direct")
+
+      {:ok, "outputs " <> reason} ->
+        warn(
+          "outputs: #{reason}",
+          "nothing needs to be done: streams bring the same, and each token takes more of the " <>
+            "worker's CPU time; `mix vllm.setup` installs a vLLM whose sources are known"
+        )
+
+      {_result, output} ->
+        warn(
+          "the sources of vLLM cannot be read: #{output}",
+          "run `mix vllm.setup` to install the environment again"
+        )
+    end
+  end
+
+  def token_path(_machine, _none), do: no_python()
+
   defp stub_version(machine) do
     with {:ok, text} <- read_worker_file(machine, "python_worker/generated/manifest.json"),
          [_all, version] <- Regex.run(~r/"vllm_version":\s*"([^"]+)"/, text) do

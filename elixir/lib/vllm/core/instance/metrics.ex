@@ -27,6 +27,8 @@ defmodule Vllm.Core.Instance.Metrics do
           engine: atom() | nil,
           ref: Ref.t(),
           model: String.t() | nil,
+          token_path: :direct | :outputs | nil,
+          token_path_reason: String.t() | nil,
           metrics: %{atom() => number()} | nil
         }
 
@@ -56,9 +58,16 @@ defmodule Vllm.Core.Instance.Metrics do
       engine: names[id],
       ref: %{ref | type: "AsyncLLM"},
       model: of_worker["model"],
+      token_path: token_path(of_worker["token_path"]),
+      token_path_reason: of_worker["token_path_reason"],
       metrics: numbers(of_worker["metrics"], of_worker["unfinished_requests"])
     }
   end
+
+  defp token_path("direct"), do: :direct
+  defp token_path("outputs"), do: :outputs
+  # A worker of another version, that was started elsewhere.
+  defp token_path(_other), do: nil
 
   defp numbers(nil, _unfinished), do: nil
 

@@ -51,4 +51,18 @@ defmodule Vllm.Core.Doctor.PythonChecksTest do
     check = check("stubs", facts(%{"version" => "3.11.2", "vllm" => "0.33.0"}))
     assert %{result: :warn, found: "vLLM is 0.33.0, the stubs were made from 0.32.0"} = check
   end
+
+  test "a vLLM with unknown sources is a warning with the reason" do
+    says = fn answer -> [token_path: fn _path -> answer end] end
+    assert %{result: :ok, found: "direct"} = check("token path", says.({:ok, "direct"}))
+
+    reason = "vLLM 0.34.0 has no class vllm.v1.engine.Thing"
+    check = check("token path", says.({:ok, "outputs " <> reason}))
+    assert %{result: :warn, found: "outputs: " <> ^reason} = check
+
+    assert %{result: :warn, found: found} =
+             check("token path", says.({:error, "status 1: no such module"}))
+
+    assert found =~ "no such module"
+  end
 end

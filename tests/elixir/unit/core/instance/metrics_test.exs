@@ -13,7 +13,9 @@ defmodule Vllm.Core.Instance.MetricsTest do
       "ref" => "r1",
       "incarnation" => FakeWorker.incarnation(),
       "model" => "llama",
-      "unfinished_requests" => 3
+      "unfinished_requests" => 3,
+      "token_path" => "outputs",
+      "token_path_reason" => "turned off"
     }
 
     test "have the names of the documentation", %{fake: fake, name: name, ref: ref} do
@@ -27,6 +29,17 @@ defmodule Vllm.Core.Instance.MetricsTest do
                %{generation_tokens: 12, kv_cache_usage: 0.5, requests_unfinished: 3}
 
       assert second.metrics == nil
+    end
+
+    test "come with the token path and the reason for it", %{fake: fake, name: name} do
+      engine = Map.put(@engine, "metrics", @numbers)
+      direct = %{engine | "token_path" => "direct", "token_path_reason" => nil}
+      unknown = Map.drop(engine, ["token_path", "token_path_reason"])
+      FakeWorker.answer(fake, 1, value([engine, direct, unknown]))
+      assert {:ok, engines} = Vllm.metrics(name)
+
+      assert Enum.map(engines, &{&1.token_path, &1.token_path_reason}) ==
+               [{:outputs, "turned off"}, {:direct, nil}, {nil, nil}]
     end
 
     test "are an error if the worker is not running" do
@@ -51,6 +64,7 @@ defmodule Vllm.Core.Instance.MetricsTest do
       assert_receive {:event, [:vllm, :engine, :metrics], metrics, metadata, emitter}
       assert_documented([:vllm, :engine, :metrics], metrics, metadata)
       assert %{instance: ^name, engine: nil, model: "llama", ref: %Ref{id: "r1"}} = metadata
+      assert %{token_path: :outputs, token_path_reason: "turned off"} = metadata
       assert metrics.generation_tokens == 1
       assert emitter not in [self(), Process.whereis(Module.concat(name, "Metrics"))]
       assert_receive {:event, [:vllm, :instance, :metrics], load, metadata, _}

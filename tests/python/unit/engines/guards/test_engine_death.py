@@ -1,180 +1,138 @@
-"""How EngineCore ended, and aborts that are believed only when it answers."""
+"""How an engine says that it is dead, and which deaths are logged."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from dataclasses import dataclass, field
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from python_worker.engines.guards.engine_death import REFUSAL, Outputs, end_of, how
-from python_worker.testing.fake_vllm.errors import EngineDeadError
+from python_worker.engines.guards import engine_death
+from python_worker.engines.guards.core_outputs import CoreOutputs
+from python_worker.engines.guards.engine_death import EngineDeathGuard
+from python_worker.engines.guards.guarded import compose
+from tests.python.support.engine_class import CoreClient, EngineClass
 
 
-@dataclass
-class Output:
-    """An output of one request."""
-
-    request_id: str
-    finish_reason: str | None = None
-
-
-@dataclass
-class Step:
-    """What vLLM's EngineCoreOutputs are."""
-
-    outputs: list[Output]
-    engine_index: int = 0
-    timestamp: float = 0.0
-    weight_version: str | None = None
-
-
-@dataclass
-class Core:
-    """As much of vLLM's client as is looked at."""
-
-    answers: asyncio.Future[bool]
-    outputs_queue: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
-    asked: int = 0
+class EndedCore(CoreClient):
+    """A client of EngineCore that has ended."""
 
     async def get_output_async(self) -> Any:
-        outputs = await self.outputs_queue.get()
-        if isinstance(outputs, Exception):
-            raise outputs
-        return outputs
+        """Says so."""
+        raise RuntimeError("EngineCore is gone")
 
-    async def is_scheduler_paused_async(self) -> bool:
-        self.asked += 1
-        return await asyncio.shield(self.answers)
+
+@pytest.mark.parametrize(("expected", "lines"), [(True, 0), (False, 1)])
+async def test_only_an_end_that_nobody_asked_for_is_logged(
+    expected: bool, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger(engine_death.LOGGER)
+    core: Any = EndedCore()
+    outputs = CoreOutputs(core)
+    outputs.end_expected = expected
+    logger.addFilter(engine_death.is_unexpected)
+    try:
+        await outputs.get()
+    except RuntimeError:
+        logger.exception("AsyncLLM output_handler failed.")
+    finally:
+        logger.removeFilter(engine_death.is_unexpected)
+    assert len(caplog.records) == lines
+
+
+def test_what_has_no_exception_is_logged() -> None:
+    record = logging.LogRecord("vllm", logging.INFO, "", 1, "fine", (), None)
+    assert engine_death.is_unexpected(record)
+
+
+# --- The guard ---
 
 
 @pytest.fixture
-async def core() -> Core:
-    return Core(asyncio.get_running_loop().create_future())
+def engine() -> Any:
+    return compose(EngineClass, (EngineDeathGuard,))()
 
 
-async def test_steps_pass_and_are_counted(core: Core) -> None:
-    outputs = Outputs(core)
-    for step in (Step([Output("a"), Output("b", "stop")]), Step([]), Step([Output("a", "length")])):
-        core.outputs_queue.put_nowait(step)
-        assert await outputs.get() is step
-    assert outputs.handled == 3
-    assert core.asked == 0
+def test_the_log_is_filtered_once_however_many_engines_there_are(engine: Any) -> None:
+    compose(EngineClass, (EngineDeathGuard,))()
+    filters = logging.getLogger(engine_death.LOGGER).filters
+    assert filters.count(engine_death.is_unexpected) == 1
 
 
-async def test_an_abort_waits_until_the_engine_answers(core: Core) -> None:
-    outputs = Outputs(core)
-    core.outputs_queue.put_nowait(Step([Output("a", "abort"), Output("b"), Output("c", "abort")]))
-    assert (await outputs.get()).outputs == [Output("b")]
-    later = asyncio.create_task(outputs.get())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert not later.done()
-    core.answers.set_result(False)
-    assert (await later).outputs == [Output("a", "abort"), Output("c", "abort")]
-    assert core.asked == 1
+def test_a_dead_engine_says_how_its_processes_ended() -> None:
+    class Own(EngineClass):
+        """With processes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            process = SimpleNamespace(name="EngineCore", pid=7, exitcode=-9)
+            self.engine_core.resources.engine_manager = SimpleNamespace(processes=[process])
+
+    engine: Any = compose(Own, (EngineDeathGuard,))()
+    assert str(engine.dead_error) == "EngineCore encountered an issue."
+    engine.engine_core.resources.engine_manager.processes.clear()  # as vLLM does
+    engine.engine_core.resources.engine_dead = True
+    assert "EngineCore (process 7) was killed by SIGKILL" in str(engine.dead_error)
 
 
-async def test_every_abort_of_an_engine_that_lives_comes(core: Core) -> None:
-    core.answers.set_result(False)
-    outputs = Outputs(core)
-    for n in range(100):
-        core.outputs_queue.put_nowait(Step([Output(str(n), "abort")]))
-    came: list[str] = []
-    while len(came) < 100:
-        came += [output.request_id for output in (await outputs.get()).outputs]
-    assert came == [str(n) for n in range(100)]
-    # The same id again is as doubtful as the first time.
-    core.answers = asyncio.get_running_loop().create_future()
-    core.outputs_queue.put_nowait(Step([Output("7", "abort")]))
-    assert (await outputs.get()).outputs == []
+def test_an_engine_that_was_shut_down_says_so(engine: Any) -> None:
+    engine.shutdown(3.0)
+    assert engine.calls == [("shutdown", 3.0)]
+    assert str(engine.dead_error) == "EngineCore encountered an issue. It was shut down."
+    assert engine._outputs.end_expected
 
 
-async def test_an_abort_that_was_asked_for_is_believed(core: Core) -> None:
-    outputs = Outputs(core)
-    outputs.aborting = 1
-    step = Step([Output("a", "abort")])
-    core.outputs_queue.put_nowait(step)
-    assert (await outputs.get()).outputs == [Output("a", "abort")]
-    assert core.asked == 0
+def test_a_shutdown_of_a_dead_engine_does_not_hide_its_death(engine: Any) -> None:
+    engine.engine_core.resources.engine_dead = True
+    engine.shutdown()
+    assert "It reported a fatal error" in str(engine.dead_error)
 
 
-async def test_a_dead_engine_is_not_waited_for(core: Core) -> None:
-    outputs = Outputs(core)
-    before = asyncio.all_tasks()
-    core.outputs_queue.put_nowait(Step([Output("a", "abort")]))
-    await outputs.get()
-    (asking,) = asyncio.all_tasks() - before
-    core.outputs_queue.put_nowait(RuntimeError("dead"))
-    with pytest.raises(RuntimeError, match="dead"):
-        await outputs.get()
-    await asyncio.wait([asking])
-    assert asking.cancelled()
+def test_an_engine_whose_building_failed_can_be_shut_down() -> None:
+    class Fails(EngineClass):
+        """Does not get to the end of its constructor."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.shutdown()
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        compose(Fails, (EngineDeathGuard,))()
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("Engines returned different results"), Exception("Call to x failed")]
-)
-async def test_an_engine_that_answers_with_an_error_lives(core: Core, error: Exception) -> None:
-    """Of several engines one may be paused and another not."""
-    outputs = Outputs(core)
-    core.answers.set_exception(error)
-    for n in range(2):
-        core.outputs_queue.put_nowait(Step([Output(str(n), "abort")]))
-        assert (await outputs.get()).outputs == []
-        async with asyncio.timeout(30):
-            assert (await outputs.get()).outputs == [Output(str(n), "abort")]
-        core.answers = asyncio.get_running_loop().create_future()
-        core.answers.set_result(False)
-    assert core.asked == 2
+async def test_a_call_of_an_engine_that_is_stopping_fails_with_its_death(engine: Any) -> None:
+    assert await engine.engine_core._call_utility_async("sleep", 1) == ("sleep", 1)
+    engine.engine_core.refusal = Exception("Server shutting down")
+    with pytest.raises(RuntimeError, match="It was told to stop, and takes no more calls"):
+        await engine.engine_core._call_utility_async("sleep", 1)
+    engine.engine_core.refusal = Exception("Call to sleep method failed: no")
+    with pytest.raises(Exception, match="Call to sleep method failed: no"):
+        await engine.engine_core._call_utility_async("sleep", 1)
 
 
-@pytest.mark.parametrize("error", [Exception(REFUSAL), EngineDeadError()])
-async def test_an_engine_that_is_ending_is_believed_nothing_and_asked_anew(
-    core: Core, error: Exception
-) -> None:
-    outputs = Outputs(core)
-    core.answers.set_exception(error)
-    for n in range(2):
-        before = asyncio.all_tasks()
-        core.outputs_queue.put_nowait(Step([Output(str(n), "abort")]))
-        assert (await outputs.get()).outputs == []
-        await asyncio.wait(asyncio.all_tasks() - before)
-        assert core.outputs_queue.empty()
-    assert core.asked == 2
+@pytest.mark.parametrize("method", ["pause_generation", "sleep"])
+async def test_aborts_are_expected_while_a_call_makes_them(method: str) -> None:
+    during: list[int] = []
+
+    async def note(self: Any, **_given: Any) -> None:
+        during.append(self._outputs.aborting)
+
+    engine: Any = compose(type("Own", (EngineClass,), {method: note}), (EngineDeathGuard,))()
+    await getattr(engine, method)(mode="keep")
+    assert (during, engine._outputs.aborting) == ([1], 0)
 
 
-@dataclass
-class Process:
-    """A process of multiprocessing."""
-
-    exitcode: int | None
-    name: str = "EngineCore"
-    pid: int = 7
-
-
-@pytest.mark.parametrize(
-    ("status", "says"),
-    [
-        (-signal.SIGKILL, "SIGKILL"),
-        (-signal.SIGILL, "SIGILL"),
-        (-signal.SIGSEGV, "SIGSEGV"),
-        (-100, "signal 100"),
-        (0, "SIGTERM"),
-        (1, "status 1"),
-    ],
-)
-def test_a_status_is_told_in_words(status: int, says: str) -> None:
-    assert says in how(status)
-
-
-def test_the_end_names_the_process() -> None:
-    said = end_of([Process(None, name="EngineCore_DP0"), Process(-9, name="EngineCore_DP1")])
-    assert said.startswith("EngineCore_DP1 (process 7) was killed by SIGKILL")
-    assert "DP0" not in said
-
-
-def test_one_that_has_not_ended_has_reported_an_error() -> None:
-    assert end_of([Process(None)]) == end_of([]) == "It reported a fatal error, which its log has."
+async def test_the_stall_detector_sees_what_comes_and_what_is_awaited(engine: Any) -> None:
+    engine.engine_core.outputs_queue.put_nowait(SimpleNamespace(outputs=[]))
+    await engine.engine_core.get_output_async()
+    assert engine._outputs_handled == 1
+    states = engine.output_processor.request_states
+    assert not engine._awaits_outputs()
+    states["s"] = SimpleNamespace(streaming_input=True, input_chunk_queue=None)
+    assert not engine._awaits_outputs()
+    states["r"] = SimpleNamespace(streaming_input=False, input_chunk_queue=None)
+    assert engine._awaits_outputs()
+    await engine._ask_ahead()
+    assert engine.calls == [("get_supported_tasks",)]

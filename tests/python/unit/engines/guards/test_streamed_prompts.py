@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from python_worker.engines.guards import streamed_prompts
-from python_worker.engines.guards.streamed_prompts import continuing
+from python_worker.engines.guards.guarded import compose
+from python_worker.engines.guards.streamed_prompts import StreamedPromptsGuard
 from python_worker.exceptions import Cancelled, InvalidArgument
 
 WINDOW = 100
@@ -78,7 +79,7 @@ class Request:
     """One streamed request and the elements that are added to it."""
 
     def __init__(self) -> None:
-        self.engine = continuing(Engine)()
+        self.engine: Any = compose(Engine, (StreamedPromptsGuard,))()
         self.queue = Queue()
 
     async def add(self, length: int, *, resumable: bool = True, **fields: Any) -> Any:

@@ -1,0 +1,304 @@
+"""What the guards use of vLLM, as protocols: mypy sees through them, and no vLLM is imported.
+
+Each protocol has the name of vLLM's class and only the members that a guard reads or calls.
+``tests/python/vllm/test_guard_protocols.py`` compares them with the sources of the installed vLLM.
+"""
+
+# ruff: noqa: D102 - the methods of the engine are vLLM's, which documents them.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+# --- Configuration ---
+
+
+class Model(Protocol):
+    """A model of vLLM's."""
+
+    forward: Callable[..., object]
+
+
+class ModelRegistry(Protocol):
+    """Finds the class of a model."""
+
+    def resolve_model_cls(
+        self, architectures: Sequence[str], model_config: ModelConfig
+    ) -> tuple[type[Model], str]:
+        """The class, and the name of its architecture."""
+
+
+class ModelConfig(Protocol):
+    """What an engine knows of its model."""
+
+    max_model_len: int
+    skip_tokenizer_init: bool
+    enable_prompt_embeds: bool
+    runner_type: str
+    logits_processors: Sequence[str | type] | None
+    # Of transformers, a class for each kind of model.
+    hf_config: object
+
+    @property
+    def architectures(self) -> Sequence[str]:
+        """The names of the model's classes."""
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """Where they are found."""
+
+    def get_vocab_size(self) -> int:
+        """How many token ids there are."""
+
+    def get_inputs_embeds_size(self) -> int:
+        """How many columns prompt embeddings have."""
+
+
+class ParallelConfig(Protocol):
+    """How an engine is distributed."""
+
+    worker_extension_cls: str
+
+
+class LoRAConfig(Protocol):
+    """How many adapters an engine takes."""
+
+    max_loras: int
+
+
+class StructuredOutputsConfig(Protocol):
+    """How an engine keeps outputs to a format."""
+
+    reasoning_parser: str
+
+
+class VllmConfig(Protocol):
+    """An engine's configuration."""
+
+    model_config: ModelConfig
+    parallel_config: ParallelConfig
+    lora_config: LoRAConfig | None
+    structured_outputs_config: StructuredOutputsConfig
+    speculative_config: object | None
+
+
+# --- Requests ---
+
+
+class LoRARequest(Protocol):
+    """Which adapter a request uses. vLLM compares two of them by their names only."""
+
+    __struct_fields__: ClassVar[tuple[str, ...]]
+    lora_name: str
+    lora_int_id: int
+    lora_path: str
+    load_inplace: bool
+    is_3d_lora_weight: bool
+
+
+class SamplingParams(Protocol):
+    """How tokens are chosen."""
+
+    __struct_fields__: ClassVar[tuple[str, ...]]
+    output_kind: Any  # vLLM's enum RequestOutputKind, whose members are taken from its class
+    max_tokens: int | None
+
+
+class EngineCoreRequest(Protocol):
+    """A request as it is sent to EngineCore."""
+
+    request_id: str
+    external_req_id: str | None
+    prompt_token_ids: Sequence[int] | None
+    sampling_params: SamplingParams | None
+    resumable: bool
+    reasoning_parser_kwargs: Mapping[str, object] | None
+
+
+class RequestOutputCollector(Protocol):
+    """Where the outputs of a request are put."""
+
+    request_id: str
+    aggregate: bool
+
+
+class IncrementalDetokenizer(Protocol):
+    """Turns the tokens of a request into text."""
+
+    def num_output_tokens(self) -> int:
+        """How many there are."""
+
+
+class RequestState(Protocol):
+    """A request that has not ended."""
+
+    lora_request: LoRARequest | None
+    streaming_input: bool
+    # Elements that EngineCore has not begun; None when it has answered all that came.
+    input_chunk_queue: Collection[object] | None
+    prompt_len: int
+    detokenizer: IncrementalDetokenizer | None
+
+
+class OutputProcessor(Protocol):
+    """Makes outputs of what EngineCore sends."""
+
+    request_states: Mapping[str, RequestState]
+
+    def abort_requests(self, request_ids: Iterable[str], internal: bool) -> list[str]:
+        """Forget requests; returns the ids that EngineCore knows them by."""
+
+
+# --- EngineCore ---
+
+
+class EngineCoreOutput(Protocol):
+    """What a step has made of one request."""
+
+    request_id: str
+    finish_reason: object | None
+
+
+class EngineCoreOutputs(Protocol):
+    """What a step has made of all requests."""
+
+    engine_index: int
+    outputs: list[EngineCoreOutput]
+    timestamp: float
+    weight_version: str | None
+
+    def __init__(
+        self,
+        *,
+        engine_index: int,
+        outputs: list[EngineCoreOutput],
+        timestamp: float,
+        weight_version: str | None,
+    ) -> None: ...
+
+
+class BackgroundResources(Protocol):
+    """What an engine's client of EngineCore has opened."""
+
+    engine_dead: bool
+    # With multiprocessing it has ``processes``, with Ray it has none.
+    engine_manager: object | None
+
+
+class AsyncMPClient(Protocol):
+    """The engine's client of EngineCore. Its methods are fields here: guards replace them."""
+
+    resources: BackgroundResources
+    outputs_queue: asyncio.Queue[Any]
+    add_request_async: Callable[[EngineCoreRequest], Awaitable[None]]
+    get_output_async: Callable[[], Awaitable[EngineCoreOutputs]]
+    is_scheduler_paused_async: Callable[[], Awaitable[bool]]
+    _call_utility_async: Callable[..., Awaitable[object]]
+
+
+# --- The engine ---
+
+if TYPE_CHECKING:
+
+    class AsyncLLM(Protocol):
+        """The engine class that guards are mixed into."""
+
+        vllm_config: VllmConfig
+        model_config: ModelConfig
+        output_processor: OutputProcessor
+        output_handler: asyncio.Task[None] | None
+        engine_core: AsyncMPClient
+
+        # Passed on as they came: vLLM's own parameters differ between versions.
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+        @property
+        def tokenizer(self) -> object | None: ...
+
+        @property
+        def errored(self) -> bool: ...
+
+        @property
+        def dead_error(self) -> BaseException: ...
+
+        def shutdown(self, timeout: float | None = None) -> None: ...
+
+        def add_request(
+            self,
+            request_id: str,
+            prompt: object,
+            params: object,
+            arrival_time: float | None = None,
+            lora_request: LoRARequest | None = None,
+            tokenization_kwargs: Mapping[str, Any] | None = None,
+            *args: Any,
+            **kwargs: Any,
+        ) -> Coroutine[Any, Any, RequestOutputCollector]: ...
+
+        def _add_request(
+            self,
+            request: EngineCoreRequest,
+            prompt: str | None,
+            parent_req: object | None,
+            index: int,
+            queue: RequestOutputCollector,
+        ) -> Coroutine[Any, Any, object]: ...
+
+        def _run_output_handler(self) -> None: ...
+
+        def get_num_unfinished_requests(self) -> int: ...
+
+        async def get_supported_tasks(self) -> object: ...
+
+        async def pause_generation(
+            self, *, mode: str = "abort", clear_cache: bool = True
+        ) -> None: ...
+
+        async def resume_generation(self) -> None: ...
+
+        async def is_paused(self) -> bool: ...
+
+        async def sleep(self, level: int = 1, mode: str = "abort") -> None: ...
+
+        async def wake_up(self, tags: list[str] | None = None) -> bool: ...
+
+        async def collective_rpc(
+            self,
+            method: str,
+            timeout: float | None = None,  # noqa: ASYNC109 - vLLM's own parameter
+            args: tuple[Any, ...] = (),
+            kwargs: dict[str, Any] | None = None,
+        ) -> object: ...
+
+        async def add_lora(self, lora_request: LoRARequest) -> bool: ...
+
+        async def remove_lora(self, lora_id: int) -> bool: ...
+
+        async def list_loras(self) -> set[int]: ...
+
+        async def pin_lora(self, lora_id: int) -> bool: ...
+
+        async def init_weight_transfer_engine(self, request: object) -> None: ...
+
+        async def shutdown_weight_transfer_engine(self) -> None: ...
+
+        async def start_weight_update(self) -> None: ...
+
+        async def start_draft_weight_update(self) -> None: ...
+
+        async def update_weights(self, request: object) -> None: ...
+
+        async def finish_weight_update(self, weight_version: str | None = None) -> None: ...
+
+        async def scale_elastic_ep(
+            self, new_data_parallel_size: int, drain_timeout: int = 300
+        ) -> None: ...
+
+        async def handle_fault(self, fault_tolerance_request: object) -> object: ...
+
+else:
+
+    class AsyncLLM:
+        """Empty at run time: a guard's ``super()`` has to reach vLLM's class, not a protocol."""

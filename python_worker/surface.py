@@ -1,0 +1,124 @@
+"""The one list of what clients reach: a row per class, with its constructor and its policy.
+
+A new class is served by one more row. What the columns mean stands in ``ServedClass``; objects of
+classes without a row, such as tokenizers, are served by its defaults.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from python_worker.dispatch.served_classes import Constructors, ServedClass, ServedClasses
+from python_worker.dispatch.worker_class import Worker
+from python_worker.engines.builder import CONSTRUCTORS, Builder, abort
+from python_worker.engines.collector import RequestOutputCollector, collect
+from python_worker.engines.constructors import EngineArguments, construct
+from python_worker.engines.results import RESULTS
+from python_worker.validation.renamed_parameters import TRANSLATIONS
+
+logger = logging.getLogger(__name__)
+
+
+def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
+    """Every class that a client can reach.
+
+    Args:
+        builder: Builds engines.
+        worker: The worker itself, as an object.
+    """
+    return ServedClasses(
+        [
+            async_llm(builder),
+            ServedClass(
+                name="AsyncEngineArgs",
+                singleton=EngineArguments(builder),
+                shown=frozenset({"create_engine_config"}),
+            ),
+            ServedClass(
+                name="RequestOutputCollector",
+                cls=RequestOutputCollector,
+                shown=frozenset({"close", "get", "get_nowait", "request_id"}),
+                owner=lambda collector: collector.engine,
+                released=RequestOutputCollector.released,
+                unlimited=frozenset({"close", "get_nowait", "request_id"}),
+            ),
+            ServedClass(name="Worker", singleton=worker, limited=False),
+        ]
+    )
+
+
+def async_llm(builder: Builder) -> ServedClass:
+    """VLLM's ``AsyncLLM``."""
+    return ServedClass(
+        name="AsyncLLM",
+        constructors=Constructors(CONSTRUCTORS, functools.partial(_build_engine, builder)),
+        # Its fields lead to vLLM's internals, where a call can do anything.
+        only_declared=True,
+        # vLLM keeps it to itself, and clients of earlier versions know it by name.
+        private=frozenset({"_run_output_handler"}),
+        refused={
+            "_add_request": "it takes a request past vLLM's validation; use add_request",
+        },
+        # A copy, so that no call on it reaches the engine.
+        copied={"vllm_config": copy.deepcopy},
+        strict=True,
+        # Plain methods that only read a field, or need the event loop.
+        immediate=frozenset(
+            {
+                "_run_output_handler",
+                "check_admission",
+                "get_kv_event_sources",
+                "get_num_queued_tokens",
+                "get_num_unfinished_requests",
+                "get_tokenizer",
+            }
+        ),
+        translations=TRANSLATIONS,
+        results=RESULTS,
+        wrapped={"add_request": _collect},
+        shutdown="shutdown",
+        stop=stop_engine,
+        watched=True,
+        death=lambda engine: engine.dead_error if getattr(engine, "errored", False) else None,
+        abort=abort,
+        unlimited=frozenset(
+            {
+                "abort",
+                "check_health",
+                "dead_error",
+                "errored",
+                "get_num_unfinished_requests",
+                "is_paused",
+                "is_running",
+                "is_sleeping",
+                "is_stopped",
+                "resume_generation",
+                "shutdown",
+                "wake_up",
+            }
+        ),
+    )
+
+
+def stop_engine(engine: Any) -> None:
+    """Shut an engine down. One that fails at it is killed with the worker's process group."""
+    try:
+        engine.shutdown()
+    except Exception:
+        logger.exception("an engine did not shut down; its processes will be killed")
+
+
+async def _build_engine(
+    builder: Builder, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> object:
+    """Import vLLM, check the arguments and construct, all in a thread."""
+    return await builder.run(lambda engine_class: construct(engine_class, method, args, kwargs))
+
+
+async def _collect(engine: Any, adding: Any) -> RequestOutputCollector:
+    """Admit a request whose outputs are taken one by one."""
+    return await collect(engine, adding, functools.partial(abort, engine))

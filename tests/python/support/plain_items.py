@@ -1,0 +1,58 @@
+"""A stream of plain items, encoded in both ways: from their parts, and from whole objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from python_worker.codec.item_encoder import ItemEncoder
+from tests.python.support.patches import (
+    Consumer,
+    completion,
+    expected,
+    item,
+)
+
+KINDS = pytest.mark.parametrize("cumulative", [False, True], ids=["delta", "cumulative"])
+
+
+class PlainStream:
+    """A stream with two encoders: one gets every item, the other gets plain items as parts.
+
+    The stream has begun: each completion has been in two items.
+    """
+
+    def __init__(self, indexes: list[int], *, cumulative: bool, metrics: Any = None) -> None:
+        self.cumulative = cumulative
+        self.so_far: dict[int, tuple[str, list[int]]] = {index: ("", []) for index in indexes}
+        self.consumer = Consumer()
+        self.general = ItemEncoder(cumulative=cumulative)
+        self.direct = ItemEncoder(cumulative=cumulative)
+        for _ in range(2):
+            value = self.grown(dict.fromkeys(indexes, ("", 1)), metrics)
+            assert self.consumer.apply(self.direct.encode(value)) == expected(value)
+            self.general.encode(value)
+        assert self.direct.plain
+
+    def grown(self, tokens: dict[int, tuple[str, int]], metrics: Any) -> Any:
+        """Returns the next item, in which some completions have one more token."""
+        completions = []
+        for index, (text, token_id) in tokens.items():
+            before = self.so_far[index] if self.cumulative else ("", [])
+            self.so_far[index] = (before[0] + text, [*before[1], token_id])
+            completions.append(completion(index, *self.so_far[index]))
+        return item(*completions, metrics=metrics)
+
+    def check(self, tokens: dict[int, tuple[str, int]], metrics: Any = None) -> bytes:
+        """Encodes one more token of some completions both ways; returns the bytes."""
+        value = self.grown(tokens, metrics)
+        parts = [
+            self.direct.encode_completion(output.index, output.text, output.token_ids)
+            for output in value.outputs
+        ]
+        data = self.direct.encode_plain(parts, self.direct.encode_metrics(metrics))
+        assert self.consumer.apply(data) == expected(value)
+        assert self.general.encode(value) == data
+        assert self.general.plain
+        return data

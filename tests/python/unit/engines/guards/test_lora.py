@@ -1,0 +1,109 @@
+"""What a request's adapter must be before the request is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+
+from python_worker.engines.guards.guarded import compose
+from python_worker.engines.guards.lora import MAX_ID, LoRAGuard
+from python_worker.testing.fake_vllm.errors import QueueOverflowError, VLLMValidationError
+from tests.python.support.engine_class import EngineClass, configuration
+
+
+@dataclass
+class LoRA:
+    """Stands in for a LoRARequest."""
+
+    __struct_fields__: ClassVar[tuple[str, ...]] = ("lora_int_id", "lora_name", "load_inplace")
+    lora_int_id: int
+    lora_name: str = ""
+    load_inplace: bool = False
+    lora_path: str = "/adapter"
+    is_3d_lora_weight: bool = False
+
+    def __post_init__(self) -> None:
+        self.lora_name = self.lora_name or f"adapter {self.lora_int_id}"
+
+
+@pytest.fixture
+def engine() -> Any:
+    return compose(EngineClass, (LoRAGuard,))(configuration())
+
+
+async def test_a_request_without_an_adapter_is_passed_on(engine: Any) -> None:
+    await engine.add_request("r", [1], None, None, None, {}, priority=2)
+    assert engine.calls == [("add_request", "r", [1], None, 2)]
+
+
+async def test_an_adapter_is_loaded_before_its_request(engine: Any) -> None:
+    await engine.add_request("r", [1], None, lora_request=LoRA(1, load_inplace=True), priority=2)
+    loaded, (name, request_id, _, lora_request, priority) = engine.calls
+    assert loaded == ("add_lora", 1)
+    assert (name, request_id, priority) == ("add_request", "r", 2)
+    # vLLM would load it anew at every step.
+    assert lora_request == LoRA(1, load_inplace=False)
+
+
+async def test_an_engine_without_adapters_refuses_them(engine: Any) -> None:
+    engine.vllm_config.lora_config = None
+    for refused in (
+        engine.add_request("r", [1], None, lora_request=LoRA(1)),
+        engine.add_lora(LoRA(1)),
+        engine.remove_lora(1),
+        engine.pin_lora(1),
+        engine.list_loras(),
+    ):
+        with pytest.raises(VLLMValidationError, match="enable_lora=True"):
+            await refused
+    assert engine.calls == []
+
+
+@pytest.mark.parametrize("lora_id", [0, -1, MAX_ID + 1])
+async def test_an_id_that_does_not_fit_is_refused(engine: Any, lora_id: int) -> None:
+    for refused in (
+        engine.add_request("r", [1], None, lora_request=LoRA(lora_id)),
+        engine.add_lora(LoRA(lora_id)),
+        engine.remove_lora(lora_id),
+        engine.pin_lora(lora_id),
+    ):
+        with pytest.raises(VLLMValidationError, match=f"wants an id from 1 to {MAX_ID}"):
+            await refused
+    assert engine.calls == []
+
+
+async def test_adapters_come_and_go_by_their_methods(engine: Any) -> None:
+    assert await engine.add_lora(LoRA(1)) is True
+    assert await engine.pin_lora(1) is True
+    assert await engine.list_loras() == {1, 2}
+    assert await engine.remove_lora(1) is True
+    assert engine.calls == [("add_lora", 1), ("pin_lora", 1), ("remove_lora", 1)]
+
+
+async def test_pins_leave_slots_to_requests(engine: Any) -> None:
+    """There are two slots, and EngineCore lists adapters 1 and 2."""
+    await engine.pin_lora(1)
+    await engine.pin_lora(2)
+    with pytest.raises(QueueOverflowError, match="2 of 2 slots hold pinned adapters"):
+        await engine.add_request("r", [1], None, lora_request=LoRA(3))
+    with engine._adapters_in_use.arrival(LoRA(2)):
+        with pytest.raises(QueueOverflowError, match="pinning adapter 3 would leave too few"):
+            await engine.pin_lora(3)
+        await engine.add_request("r", [1], None, lora_request=LoRA(2))
+
+
+async def test_a_pin_that_the_engine_has_dropped_holds_no_slot(engine: Any) -> None:
+    await engine.pin_lora(1)
+    await engine.pin_lora(7)
+    await engine.add_request("r", [1], None, lora_request=LoRA(3))
+    assert engine._adapters.pinned == {1}
+
+
+async def test_a_name_of_another_adapter_is_refused(engine: Any) -> None:
+    with (
+        engine._adapters_in_use.arrival(LoRA(1, "mine")),
+        pytest.raises(VLLMValidationError, match="'mine' is the name of adapter 1"),
+    ):
+        await engine.add_request("r", [1], None, lora_request=LoRA(2, "mine"))

@@ -1,0 +1,25 @@
+"""The tokenizer of the fake engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from python_worker.testing.fake_vllm.tokenizer import FIRST_SAID, FakeTokenizer
+
+
+@pytest.mark.parametrize("text", ["", "Hello", "caf\u00e9 \u65e5"])
+def test_a_text_survives(text: str) -> None:
+    tokenizer = FakeTokenizer()
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_scripted_text_keeps_the_id_of_its_first_use() -> None:
+    tokenizer = FakeTokenizer()
+    ids = [tokenizer.say(text) for text in ("a", "b", "a")]
+    assert ids == [FIRST_SAID, FIRST_SAID + 1, FIRST_SAID]
+    assert tokenizer.decode([256, *ids]) == " 256aba"
+    assert len(tokenizer) == tokenizer.vocab_size == FIRST_SAID + 2
+
+
+def test_cut_utf_8_is_replaced() -> None:
+    assert FakeTokenizer().decode("\u00e9".encode()[:1]) == "\ufffd"
