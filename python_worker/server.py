@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.dispatcher import Dispatcher
@@ -24,16 +18,14 @@ from python_worker.engines.builder import Builder
 from python_worker.exceptions import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import lifeline, run_folder
-from python_worker.rpc import addresses
-from python_worker.rpc.door import Arrival
+from python_worker.rpc.addresses import Addresses
+from python_worker.rpc.grpc_server import GrpcServer, services
 from python_worker.rpc.grpc_service import ANYONE, SERVICE, Bridge
 from python_worker.rpc.health import Health
-from python_worker.rpc.relay import Relay
-from python_worker.rpc.session_protocol import SessionProtocol
+from python_worker.rpc.listeners import Listeners
 from python_worker.rpc.sessions import Sessions
 from python_worker.settings import Settings, SettingsError
 from python_worker.surface import served_classes
-from python_worker.wire.limits import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -44,28 +36,14 @@ MAX_BLOCKING_CALLS = 64
 # Beyond the grace period: shutting an engine down takes vLLM 3 to 4 s.
 SHUTDOWN_SECONDS = 10.0
 
-CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # One HTTP/2 DATA frame for what one gRPC message usually holds.
-    ("grpc.http2.max_frame_size", 1024 * 1024),
-    # What a client may send before we have read it. gRPC would begin with 64 kB and ask with
-    # pings how much more the way bears, so that 64 MB take twice as long.
-    ("grpc.http2.lookahead_bytes", 8 * 1024 * 1024),
-    ("grpc.http2.bdp_probe", 0),
-]
-
-# How often gRPC is asked whether it still takes calls; it tells nobody.
-LOOK_SECONDS = 0.2
-
-# How long what was said at the end may take to leave.
-LAST_WORDS_SECONDS = 0.5
+# How long the last frames may take to leave.
+LAST_FRAMES_SECONDS = 0.5
 
 READY = "VLLM_BRIDGE READY"
 
 
 class Server:
-    """One worker: its gRPC server, its references and its engines."""
+    """One worker: its listeners, its references and its engines."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -95,17 +73,12 @@ class Server:
         self._clients = Sessions(
             start=start, registry=self._registry, token=settings.token, pid=os.getpid()
         )
-        self._bridge = Bridge(self._clients, start=start, token=settings.token)
-        self._connections: set[SessionProtocol] = set()
-        self._relays: set[Relay] = set()
-        self._doors: list[asyncio.Server] = []
-        self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
-        # Where gRPC serves, behind the doors. By a descriptor of the folder, because the path of a
-        # socket has no more than 107 bytes and the folder's own may be longer.
-        folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._grpc_socket = f"/proc/self/fd/{folder}/grpc"
-        # Those that take no more calls, and may have sessions.
-        self._retired: dict[grpc.aio.Server, asyncio.Future[None]] = {}
+        self._addresses = Addresses()
+        self._bridge = Bridge(
+            self._clients, start=start, token=settings.token, addresses=self._addresses
+        )
+        grpc = GrpcServer(services(self._bridge, self._health))
+        self._listeners = Listeners(self._clients, grpc, self._addresses)
 
     async def run(self, ready: int) -> None:
         """Serve until told to stop.
@@ -123,28 +96,26 @@ class Server:
             lifeline.watch_stdin(self._abandoned)
         # 3. Serve. vLLM has not been imported, and health says so: SERVING
         #    means that calls are answered, not that an engine is there.
-        await self._serve_grpc()
+        await self._health.serve(SERVICE)
         try:
-            listening = [await self._open(address) for address in self._settings.listen]
+            await self._listeners.open(self._settings.listen, self._settings.grpc_listen)
         except SettingsError:
             run_folder.remove(self._folder)
             raise
-        await self._health.serve(SERVICE)
         # 4. Tell the parent, and never write to its stdout again.
-        announce(ready, listening, self._registry.incarnation)
-        logger.info("serving at %s", ", ".join(listening))
-        guard = asyncio.ensure_future(self._serve_grpc_again())
+        announce(ready, self._addresses, self._registry.incarnation)
+        logger.info("serving sessions at %s", ", ".join(self._addresses.sessions))
+        logger.info("serving gRPC at %s", ", ".join(self._addresses.grpc) or "no address")
+        # 5. Wait for the signal to stop.
         await self._stop_asked.wait()
-        guard.cancel()
         await self._stop()
 
     def _abandoned(self) -> None:
-        """End at once: the client is gone, and nobody is left to be polite to."""
-        logger.warning("stdin has ended: the client is gone")
+        """End at once: the client is gone, and no call has anybody left to answer."""
+        logger.warning("stdin has ended, so the client is gone: the worker ends")
         lifeline.kill_group()
-        for address in self._settings.listen:
-            addresses.remove_socket(address)
-            addresses.remove_folder(address)
+        self._listeners.remove_sockets()
+        self._listeners.remove_folders()
         run_folder.remove(self._folder)
         os._exit(0)
 
@@ -163,10 +134,18 @@ class Server:
             Stopped("the worker stopped before this call had ended; it may have run in part")
         )
         await self._bridge.wait_idle(1.0)
-        # 4. Shut the engines down; a plain exit would leave EngineCore alive. Nobody is to be told
-        #    that they have died.
+        # 4. Shut the engines down; a plain exit would leave EngineCore alive.
+        await self._shut_engines_down()
+        # 5. Let the last frames leave, then the connections.
+        await self._listeners.close(LAST_FRAMES_SECONDS)
+        # 6. Leave nothing behind.
+        lifeline.kill_group()
+        run_folder.remove(self._folder)
+
+    async def _shut_engines_down(self) -> None:
         for entry in self._registry.pinned():
             if (watch := self._watches.of(entry.target)) is not None:
+                # No client is to be told that it has died.
                 watch.expect_end()
         await asyncio.gather(
             *(
@@ -175,80 +154,21 @@ class Server:
                 if entry.served.stop is not None
             )
         )
-        # 5. Let the last frames leave, then the connections.
-        for door in self._doors:
-            door.close()
-        servers = [self._grpc, *self._retired]
-        await asyncio.gather(
-            *(connection.stop(LAST_WORDS_SECONDS) for connection in self._connections),
-            *(server.stop(grace=LAST_WORDS_SECONDS) for server in servers),
-        )
-        # gRPC has closed; what it said last is still on its way through here.
-        if self._relays:
-            going = [relay.gone for relay in self._relays]
-            await asyncio.wait(going, timeout=LAST_WORDS_SECONDS)
-        # 6. Leave nothing behind.
-        for address in self._settings.listen:
-            addresses.remove_socket(address)
-        lifeline.kill_group()
-        run_folder.remove(self._folder)
-
-    # --- Serving ---------------------------------------------------------------
-
-    async def _open(self, address: str) -> str:
-        """Let clients in at one address; TCP port 0 becomes the port that was free.
-
-        Raises:
-            SettingsError: It cannot be bound.
-        """
-        session = functools.partial(SessionProtocol, self._clients, self._connections)
-        arrival = functools.partial(Arrival, session, self._grpc_socket, self._relays)
-        doors, address = await addresses.listen(address, arrival)
-        self._doors += doors
-        return address
-
-    async def _serve_grpc(self) -> None:
-        """Have gRPC serve those of our clients that want no session."""
-        self._grpc.add_generic_rpc_handlers((self._bridge.handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._grpc)
-        health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        names = (SERVICE, health, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._grpc)
-        self._grpc.add_insecure_port(f"unix:{self._grpc_socket}")
-        await self._grpc.start()
-
-    async def _serve_grpc_again(self) -> None:
-        """Serve anew whenever gRPC takes no more calls by itself.
-
-        A request for a path that is no UTF-8 is enough, before anybody has asked for a token. Only
-        what takes calls is broken then: those that run, sessions too, go on where they are. gRPC
-        has begun to stop it and said GOAWAY: who comes before the next one serves is refused or
-        cancelled at once, and tries again.
-        """
-        while True:
-            try:
-                await self._grpc.wait_for_termination(LOOK_SECONDS)
-                continue
-            except Exception as error:
-                logger.error("gRPC takes no more calls: %r", error)
-            self._retired[self._grpc] = asyncio.ensure_future(self._retire(self._grpc))
-            self._grpc = grpc.aio.server(options=CHANNEL_OPTIONS)
-            await self._serve_grpc()
-            logger.warning("gRPC takes calls again")
-
-    async def _retire(self, server: grpc.aio.Server) -> None:
-        """Let a server go that takes no more calls, once those it has are over."""
-        with suppress(Exception):
-            await server.wait_for_termination()
-        await server.stop(None)
-        del self._retired[server]
 
 
-def announce(ready: int, listening: list[str], incarnation: str) -> None:
+def announce(ready: int, addresses: Addresses, incarnation: str) -> None:
     """Write the ready line, the only one that stdout ever carries."""
-    facts = {"address": listening[0], "pid": os.getpid(), "incarnation": incarnation}
-    if len(listening) > 1:
-        facts["addresses"] = listening
+    facts = {
+        "address": addresses.sessions[0],
+        "pid": os.getpid(),
+        "incarnation": incarnation,
+    }
+    if len(addresses.sessions) > 1:
+        facts["addresses"] = addresses.sessions
+    if addresses.grpc:
+        facts["grpc_address"] = addresses.grpc[0]
+    if len(addresses.grpc) > 1:
+        facts["grpc_addresses"] = addresses.grpc
     with open(ready, "w", encoding="utf-8") as stdout:
         stdout.write(f"{READY} {json.dumps(facts)}\n")
 

@@ -19,14 +19,20 @@ MAX_SOCKET_PATH_BYTES = 107
 
 TokenPathSetting = Literal["auto", "outputs"]
 
+MAX_PORT = 65_535
+
+# What `--grpc-listen` takes in place of an address.
+NO_GRPC = "none"
+
 
 @dataclass(frozen=True)
 class Settings:
     """What a worker is told at its start.
 
     Attributes:
-        listen: Addresses, each ``unix:PATH`` or ``tcp:HOST:PORT`` (port 0
-            picks a free one).
+        listen: Addresses for sessions, each ``unix:PATH`` or ``tcp:HOST:PORT``
+            (port 0 picks a free one).
+        grpc_listen: Addresses for gRPC, in the same form; none turns gRPC off.
         token: What clients must present; empty for none, which TCP refuses.
         lifeline: Whether the end of stdin ends the worker.
         engine_class: ``module:Class`` served in place of vLLM's ``AsyncLLM``.
@@ -40,6 +46,7 @@ class Settings:
     """
 
     listen: tuple[str, ...]
+    grpc_listen: tuple[str, ...] = ()
     token: str = ""
     lifeline: bool = False
     engine_class: str | None = None
@@ -59,29 +66,20 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
 
     Raises:
         SettingsError: An address has no known form, its path is too long for a
-            socket, TCP is asked for without a token, or no call may run.
+            socket, TCP is asked for without a token, an address is named twice,
+            or no call may run.
     """
-    parser = argparse.ArgumentParser(prog="python_worker", description=__doc__)
-    parser.add_argument("--listen", action="append", required=True, metavar="ADDRESS")
-    parser.add_argument("--lifeline", choices=["stdin", "none"], default="none")
-    parser.add_argument("--engine-class", metavar="MODULE:CLASS")
-    parser.add_argument("--grace", type=float, default=Settings.grace, metavar="SECONDS")
-    parser.add_argument(
-        "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
-    )
-    parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
-    parser.add_argument(
-        "--token-path", choices=get_args(TokenPathSetting), default=Settings.token_path
-    )
-    parser.add_argument("--log-level", default=Settings.log_level)
-    known = parser.parse_args(argv)
+    known = parser().parse_args(argv)
     token = environ.get(TOKEN_VARIABLE, "")
     for address in known.listen:
         check_address(address, token=token)
+    grpc_listen = grpc_addresses(known.listen, known.grpc_listen, token=token)
+    check_distinct([*known.listen, *grpc_listen])
     if known.max_calls < 1:
         raise SettingsError(f"--max-calls is at least 1, got {known.max_calls}")
     return Settings(
         listen=tuple(known.listen),
+        grpc_listen=grpc_listen,
         token=token,
         lifeline=known.lifeline == "stdin",
         engine_class=known.engine_class,
@@ -93,9 +91,88 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
     )
 
 
-def check_address(address: str, *, token: str) -> None:
-    """Refuse an address that gRPC would accept and then not serve."""
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(prog="python_worker", description=__doc__)
+    parser.add_argument(
+        "--listen",
+        action="append",
+        required=True,
+        metavar="ADDRESS",
+        help="where sessions of the Elixir client are opened: unix:PATH or tcp:HOST:PORT; "
+        "may be given more than once",
+    )
+    parser.add_argument(
+        "--grpc-listen",
+        action="append",
+        metavar="ADDRESS",
+        help="where gRPC is served (health, reflection, Call, Stream, Session); may be given "
+        "more than once. Without it, beside each address of --listen: PATH.grpc, or the next "
+        f"port. `{NO_GRPC}` turns gRPC off",
+    )
+    parser.add_argument("--lifeline", choices=["stdin", "none"], default="none")
+    parser.add_argument("--engine-class", metavar="MODULE:CLASS")
+    parser.add_argument("--grace", type=float, default=Settings.grace, metavar="SECONDS")
+    parser.add_argument(
+        "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
+    )
+    parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
+    parser.add_argument(
+        "--token-path", choices=get_args(TokenPathSetting), default=Settings.token_path
+    )
+    parser.add_argument("--log-level", default=Settings.log_level)
+    return parser
+
+
+def grpc_addresses(
+    listen: Sequence[str], given: Sequence[str] | None, *, token: str
+) -> tuple[str, ...]:
+    """Where gRPC is served: as given, or beside each address of the sessions.
+
+    Raises:
+        SettingsError: It cannot be served there.
+    """
+    if given is None:
+        return tuple(beside(address, token=token) for address in listen)
+    if NO_GRPC in given:
+        if len(given) > 1:
+            raise SettingsError(f"--grpc-listen {NO_GRPC} excludes any other --grpc-listen")
+        return ()
+    for address in given:
+        check_address(address, token=token)
+    return tuple(given)
+
+
+def beside(address: str, *, token: str) -> str:
+    """The address of gRPC that belongs to an address of sessions.
+
+    Raises:
+        SettingsError: Nothing can listen there.
+    """
     scheme, _, rest = address.partition(":")
+    host, _, port = rest.rpartition(":")
+    if scheme == "unix":
+        derived = f"{address}.grpc"
+    else:
+        derived = f"tcp:{host}:{int(port) + 1 if int(port) else 0}"
+    try:
+        check_address(derived, token=token)
+    except SettingsError as error:
+        raise SettingsError(
+            f"gRPC cannot be served beside {address}: {error}; give gRPC an address with "
+            f"--grpc-listen, or turn it off with --grpc-listen {NO_GRPC}"
+        ) from error
+    return derived
+
+
+def check_address(address: str, *, token: str) -> None:
+    """Refuse an address that cannot be listened at, or may not be.
+
+    Raises:
+        SettingsError: With the reason.
+    """
+    scheme, _, rest = address.partition(":")
+    port = rest.rpartition(":")[2]
     if scheme == "unix" and rest:
         length = len(os.fsencode(rest))
         if length > MAX_SOCKET_PATH_BYTES:
@@ -103,7 +180,9 @@ def check_address(address: str, *, token: str) -> None:
                 f"the socket path {rest} has {length} bytes; "
                 f"a Unix socket takes at most {MAX_SOCKET_PATH_BYTES}"
             )
-    elif scheme == "tcp" and rest.rpartition(":")[2].isdigit():
+    elif scheme == "tcp" and port.isascii() and port.isdigit():
+        if int(port) > MAX_PORT:
+            raise SettingsError(f"{address} has a port above {MAX_PORT}")
         if not token:
             raise SettingsError(
                 f"{address} would let anyone on the network in: "
@@ -111,3 +190,18 @@ def check_address(address: str, *, token: str) -> None:
             )
     else:
         raise SettingsError(f"{address!r} is neither unix:PATH nor tcp:HOST:PORT")
+
+
+def check_distinct(addresses: Sequence[str]) -> None:
+    """Refuse an address that is to be listened at twice; port 0 is another each time.
+
+    Raises:
+        SettingsError: With the address.
+    """
+    for place, address in enumerate(addresses):
+        port_is_free = address.startswith("tcp:") and address.endswith(":0")
+        if address in addresses[:place] and not port_is_free:
+            raise SettingsError(
+                f"{address} is to be listened at twice, for sessions (--listen) or for gRPC "
+                "(--grpc-listen; by default beside each address of --listen)"
+            )

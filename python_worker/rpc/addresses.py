@@ -6,27 +6,55 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from python_worker.settings import SettingsError
 
-# Clients that may wait to be let in; a Unix socket refuses beyond it.
+# Connections that may wait to be accepted; a Unix socket refuses any more.
 BACKLOG = 1024
 
 
+@dataclass
+class Addresses:
+    """Where a worker listens, as clients connect: no port is 0.
+
+    Attributes:
+        sessions: The sessions' listeners.
+        grpc: gRPC's listeners; none when gRPC is off.
+    """
+
+    sessions: list[str] = field(default_factory=list)
+    grpc: list[str] = field(default_factory=list)
+
+    def sessions_beside(self, scheme: str) -> str:
+        """Where a client opens a session that reached gRPC over ``unix`` or ``tcp``."""
+        return like(scheme, self.sessions)
+
+    def grpc_beside(self, scheme: str) -> str:
+        """Where a client finds gRPC that reached the sessions over ``unix`` or ``tcp``."""
+        return like(scheme, self.grpc)
+
+
+def like(scheme: str, addresses: Sequence[str]) -> str:
+    """The first address of a scheme, else the first of all; empty when there is none."""
+    of_scheme = [it for it in addresses if it.startswith(f"{scheme}:")]
+    return next(iter([*of_scheme, *addresses]), "")
+
+
 async def listen(
-    address: str, arrival: Callable[[], asyncio.Protocol]
+    address: str, connection: Callable[[], asyncio.Protocol]
 ) -> tuple[list[asyncio.Server], str]:
-    """Let clients in at one address; TCP port 0 becomes the port that was free.
+    """Accept connections at one address; TCP port 0 becomes the port that was free.
 
     Args:
         address: ``unix:PATH`` or ``tcp:HOST:PORT``.
-        arrival: Makes the protocol of who comes.
+        connection: Makes the protocol of a connection.
 
     Returns:
-        What lets them in, and the address as clients take it.
+        What accepts them, and the address as clients take it.
 
     Raises:
         SettingsError: It cannot be bound.
@@ -35,17 +63,18 @@ async def listen(
     scheme, _, rest = address.partition(":")
     try:
         if scheme == "unix":
-            Path(rest).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            remove_socket(address)
-            door = await loop.create_unix_server(arrival, rest, backlog=BACKLOG)
+            make_room(address)
+            listener = await loop.create_unix_server(connection, rest, backlog=BACKLOG)
             restrict(address)
-            return [door], address
+            return [listener], address
         host, _, port = rest.rpartition(":")
         sockets = bind(host, int(port))
-        doors = [await loop.create_server(arrival, sock=it, backlog=BACKLOG) for it in sockets]
+        listeners = [
+            await loop.create_server(connection, sock=it, backlog=BACKLOG) for it in sockets
+        ]
     except OSError as error:
         raise SettingsError(f"cannot listen at {address}: {error}") from error
-    return doors, f"tcp:{host}:{sockets[0].getsockname()[1]}"
+    return listeners, f"tcp:{host}:{sockets[0].getsockname()[1]}"
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -72,6 +101,18 @@ def bind(host: str, port: int) -> list[socket.socket]:
             each.close()
         raise
     return bound
+
+
+def make_room(address: str) -> None:
+    """Make the folder of a Unix socket, and remove the socket that a dead worker has left there.
+
+    Raises:
+        OSError: The folder cannot be made or written to.
+    """
+    scheme, _, path = address.partition(":")
+    if scheme == "unix":
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_socket(address)
 
 
 def restrict(address: str) -> None:

@@ -1,8 +1,8 @@
 """The gRPC methods of the bridge: ``Session``, ``Call`` and ``Stream``.
 
 Each is a few lines of orchestration around ``Session`` and ``Call`` objects.
-``Session`` is the one the Elixir client uses, over connections of our own
-(``connection``); here it is served to everybody else by gRPC. The other two give
+``Session`` is the one the Elixir client uses, over the sessions' listener
+(``session_protocol``); here gRPC serves it to any other client. The other two give
 the same methods to any gRPC client, one call at a time.
 """
 
@@ -24,6 +24,7 @@ from python_worker.dispatch.references import Holder
 from python_worker.exceptions import BadToken, BridgeError, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
+from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions
 from python_worker.streaming.input_stream import InputStream
@@ -45,10 +46,14 @@ class Bridge:
         clients: Those with sessions.
         start: Begins a call that is made without a session.
         token: What clients must present; empty for none.
+        addresses: Where the worker listens, for the hello of a session.
     """
 
-    def __init__(self, clients: Sessions, *, start: Start, token: str) -> None:
+    def __init__(
+        self, clients: Sessions, *, start: Start, token: str, addresses: Addresses
+    ) -> None:
         self._clients = clients
+        self._addresses = addresses
         self._start_call = start
         self._token = token
         self._single_calls: dict[Call, asyncio.Task[None]] = {}
@@ -130,7 +135,10 @@ class Bridge:
 
     async def _serve(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
         first = await anext(aiter(frames), None)
-        greeting = self._clients.greet(first or pb.ClientFrame())
+        scheme = "unix" if context.peer().startswith("unix:") else "tcp"
+        greeting = self._clients.greet(
+            first or pb.ClientFrame(), session_address=self._addresses.sessions_beside(scheme)
+        )
         await context.write(greeting.SerializeToString())
         assert first is not None
         filled = asyncio.Event()

@@ -1,10 +1,11 @@
-"""The connection of one client that holds a session: bytes to frames and back.
+"""One connection of the sessions' listener: bytes to frames and back.
 
 It is on the event loop's own transport: what comes is acted on in the turn in
 which it comes. What is answered then leaves at once in one frame, and what else
-a turn brings leaves at its end in another. Clients
-of any other kind are served by gRPC (see ``door``), which costs each message
-two more threads.
+a turn brings leaves at its end in another. The first message has to be the
+client's hello. Whoever calls another method, such as a health probe that has the
+wrong one of the two addresses, is told where gRPC is served: that one costs each
+message two more threads.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from google.protobuf.message import DecodeError
 
 from python_worker.buffers import Buffer
 from python_worker.exceptions import BadToken, ProtocolError
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.rpc.preface import advice, end_with
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions
 from python_worker.wire import client_frames, grpc_messages
@@ -26,15 +29,15 @@ from python_worker.wire.http2_frames import Code, ProtocolViolation
 
 logger = logging.getLogger(__name__)
 
-# What is written at once in one piece; beyond it, writing the pieces is cheaper than a copy.
+# Up to this size parts are joined and written once; beyond it, writing each is cheaper than a copy.
 JOINED_BYTES = 64 * 1024
 
-# What may wait of answers to a client that asks and does not read, beside the data that it does
-# not read. Tens of thousands of them are no accident.
+# How many bytes of answers (to pings, settings and the like) may wait for a client that does not
+# read, beside the data. Tens of thousands of such frames are no accident.
 MAX_UNREAD_BYTES = 1024 * 1024
 
-# How long a client that is refused has to read why and close.
-LINGER_SECONDS = 5.0
+# Connections that send no hello in this time are closed. gRPC gives its clients 120 s.
+HELLO_SECONDS = 120.0
 
 
 class SessionProtocol(asyncio.Protocol):
@@ -43,20 +46,25 @@ class SessionProtocol(asyncio.Protocol):
     Args:
         clients: Where it has its session, once it has said hello.
         connections: Where this one is as long as it lasts.
+        grpc_address: Where the worker serves gRPC; empty for nowhere.
     """
 
-    def __init__(self, clients: Sessions, connections: set[SessionProtocol]) -> None:
+    def __init__(
+        self, clients: Sessions, connections: set[SessionProtocol], grpc_address: str
+    ) -> None:
         self._clients = clients
         self._connections = connections
+        self._grpc_address = grpc_address
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._http2 = Http2(grpc_messages.RESPONSE)
         self._messages = grpc_messages.MessageReader()
         self._session: Session | None = None
+        self._hello_timer = self._loop.call_later(HELLO_SECONDS, self._expire)
         self._flush_planned = self._receiving = False
-        # The transport holds enough; or nothing more is to be said.
+        # The transport's buffer is full; or nothing more is to be sent.
         self._paused = self._over = False
-        # What was answered since then.
+        # Bytes of answers since the buffer was full.
         self._unread = 0
         self._emptied: asyncio.Future[None] | None = None
         self._lost: asyncio.Future[None] = self._loop.create_future()
@@ -64,7 +72,7 @@ class SessionProtocol(asyncio.Protocol):
     # -- For the transport ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say what HTTP/2 wants said first."""
+        """Send the settings, with which a connection of HTTP/2 begins."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._http2.preface())
         self._connections.add(self)
@@ -103,14 +111,14 @@ class SessionProtocol(asyncio.Protocol):
             # What has its answer already does not wait for another turn of the loop.
             self._flush()
         if http2.ended or http2.reset:
-            self._finish(grpc_messages.OK, "")
+            self._end_request()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write: what is to be sent gathers meanwhile."""
+        """The client reads more slowly than we write: keep replies in the session meanwhile."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """The client has read: send what was kept."""
         self._paused = False
         self._unread = 0
         if not self._over:
@@ -118,8 +126,9 @@ class SessionProtocol(asyncio.Protocol):
             self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone, with everything it had."""
+        """End what the client has: its calls and its references."""
         self._over = True
+        self._hello_timer.cancel()
         self._connections.discard(self)
         if self._session is not None:
             self._clients.close(self._session)
@@ -129,7 +138,7 @@ class SessionProtocol(asyncio.Protocol):
     # -- For the server ------------------------------------------------------------------------
 
     async def stop(self, seconds: float) -> None:
-        """Let what was said be read, and close; not longer than so many seconds."""
+        """Wait until what was sent has been read, at most so many seconds, and close."""
         if self._over:
             return
         deadline = self._loop.time() + seconds
@@ -145,14 +154,40 @@ class SessionProtocol(asyncio.Protocol):
     # -- Receiving -----------------------------------------------------------------------------
 
     def _take(self, message: bytes) -> None:
+        if self._session is None:
+            self._open_session(message)
+            return
         frame, arguments = client_frames.parse(message)
         del message  # Of 64 MB, each copy that is alive at once is memory that has to be found.
-        if self._session is not None:
-            self._session.accept(frame, arguments)
-            return
-        hello = self._clients.greet(frame)
+        self._session.accept(frame, arguments)
+
+    def _open_session(self, message: bytes) -> None:
+        try:
+            frame = pb.ClientFrame.FromString(message)
+        except DecodeError as error:
+            raise self._no_session() from error
+        if not frame.HasField("hello"):
+            raise self._no_session()
+        hello = self._clients.greet(frame, grpc_address=self._grpc_address)
         self._send([hello.SerializeToString()])
+        self._hello_timer.cancel()
         self._session = self._clients.open(frame.hello, self._wake)
+
+    def _no_session(self) -> grpc_messages.RpcStatus:
+        reason = f"the first message is not the hello of a session: {advice(self._grpc_address)}"
+        logger.warning("refused a call at the sessions' listener: %s", reason)
+        return grpc_messages.RpcStatus(grpc_messages.UNIMPLEMENTED, reason)
+
+    def _end_request(self) -> None:
+        if self._session is None and not (self._over or self._http2.reset):
+            ended = self._no_session()
+            self._finish(ended.status, ended.message)
+        else:
+            self._finish(grpc_messages.OK, "")
+
+    def _expire(self) -> None:
+        reason = f"no hello of a session in {HELLO_SECONDS:.0f} s"
+        self._leave(self._http2.goaway(Code.NO_ERROR, reason), f"sent {reason}")
 
     def _answer(self) -> None:
         answers = bytes(self._http2.answers)
@@ -160,9 +195,9 @@ class SessionProtocol(asyncio.Protocol):
         if self._paused:
             self._unread += len(answers)
         if self._unread > MAX_UNREAD_BYTES:
-            reason = "too much is asked that is not read"
+            reason = "too many answers are waiting to be read"
             goaway = self._http2.goaway(Code.ENHANCE_YOUR_CALM, reason)
-            self._leave(goaway, "asks and does not read")
+            self._leave(goaway, "sends frames that have to be answered, and does not read")
             return
         self._transport.write(answers)
 
@@ -222,17 +257,14 @@ class SessionProtocol(asyncio.Protocol):
         self._leave(said + http2.goaway(Code.NO_ERROR), "")
 
     def _leave(self, said: bytes, why: str) -> None:
-        """Say something last, and take nothing more; once."""
+        """Send a final message and stop reading. Idempotent."""
         if self._over:
             return
         if why:
-            logger.warning("a client is left: it %s", why)
+            logger.warning("closed the connection of a client that %s", why)
         self._over = True
-        self._transport.write(said)
-        # Closed at once, TCP would throw away what the client has not read.
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._loop.call_later(LINGER_SECONDS, self._transport.abort)
+        self._hello_timer.cancel()
+        end_with(self._transport, said)
         if self._session is not None:
             self._clients.close(self._session)
         self._tell_emptied()

@@ -1,9 +1,10 @@
-"""The clients that hold sessions: greeted, told what happens, and left when they go."""
+"""All clients that hold sessions: opens and closes these, and sends them notices."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 
 from python_worker import PROTOCOL_VERSION, __version__
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Sessions:
-    """All clients of one worker that hold a session, however they are connected.
+    """All clients of one worker that hold a session, whichever listener they use.
 
     Args:
         start: Begins a call.
@@ -44,8 +45,15 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def greet(self, first: pb.ClientFrame) -> pb.ServerFrame:
+    def greet(
+        self, first: pb.ClientFrame, *, grpc_address: str = "", session_address: str = ""
+    ) -> pb.ServerFrame:
         """Answer the first frame of a client.
+
+        Args:
+            first: The frame.
+            grpc_address: For the hello of a client at the sessions' listener.
+            session_address: For the hello of a client at gRPC's listener.
 
         Raises:
             ProtocolError: It cannot have a session.
@@ -53,7 +61,11 @@ class Sessions:
         if not first.HasField("hello"):
             raise ProtocolError("the first frame must hold a hello")
         check_hello(first.hello, token=self._token)
-        return pb.ServerFrame(hello=self._hello)
+        hello = pb.ServerHello(
+            grpc_address=text(grpc_address), session_address=text(session_address)
+        )
+        hello.MergeFrom(self._hello)
+        return pb.ServerFrame(hello=hello)
 
     def open(self, hello: pb.ClientHello, wake: Callable[[], None]) -> Session:
         """The session of a client that was greeted; ``wake`` is for ``Session``."""
@@ -63,7 +75,7 @@ class Sessions:
         return session
 
     def close(self, session: Session) -> asyncio.Future[None]:
-        """Stop what a session runs, in a task of its own; once is enough."""
+        """Stop the calls of a session and release its references, in a task. Idempotent."""
         if session in self._sessions:
             self._sessions.remove(session)
             logger.info("client disconnected")
@@ -86,3 +98,8 @@ class Sessions:
         """End every call that is still running, and say why."""
         for session in list(self._sessions):
             session.stop_calls(reason)
+
+
+def text(address: str) -> str:
+    """An address as protobuf takes it: the path of a socket may hold bytes that are no UTF-8."""
+    return os.fsencode(address).decode(errors="replace")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 VERSIONS: Final = ("0.32.0", "0.33.0")
@@ -72,7 +72,7 @@ def known_checksums(role: str) -> Mapping[str, frozenset[str]]:
 
 
 @functools.cache
-def unknown_method(role: str, cls: Hashable) -> str | None:
+def unknown_method(role: str, cls: Any) -> str | None:
     """The first method of a class whose source is not known; reads sources, once for each class.
 
     Args:

@@ -56,8 +56,9 @@ def _text(text: str) -> bytes:
     return bytes(length) + data
 
 
-# 0x88 is `:status: 200`, an entry of HPACK's static table.
-RESPONSE = b"\x88" + literal("content-type", "application/grpc")
+# 0x20 sets the size of HPACK's dynamic table, which is not used, to zero: a client that allows a
+# smaller table than the default expects to be told. 0x88 is `:status: 200` of the static table.
+RESPONSE = b"\x20\x88" + literal("content-type", "application/grpc")
 
 # Longer messages, percent-encoded, would not fit into 16 kB, the frame that every client accepts.
 MAX_STATUS_CHARACTERS = 1000

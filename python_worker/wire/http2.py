@@ -4,11 +4,11 @@ Bytes in; the request's body and bytes to send out. There is no socket and no
 task, so tests can feed it frames cut at any place. The Elixir module
 ``Vllm.Core.Wire.HTTP2`` is the other end.
 
-It does what one gRPC call needs and what RFC 9113 demands beside that. A second
-request is refused. Header blocks are not decoded: every connection here is a
-session. A client that breaks the protocol gets a GOAWAY with a reason. gRPC's own
-server is not used because each of its messages goes through two more threads: a
-call that does nothing took 190 to 215 µs with it, and 121 to 133 without.
+It does what one gRPC call needs and what RFC 9113 demands beside that. A second request is refused.
+Header blocks are not decoded: the first message tells whether a client wants a session
+(``rpc/session_protocol``). A client that breaks the protocol gets a GOAWAY with a reason. gRPC's
+own server is not used because each of its messages goes through two more threads: a call that does
+nothing took 190 to 215 µs with it, and 121 to 133 without.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from python_worker.wire.http2_frames import (
     INITIAL_WINDOW_SIZE,
     LARGEST_WINDOW,
     LEAST_GOAWAY,
+    MAX_CONCURRENT_STREAMS,
     MAX_FRAME_SIZE,
     OF_CONNECTION,
     OF_STREAM,
@@ -96,7 +97,11 @@ class Http2:
 
     def preface(self) -> bytes:
         """Return the bytes to send first: the settings and the connection's window."""
-        settings = SETTING.pack(INITIAL_WINDOW_SIZE, WINDOW) + SETTING.pack(MAX_FRAME_SIZE, FRAME)
+        settings = (
+            SETTING.pack(MAX_CONCURRENT_STREAMS, 1)  # One connection carries one session.
+            + SETTING.pack(INITIAL_WINDOW_SIZE, WINDOW)
+            + SETTING.pack(MAX_FRAME_SIZE, FRAME)
+        )
         return (
             frame_head(len(settings), SETTINGS, 0, 0)
             + settings
@@ -227,13 +232,13 @@ class Http2:
             self.answers += frame_head(4, WINDOW_UPDATE, 0, stream) + WORD.pack(increment)
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind in (OF_CONNECTION if stream else OF_STREAM):
+            reason = f"a frame of type {kind} on stream {stream}"
+            raise ProtocolViolation(Code.PROTOCOL_ERROR, reason)
         size = PAYLOAD_BYTES.get(kind)
         if size is not None and len(payload) != size:
             reason = f"a frame of type {kind} has {len(payload)} bytes instead of {size}"
             raise ProtocolViolation(Code.FRAME_SIZE_ERROR, reason)
-        if kind in (OF_CONNECTION if stream else OF_STREAM):
-            reason = f"a frame of type {kind} on stream {stream}"
-            raise ProtocolViolation(Code.PROTOCOL_ERROR, reason)
         if kind == WINDOW_UPDATE:
             self._check_not_idle(stream)
             self.flow_control.open_window(stream, WORD.unpack(payload)[0] & LARGEST_WINDOW)

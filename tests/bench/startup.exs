@@ -52,7 +52,8 @@ defmodule Startup do
     {:ok, sources} = Vllm.Environment.worker_dir()
     {:ok, folder, "unix:" <> path = listen} = Launch.listen(%{listen: :unix, socket_dir: nil})
     env = Launch.environment(sources, Launch.token(), folder, %{})
-    Port.command(probe, path <> "\n")
+    # gRPC is served beside the sessions.
+    Port.command(probe, path <> ".grpc\n")
     began = now()
 
     arguments = ["--listen", listen, "--lifeline", "stdin", "--log-level", "error"]

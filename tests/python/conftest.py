@@ -88,7 +88,7 @@ def native() -> bool:
 @pytest.fixture
 async def client(worker: Worker, native: bool) -> AsyncIterator[Client]:
     """A client of the shared worker."""
-    async with Client(worker.address, native=native) as client:
+    async with Client.of(worker, native=native) as client:
         yield client
 
 

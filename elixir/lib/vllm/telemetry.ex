@@ -105,7 +105,11 @@ defmodule Vllm.Telemetry do
        [{:error, "the `Vllm.Error` that ended it, or `nil` if the instance was stopped"}]},
     {[:vllm, :worker, :start], "A worker's process has been started.", [@system], @process},
     {[:vllm, :worker, :ready], "The worker serves.", [@duration],
-     @process ++ [{:address, "the address it listens on"}]},
+     @process ++
+       [
+         {:address, "the address where it opens sessions"},
+         {:grpc_address, "the address where it serves gRPC, or `nil` if it does not"}
+       ]},
     {[:vllm, :worker, :exit],
      "The worker's process and all processes that it had started have ended. Also emitted for a " <>
        "worker that never served.", [{:duration, "how long it ran, in the native time unit"}],

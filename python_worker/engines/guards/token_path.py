@@ -43,8 +43,8 @@ def unknown_source(processor: Any) -> str | None:
     """
     if processor is None:
         return "the engine class is not vLLM's AsyncLLM: it has no output processor"
-    own: Any = type(processor)  # to mypy a class cannot be hashed
-    classes = [("processor", own), *vllm_parts.token_path_classes()]
+    classes: list[tuple[str, Any]] = [("processor", type(processor))]
+    classes += vllm_parts.token_path_classes()
     for role, cls in classes:
         if isinstance(cls, str):
             return known_sources.why_missing(vllm_version(), cls)

@@ -29,11 +29,15 @@ defmodule Vllm.Bridge.AttachTest do
 
   # Below the ports that the kernel assigns, so that no other process gets it while the worker is away.
   defp reserved_port do
-    port = Enum.random(20_000..32_000)
+    # The worker serves gRPC at the next one.
+    port = 2 * Enum.random(10_000..16_000)
+    if free?(port) and free?(port + 1), do: port, else: reserved_port()
+  end
 
+  defp free?(port) do
     case :gen_tcp.listen(port, ip: {127, 0, 0, 1}, reuseaddr: true) do
-      {:ok, socket} -> :gen_tcp.close(socket) && port
-      {:error, :eaddrinuse} -> reserved_port()
+      {:ok, socket} -> :gen_tcp.close(socket) == :ok
+      {:error, :eaddrinuse} -> false
     end
   end
 
@@ -79,6 +83,23 @@ defmodule Vllm.Bridge.AttachTest do
     assert {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)
     assert error.message =~ context.address
     assert {:error, ^error} = Connection.info({name, node()})
+  end
+
+  @tag transport: :tcp
+  test "the address of gRPC is refused with the address of the sessions", context do
+    Process.flag(:trap_exit, true)
+    "tcp:" <> rest = context.address
+    [host, port] = String.split(rest, ":")
+
+    options = [
+      name: :at_grpc,
+      connect: "tcp:#{host}:#{String.to_integer(port) + 1}",
+      token: context.token
+    ]
+
+    assert {:error, %Error{kind: :protocol} = error} = Vllm.start_link(options)
+    assert error.message =~ "sessions are opened at #{context.address}: use that address"
+    assert error.details == %{"session_address" => context.address}
   end
 
   test "an instance that waits for it can be stopped", %{test: name} = context do

@@ -67,7 +67,7 @@ async def test_every_end_in_every_phase_leaves_nothing(
     tasks = await tasks_of(client, engine)
     before = len(await client.call(engine, "calls", method.split(",")[0]))
     await client.call(engine, "script", PHASES[phase])
-    async with Client(worker.address, native=native) as other:
+    async with Client.of(worker, native=native) as other:
         session = other.session()
         await session.__aenter__()
         started = [
@@ -108,7 +108,7 @@ from tests.python.support.client import Client, sampling
 from tests.python.support.values import Ref
 
 async def main():
-    client = Client(sys.argv[1], native=sys.argv[2] == "True")
+    client = Client(sys.argv[1], session_address=sys.argv[2] or None)
     engine = Ref(*sys.argv[3:])
     async with client.session() as session:
         for n in range(20):
@@ -128,7 +128,8 @@ async def test_a_client_whose_process_is_killed_leaves_nothing(
 ) -> None:
     tasks = await tasks_of(client, engine)
     await client.call(engine, "script", {"delay": 0.001})
-    command = [sys.executable, "-c", CLIENT, worker.address, str(native)]
+    session_address = worker.session_address if native else ""
+    command = [sys.executable, "-c", CLIENT, worker.address, session_address]
     command += [engine.incarnation, engine.id, engine.type]
     environment = {**os.environ, "VLLM_BRIDGE_TOKEN": TOKEN}
     process = await asyncio.create_subprocess_exec(

@@ -54,9 +54,9 @@ def test_it_leads_a_process_group_of_its_own(own_worker: Worker) -> None:
     assert os.getpgid(own_worker.pid) == own_worker.pid
 
 
-def test_the_socket_is_for_its_owner_only(own_worker: Worker) -> None:
-    mode = os.stat(own_worker.address.removeprefix("unix:")).st_mode
-    assert stat.S_IMODE(mode) == 0o600
+def test_the_sockets_are_for_their_owner_only(own_worker: Worker) -> None:
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in own_worker.sockets()]
+    assert modes == [0o600, 0o600]
 
 
 async def test_health_is_serving_before_vllm_is_imported(vllm_worker: Worker) -> None:
@@ -90,14 +90,14 @@ async def test_sigterm_exits_0_and_leaves_nothing(own_worker: Worker) -> None:
     assert await ended(own_worker) == 0
     assert "is dead" not in own_worker.tail()
     await asyncio.to_thread(assert_group_gone, own_worker.pid)
-    assert not own_worker.socket_exists()
+    assert own_worker.sockets() == []
 
 
 @BOTH_WAYS
 async def test_sigterm_finishes_what_fits_and_ends_the_rest(
     native: bool, own_worker: Worker
 ) -> None:
-    async with Client(own_worker.address, native=native) as client:
+    async with Client.of(own_worker, native=native) as client:
         engine = await build(client)
         await client.call(engine, "script", {"delay": 0.01}, prompt="long")
         await client.call(engine, "script", {"paced": True}, prompt="short")
@@ -133,6 +133,7 @@ async def test_the_end_of_stdin_ends_it_and_its_group(own_worker: Worker) -> Non
         own_worker.cut_lifeline()
         await ended(own_worker)
     await asyncio.to_thread(assert_group_gone, own_worker.pid)
+    assert own_worker.sockets() == []
 
 
 async def test_the_end_of_stdin_beats_a_build_that_blocks(own_worker: Worker) -> None:
@@ -189,7 +190,7 @@ async def test_stdout_carries_the_ready_line_and_nothing_else(own_worker: Worker
 async def test_tcp_serves_the_same(native: bool, tmp_path: Path) -> None:
     worker = Worker.start(tmp_path / "w", listen="tcp:127.0.0.1:0")
     try:
-        async with Client(worker.address, native=native) as client:
+        async with Client.of(worker, native=native) as client:
             engine = await build(client)
             assert (await client.generate(engine, "hi", sampling(max_tokens=3))).finished
             async with client.session() as session:

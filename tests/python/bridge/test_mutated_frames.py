@@ -1,8 +1,8 @@
 """Bytes that are nearly right, at every level of the worker's side.
 
 Three levels: messages that protobuf reads or does not, in process; messages of a client without our
-code; and the bytes of a connection, HTTP/2 and the prefix of a gRPC message included, of one that
-is relayed to gRPC and of a native one. The lane runs as many as fit; ``MUTATED_FRAMES=100000`` in
+code; and the bytes of a connection, HTTP/2 and the prefix of a gRPC message included, at gRPC's
+listener and at the sessions' one. The lane runs as many as fit; ``MUTATED_FRAMES=100000`` in
 the environment makes it a run of minutes.
 """
 
@@ -43,8 +43,8 @@ from tests.python.support.native import (
     PREFACE,
     RST_STREAM,
     SETTINGS,
-    WANTS_SESSION,
     NativeRpc,
+    connect,
     header,
     headers,
     http2_frame,
@@ -214,7 +214,7 @@ async def test_mutated_messages_of_a_native_session_end_with_a_status(
     before = worker.rss_bytes()
     codes = set()
     for number in range(MUTATIONS):
-        rpc = NativeRpc(worker.address)
+        rpc = NativeRpc(worker.session_address)
         first = HELLO.SerializeToString() if number % 4 else mutated(seeds[0], dice)
         with suppress(ConnectionError):  # the worker has ended it
             await rpc.send_message(first)
@@ -226,6 +226,7 @@ async def test_mutated_messages_of_a_native_session_end_with_a_status(
     assert codes == {
         grpc.StatusCode.OK,
         grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.UNAUTHENTICATED,
     }
@@ -245,24 +246,25 @@ async def assert_idle(client: Client, engine: Ref) -> None:
 # --- The bytes of a connection ---------------------------------------------------
 
 
-def begin(native: bool) -> bytes:
-    """What a connection begins with; the next is a request."""
-    return PREFACE + (settings(WANTS_SESSION) if native else settings())
+#: What a connection begins with; the next is a request.
+BEGIN = PREFACE + settings()
+
+#: What opens a session; the next is a hello.
+OPENING = BEGIN + headers("Session")
+
+#: What a client sends up to its first call.
+GREETING = OPENING + message(HELLO.SerializeToString())
 
 
-def opening(native: bool) -> bytes:
-    """What opens a session; the next is a hello."""
-    return begin(native) + headers("Session")
+async def deliver(worker: Worker, data: bytes, *, native: bool) -> bytes:
+    """Sends bytes over a connection of their own; returns what the worker answered.
 
-
-def greeting(native: bool) -> bytes:
-    """What a client says up to its first call."""
-    return opening(native) + message(HELLO.SerializeToString())
-
-
-async def deliver(worker: Worker, data: bytes) -> bytes:
-    """Sends bytes over a connection of their own; returns what the worker said to them."""
-    reader, writer = await asyncio.open_unix_connection(worker.address.removeprefix("unix:"))
+    Args:
+        worker: The worker.
+        data: The bytes.
+        native: Whether to its sessions' listener; else to gRPC's.
+    """
+    reader, writer = await connect(worker.session_address if native else worker.address)
     try:
         writer.write(data)
         writer.write_eof()
@@ -318,8 +320,8 @@ async def test_a_lie_in_a_prefix_or_a_frame_costs_nothing(
     before = worker.rss_bytes()
     async with client.session() as session:
         for number in range(20):
-            for start in (greeting(native), opening(native), begin(native), b""):
-                await deliver(worker, start + data)
+            for start in (GREETING, OPENING, BEGIN, b""):
+                await deliver(worker, start + data, native=native)
             assert await session.call(engine, "echo", number) == number
     assert worker.rss_bytes() - before < 64 * MEGABYTE
     await assert_idle(client, engine)
@@ -339,9 +341,9 @@ QUESTIONS: dict[str, Callable[[], bytes]] = {
 async def test_who_asks_without_end_and_reads_nothing_is_left(
     questions: str, client: Client, engine: Ref, worker: Worker
 ) -> None:
-    data = greeting(native=True) + QUESTIONS[questions]()
+    data = GREETING + QUESTIONS[questions]()
     before = worker.rss_bytes()
-    reader, writer = await asyncio.open_unix_connection(worker.address.removeprefix("unix:"))
+    reader, writer = await connect(worker.session_address)
     try:
         writer.write(data)
         # It takes all of it, and has long ceased to answer.
@@ -354,7 +356,7 @@ async def test_who_asks_without_end_and_reads_nothing_is_left(
     finally:
         writer.close()
     goaway = said[said.rindex(b"\0\0\0\x0b") + 4 :]  # ENHANCE_YOUR_CALM
-    assert goaway == b"too much is asked that is not read"
+    assert goaway == b"too many answers are waiting to be read"
     assert len(said) < 2 * MEGABYTE
     await assert_idle(client, engine)
 
@@ -393,17 +395,15 @@ async def test_a_path_that_is_no_utf_8_ends_nothing(
     async with client.session() as session:
         thing = await client.call(engine, "make", "object")
         for _ in range(3):
-            await deliver(
-                worker, opening(native=False).replace(b"Bridge/Session", b"Bridge/\xffession")
-            )
+            no_utf_8 = OPENING.replace(b"Bridge/Session", b"Bridge/\xffession")
+            await deliver(worker, no_utf_8, native=False)
             await in_time(lambda: newcomer_served(worker))
             assert await session.call(engine, "echo", 1) == 1
     # Its channel may have to connect again first.
     await in_time(lambda: served(client))
     assert await client.call(thing, "greet") == "thing greets you"
-    assert worker.socket_exists()
-    mode = os.stat(worker.address.removeprefix("unix:")).st_mode
-    assert stat.S_IMODE(mode) == 0o600
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in worker.sockets()]
+    assert modes == [0o600, 0o600]
     await client.call("Worker", "release", thing.id)
 
 
@@ -413,14 +413,15 @@ async def test_mutated_bytes_of_a_connection_end_that_connection_only(
 ) -> None:
     dice = random.Random(47)
     calls = [frame for frame in frames(engine, "echo") if len(frame) < 1000]
-    whole = greeting(native) + b"".join(message(frame) for frame in calls)
+    whole = GREETING + b"".join(message(frame) for frame in calls)
     path_start, path_end = whole.index(b":path"), whole.index(b":authority")
     before = worker.rss_bytes()
     async with client.session() as session:
         for number in range(MUTATIONS):
             # Mostly behind the path, whose own test is above, and seldom before it.
             start, end = (path_end, len(whole)) if number % 20 else (0, path_start)
-            await deliver(worker, whole[:start] + mutated(whole[start:end], dice) + whole[end:])
+            data = whole[:start] + mutated(whole[start:end], dice) + whole[end:]
+            await deliver(worker, data, native=native)
             if number % 100 == 0:
                 assert await session.call(engine, "echo", number) == number
         assert await session.call(engine, "echo", None) is None

@@ -16,7 +16,7 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2_grpc
 from tests.python.support.native import EOF, NativeRpc
 from tests.python.support.values import Items, Record, Ref, decode, encode
-from tests.python.support.worker import TOKEN
+from tests.python.support.worker import TOKEN, Worker
 
 PROTOCOL_VERSION = 1
 
@@ -87,20 +87,27 @@ class Client:
     """Calls and streams over one channel.
 
     Args:
-        address: The worker's.
+        address: Where the worker serves gRPC.
         token: Presented with every call.
-        native: Whether its sessions are native, each over a connection of its own.
+        session_address: Where its sessions are opened, each over a connection of its own; None
+            for sessions over gRPC.
     """
 
-    def __init__(self, address: str, *, token: str = TOKEN, native: bool = False) -> None:
+    def __init__(
+        self, address: str, *, token: str = TOKEN, session_address: str | None = None
+    ) -> None:
         # Each client a connection of its own, as each process has.
         options = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.aio.insecure_channel(address, options=options)
         self.stub = service_pb2_grpc.BridgeStub(self.channel)
         self._metadata = (("authorization", f"Bearer {token}"),)
-        self._address = address
-        self._native = native
+        self._session_address = session_address
         self._connections: list[NativeRpc] = []
+
+    @classmethod
+    def of(cls, worker: Worker, *, native: bool) -> Client:
+        """A client of a worker, whose sessions are native or go over gRPC."""
+        return cls(worker.address, session_address=worker.session_address if native else None)
 
     async def __aenter__(self) -> Client:
         return self
@@ -177,9 +184,9 @@ class Client:
     def session(self, *, token: str = TOKEN, version: int = PROTOCOL_VERSION) -> Session:
         """Opens a session; enter it to shake hands."""
         hello = pb.ClientHello(protocol_version=version, token=token)
-        if not self._native:
+        if self._session_address is None:
             return Session(self.stub.Session(), hello)
-        self._connections.append(NativeRpc(self._address))
+        self._connections.append(NativeRpc(self._session_address))
         return Session(self._connections[-1], hello)
 
 

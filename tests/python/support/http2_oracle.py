@@ -20,18 +20,13 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import StreamClosedError, TooManyStreamsError
 from h2.settings import SettingCodes
-from hyperframe.frame import (
-    ContinuationFrame,
-    Frame,
-    GoAwayFrame,
-    HeadersFrame,
-)
+from hyperframe.frame import GoAwayFrame
 
 from python_worker.buffers import Buffer
 from python_worker.wire import grpc_messages
 from python_worker.wire.http2 import Http2
 from python_worker.wire.http2_frames import Code
-from tests.python.support.http2_frames import pieces
+from tests.python.support.hyperframes import content, fragmented, frames_of
 from tests.python.support.native import PREFACE, http2_frame
 
 #: The server's window in these tests: so small that a few frames use it up.
@@ -48,16 +43,6 @@ REQUEST_HEADERS = [
 ]
 RESPONSE_HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 
-#: Position -> content: a byte that is lost, repeated or moved changes what follows it.
-PATTERN = b"".join(n.to_bytes(3, "big") for n in range(100_000))
-
-
-def content(start: int, size: int) -> bytes:
-    """Part of an endless body."""
-    start %= len(PATTERN)
-    part = PATTERN[start : start + size]
-    return part if len(part) == size else part + content(0, size - len(part))
-
 
 @contextmanager
 def small_window(size: int = WINDOW) -> Iterator[None]:
@@ -65,34 +50,6 @@ def small_window(size: int = WINDOW) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("python_worker.wire.http2.WINDOW", size)
         yield
-
-
-def frames_of(data: bytes) -> Iterator[Frame]:
-    """Whole frames, as hyperframe reads them."""
-    while data:
-        frame, length = Frame.parse_frame_header(memoryview(data[:9]))
-        frame.parse_body(memoryview(data[9 : 9 + length]))
-        yield frame
-        data = data[9 + length :]
-
-
-def fragmented(data: bytes, sizes: Sequence[int], padding: int | None) -> bytes:
-    """The same header block as a padded HEADERS frame and CONTINUATION frames of these sizes."""
-    first, *others = frames_of(data)
-    assert isinstance(first, HeadersFrame)
-    block = b"".join(frame.data for frame in [first, *others])  # type: ignore[attr-defined]
-    parts = [block]
-    if sizes:
-        parts = [block[:0], *pieces(block, sizes)]
-    first.data = parts[0]
-    first.flags.discard("END_HEADERS")
-    if padding is not None:
-        first.flags.add("PADDED")
-        first.pad_length = padding
-    frames: list[Frame] = [first]
-    frames += [ContinuationFrame(first.stream_id, data=part) for part in parts[1:]]
-    frames[-1].flags.add("END_HEADERS")
-    return b"".join(frame.serialize() for frame in frames)
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""A session on a native connection, as the Elixir client holds it.
+"""A session at the sessions' listener, as the Elixir client holds it.
 
 HTTP/2 and gRPC as far as one session needs them, written from their descriptions and not from the
 worker's: what the worker sends must be readable by anybody who has those. It is as strict as it is
@@ -18,8 +18,8 @@ import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
-#: Runs a test with sessions through gRPC, and with native ones; see the fixture ``native``.
-BOTH_WAYS = pytest.mark.parametrize("native", [False, True], ids=["relayed", "native"])
+#: Runs a test at gRPC's listener, and at the sessions' one; see the fixture ``native``.
+BOTH_WAYS = pytest.mark.parametrize("native", [False, True], ids=["grpc", "native"])
 
 #: What grpc.aio gives in place of a message when there is none left.
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
@@ -31,9 +31,7 @@ PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(5, 10)
 END_STREAM = ACK = 1
 END_HEADERS = 4
 
-INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 4, 5
-#: Asks for a session; the worker's ``door`` has the same number.
-WANTS_SESSION = (0xF0B1, 1)
+MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 3, 4, 5
 
 DEFAULT_WINDOW = 65_535
 LARGEST_WINDOW = 2**31 - 1
@@ -85,8 +83,8 @@ def message(data: bytes, *, claim: int | None = None, flag: int = 0) -> bytes:
 def fields_of(block: bytes) -> dict[str, str]:
     """The headers of a block, in the only forms that the worker writes."""
     fields = {}
-    if block.startswith(b"\x88"):  # of the static table
-        fields[":status"], block = "200", block[1:]
+    if block.startswith(b"\x20\x88"):  # no dynamic table, and `:status: 200` of the static one
+        fields[":status"], block = "200", block[2:]
     while block:
         assert block[0] == 0, "a literal that is not indexed"
         name, block = _text(block[1:])
@@ -113,7 +111,7 @@ class NativeRpc:
     """One session and its connection, with what a ``Session`` needs of grpc's rpc.
 
     Args:
-        address: The worker's, as ``Client`` takes it.
+        address: A sessions' listener, as ``Worker`` has it.
         window: What the worker may send unasked; more than ``LARGEST_WINDOW`` is not to be had.
 
     Attributes:
@@ -268,7 +266,7 @@ class NativeRpc:
             self._writer.transport.abort()
 
     def _opening(self) -> bytes:
-        ask = settings((INITIAL_WINDOW_SIZE, self._window), WANTS_SESSION)
+        ask = settings((INITIAL_WINDOW_SIZE, self._window))
         wide = b""
         if self._window > DEFAULT_WINDOW:
             wide = window_update(0, self._window - DEFAULT_WINDOW)

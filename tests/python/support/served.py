@@ -17,15 +17,18 @@ from typing import cast
 from python_worker.dispatch.call import Call, GoingOn, start
 from python_worker.dispatch.references import References
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.rpc.door import Arrival
+from python_worker.rpc.preface import NewConnection
 from python_worker.rpc.session_protocol import SessionProtocol
 from python_worker.rpc.sessions import Sessions
 from tests.python.support.client import PROTOCOL_VERSION, Session
-from tests.python.support.native import WANTS_SESSION, headers, settings
+from tests.python.support.native import headers, settings
 
 TOKEN = "a token"
 HELLO = pb.ClientHello(protocol_version=PROTOCOL_VERSION, token=TOKEN)
 GREETING = pb.ClientFrame(hello=HELLO).SerializeToString()
+
+#: Where gRPC would be served.
+GRPC_ADDRESS = "unix:/run/grpc"
 
 MEGABYTE = 1024 * 1024
 ITEM = bytes(100_000)
@@ -34,7 +37,7 @@ ITEM = bytes(100_000)
 HIGH_WATER = 64 * 1024
 
 #: What comes behind the preface, up to the hello.
-OPENING = settings(WANTS_SESSION) + headers("Session")
+OPENING = settings() + headers("Session")
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -77,7 +80,7 @@ class Served:
 
     def connection(self) -> Noted:
         """Makes one."""
-        self.made.append(Noted(self.clients, self.connections))
+        self.made.append(Noted(self.clients, self.connections, GRPC_ADDRESS))
         return self.made[-1]
 
     def start(self, call: Call) -> asyncio.Task[None] | None:
@@ -134,13 +137,15 @@ class Served:
 
 @asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Served]:
-    """Lets clients in through a door; in the end checks that nothing is left of them."""
+    """Accepts clients; in the end checks that nothing is left of them."""
     served = Served(folder)
     loop = asyncio.get_running_loop()
     path = served.address.removeprefix("unix:")
-    door = await loop.create_unix_server(lambda: Arrival(served.connection, "/nowhere"), path)
+    listener = await loop.create_unix_server(
+        lambda: NewConnection(served.connection, GRPC_ADDRESS), path
+    )
     yield served
-    door.close()
+    listener.close()
     for connection in served.made:
         if connection in served.connections:
             connection.transport.abort()

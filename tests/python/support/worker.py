@@ -33,13 +33,15 @@ class Worker:
 
     Attributes:
         process: The process; its stdin is the lifeline.
-        address: Where it serves, as gRPC wants it.
+        address: Where it serves gRPC, as gRPC wants it.
+        session_address: Where it opens sessions, as a client of the tests takes it.
         incarnation: The incarnation it announced.
         log: The file that has everything it printed after the ready line.
     """
 
     process: subprocess.Popen[bytes]
     address: str
+    session_address: str
     incarnation: str
     log: Path
 
@@ -90,8 +92,10 @@ class Worker:
             process.wait()
             raise
         assert ready["pid"] == process.pid
-        address: str = ready["address"]
-        return cls(process, address.removeprefix("tcp:"), ready["incarnation"], log)
+        address, session_address = (
+            ready.get(name, "").removeprefix("tcp:") for name in ("grpc_address", "address")
+        )
+        return cls(process, address, session_address, ready["incarnation"], log)
 
     def terminate(self) -> None:
         """Sends SIGTERM."""
@@ -133,9 +137,10 @@ class Worker:
         assert self.process.stdout is not None
         return self.process.stdout.read()
 
-    def socket_exists(self) -> bool:
-        """Tells whether its Unix socket is there."""
-        return Path(self.address.removeprefix("unix:")).exists()
+    def sockets(self) -> list[Path]:
+        """Returns its Unix sockets that are there."""
+        paths = (Path(it.removeprefix("unix:")) for it in (self.session_address, self.address))
+        return [path for path in paths if path.exists()]
 
     def has_mapped(self, library: str) -> bool:
         """Tells whether a shared library is loaded in the process."""

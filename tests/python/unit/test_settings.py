@@ -8,21 +8,23 @@ from python_worker.settings import MAX_SOCKET_PATH_BYTES, Settings, SettingsErro
 
 
 def test_the_defaults() -> None:
-    assert parse(["--listen", "unix:/x.sock"], {}) == Settings(listen=("unix:/x.sock",))
+    assert parse(["--listen", "unix:/x.sock"], {}) == Settings(
+        listen=("unix:/x.sock",), grpc_listen=("unix:/x.sock.grpc",)
+    )
 
 
 def test_everything_set() -> None:
     argv = ["--listen", "unix:/x.sock", "--listen", "tcp:127.0.0.1:0", "--lifeline", "stdin"]
     argv += ["--engine-class", "m:C", "--grace", "1.5", "--log-level", "debug"]
-    argv += ["--max-calls", "7", "--token-path", "outputs"]
+    argv += ["--max-calls", "7", "--grpc-listen", "tcp:[::1]:0"]
     assert parse(argv, {"VLLM_BRIDGE_TOKEN": "secret"}) == Settings(
         listen=("unix:/x.sock", "tcp:127.0.0.1:0"),
+        grpc_listen=("tcp:[::1]:0",),
         token="secret",
         lifeline=True,
         engine_class="m:C",
         grace=1.5,
         max_calls=7,
-        token_path="outputs",
         log_level="DEBUG",
     )
 
@@ -38,9 +40,73 @@ def test_a_socket_path_that_is_too_long_is_named_with_its_length() -> None:
         parse(["--listen", f"unix:{path}"], {})
 
 
-def test_tcp_wants_a_token() -> None:
+@pytest.mark.parametrize("option", ["--listen", "--grpc-listen"])
+def test_tcp_wants_a_token(option: str) -> None:
     with pytest.raises(SettingsError, match="VLLM_BRIDGE_TOKEN"):
-        parse(["--listen", "tcp:127.0.0.1:5000"], {})
+        parse(["--listen", "unix:/x.sock", option, "tcp:127.0.0.1:5000"], {})
+
+
+TOKEN = {"VLLM_BRIDGE_TOKEN": "x"}
+
+
+@pytest.mark.parametrize(
+    ("address", "derived"),
+    [
+        ("unix:/x.sock", "unix:/x.sock.grpc"),
+        ("tcp:127.0.0.1:5000", "tcp:127.0.0.1:5001"),
+        ("tcp:[::1]:5000", "tcp:[::1]:5001"),
+        ("tcp:127.0.0.1:0", "tcp:127.0.0.1:0"),
+    ],
+)
+def test_grpc_is_beside_each_address_of_the_sessions(address: str, derived: str) -> None:
+    settings = parse(["--listen", address, "--listen", "unix:/y"], TOKEN)
+    assert settings.grpc_listen == (derived, "unix:/y.grpc")
+
+
+def test_grpc_can_be_turned_off() -> None:
+    assert parse(["--listen", "unix:/x", "--grpc-listen", "none"], {}).grpc_listen == ()
+
+
+def test_grpc_is_not_turned_off_and_given_an_address() -> None:
+    with pytest.raises(SettingsError, match="none excludes any other"):
+        parse(["--listen", "unix:/x", "--grpc-listen", "none", "--grpc-listen", "unix:/y"], {})
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("unix:/" + "x" * 102, r"has 108 bytes.*at most 107"),
+        ("tcp:127.0.0.1:65535", "a port above 65535"),
+    ],
+)
+def test_an_address_without_room_beside_it_names_the_option_for_another(
+    address: str, reason: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"beside {address}.*{reason}.*--grpc-listen none"):
+        parse(["--listen", address], TOKEN)
+    assert parse(["--listen", address, "--grpc-listen", "none"], TOKEN).listen == (address,)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--listen", "unix:/x", "--listen", "unix:/x"],
+        ["--listen", "unix:/x", "--grpc-listen", "unix:/x"],
+        ["--listen", "tcp:h:5000", "--listen", "tcp:h:5001"],
+    ],
+)
+def test_an_address_that_is_named_twice_is_refused(argv: list[str]) -> None:
+    with pytest.raises(SettingsError, match="to be listened at twice"):
+        parse(argv, TOKEN)
+
+
+def test_a_port_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a port above 65535"):
+        parse(["--listen", "tcp:127.0.0.1:70000"], TOKEN)
+
+
+def test_free_ports_may_be_asked_for_twice() -> None:
+    assert parse(["--listen", "tcp:h:0", "--listen", "tcp:h:0"], TOKEN).listen == ("tcp:h:0",) * 2
 
 
 @pytest.mark.parametrize("address", ["", "unix:", "/x.sock", "tcp:host", "http://x:1"])

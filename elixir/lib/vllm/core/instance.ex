@@ -38,7 +38,9 @@ defmodule Vllm.Core.Instance do
        "`false` removes one."},
     {:listen, {:or, [{:in, [:unix]}, {:port, :tcp}]}, :unix,
      "`:unix` for a socket in a folder that only this user may enter, or `{:tcp, port}` on the " <>
-       "loopback address (port 0 picks a free one)."},
+       "loopback address (port 0 picks a free one). gRPC is served beside it: at the socket's path " <>
+       "with `.grpc` behind it, or at the next port. `worker_args: [\"--grpc-listen\", \"none\"]` " <>
+       "turns it off, and an address in place of `none` moves it."},
     {:socket_dir, :string, nil,
      "where the folder of the socket is made; the system's folder for temporary files if unset."},
     {:start_timeout, :timeout, 30_000,
@@ -75,7 +77,8 @@ defmodule Vllm.Core.Instance do
        "see `Vllm.Telemetry`. `:infinity` for never."},
     {:connect, :string, nil,
      "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
-       "`\"tcp:HOST:PORT\"`. No worker is started then."},
+       "`\"tcp:HOST:PORT\"`, as its `--listen` has it: the address of its gRPC is refused with an " <>
+       "error that names the right one. No worker is started then."},
     {:token, :string, nil, "the token of that worker."}
   ]
 

@@ -33,7 +33,9 @@ defmodule Vllm.Core.Worker do
     :port,
     # the process id, which is also the id of its process group once it is ready
     :os_pid,
+    # where sessions are opened, and where gRPC is served
     :address,
+    :grpc_address,
     :token,
     # the folder for the socket and the files of vLLM's processes; removed at the end
     :folder,
@@ -160,7 +162,7 @@ defmodule Vllm.Core.Worker do
         {line, log} = Log.take(state.log, data)
 
         case Launch.ready(line) do
-          {:ok, address, os_pid} -> ready(%{state | log: log, address: address, os_pid: os_pid})
+          {:ok, known} -> ready(struct!(%{state | log: log}, known))
           {:error, message} -> fail_start(%{state | log: log}, message)
           :no -> read_on(%{state | log: Log.add(log, line)}, deadline)
         end
@@ -193,7 +195,8 @@ defmodule Vllm.Core.Worker do
   end
 
   defp ready(state) do
-    event(:ready, state, lasted(state), %{address: state.address})
+    addresses = Map.take(state, [:address, :grpc_address])
+    event(:ready, state, lasted(state), addresses)
     LastFailure.clear(state.name)
     {:ok, state}
   end

@@ -517,6 +517,10 @@ defmodule Vllm.Proto.ServerHello do
     * `incarnation` names this run of the worker: 32 hex digits. References carry it, so that
       none outlives the worker unnoticed.
     * `pid` is the worker's operating system process id.
+    * `grpc_address` is where the worker serves gRPC: unix:PATH or tcp:HOST:PORT. It is set in
+      a session on the sessions' listener; empty when gRPC is off.
+    * `session_address` is the sessions' listener. It is set in a session that was opened over
+      gRPC, so that a client that wants the other one learns of it.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -526,9 +530,17 @@ defmodule Vllm.Proto.ServerHello do
           worker_version: String.t(),
           vllm_version: String.t(),
           incarnation: String.t(),
-          pid: non_neg_integer()
+          pid: non_neg_integer(),
+          grpc_address: String.t(),
+          session_address: String.t()
         }
-  defstruct protocol_version: 0, worker_version: "", vllm_version: "", incarnation: "", pid: 0
+  defstruct protocol_version: 0,
+            worker_version: "",
+            vllm_version: "",
+            incarnation: "",
+            pid: 0,
+            grpc_address: "",
+            session_address: ""
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -538,13 +550,15 @@ defmodule Vllm.Proto.ServerHello do
       Protobuf.put_bytes(<<0x12>>, message.worker_version),
       Protobuf.put_bytes(<<0x1A>>, message.vllm_version),
       Protobuf.put_bytes(<<0x22>>, message.incarnation),
-      Protobuf.put_uint(<<0x28>>, message.pid)
+      Protobuf.put_uint(<<0x28>>, message.pid),
+      Protobuf.put_bytes(<<0x32>>, message.grpc_address),
+      Protobuf.put_bytes(<<0x3A>>, message.session_address)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, 0, "", "", "", 0)
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, "", "", "", 0, "", "")
 
   defp decode(
          <<0x08, rest::binary>>,
@@ -552,11 +566,25 @@ defmodule Vllm.Proto.ServerHello do
          worker_version,
          vllm_version,
          incarnation,
-         pid
+         pid,
+         grpc_address,
+         session_address
        ) do
     case Protobuf.take_uint32(rest) do
-      {:ok, value, rest} -> decode(rest, value, worker_version, vllm_version, incarnation, pid)
-      {:error, reason} -> Protobuf.error("ServerHello.protocol_version", reason)
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          value,
+          worker_version,
+          vllm_version,
+          incarnation,
+          pid,
+          grpc_address,
+          session_address
+        )
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.protocol_version", reason)
     end
   end
 
@@ -566,11 +594,25 @@ defmodule Vllm.Proto.ServerHello do
          _worker_version,
          vllm_version,
          incarnation,
-         pid
+         pid,
+         grpc_address,
+         session_address
        ) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, protocol_version, value, vllm_version, incarnation, pid)
-      {:error, reason} -> Protobuf.error("ServerHello.worker_version", reason)
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          protocol_version,
+          value,
+          vllm_version,
+          incarnation,
+          pid,
+          grpc_address,
+          session_address
+        )
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.worker_version", reason)
     end
   end
 
@@ -580,11 +622,22 @@ defmodule Vllm.Proto.ServerHello do
          worker_version,
          _vllm_version,
          incarnation,
-         pid
+         pid,
+         grpc_address,
+         session_address
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, protocol_version, worker_version, value, incarnation, pid)
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          value,
+          incarnation,
+          pid,
+          grpc_address,
+          session_address
+        )
 
       {:error, reason} ->
         Protobuf.error("ServerHello.vllm_version", reason)
@@ -597,11 +650,22 @@ defmodule Vllm.Proto.ServerHello do
          worker_version,
          vllm_version,
          _incarnation,
-         pid
+         pid,
+         grpc_address,
+         session_address
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, protocol_version, worker_version, vllm_version, value, pid)
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          value,
+          pid,
+          grpc_address,
+          session_address
+        )
 
       {:error, reason} ->
         Protobuf.error("ServerHello.incarnation", reason)
@@ -614,32 +678,128 @@ defmodule Vllm.Proto.ServerHello do
          worker_version,
          vllm_version,
          incarnation,
-         _pid
+         _pid,
+         grpc_address,
+         session_address
        ) do
     case Protobuf.take_uint64(rest) do
       {:ok, value, rest} ->
-        decode(rest, protocol_version, worker_version, vllm_version, incarnation, value)
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          incarnation,
+          value,
+          grpc_address,
+          session_address
+        )
 
       {:error, reason} ->
         Protobuf.error("ServerHello.pid", reason)
     end
   end
 
-  defp decode(<<>>, protocol_version, worker_version, vllm_version, incarnation, pid),
-    do:
-      {:ok,
-       %__MODULE__{
-         protocol_version: protocol_version,
-         worker_version: worker_version,
-         vllm_version: vllm_version,
-         incarnation: incarnation,
-         pid: pid
-       }}
+  defp decode(
+         <<0x32, rest::binary>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid,
+         _grpc_address,
+         session_address
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          incarnation,
+          pid,
+          value,
+          session_address
+        )
 
-  defp decode(binary, protocol_version, worker_version, vllm_version, incarnation, pid) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
+      {:error, reason} ->
+        Protobuf.error("ServerHello.grpc_address", reason)
+    end
+  end
+
+  defp decode(
+         <<0x3A, rest::binary>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid,
+         grpc_address,
+         _session_address
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          incarnation,
+          pid,
+          grpc_address,
+          value
+        )
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.session_address", reason)
+    end
+  end
+
+  defp decode(
+         <<>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid,
+         grpc_address,
+         session_address
+       ),
+       do:
+         {:ok,
+          %__MODULE__{
+            protocol_version: protocol_version,
+            worker_version: worker_version,
+            vllm_version: vllm_version,
+            incarnation: incarnation,
+            pid: pid,
+            grpc_address: grpc_address,
+            session_address: session_address
+          }}
+
+  defp decode(
+         binary,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid,
+         grpc_address,
+         session_address
+       ) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
       {:ok, rest} ->
-        decode(rest, protocol_version, worker_version, vllm_version, incarnation, pid)
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          incarnation,
+          pid,
+          grpc_address,
+          session_address
+        )
 
       {:error, reason} ->
         Protobuf.error("ServerHello", reason)

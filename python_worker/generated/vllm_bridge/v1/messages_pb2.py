@@ -25,51 +25,51 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvllm_bridge/v1/messages.proto\x12\x0evllm_bridge.v1\"\xd6\x01\n\x0b\x43lientFrame\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.vllm_bridge.v1.ClientHello\x12(\n\x05\x63\x61lls\x18\x02 \x03(\x0b\x32\x19.vllm_bridge.v1.StartCall\x12\'\n\x07\x63redits\x18\x03 \x03(\x0b\x32\x16.vllm_bridge.v1.Credit\x12\x0f\n\x07\x63\x61ncels\x18\x04 \x03(\x04\x12\x10\n\x08releases\x18\x05 \x03(\t\x12%\n\x06inputs\x18\x06 \x03(\x0b\x32\x15.vllm_bridge.v1.Input\"\xb8\x01\n\x0bServerFrame\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.vllm_bridge.v1.ServerHello\x12*\n\x07replies\x18\x02 \x03(\x0b\x32\x19.vllm_bridge.v1.CallReply\x12\'\n\x07notices\x18\x03 \x03(\x0b\x32\x16.vllm_bridge.v1.Notice\x12(\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x17.vllm_bridge.v1.Failure\"N\n\x0b\x43lientHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_version\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\"w\n\x0bServerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0eworker_version\x18\x02 \x01(\t\x12\x14\n\x0cvllm_version\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x04\"U\n\tStartCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12,\n\x07request\x18\x02 \x01(\x0b\x32\x1b.vllm_bridge.v1.CallRequest\x12\x0e\n\x06\x63redit\x18\x03 \x01(\r\"\x93\x01\n\x0b\x43\x61llRequest\x12\r\n\x03ref\x18\x01 \x01(\tH\x00\x12\x14\n\nclass_name\x18\x02 \x01(\tH\x00\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x05 \x01(\x0c\x12\x0e\n\x06kwargs\x18\x06 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x07 \x01(\x04\x42\x08\n\x06target\"\xaf\x02\n\tCallReply\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x0f\n\x05value\x18\x02 \x01(\x0cH\x00\x12,\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x18.vllm_bridge.v1.AcceptedH\x00\x12\x0e\n\x04item\x18\x04 \x01(\x0cH\x00\x12\"\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x13.vllm_bridge.v1.EndH\x00\x12*\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x17.vllm_bridge.v1.FailureH\x00\x12\x33\n\x0cinput_wanted\x18\x07 \x01(\x0b\x32\x1b.vllm_bridge.v1.InputWantedH\x00\x12\x35\n\rinputs_closed\x18\x08 \x01(\x0b\x32\x1c.vllm_bridge.v1.InputsClosedH\x00\x42\t\n\x07outcome\"\n\n\x08\x41\x63\x63\x65pted\"\x05\n\x03\x45nd\"\r\n\x0bInputWanted\"\x0e\n\x0cInputsClosed\"\x80\x01\n\x05Input\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x11\n\x07\x65lement\x18\x02 \x01(\x0cH\x00\x12\"\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x13.vllm_bridge.v1.EndH\x00\x12*\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x17.vllm_bridge.v1.FailureH\x00\x42\x06\n\x04step\"%\n\x06\x43redit\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\r\n\x05items\x18\x02 \x01(\r\"\xe8\x01\n\x06Notice\x12,\n\x08\x64raining\x18\x01 \x01(\x0b\x32\x18.vllm_bridge.v1.DrainingH\x00\x12\x31\n\x0b\x65ngine_died\x18\x02 \x01(\x0b\x32\x1a.vllm_bridge.v1.EngineDiedH\x00\x12\x37\n\x0e\x65ngine_stalled\x18\x03 \x01(\x0b\x32\x1d.vllm_bridge.v1.EngineStalledH\x00\x12;\n\x10\x65ngine_recovered\x18\x04 \x01(\x0b\x32\x1f.vllm_bridge.v1.EngineRecoveredH\x00\x42\x07\n\x05\x65vent\"\x1c\n\x08\x44raining\x12\x10\n\x08grace_ms\x18\x01 \x01(\x04\"C\n\nEngineDied\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x17.vllm_bridge.v1.Failure\"M\n\rEngineStalled\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x12\n\nstalled_ms\x18\x02 \x01(\x04\x12\x1b\n\x13unfinished_requests\x18\x03 \x01(\r\"2\n\x0f\x45ngineRecovered\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x12\n\nstalled_ms\x18\x02 \x01(\x04\"\xb2\x01\n\x07\x46\x61ilure\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.vllm_bridge.v1.FailureKind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x11\n\ttraceback\x18\x04 \x01(\t\x12&\n\x05\x63\x61use\x18\x05 \x01(\x0b\x32\x17.vllm_bridge.v1.Failure\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\x0c\x12\x11\n\tretryable\x18\x07 \x01(\x08*\xb3\x03\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46\x41ILURE_KIND_INVALID\x10\x01\x12\x1a\n\x16\x46\x41ILURE_KIND_NOT_FOUND\x10\x02\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSUPPORTED\x10\x03\x12\x19\n\x15\x46\x41ILURE_KIND_CONFLICT\x10\x04\x12\x1b\n\x17\x46\x41ILURE_KIND_OVERLOADED\x10\x05\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x06\x12\x1a\n\x16\x46\x41ILURE_KIND_CANCELLED\x10\x07\x12\x1c\n\x18\x46\x41ILURE_KIND_ENGINE_DEAD\x10\x08\x12\x1d\n\x19\x46\x41ILURE_KIND_ENGINE_ERROR\x10\t\x12\x1c\n\x18\x46\x41ILURE_KIND_WORKER_DOWN\x10\n\x12\x1a\n\x16\x46\x41ILURE_KIND_STALE_REF\x10\x0b\x12\x19\n\x15\x46\x41ILURE_KIND_PROTOCOL\x10\x0c\x12\x17\n\x13\x46\x41ILURE_KIND_PYTHON\x10\r\x12\x19\n\x15\x46\x41ILURE_KIND_DRAINING\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvllm_bridge/v1/messages.proto\x12\x0evllm_bridge.v1\"\xd6\x01\n\x0b\x43lientFrame\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.vllm_bridge.v1.ClientHello\x12(\n\x05\x63\x61lls\x18\x02 \x03(\x0b\x32\x19.vllm_bridge.v1.StartCall\x12\'\n\x07\x63redits\x18\x03 \x03(\x0b\x32\x16.vllm_bridge.v1.Credit\x12\x0f\n\x07\x63\x61ncels\x18\x04 \x03(\x04\x12\x10\n\x08releases\x18\x05 \x03(\t\x12%\n\x06inputs\x18\x06 \x03(\x0b\x32\x15.vllm_bridge.v1.Input\"\xb8\x01\n\x0bServerFrame\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.vllm_bridge.v1.ServerHello\x12*\n\x07replies\x18\x02 \x03(\x0b\x32\x19.vllm_bridge.v1.CallReply\x12\'\n\x07notices\x18\x03 \x03(\x0b\x32\x16.vllm_bridge.v1.Notice\x12(\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x17.vllm_bridge.v1.Failure\"N\n\x0b\x43lientHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_version\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\"\xa6\x01\n\x0bServerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0eworker_version\x18\x02 \x01(\t\x12\x14\n\x0cvllm_version\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x04\x12\x14\n\x0cgrpc_address\x18\x06 \x01(\t\x12\x17\n\x0fsession_address\x18\x07 \x01(\t\"U\n\tStartCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12,\n\x07request\x18\x02 \x01(\x0b\x32\x1b.vllm_bridge.v1.CallRequest\x12\x0e\n\x06\x63redit\x18\x03 \x01(\r\"\x93\x01\n\x0b\x43\x61llRequest\x12\r\n\x03ref\x18\x01 \x01(\tH\x00\x12\x14\n\nclass_name\x18\x02 \x01(\tH\x00\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x05 \x01(\x0c\x12\x0e\n\x06kwargs\x18\x06 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x07 \x01(\x04\x42\x08\n\x06target\"\xaf\x02\n\tCallReply\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x0f\n\x05value\x18\x02 \x01(\x0cH\x00\x12,\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x18.vllm_bridge.v1.AcceptedH\x00\x12\x0e\n\x04item\x18\x04 \x01(\x0cH\x00\x12\"\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x13.vllm_bridge.v1.EndH\x00\x12*\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x17.vllm_bridge.v1.FailureH\x00\x12\x33\n\x0cinput_wanted\x18\x07 \x01(\x0b\x32\x1b.vllm_bridge.v1.InputWantedH\x00\x12\x35\n\rinputs_closed\x18\x08 \x01(\x0b\x32\x1c.vllm_bridge.v1.InputsClosedH\x00\x42\t\n\x07outcome\"\n\n\x08\x41\x63\x63\x65pted\"\x05\n\x03\x45nd\"\r\n\x0bInputWanted\"\x0e\n\x0cInputsClosed\"\x80\x01\n\x05Input\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x11\n\x07\x65lement\x18\x02 \x01(\x0cH\x00\x12\"\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x13.vllm_bridge.v1.EndH\x00\x12*\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x17.vllm_bridge.v1.FailureH\x00\x42\x06\n\x04step\"%\n\x06\x43redit\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\r\n\x05items\x18\x02 \x01(\r\"\xe8\x01\n\x06Notice\x12,\n\x08\x64raining\x18\x01 \x01(\x0b\x32\x18.vllm_bridge.v1.DrainingH\x00\x12\x31\n\x0b\x65ngine_died\x18\x02 \x01(\x0b\x32\x1a.vllm_bridge.v1.EngineDiedH\x00\x12\x37\n\x0e\x65ngine_stalled\x18\x03 \x01(\x0b\x32\x1d.vllm_bridge.v1.EngineStalledH\x00\x12;\n\x10\x65ngine_recovered\x18\x04 \x01(\x0b\x32\x1f.vllm_bridge.v1.EngineRecoveredH\x00\x42\x07\n\x05\x65vent\"\x1c\n\x08\x44raining\x12\x10\n\x08grace_ms\x18\x01 \x01(\x04\"C\n\nEngineDied\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x17.vllm_bridge.v1.Failure\"M\n\rEngineStalled\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x12\n\nstalled_ms\x18\x02 \x01(\x04\x12\x1b\n\x13unfinished_requests\x18\x03 \x01(\r\"2\n\x0f\x45ngineRecovered\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x12\n\nstalled_ms\x18\x02 \x01(\x04\"\xb2\x01\n\x07\x46\x61ilure\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.vllm_bridge.v1.FailureKind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x11\n\ttraceback\x18\x04 \x01(\t\x12&\n\x05\x63\x61use\x18\x05 \x01(\x0b\x32\x17.vllm_bridge.v1.Failure\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\x0c\x12\x11\n\tretryable\x18\x07 \x01(\x08*\xb3\x03\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46\x41ILURE_KIND_INVALID\x10\x01\x12\x1a\n\x16\x46\x41ILURE_KIND_NOT_FOUND\x10\x02\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSUPPORTED\x10\x03\x12\x19\n\x15\x46\x41ILURE_KIND_CONFLICT\x10\x04\x12\x1b\n\x17\x46\x41ILURE_KIND_OVERLOADED\x10\x05\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x06\x12\x1a\n\x16\x46\x41ILURE_KIND_CANCELLED\x10\x07\x12\x1c\n\x18\x46\x41ILURE_KIND_ENGINE_DEAD\x10\x08\x12\x1d\n\x19\x46\x41ILURE_KIND_ENGINE_ERROR\x10\t\x12\x1c\n\x18\x46\x41ILURE_KIND_WORKER_DOWN\x10\n\x12\x1a\n\x16\x46\x41ILURE_KIND_STALE_REF\x10\x0b\x12\x19\n\x15\x46\x41ILURE_KIND_PROTOCOL\x10\x0c\x12\x17\n\x13\x46\x41ILURE_KIND_PYTHON\x10\r\x12\x19\n\x15\x46\x41ILURE_KIND_DRAINING\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vllm_bridge.v1.messages_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FAILUREKIND']._serialized_start=2064
-  _globals['_FAILUREKIND']._serialized_end=2499
+  _globals['_FAILUREKIND']._serialized_start=2112
+  _globals['_FAILUREKIND']._serialized_end=2547
   _globals['_CLIENTFRAME']._serialized_start=50
   _globals['_CLIENTFRAME']._serialized_end=264
   _globals['_SERVERFRAME']._serialized_start=267
   _globals['_SERVERFRAME']._serialized_end=451
   _globals['_CLIENTHELLO']._serialized_start=453
   _globals['_CLIENTHELLO']._serialized_end=531
-  _globals['_SERVERHELLO']._serialized_start=533
-  _globals['_SERVERHELLO']._serialized_end=652
-  _globals['_STARTCALL']._serialized_start=654
-  _globals['_STARTCALL']._serialized_end=739
-  _globals['_CALLREQUEST']._serialized_start=742
-  _globals['_CALLREQUEST']._serialized_end=889
-  _globals['_CALLREPLY']._serialized_start=892
-  _globals['_CALLREPLY']._serialized_end=1195
-  _globals['_ACCEPTED']._serialized_start=1197
-  _globals['_ACCEPTED']._serialized_end=1207
-  _globals['_END']._serialized_start=1209
-  _globals['_END']._serialized_end=1214
-  _globals['_INPUTWANTED']._serialized_start=1216
-  _globals['_INPUTWANTED']._serialized_end=1229
-  _globals['_INPUTSCLOSED']._serialized_start=1231
-  _globals['_INPUTSCLOSED']._serialized_end=1245
-  _globals['_INPUT']._serialized_start=1248
-  _globals['_INPUT']._serialized_end=1376
-  _globals['_CREDIT']._serialized_start=1378
-  _globals['_CREDIT']._serialized_end=1415
-  _globals['_NOTICE']._serialized_start=1418
-  _globals['_NOTICE']._serialized_end=1650
-  _globals['_DRAINING']._serialized_start=1652
-  _globals['_DRAINING']._serialized_end=1680
-  _globals['_ENGINEDIED']._serialized_start=1682
-  _globals['_ENGINEDIED']._serialized_end=1749
-  _globals['_ENGINESTALLED']._serialized_start=1751
-  _globals['_ENGINESTALLED']._serialized_end=1828
-  _globals['_ENGINERECOVERED']._serialized_start=1830
-  _globals['_ENGINERECOVERED']._serialized_end=1880
-  _globals['_FAILURE']._serialized_start=1883
-  _globals['_FAILURE']._serialized_end=2061
+  _globals['_SERVERHELLO']._serialized_start=534
+  _globals['_SERVERHELLO']._serialized_end=700
+  _globals['_STARTCALL']._serialized_start=702
+  _globals['_STARTCALL']._serialized_end=787
+  _globals['_CALLREQUEST']._serialized_start=790
+  _globals['_CALLREQUEST']._serialized_end=937
+  _globals['_CALLREPLY']._serialized_start=940
+  _globals['_CALLREPLY']._serialized_end=1243
+  _globals['_ACCEPTED']._serialized_start=1245
+  _globals['_ACCEPTED']._serialized_end=1255
+  _globals['_END']._serialized_start=1257
+  _globals['_END']._serialized_end=1262
+  _globals['_INPUTWANTED']._serialized_start=1264
+  _globals['_INPUTWANTED']._serialized_end=1277
+  _globals['_INPUTSCLOSED']._serialized_start=1279
+  _globals['_INPUTSCLOSED']._serialized_end=1293
+  _globals['_INPUT']._serialized_start=1296
+  _globals['_INPUT']._serialized_end=1424
+  _globals['_CREDIT']._serialized_start=1426
+  _globals['_CREDIT']._serialized_end=1463
+  _globals['_NOTICE']._serialized_start=1466
+  _globals['_NOTICE']._serialized_end=1698
+  _globals['_DRAINING']._serialized_start=1700
+  _globals['_DRAINING']._serialized_end=1728
+  _globals['_ENGINEDIED']._serialized_start=1730
+  _globals['_ENGINEDIED']._serialized_end=1797
+  _globals['_ENGINESTALLED']._serialized_start=1799
+  _globals['_ENGINESTALLED']._serialized_end=1876
+  _globals['_ENGINERECOVERED']._serialized_start=1878
+  _globals['_ENGINERECOVERED']._serialized_end=1928
+  _globals['_FAILURE']._serialized_start=1931
+  _globals['_FAILURE']._serialized_end=2109
 # @@protoc_insertion_point(module_scope)

@@ -80,18 +80,22 @@ class ClientHello(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("protocol_version", "worker_version", "vllm_version", "incarnation", "pid")
+    __slots__ = ("protocol_version", "worker_version", "vllm_version", "incarnation", "pid", "grpc_address", "session_address")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     WORKER_VERSION_FIELD_NUMBER: _ClassVar[int]
     VLLM_VERSION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    GRPC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     worker_version: str
     vllm_version: str
     incarnation: str
     pid: int
-    def __init__(self, protocol_version: _Optional[int] = ..., worker_version: _Optional[str] = ..., vllm_version: _Optional[str] = ..., incarnation: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+    grpc_address: str
+    session_address: str
+    def __init__(self, protocol_version: _Optional[int] = ..., worker_version: _Optional[str] = ..., vllm_version: _Optional[str] = ..., incarnation: _Optional[str] = ..., pid: _Optional[int] = ..., grpc_address: _Optional[str] = ..., session_address: _Optional[str] = ...) -> None: ...
 
 class StartCall(_message.Message):
     __slots__ = ("id", "request", "credit")

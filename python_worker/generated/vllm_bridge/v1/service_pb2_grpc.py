@@ -29,6 +29,10 @@ if _version_not_supported:
 class BridgeStub:
     """Bridge serves every public method of every object a client holds a
     reference to. Beside it the worker serves grpc.health.v1 and reflection.
+
+    A worker has two listeners. The one of `--listen` serves sessions alone: one
+    connection is one Session, and any other method ends with UNIMPLEMENTED. The
+    one of `--grpc-listen` serves everything.
     """
 
     def __init__(self, channel):
@@ -57,6 +61,10 @@ class BridgeStub:
 class BridgeServicer:
     """Bridge serves every public method of every object a client holds a
     reference to. Beside it the worker serves grpc.health.v1 and reflection.
+
+    A worker has two listeners. The one of `--listen` serves sessions alone: one
+    connection is one Session, and any other method ends with UNIMPLEMENTED. The
+    one of `--grpc-listen` serves everything.
     """
 
     def Session(self, request_iterator, context):
@@ -118,6 +126,10 @@ def add_BridgeServicer_to_server(servicer, server):
 class Bridge:
     """Bridge serves every public method of every object a client holds a
     reference to. Beside it the worker serves grpc.health.v1 and reflection.
+
+    A worker has two listeners. The one of `--listen` serves sessions alone: one
+    connection is one Session, and any other method ends with UNIMPLEMENTED. The
+    one of `--grpc-listen` serves everything.
     """
 
     @staticmethod

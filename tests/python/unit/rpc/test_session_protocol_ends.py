@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.rpc import preface
 from python_worker.rpc import session_protocol as module
 from python_worker.wire.limits import MAX_MESSAGE_BYTES
 from tests.python.support.client import PROTOCOL_VERSION, Session, request
@@ -24,7 +26,6 @@ from tests.python.support.native import (
     LARGEST_WINDOW,
     PREFACE,
     RST_STREAM,
-    WANTS_SESSION,
     NativeRpc,
     http2_frame,
     message,
@@ -33,6 +34,7 @@ from tests.python.support.native import (
 )
 from tests.python.support.served import (
     GREETING,
+    GRPC_ADDRESS,
     HELLO,
     OPENING,
     TOKEN,
@@ -47,12 +49,6 @@ ON_UVLOOP = True
 # --- Who is refused --------------------------------------------------------------------
 
 FRAMES: dict[str, tuple[list[pb.ClientFrame], grpc.StatusCode, str]] = {
-    "nothing": ([pb.ClientFrame()], grpc.StatusCode.FAILED_PRECONDITION, "hello"),
-    "a call before the hello": (
-        [pb.ClientFrame(calls=[pb.StartCall(id=1)])],
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "hello",
-    ),
     "another version": (
         [pb.ClientFrame(hello=pb.ClientHello(protocol_version=77, token=TOKEN))],
         grpc.StatusCode.FAILED_PRECONDITION,
@@ -90,17 +86,72 @@ async def test_who_breaks_the_protocol_is_told_and_left(
     await served.wait_left()
 
 
+FIRST_MESSAGES = {
+    "an empty message": b"",
+    "a call before the hello": pb.ClientFrame(calls=[pb.StartCall(id=1)]).SerializeToString(),
+    "a request for health": health_pb2.HealthCheckRequest(service="x").SerializeToString(),
+    "a single call": request("Worker", "status").SerializeToString(),
+    "no ClientFrame": b"\xff" * 100,
+    "no ClientFrame, and a large one": b"\xff" * 300_000,
+}
+
+
+@pytest.mark.parametrize("name", FIRST_MESSAGES)
+async def test_a_first_message_that_is_no_hello_is_told_where_grpc_is_served(
+    name: str, served: Served, rpc: NativeRpc, caplog: pytest.LogCaptureFixture
+) -> None:
+    rpc.send(message(FIRST_MESSAGES[name]))
+    assert await rpc.read() is EOF
+    assert await rpc.code() == grpc.StatusCode.UNIMPLEMENTED
+    details = await rpc.details()
+    assert "not the hello of a session" in details
+    assert f"gRPC is served at {GRPC_ADDRESS}: use that address" in details
+    assert details in caplog.text
+    assert rpc.goaway == (0, "")
+    await served.wait_left()
+
+
+async def test_a_request_without_a_message_is_told_where_grpc_is_served(
+    served: Served, rpc: NativeRpc
+) -> None:
+    await rpc.end_request()
+    assert await rpc.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert GRPC_ADDRESS in await rpc.details()
+    await served.wait_left()
+
+
+async def test_a_message_after_the_hello_that_is_no_frame_ends_the_session(
+    served: Served, rpc: NativeRpc, session: Session
+) -> None:
+    rpc.send(message(b"\xff" * 300_000))
+    assert await rpc.code() == grpc.StatusCode.INTERNAL
+    assert "a frame that is no ClientFrame" in await rpc.details()
+    await served.wait_left()
+
+
+async def test_a_connection_without_a_hello_is_closed_when_its_time_is_up(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "HELLO_SECONDS", 0.01)
+    rpc = NativeRpc(served.address)
+    await rpc.wait_end()
+    assert rpc.goaway == (0, "no hello of a session in 0 s")
+    assert "sent no hello of a session in 0 s" in caplog.text
+    await served.wait_left()
+
+
+async def test_a_session_has_no_such_limit(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELLO_SECONDS", 0.05)
+    rpc = NativeRpc(served.address)
+    async with Session(rpc, HELLO) as session:
+        done = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.05, done.set)
+        await done.wait()
+        assert await session.call("Thing", "echo", 1) == [1]
+    await rpc.close()
+
+
 MESSAGES: dict[str, tuple[bytes, grpc.StatusCode, str]] = {
-    "no ClientFrame": (
-        message(b"\xff" * 100),
-        grpc.StatusCode.INTERNAL,
-        "a frame that is no ClientFrame",
-    ),
-    "no ClientFrame, and a large one": (
-        message(b"\xff" * 300_000),
-        grpc.StatusCode.INTERNAL,
-        "a frame that is no ClientFrame",
-    ),
     "compressed": (message(b"x", flag=1), grpc.StatusCode.UNIMPLEMENTED, "compressed"),
     "too large": (
         message(b"", claim=MAX_MESSAGE_BYTES + 1),
@@ -155,7 +206,7 @@ async def test_who_breaks_http_2_is_told_why(
 
 async def test_data_before_the_request_breaks_http_2(served: Served) -> None:
     reader, writer = await asyncio.open_unix_connection(served.address.removeprefix("unix:"))
-    writer.write(PREFACE + settings(WANTS_SESSION) + message(GREETING))
+    writer.write(PREFACE + settings() + message(GREETING))
     assert (await reader.read()).endswith(b"stream 1 is not open")
     writer.close()
 
@@ -179,7 +230,7 @@ async def test_of_who_is_left_nothing_is_taken_any_more(served: Served, rpc: Nat
 async def test_who_is_left_and_stays_is_cut_off(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LINGER_SECONDS", 0.01)
+    monkeypatch.setattr(preface, "LINGER_SECONDS", 0.01)
     reader, writer = await asyncio.open_unix_connection(served.address.removeprefix("unix:"))
     writer.write(PREFACE + OPENING + message(b""))
     said = await reader.read()
@@ -192,7 +243,7 @@ async def test_who_is_left_may_read_why_before_it_closes(served: Served) -> None
     """On TCP, closing at once would throw away what the client has not read."""
     reader, writer = await asyncio.open_unix_connection(served.address.removeprefix("unix:"))
     writer.write(PREFACE + OPENING + message(b"\xff"))
-    assert b"no ClientFrame" in await reader.read()
+    assert b"not the hello of a session" in await reader.read()
     assert len(served.connections) == 1
     writer.close()
     await served.wait_left()
@@ -316,7 +367,7 @@ async def test_stopping_waits_for_nobody_for_ever(
 
 
 async def test_stopping_who_is_gone_or_refused_is_nothing(served: Served, rpc: NativeRpc) -> None:
-    await rpc.write(pb.ClientFrame())
+    await rpc.write(pb.ClientFrame(hello=pb.ClientHello(protocol_version=77, token=TOKEN)))
     assert (await rpc.read()).failure.message
     await served.made[-1].stop(60)
     await rpc.close()

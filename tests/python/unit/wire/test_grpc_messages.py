@@ -92,9 +92,11 @@ def test_the_length_of_a_literal_is_in_bytes() -> None:
 
 
 def test_the_response_is_200_and_grpc() -> None:
+    # Section 6.3: the size of the dynamic table is zero.
+    assert grpc_messages.RESPONSE[0] == 0x20 | 0
     # Section 6.1 and appendix A: the header with index 8 is `:status: 200`.
-    assert grpc_messages.RESPONSE[0] == 0x80 | 8
-    assert read_headers(grpc_messages.RESPONSE[1:]) == [(b"content-type", b"application/grpc")]
+    assert grpc_messages.RESPONSE[1] == 0x80 | 8
+    assert read_headers(grpc_messages.RESPONSE[2:]) == [(b"content-type", b"application/grpc")]
 
 
 # -- Trailers ----------------------------------------------------------------------------------

@@ -30,15 +30,18 @@ from tests.python.support.native import (
     GOAWAY,
     HEADERS,
     INITIAL_WINDOW_SIZE,
+    MAX_CONCURRENT_STREAMS,
     MAX_FRAME_SIZE,
     PING,
 )
 
 
-def test_the_greeting_opens_the_windows_and_allows_large_frames() -> None:
+def test_the_greeting_opens_the_windows_and_allows_one_stream_and_large_frames() -> None:
     greeting = Http2(RESPONSE).preface()
     assert parse(greeting) == [
-        setting((INITIAL_WINDOW_SIZE, WINDOW), (MAX_FRAME_SIZE, FRAME)),
+        setting(
+            (MAX_CONCURRENT_STREAMS, 1), (INITIAL_WINDOW_SIZE, WINDOW), (MAX_FRAME_SIZE, FRAME)
+        ),
         window_update(WINDOW - 65_535),
     ]
     assert WINDOW == 8 * 1024 * 1024

@@ -112,7 +112,7 @@ def expected(steps: Sequence[Step]) -> Outcome:
 #: A client that makes use of everything.
 CONVERSATION = [
     Step(
-        (setting((0xF0B1, 1), (MAX_FRAME_SIZE, 20_000)), window_update(90_000)),
+        (setting((0xF0F0, 1), (MAX_FRAME_SIZE, 20_000)), window_update(90_000)),
         answers=(SETTINGS_ACK,),
         settings=((MAX_FRAME_SIZE, 20_000),),
         connection_window=90_000,
@@ -165,7 +165,7 @@ settings_steps = st.lists(
         st.tuples(st.just(MAX_FRAME_SIZE), st.integers(16_384, 2**24 - 1)),
         st.tuples(st.just(ENABLE_PUSH), st.integers(0, 1)),
         # Others that there are, and those that nobody knows.
-        st.tuples(st.sampled_from([1, 3, 6, 8, 9, 0xF0B1, 0xFFFF]), st.integers(0, 2**32 - 1)),
+        st.tuples(st.sampled_from([1, 3, 6, 8, 9, 0xF0F0, 0xFFFF]), st.integers(0, 2**32 - 1)),
     ),
     max_size=4,
 ).map(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_worker.wire.http2_frames import Code
@@ -89,7 +89,7 @@ def conversations(draw: st.DrawFn) -> list[Step]:
     return steps
 
 
-@settings(max_examples=300, phases=[Phase.generate])
+@settings(max_examples=1000)
 @given(conversations(), cuts)
 def test_both_agree_on_any_conversation(steps: list[Step], cuts: list[int]) -> None:
     with small_window():

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from python_worker.wire.http2 import FRAME
-from python_worker.wire.http2_frames import Code
 from tests.python.support.http2_frames import (
     LARGEST,
     PADDED,
@@ -291,9 +290,3 @@ def test_what_breaks_no_rule_is_taken(
     name: str, way: Callable[[Sequence[Frame]], Iterator[bytes]]
 ) -> None:
     assert broken(way(ALLOWED[name])) is None
-
-
-def test_codes_are_those_of_the_rfc() -> None:
-    assert {code.name: code.value for code in Code}.items() <= {
-        error.name: error.value for error in Error
-    }.items()

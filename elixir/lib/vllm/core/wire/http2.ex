@@ -17,10 +17,6 @@ defmodule Vllm.Core.Wire.HTTP2 do
   # tensor.
   @max_frame 1024 * 1024
 
-  # Says that this connection is for a session and nothing else: the worker then serves it without
-  # gRPC's server (python_worker/door.py has the same number). Who does not know it ignores it.
-  @session_setting 0xF0B1
-
   # The type of a DATA frame, and its flag that ends the stream.
   @data 0
   @end_stream 1
@@ -41,6 +37,9 @@ defmodule Vllm.Core.Wire.HTTP2 do
     connection_window_margin_size: 0,
     stream_window_margin_size: 0,
     max_frame_size_received: @max_frame,
+    # Data is sent as soon as a window allows a byte. By default cowlib waits for 16 kB of a window that
+    # is too small for the data, for ever if the peer's window is never so large.
+    stream_window_data_threshold: 0,
     # cowlib's timers would send messages to this process. Vllm.Core.Connection.Handshake has a deadline
     # of its own.
     preface_timeout: :infinity,
@@ -64,16 +63,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
   @spec new() :: {iodata(), t()}
   def new do
     {:ok, preface, machine} = :cow_http2_machine.init(:client, @machine_options)
-    {ask_for_session(IO.iodata_to_binary(preface)), %__MODULE__{machine: machine}}
-  end
-
-  # cowlib has no way to add a setting to its own.
-  defp ask_for_session(
-         <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length::24, head::binary-size(6),
-           settings::binary-size(length), rest::binary>>
-       ) do
-    <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length + 6::24, head::binary, settings::binary,
-      @session_setting::16, 1::32, rest::binary>>
+    {preface, %__MODULE__{machine: machine}}
   end
 
   @doc "Opens a stream with a POST to `path`. `send_data/4` sends its body."
@@ -129,6 +119,12 @@ defmodule Vllm.Core.Wire.HTTP2 do
         pass_on(part, {id, fin, missing}, http2, events, out)
     end
   end
+
+  # cowlib does not get a frame before it is complete: it takes the head of a GOAWAY whose payload is
+  # cut off for a GOAWAY on a stream, which is an error.
+  defp parse(%{buffer: <<length::24, _::48, part::binary>>} = http2, events, out)
+       when byte_size(part) < length and length <= @max_frame,
+       do: await_more(http2, events, out)
 
   defp parse(http2, events, out) do
     case :cow_http2.parse(http2.buffer, @max_frame) do

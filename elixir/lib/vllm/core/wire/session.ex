@@ -103,9 +103,20 @@ defmodule Vllm.Core.Wire.Session do
   end
 
   @doc "Checks the first frame of a worker: its hello, or the reason why it refuses the session."
+  # gRPC's listener serves sessions too, and more slowly. Its hello names the sessions' listener.
   @spec check_hello(ServerFrame.t()) :: {:ok, ServerHello.t()} | {:error, Error.t()}
   def check_hello(%ServerFrame{failure: %Failure{} = failure}) do
     {:error, Codec.Failure.from_proto(failure)}
+  end
+
+  def check_hello(%ServerFrame{hello: %ServerHello{session_address: "" <> _ = address}})
+      when address != "" do
+    {:error,
+     Error.new(
+       :protocol,
+       "this address serves gRPC; sessions are opened at #{address}: use that address",
+       details: %{"session_address" => address}
+     )}
   end
 
   def check_hello(%ServerFrame{hello: %ServerHello{protocol_version: @protocol_version} = hello}) do

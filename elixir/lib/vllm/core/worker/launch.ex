@@ -38,7 +38,8 @@ defmodule Vllm.Core.Worker.Launch do
 
   defp address_in(folder, :unix) do
     path = Path.join(folder, "s")
-    with :ok <- Socket.check_path(path), do: {:ok, "unix:" <> path}
+    # The worker serves gRPC beside it.
+    with :ok <- Socket.check_path(path <> ".grpc"), do: {:ok, "unix:" <> path}
   end
 
   @doc "The arguments of the interpreter, from the options of `Vllm`."
@@ -80,13 +81,26 @@ defmodule Vllm.Core.Worker.Launch do
   @spec token() :: String.t()
   def token, do: random(16)
 
-  @doc "Reads the worker's address and process id from its READY line. `:no` for any other line."
+  @doc """
+  Reads the worker's addresses and process id from its READY line. `:no` for any other line. The
+  address of gRPC is `nil` when the worker serves none.
+  """
   # By patterns, because Elixir's standard library reads no JSON before 1.18.
-  @spec ready(String.t() | nil) :: {:ok, String.t(), pos_integer()} | {:error, String.t()} | :no
+  @spec ready(String.t() | nil) ::
+          {:ok, %{address: String.t(), grpc_address: String.t() | nil, os_pid: pos_integer()}}
+          | {:error, String.t()}
+          | :no
   def ready(@ready <> json) do
     with [_, address] <- Regex.run(~r/"address": ?"([^"]+)"/, json),
          [_, pid] <- Regex.run(~r/"pid": ?(\d+)/, json) do
-      {:ok, address, String.to_integer(pid)}
+      grpc_address = Regex.run(~r/"grpc_address": ?"([^"]+)"/, json, capture: :all_but_first)
+
+      {:ok,
+       %{
+         address: address,
+         grpc_address: List.first(grpc_address || []),
+         os_pid: String.to_integer(pid)
+       }}
     else
       nil ->
         {:error,

@@ -41,6 +41,17 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     assert {:error, %Error{kind: :protocol, message: "the token is wrong"}} = start(name, fake)
   end
 
+  @tag fake: [hello: FakeWorker.hello(session_address: "tcp:10.0.0.1:5000")]
+  test "gRPC's address is refused with the address of the sessions", %{fake: fake, name: name} do
+    Process.flag(:trap_exit, true)
+    assert {:error, %Error{kind: :protocol} = error} = start(name, fake)
+
+    assert error.message ==
+             "this address serves gRPC; sessions are opened at tcp:10.0.0.1:5000: use that address"
+
+    assert error.details == %{"session_address" => "tcp:10.0.0.1:5000"}
+  end
+
   @tag fake: [hello: FakeWorker.hello(protocol_version: 7)]
   test "closes the socket when it fails", %{fake: fake} do
     ports = fn ->

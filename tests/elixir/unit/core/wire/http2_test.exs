@@ -11,18 +11,6 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     assert [{:data, ^id, :nofin, "hello"}] = events
   end
 
-  test "the first bytes ask for a session as the worker's door wants it" do
-    # Without it all would work, by way of gRPC's server, and be slower.
-    [_, hex] = Regex.run(~r/^SESSION_SETTING = 0x(\w+)$/m, File.read!("python_worker/door.py"))
-    setting = String.to_integer(hex, 16)
-    {preface, _http2} = HTTP2.new()
-
-    <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", length::24, 4, 0, 0::32, settings::binary-size(length),
-      _rest::binary>> = binary(preface)
-
-    assert {setting, 1} in for(<<name::16, value::32 <- settings>>, do: {name, value})
-  end
-
   test "opening a stream sends a POST with gRPC's headers" do
     {preface, http2} = HTTP2.new()
     {id, out, _http2} = HTTP2.open_stream(http2, "/a/path", [{"te", "trailers"}])
@@ -120,6 +108,28 @@ defmodule Vllm.Core.Wire.HTTP2Test do
 
     assert {:ok, [{:reset, ^id, "cancel"}, {:goaway, "no_error: bye"}], _out, _http2} =
              HTTP2.handle_bytes(http2, bytes)
+  end
+
+  test "a goaway is the same event wherever it is cut" do
+    {http2, _peer, _id} = connected()
+    bytes = binary(:cow_http2.goaway(1, :enhance_your_calm, "calm down"))
+
+    for size <- 1..byte_size(bytes) do
+      {events, _http2} = handle_all(http2, Cuts.every(bytes, size))
+      assert events == [{:goaway, "enhance_your_calm: calm down"}]
+    end
+  end
+
+  test "data leaves through a window that is smaller than it" do
+    {http2, peer, id} = connected(%{initial_stream_window_size: 5})
+    {out, http2} = HTTP2.send_data(http2, id, "a message")
+
+    assert {[{:data, ^id, :nofin, "a mes"}], _out, peer} =
+             HTTP2Peer.handle_bytes(peer, binary(out))
+
+    {window, _peer} = HTTP2Peer.open_window(peer, id, 1)
+    assert {:ok, [], out, _http2} = HTTP2.handle_bytes(http2, binary(window))
+    assert binary(out) == binary(:cow_http2.data(id, :nofin, "s"))
   end
 
   test "an answer in another protocol is a readable error" do

@@ -20,6 +20,25 @@ defmodule Vllm.Core.Worker.LaunchTest do
     end
   end
 
+  test "reads both addresses from the READY line" do
+    line = ~S|VLLM_BRIDGE READY {"grpc_address": "tcp:h:2", "address": "tcp:h:1", "pid": 7}|
+
+    assert Launch.ready(line) ==
+             {:ok, %{address: "tcp:h:1", grpc_address: "tcp:h:2", os_pid: 7}}
+  end
+
+  test "reads a READY line of a worker without gRPC" do
+    assert Launch.ready(~S|VLLM_BRIDGE READY {"address": "unix:/s", "pid": 7}|) ==
+             {:ok, %{address: "unix:/s", grpc_address: nil, os_pid: 7}}
+  end
+
+  test "keeps room in a socket's path for the one of gRPC" do
+    folder = "/" <> String.duplicate("x", 86)
+    options = %{listen: :unix, socket_dir: folder}
+    assert {:error, %Vllm.Error{kind: :invalid, message: message}} = Launch.listen(options)
+    assert message =~ "/s.grpc has"
+  end
+
   test "passes the token path" do
     for path <- [:auto, :outputs],
         do: assert(argument("--token-path", %{@options | token_path: path}) == "#{path}")

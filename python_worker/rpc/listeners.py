@@ -1,0 +1,94 @@
+"""The two kinds of listeners of a worker: where sessions are opened, and where gRPC is served.
+
+Sessions have listeners of their own because gRPC's server for Python makes a call 1.6
+times as long. gRPC binds its own, beside them. Each kind names the other: to a session in
+its hello, to any other client in the error that it gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Sequence
+
+from python_worker.rpc import addresses
+from python_worker.rpc.addresses import Addresses
+from python_worker.rpc.grpc_server import GrpcServer
+from python_worker.rpc.preface import NewConnection
+from python_worker.rpc.session_protocol import SessionProtocol
+from python_worker.rpc.sessions import Sessions
+from python_worker.settings import SettingsError
+
+
+class Listeners:
+    """All listeners of one worker, and the connections of the sessions' ones.
+
+    Args:
+        sessions: The clients that hold sessions.
+        grpc: gRPC's server.
+        bound: Where the worker listens; filled as the listeners are opened.
+    """
+
+    def __init__(self, sessions: Sessions, grpc: GrpcServer, bound: Addresses) -> None:
+        self._sessions = sessions
+        self._grpc = grpc
+        self._bound = bound
+        self._accepting: list[asyncio.Server] = []
+        self._connections: set[SessionProtocol] = set()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self, listen: Sequence[str], grpc_listen: Sequence[str]) -> None:
+        """Listen at addresses for sessions, and at others for gRPC.
+
+        Nobody is answered before all are bound, so that each kind can name the other.
+
+        Raises:
+            SettingsError: One cannot be bound; nothing is left of the others.
+        """
+        try:
+            for address in grpc_listen:
+                self._bound.grpc.append(self._grpc.bind(address))
+            for address in listen:
+                await self._open_sessions(address)
+        except SettingsError:
+            await self.close(0)
+            raise
+        if grpc_listen:
+            await self._grpc.start()
+            self._keeper = asyncio.ensure_future(self._grpc.keep_serving())
+
+    async def close(self, seconds: float) -> None:
+        """Accept no more connections, and end those there are.
+
+        Args:
+            seconds: What is left to be read by clients has so long to leave.
+        """
+        if self._keeper is not None:
+            self._keeper.cancel()
+        for listener in self._accepting:
+            listener.close()
+        await asyncio.gather(
+            *(connection.stop(seconds) for connection in self._connections),
+            self._grpc.stop(seconds),
+        )
+        self.remove_sockets()
+
+    def remove_sockets(self) -> None:
+        """Remove the files of the Unix sockets."""
+        for address in (*self._bound.sessions, *self._bound.grpc):
+            addresses.remove_socket(address)
+
+    def remove_folders(self) -> None:
+        """Remove the folders of the Unix sockets, where nothing else is in them."""
+        for address in (*self._bound.sessions, *self._bound.grpc):
+            addresses.remove_folder(address)
+
+    async def _open_sessions(self, address: str) -> None:
+        grpc_address = self._bound.grpc_beside(address.partition(":")[0])
+        session = functools.partial(
+            SessionProtocol, self._sessions, self._connections, grpc_address
+        )
+        connection = functools.partial(NewConnection, session, grpc_address)
+        accepting, bound = await addresses.listen(address, connection)
+        self._accepting += accepting
+        self._bound.sessions.append(bound)
