@@ -1,10 +1,9 @@
 """One call, from its start to its last reply.
 
-What a call can do without waiting it does at once, in the turn of the loop in
-which it came; what then goes on is one task. Whatever ends it early (its
-client, its deadline, the death of its engine, the drain of the worker) stops
-the task with a reason, and the reason is what the client gets. Every call ends
-with exactly one last reply: ``value``, ``end`` or ``failure``.
+Whatever a call can do without waiting is done in the turn of the loop in which it arrives; the rest
+is one task. What ends a call early (its client, its deadline, the death of its engine, the drain of
+the worker) stops the task with a reason, which is sent to the client. Every call ends with exactly
+one last reply: ``value``, ``end`` or ``failure``.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Call:
 
     Args:
         request: What is called with what.
-        outlet: Where its replies go.
+        sink: Where its replies go.
         holder: Who holds the references that it returns.
         large: Arguments that were left out of the request (see ``wire.client_frames``).
 
@@ -54,13 +53,13 @@ class Call:
     def __init__(
         self,
         request: pb.CallRequest,
-        outlet: ReplySink,
+        sink: ReplySink,
         *,
         holder: Hashable,
         large: LargeArguments = NO_ARGUMENTS,
     ) -> None:
         self.request = request
-        self.outlet = outlet
+        self.sink = sink
         self.holder = holder
         self.inputs: InputStream | None = None
         self._large = large
@@ -85,7 +84,7 @@ class Call:
     def return_value(self, parts: Sequence[Buffer]) -> None:
         """Send the last reply, a value. What it returned may go on reading the inputs."""
         self._returned = True
-        self.outlet.send_value(parts)
+        self.sink.send_value(parts)
 
     def go_on(self, going_on: GoingOn) -> asyncio.Task[None]:
         """Run what is left to do, as a task that ends without an exception."""
@@ -108,14 +107,14 @@ class Call:
         """The argument of this call that is a stream.
 
         Raises:
-            Refused: There is one already.
+            InvalidArgument: There is one already.
             Unsupported: The client cannot send inputs.
         """
         if self.inputs is not None:
             raise InvalidArgument("only one argument of a call may be a stream")
-        inputs = InputStream(self.outlet.send, decode)
+        inputs = InputStream(self.sink.send, decode)
         try:
-            self.outlet.route_inputs(inputs)
+            self.sink.route_inputs(inputs)
         except Unsupported:
             inputs.withdraw()
             raise
@@ -141,7 +140,7 @@ class Call:
         try:
             await going_on
         except asyncio.CancelledError:
-            # Without a reason the whole worker is going, and nobody listens.
+            # Without a reason the whole worker is ending.
             failure = self._reason or exceptions.Cancelled("the worker is stopping")
         except BaseException as error:
             # SystemExit and its like too: a library that calls exit() must not
@@ -172,7 +171,7 @@ class Call:
         try:
             failure = failures.to_proto(error)
         except Exception:
-            # It cannot even say what it is, and who waits has to be told something.
+            # Describing it raises as well; the client still has to get a reply.
             failure = pb.Failure(
                 kind=pb.FAILURE_KIND_PYTHON,
                 message=f"a {type(error).__name__} that cannot be described",
@@ -181,7 +180,7 @@ class Call:
         if failure.kind == pb.FAILURE_KIND_PYTHON:
             # The message is the client's: it may quote a prompt.
             logger.warning("%s failed with %s", self.request.method, failure.type)
-        self.outlet.send(pb.CallReply(failure=failure))
+        self.sink.send(pb.CallReply(failure=failure))
 
 
 def start(call: Call, perform: Perform) -> asyncio.Task[None] | None:

@@ -1,9 +1,9 @@
-"""Looks whether engines live and move, because vLLM tells neither unasked.
+"""Detects that an engine has died, hangs, or makes progress again; vLLM reports none of these.
 
-A utility call that waits for EngineCore waits for ever when it dies, and a
-client without a call hears nothing at all. So each engine is looked at ten times
-a second: the calls of a dead one are stopped with the reason, and every session
-gets a notice of its death, of its standing still, and of its moving again.
+A utility call that waits for EngineCore waits for ever when EngineCore dies, and a client without a
+call would not hear of it. So each engine is checked ten times a second. The calls of a dead engine
+are stopped with the reason, and every session gets a notice when an engine dies, hangs or makes
+progress again.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Watch:
 
     @property
     def stalled_s(self) -> float | None:
-        """For how many seconds requests have waited in vain; None while the engine moves."""
+        """For how many seconds requests have got nothing; None while the engine makes progress."""
         return None if self._progress is None else self._progress.stalled_s
 
     def over(self, call: Call) -> _Over:
@@ -133,7 +133,7 @@ class Watch:
         seconds = self.stalled_s or 0.0
         requests = self._engine.get_num_unfinished_requests()
         logger.error(
-            "the engine %s hangs: %d requests have got nothing for %.1f s",
+            "the engine %s hangs: its %d requests have got no output for %.1f s",
             self._ref_id,
             requests,
             seconds,
@@ -145,7 +145,7 @@ class Watch:
         self._announce(pb.Notice(engine_stalled=stalled))
 
     def _tell_recovery(self, seconds: float) -> None:
-        logger.warning("the engine %s moves again, after %.1f s", self._ref_id, seconds)
+        logger.warning("the engine %s makes progress again, after %.1f s", self._ref_id, seconds)
         self._set_health(self._ref_id, True)
         recovered = pb.EngineRecovered(ref=self._ref_id, stalled_ms=int(seconds * 1000))
         self._announce(pb.Notice(engine_recovered=recovered))

@@ -95,6 +95,15 @@ class ServedClass:
     limited: bool = True
     unlimited: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        """Refuse a row whose objects would outlive the worker's stop.
+
+        Raises:
+            ValueError: It has a shutdown and no stop, or a stop and no shutdown.
+        """
+        if (self.shutdown is None) != (self.stop is None):
+            raise ValueError(f"{self.name}: a class has both `shutdown` and `stop`, or neither")
+
     def counts(self, method: str) -> bool:
         """Whether a call of a method counts towards the limit."""
         return self.limited and method not in self.unlimited

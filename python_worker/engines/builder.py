@@ -1,6 +1,9 @@
-"""vLLM's AsyncLLM, imported and built; ``guards.guarded`` is what it is built as.
+"""Imports vLLM's AsyncLLM and builds engines of its guarded subclass (``guards.guarded``).
 
-Nothing imports vLLM before the first engine is asked for.
+Read this package in this order: ``builder``, ``constructors`` (the arguments that no client can
+send), ``guards`` (what keeps EngineCore alive), ``results`` (what methods return), ``collector``
+(the outputs of ``add_request``), ``core_calls``, ``metrics`` and ``stall_detector``. vLLM is not
+imported before the first engine is asked for.
 """
 
 from __future__ import annotations

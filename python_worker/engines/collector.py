@@ -1,9 +1,8 @@
 """The collector: where the outputs of one ``add_request`` arrive, as a reference.
 
-vLLM's own has ``put`` and an input task beside ``get``, and whoever drops it
-leaves the request running. Ours only gives out, ends after the finished output
-as ``generate`` does, and takes its request along: when the reference is let go
-(released, or its session has ended) the request is aborted in the engine.
+vLLM's own class also has ``put`` and an input task, and when it is dropped its request goes on
+running. This one only returns outputs. It ends after the finished output, as ``generate`` does.
+When its reference is released, or its session has ended, the request is aborted in the engine.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Abort = Callable[[list[str]], Awaitable[None]]
 
 
 class _Closed(Exception):
-    """Put into vLLM's collector to wake a ``get`` that nothing else would."""
+    """Put into vLLM's collector to end a ``get`` that waits."""
 
 
 class RequestOutputCollector:
@@ -42,7 +41,7 @@ class RequestOutputCollector:
         self._abort = abort
         self._ended = False
         self._failure: Exception | None = None
-        # Two that wait would take turns, and the second wait for ever.
+        # Two calls of `get` would take turns, and the second would wait for ever.
         self._taking = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
 
@@ -52,9 +51,9 @@ class RequestOutputCollector:
         return str(self._inner.request_id)
 
     async def get(self) -> Any:
-        """Wait for the next output and take it.
+        """Wait for the next output and return it.
 
-        Outputs that nobody took are merged (DELTA) or replaced by newer ones.
+        Outputs that were not fetched are merged (DELTA) or replaced by newer ones.
 
         Returns:
             The output, or None once the finished one was taken or the

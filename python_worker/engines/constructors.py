@@ -74,16 +74,16 @@ class EngineArguments:
 def construct(
     engine_class: Any, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Build an engine, after the gate.
+    """Check the arguments of a constructor and build an engine.
 
     Args:
         engine_class: The class that is served as ``AsyncLLM``.
-        method: One of ``engine.CONSTRUCTORS``.
+        method: One of ``builder.CONSTRUCTORS``.
         args: As they came.
         kwargs: As they came.
 
     Raises:
-        Refused: An argument is wrong.
+        InvalidArgument: An argument is wrong.
     """
     if method == NEW:
         constructor: Any = engine_class
@@ -104,7 +104,7 @@ def construct(
 
 def _own_config(arguments: GivenArguments, engine_class: Any) -> Any:
     given = arguments.get("vllm_config")
-    # The gate would make one of a map, and an engine needs what only vLLM fills in.
+    # The check would make one of a map, and an engine needs what only vLLM fills in.
     if not isinstance(given, hints_of(engine_class.__init__)["vllm_config"]):
         raise InvalidArgument(
             "vllm_config: wants a VllmConfig, as AsyncEngineArgs.create_engine_config makes it, "
@@ -123,7 +123,7 @@ def _executor_class(arguments: GivenArguments, engine_class: Any) -> Any:
     if name in BACKENDS:
         config = copy.deepcopy(arguments.get("vllm_config"))
         if not hasattr(config, "parallel_config"):
-            return name  # for the gate, which says what vllm_config should be
+            return name  # the check of the annotation says what vllm_config has to be
         if name != AUTO:
             config.parallel_config.distributed_executor_backend = name
         return executor.get_class(config)
@@ -157,7 +157,7 @@ def imported(path: str, parameter: str) -> Any:
     """What an import path names.
 
     Raises:
-        Refused: It is no import path, or leads to nothing that can be called.
+        InvalidArgument: It is no import path, or names nothing that can be called.
     """
     module, colon, name = path.partition(":")
     if not (colon and module and name):

@@ -74,20 +74,20 @@ class Bridge:
     async def Call(self, request: pb.CallRequest, context: Replies) -> pb.CallReply:
         """Run one call to its end."""
         await self._authenticate(context)
-        outlet = SingleReply()
-        await self._run(request, outlet)
-        return outlet.reply
+        sink = SingleReply()
+        await self._run(request, sink)
+        return sink.reply
 
     async def Stream(
         self, request: pb.CallRequest, context: Replies
     ) -> AsyncIterator[pb.CallReply]:
         """Run one call and yield its replies as they come."""
         await self._authenticate(context)
-        outlet = ReplyQueue()
-        running = asyncio.ensure_future(self._run(request, outlet))
-        running.add_done_callback(lambda _: outlet.close())
+        sink = ReplyQueue()
+        running = asyncio.ensure_future(self._run(request, sink))
+        running.add_done_callback(lambda _: sink.close())
         try:
-            async for reply in outlet:
+            async for reply in sink:
                 yield reply
         finally:
             running.cancel()
@@ -169,9 +169,9 @@ class Bridge:
                 "metadata `authorization: Bearer TOKEN` is missing or wrong",
             )
 
-    async def _run(self, request: pb.CallRequest, outlet: SingleReply | ReplyQueue) -> None:
-        call = Call(request, outlet, holder=ANYONE)
-        outlet.call = call
+    async def _run(self, request: pb.CallRequest, sink: SingleReply | ReplyQueue) -> None:
+        call = Call(request, sink, holder=ANYONE)
+        sink.call = call
         task = self._start_call(call)
         if task is None:
             return

@@ -50,7 +50,7 @@ def check_hello(hello: pb.ClientHello, *, token: str) -> None:
         raise BadToken("the token is not the worker's")
 
 
-class SessionOutlet:
+class SessionSink:
     """Sends the replies of one call through its session, on credit."""
 
     def __init__(self, session: Session, call_id: int, credit: int) -> None:
@@ -119,7 +119,7 @@ class Session:
     def __init__(self, *, start: Start, registry: References, wake: Callable[[], None]) -> None:
         self._start_call = start
         self._registry = registry
-        self._calls: dict[int, tuple[Call, SessionOutlet]] = {}
+        self._calls: dict[int, tuple[Call, SessionSink]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.inputs: weakref.WeakValueDictionary[int, InputStream] = weakref.WeakValueDictionary()
         self._last_id = 0
@@ -191,7 +191,7 @@ class Session:
             call.stop(reason)
 
     async def close(self) -> None:
-        """Stop every call and let go of every reference of the client."""
+        """Stop every call and release every reference of the client."""
         self.stop_calls(Cancelled("the client is gone"))
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for inputs in list(self.inputs.values()):
@@ -206,11 +206,11 @@ class Session:
                 "ids are counted up from 1"
             )
         self._last_id = call_id
-        outlet = SessionOutlet(self, call_id, start.credit)
-        call = Call(start.request, outlet, holder=self, large=arguments.get(call_id, NO_ARGUMENTS))
+        sink = SessionSink(self, call_id, start.credit)
+        call = Call(start.request, sink, holder=self, large=arguments.get(call_id, NO_ARGUMENTS))
         task = self._start_call(call)
         if task is not None:
-            self._calls[call_id] = (call, outlet)
+            self._calls[call_id] = (call, sink)
             self._tasks[call_id] = task
             task.add_done_callback(functools.partial(self._ended, call_id))
 

@@ -90,7 +90,7 @@ class Served:
         """Carries a call out."""
         if call.request.method != "at_once":
             return self._run(call)
-        call.outlet.send_value([call.request.args])
+        call.sink.send_value([call.request.args])
         return None
 
     async def _run(self, call: Call) -> None:
@@ -117,11 +117,11 @@ class Served:
 
     async def stream(self, call: Call) -> None:
         """Streams items without end, each with its number."""
-        call.outlet.send(pb.CallReply(accepted=pb.Accepted()))
+        call.sink.send(pb.CallReply(accepted=pb.Accepted()))
         while True:
-            if not call.outlet.take_place():
-                await call.outlet.wait_place()
-            call.outlet.send_item(struct.pack(">I", self.items) + ITEM)
+            if not call.sink.take_place():
+                await call.sink.wait_place()
+            call.sink.send_item(struct.pack(">I", self.items) + ITEM)
             self.items += 1
 
     async def wait_left(self) -> None:

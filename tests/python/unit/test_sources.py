@@ -52,9 +52,9 @@ WITHOUT_A_TEST = {
     # Types, protocols and constants, used by the tests of every module above them.
     *("codec/types", "engines/guards/protocols", "streaming/reply_sink", "wire/limits"),
     # Seen at a worker with the fake engine: `bridge/`.
-    *("rpc/grpc_service", "rpc/sessions", "server", "surface", "engines/results"),
+    *("rpc/grpc_service", "rpc/sessions", "server"),
     # Parts of the dispatcher, seen at it: `unit/dispatch/test_dispatcher*`, `test_served_classes`.
-    *("dispatch/invocation", "dispatch/values", "dispatch/call_limit", "dispatch/worker_class"),
+    *("dispatch/invocation", "dispatch/values"),
 }
 
 

@@ -85,6 +85,7 @@ def row(executor: ThreadPoolExecutor) -> ServedClass:
         translations={"preheat": lambda given: given.set("degrees", given.pop("temperature"))},
         results={"preheat": list},
         shutdown="switch_off",
+        stop=lambda oven: None,
     )
 
 
@@ -216,3 +217,9 @@ LIMITED: dict[str, Callable[[], tuple[ServedClass, str, bool]]] = {
 def test_which_calls_count_towards_the_limit(case: str) -> None:
     served, method, counts = LIMITED[case]()
     assert served.counts(method) is counts
+
+
+@pytest.mark.parametrize("half", [{"shutdown": "close"}, {"stop": print}])
+def test_a_row_that_the_stop_of_the_worker_would_forget_is_refused(half: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="both `shutdown` and `stop`"):
+        ServedClass(name="Oven", **half)

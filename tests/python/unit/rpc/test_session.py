@@ -20,7 +20,7 @@ async def answer(call: Call) -> None:
         await asyncio.get_running_loop().create_future()
     if call.request.method == "fail":
         raise KeyError("x")
-    call.outlet.send(pb.CallReply(value=call.request.args))
+    call.sink.send(pb.CallReply(value=call.request.args))
 
 
 class Client:

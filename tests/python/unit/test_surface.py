@@ -1,0 +1,42 @@
+"""The list of what clients reach holds what vLLM documents, and every row can be stopped."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from python_worker.dispatch.worker_class import Worker
+from python_worker.engines.builder import Builder
+from python_worker.engines.collector import RequestOutputCollector
+from python_worker.exceptions import NotServed
+from python_worker.surface import async_llm, served_classes
+
+CLASSES = served_classes(Builder(), cast(Worker, object()))
+
+
+@pytest.mark.parametrize("name", ["AsyncLLM", "AsyncEngineArgs", "Worker"])
+def test_a_class_is_reached_by_its_name(name: str) -> None:
+    assert CLASSES.named(name).name == name
+
+
+@pytest.mark.parametrize("name", ["RequestOutputCollector", "LLM", ""])
+def test_no_other_class_is_reached_without_a_reference(name: str) -> None:
+    with pytest.raises(NotServed, match="there are AsyncEngineArgs, AsyncLLM, Worker"):
+        CLASSES.named(name)
+
+
+def test_a_collector_depends_on_its_engine() -> None:
+    engine: Any = object()
+    inner: Any = object()
+    collector = RequestOutputCollector(engine, inner, cast(Any, None))
+    served = CLASSES.of(collector)
+    assert served.name == "RequestOutputCollector"
+    assert served.owner(collector) is engine
+
+
+def test_an_engine_that_fails_to_shut_down_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    served = async_llm(Builder())
+    assert served.stop is not None
+    served.stop(object())  # It has no shutdown at all.
+    assert "an engine did not shut down" in caplog.text
