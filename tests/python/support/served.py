@@ -71,8 +71,8 @@ class Served:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.address = f"unix:{folder}/socket"
-        self.registry = References()
-        self.clients = Sessions(start=self.start, registry=self.registry, token=TOKEN, pid=7)
+        self.references = References()
+        self.clients = Sessions(start=self.start, references=self.references, token=TOKEN, pid=7)
         self.connections: set[SessionProtocol] = set()
         self.made: list[Noted] = []
         self.items = self.echoes = self.running = 0
@@ -112,7 +112,7 @@ class Served:
 
     async def hold(self, call: Call) -> None:
         """Has an object held for the client, and goes on for ever."""
-        self.registry.hold(object(), call.holder)
+        self.references.hold(object(), call.holder)
         await asyncio.get_running_loop().create_future()
 
     async def stream(self, call: Call) -> None:
@@ -126,7 +126,7 @@ class Served:
 
     async def wait_left(self) -> None:
         """Returns when nobody and nothing is there any more."""
-        await until(lambda: not (len(self.clients) or self.running or len(self.registry)))
+        await until(lambda: not (len(self.clients) or self.running or len(self.references)))
         await until(lambda: not self.connections)
 
     @property
