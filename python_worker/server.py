@@ -49,36 +49,36 @@ class Server:
         self._settings = settings
         self._stop_asked = asyncio.Event()
         self._folder = run_folder.create()
-        self._registry = References()
+        self._references = References()
         self._health = Health()
         self._watches = Watches(
-            announce=lambda notice: self._clients.announce(notice),
+            announce=lambda notice: self._sessions.announce(notice),
             set_health=self._health.set_engine,
             stall_after=settings.stall_after,
         )
         worker = Worker(
-            registry=self._registry,
+            references=self._references,
             watches=self._watches,
             calls=lambda: len(self._bridge.tasks),
-            sessions=lambda: len(self._clients),
+            sessions=lambda: len(self._sessions),
             anyone=ANYONE,
         )
         self._dispatcher = Dispatcher(
-            self._registry,
+            self._references,
             served_classes(Builder(settings.engine_class, token_path=settings.token_path), worker),
             watches=self._watches,
             limit=CallLimit(settings.max_calls),
         )
         start = self._dispatcher.start
-        self._clients = Sessions(
-            start=start, registry=self._registry, token=settings.token, pid=os.getpid()
+        self._sessions = Sessions(
+            start=start, references=self._references, token=settings.token, pid=os.getpid()
         )
         self._addresses = Addresses()
         self._bridge = Bridge(
-            self._clients, start=start, token=settings.token, addresses=self._addresses
+            self._sessions, start=start, token=settings.token, addresses=self._addresses
         )
         grpc = GrpcServer(services(self._bridge, self._health))
-        self._listeners = Listeners(self._clients, grpc, self._addresses)
+        self._listeners = Listeners(self._sessions, grpc, self._addresses)
 
     async def run(self, ready: int) -> None:
         """Serve until told to stop.
@@ -103,7 +103,7 @@ class Server:
             run_folder.remove(self._folder)
             raise
         # 4. Tell the parent, and never write to its stdout again.
-        announce(ready, self._addresses, self._registry.incarnation)
+        announce(ready, self._addresses, self._references.incarnation)
         logger.info("serving sessions at %s", ", ".join(self._addresses.sessions))
         logger.info("serving gRPC at %s", ", ".join(self._addresses.grpc) or "no address")
         # 5. Wait for the signal to stop.
@@ -126,7 +126,7 @@ class Server:
         logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
         self._dispatcher.drain(Draining("the worker is stopping and takes no new calls"))
         await self._health.servicer.enter_graceful_shutdown()
-        self._clients.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
+        self._sessions.announce(pb.Notice(draining=pb.Draining(grace_ms=int(grace * 1000))))
         # 2. Finish what can finish.
         await self._bridge.wait_idle(grace)
         # 3. End the rest, with the reason.
@@ -143,14 +143,14 @@ class Server:
         run_folder.remove(self._folder)
 
     async def _shut_engines_down(self) -> None:
-        for entry in self._registry.pinned():
+        for entry in self._references.pinned():
             if (watch := self._watches.of(entry.target)) is not None:
                 # No client is to be told that it has died.
                 watch.expect_end()
         await asyncio.gather(
             *(
                 asyncio.to_thread(entry.served.stop, entry.target)
-                for entry in self._registry.pinned()
+                for entry in self._references.pinned()
                 if entry.served.stop is not None
             )
         )

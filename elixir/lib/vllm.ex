@@ -127,7 +127,8 @@ defmodule Vllm do
   end
 
   @doc """
-  Returns the status that the worker of an instance reports. The key `"client"` holds what the client
+  Returns the status that the worker of an instance reports, and of each of its engines: among others
+  whether its tokens take the direct path (`"token_path"`), and why not. The key `"client"` holds what the client
   knows: how many calls are in flight, and the state of each engine that is declared with `engines:`,
   which is `:building`, `{:ready, ref}` or `{:failed, error}`.
 

@@ -42,7 +42,7 @@ class Call:
 
     Args:
         request: What is called with what.
-        outlet: Where its replies go.
+        sink: Where its replies go.
         holder: Who holds the references that it returns.
         large: Arguments that were left out of the request (see ``wire.client_frames``).
 
@@ -53,13 +53,13 @@ class Call:
     def __init__(
         self,
         request: pb.CallRequest,
-        outlet: ReplySink,
+        sink: ReplySink,
         *,
         holder: Hashable,
         large: LargeArguments = NO_ARGUMENTS,
     ) -> None:
         self.request = request
-        self.outlet = outlet
+        self.sink = sink
         self.holder = holder
         self.inputs: InputStream | None = None
         self._large = large
@@ -84,7 +84,7 @@ class Call:
     def return_value(self, parts: Sequence[Buffer]) -> None:
         """Send the last reply, a value. What it returned may go on reading the inputs."""
         self._returned = True
-        self.outlet.send_value(parts)
+        self.sink.send_value(parts)
 
     def go_on(self, going_on: GoingOn) -> asyncio.Task[None]:
         """Run what is left to do, as a task that ends without an exception."""
@@ -112,9 +112,9 @@ class Call:
         """
         if self.inputs is not None:
             raise InvalidArgument("only one argument of a call may be a stream")
-        inputs = InputStream(self.outlet.send, decode)
+        inputs = InputStream(self.sink.send, decode)
         try:
-            self.outlet.route_inputs(inputs)
+            self.sink.route_inputs(inputs)
         except Unsupported:
             inputs.withdraw()
             raise
@@ -180,7 +180,7 @@ class Call:
         if failure.kind == pb.FAILURE_KIND_PYTHON:
             # The message is the client's: it may quote a prompt.
             logger.warning("%s failed with %s", self.request.method, failure.type)
-        self.outlet.send(pb.CallReply(failure=failure))
+        self.sink.send(pb.CallReply(failure=failure))
 
 
 def start(call: Call, perform: Perform) -> asyncio.Task[None] | None:

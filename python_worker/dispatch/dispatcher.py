@@ -192,7 +192,7 @@ class Dispatcher:
         encoder = self._values.item_encoder(call.holder, cumulative=invocation.cumulative)
         abort = None if served.abort is None else functools.partial(served.abort, invocation.target)
         with self._over(invocation):
-            await drain(items, call.outlet, encoder=encoder, abort=abort)
+            await drain(items, call.sink, encoder=encoder, abort=abort)
 
     def _reply(self, invocation: Invocation, result: object) -> None:
         value = invocation.served.documented(invocation.method, result)

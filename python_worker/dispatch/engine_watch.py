@@ -194,7 +194,7 @@ class Watches:
         self._announce = announce
         self._set_health = set_health
         self._stall_after = stall_after
-        # By identity of the engine, which the registry keeps meanwhile.
+        # By identity of the engine, which the references keeps meanwhile.
         self._watches: dict[int, Watch] = {}
 
     def begin(self, engine: object, ref_id: str) -> None:

@@ -23,7 +23,7 @@ class Worker:
     """What there is to ask of a worker.
 
     Args:
-        registry: Where references are kept.
+        references: Where references are kept.
         watches: Those of the engines.
         calls: How many calls are running.
         sessions: How many clients hold a session.
@@ -33,13 +33,13 @@ class Worker:
     def __init__(
         self,
         *,
-        registry: References,
+        references: References,
         watches: Watches,
         calls: Callable[[], int],
         sessions: Callable[[], int],
         anyone: Holder,
     ) -> None:
-        self._registry = registry
+        self._references = references
         self._watches = watches
         self._calls = calls
         self._sessions = sessions
@@ -64,14 +64,14 @@ class Worker:
         """
         return {
             "pid": os.getpid(),
-            "incarnation": self._registry.incarnation,
+            "incarnation": self._references.incarnation,
             "worker_version": __version__,
             "vllm_version": vllm_version(),
             "python_version": platform.python_version(),
             "uptime_s": time.monotonic() - self._started,
             "calls": self._calls(),
             "sessions": self._sessions(),
-            "references": len(self._registry),
+            "references": len(self._references),
             "engines": [
                 {
                     "ref": entry.id,
@@ -80,7 +80,7 @@ class Worker:
                     "stalled_s": self._stalled_s(entry.target),
                     **token_path(entry.target),
                 }
-                for entry in self._registry.pinned()
+                for entry in self._references.pinned()
             ],
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
@@ -97,13 +97,13 @@ class Worker:
         return [
             {
                 "ref": entry.id,
-                "incarnation": self._registry.incarnation,
+                "incarnation": self._references.incarnation,
                 "model": metrics.model_name(entry.target),
                 "unfinished_requests": unfinished_requests(entry.target),
                 "metrics": metrics.of_engine(entry.target),
                 **token_path(entry.target),
             }
-            for entry in self._registry.pinned()
+            for entry in self._references.pinned()
         ]
 
     def _stalled_s(self, engine: object) -> float | None:
@@ -119,7 +119,7 @@ class Worker:
         Returns:
             Whether it was held. Sessions release theirs by frame.
         """
-        return self._registry.release(ref, self._anyone)
+        return self._references.release(ref, self._anyone)
 
 
 def unfinished_requests(engine: object) -> int | None:

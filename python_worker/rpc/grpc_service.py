@@ -43,16 +43,16 @@ class Bridge:
     """Serves one dispatcher to any gRPC client.
 
     Args:
-        clients: Those with sessions.
+        sessions: All clients that hold a session.
         start: Begins a call that is made without a session.
         token: What clients must present; empty for none.
         addresses: Where the worker listens, for the hello of a session.
     """
 
     def __init__(
-        self, clients: Sessions, *, start: Start, token: str, addresses: Addresses
+        self, sessions: Sessions, *, start: Start, token: str, addresses: Addresses
     ) -> None:
-        self._clients = clients
+        self._sessions = sessions
         self._addresses = addresses
         self._start_call = start
         self._token = token
@@ -74,20 +74,20 @@ class Bridge:
     async def Call(self, request: pb.CallRequest, context: Replies) -> pb.CallReply:
         """Run one call to its end."""
         await self._authenticate(context)
-        outlet = SingleReply()
-        await self._run(request, outlet)
-        return outlet.reply
+        sink = SingleReply()
+        await self._run(request, sink)
+        return sink.reply
 
     async def Stream(
         self, request: pb.CallRequest, context: Replies
     ) -> AsyncIterator[pb.CallReply]:
         """Run one call and yield its replies as they come."""
         await self._authenticate(context)
-        outlet = ReplyQueue()
-        running = asyncio.ensure_future(self._run(request, outlet))
-        running.add_done_callback(lambda _: outlet.close())
+        sink = ReplyQueue()
+        running = asyncio.ensure_future(self._run(request, sink))
+        running.add_done_callback(lambda _: sink.close())
         try:
-            async for reply in outlet:
+            async for reply in sink:
                 yield reply
         finally:
             running.cancel()
@@ -100,7 +100,7 @@ class Bridge:
         """The three methods with their messages, for a gRPC server.
 
         Written here and not taken from the generated code, because a Session
-        writes frames that are bytes already (see ``frames``).
+        writes frames that are bytes already (see ``wire.server_frames``).
         """
         methods = {
             "Session": grpc.stream_stream_rpc_method_handler(
@@ -118,7 +118,7 @@ class Bridge:
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:
         """The calls that are running, of all clients."""
-        return frozenset(self._single_calls.values()) | self._clients.tasks
+        return frozenset(self._single_calls.values()) | self._sessions.tasks
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until no call is running, but not longer than so many seconds."""
@@ -129,20 +129,20 @@ class Bridge:
         """End every call that is still running, and say why."""
         for call in list(self._single_calls):
             call.stop(reason)
-        self._clients.stop_calls(reason)
+        self._sessions.stop_calls(reason)
 
     # --- Sessions --------------------------------------------------------------
 
     async def _serve(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
         first = await anext(aiter(frames), None)
         scheme = "unix" if context.peer().startswith("unix:") else "tcp"
-        greeting = self._clients.greet(
+        greeting = self._sessions.greet(
             first or pb.ClientFrame(), session_address=self._addresses.sessions_beside(scheme)
         )
         await context.write(greeting.SerializeToString())
         assert first is not None
         filled = asyncio.Event()
-        session = self._clients.open(first.hello, filled.set)
+        session = self._sessions.open(first.hello, filled.set)
         sender = asyncio.ensure_future(send_frames(session, filled, context))
         try:
             async for frame in frames:
@@ -151,7 +151,7 @@ class Bridge:
             # gRPC cancels this task more than once when its client is gone, so
             # what has to be done is done by another.
             sender.cancel()
-            await asyncio.shield(self._clients.close(session))
+            await asyncio.shield(self._sessions.close(session))
 
     async def _refuse(self, error: ProtocolError, status: grpc.StatusCode, context: Frames) -> None:
         logger.warning("session refused: %s", error)
@@ -169,9 +169,9 @@ class Bridge:
                 "metadata `authorization: Bearer TOKEN` is missing or wrong",
             )
 
-    async def _run(self, request: pb.CallRequest, outlet: SingleReply | ReplyQueue) -> None:
-        call = Call(request, outlet, holder=ANYONE)
-        outlet.call = call
+    async def _run(self, request: pb.CallRequest, sink: SingleReply | ReplyQueue) -> None:
+        call = Call(request, sink, holder=ANYONE)
+        sink.call = call
         task = self._start_call(call)
         if task is None:
             return

@@ -50,7 +50,7 @@ def check_hello(hello: pb.ClientHello, *, token: str) -> None:
         raise BadToken("the token is not the worker's")
 
 
-class SessionOutlet:
+class SessionSink:
     """Sends the replies of one call through its session, on credit."""
 
     def __init__(self, session: Session, call_id: int, credit: int) -> None:
@@ -109,17 +109,17 @@ class Session:
 
     Args:
         start: Begins a call.
-        registry: Where the client's references are kept.
+        references: Where the client's references are kept.
         wake: Called when there is something to send, and there was nothing before.
 
     Attributes:
         inputs: Arguments that are streams, by call; what reads them keeps them.
     """
 
-    def __init__(self, *, start: Start, registry: References, wake: Callable[[], None]) -> None:
+    def __init__(self, *, start: Start, references: References, wake: Callable[[], None]) -> None:
         self._start_call = start
-        self._registry = registry
-        self._calls: dict[int, tuple[Call, SessionOutlet]] = {}
+        self._references = references
+        self._calls: dict[int, tuple[Call, SessionSink]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.inputs: weakref.WeakValueDictionary[int, InputStream] = weakref.WeakValueDictionary()
         self._last_id = 0
@@ -133,7 +133,7 @@ class Session:
         return frozenset(self._tasks.values())
 
     def enqueue(self, element: bytes) -> None:
-        """Put a reply or notice, as ``frames`` makes it, into the next frame."""
+        """Put a reply or notice, as ``wire.server_frames`` makes it, into the next frame."""
         self._elements.append(element)
         if len(self._elements) == 1:
             self._wake()
@@ -149,7 +149,7 @@ class Session:
 
         Args:
             frame: What it sent.
-            arguments: What was left out of it, by call (see ``large``).
+            arguments: What was left out of it, by call (see ``wire.client_frames``).
 
         Raises:
             ProtocolError: A call's id is zero or was used before, or an input
@@ -167,7 +167,7 @@ class Session:
             if running := self._calls.get(call_id):
                 running[0].stop(Cancelled("the client cancelled the call"))
         for ref_id in frame.releases:
-            self._registry.release(ref_id, self)
+            self._references.release(ref_id, self)
 
     @property
     def filled(self) -> bool:
@@ -196,7 +196,7 @@ class Session:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for inputs in list(self.inputs.values()):
             inputs.close(Cancelled("the client is gone"))
-        self._registry.release_all(self)
+        self._references.release_all(self)
 
     def _start(self, start: pb.StartCall, arguments: Mapping[int, LargeArguments]) -> None:
         call_id = start.id
@@ -206,11 +206,11 @@ class Session:
                 "ids are counted up from 1"
             )
         self._last_id = call_id
-        outlet = SessionOutlet(self, call_id, start.credit)
-        call = Call(start.request, outlet, holder=self, large=arguments.get(call_id, NO_ARGUMENTS))
+        sink = SessionSink(self, call_id, start.credit)
+        call = Call(start.request, sink, holder=self, large=arguments.get(call_id, NO_ARGUMENTS))
         task = self._start_call(call)
         if task is not None:
-            self._calls[call_id] = (call, outlet)
+            self._calls[call_id] = (call, sink)
             self._tasks[call_id] = task
             task.add_done_callback(functools.partial(self._ended, call_id))
 

@@ -44,15 +44,15 @@ class SessionProtocol(asyncio.Protocol):
     """One client.
 
     Args:
-        clients: Where it has its session, once it has said hello.
+        sessions: All clients that hold a session; this one joins them with its hello.
         connections: Where this one is as long as it lasts.
         grpc_address: Where the worker serves gRPC; empty for nowhere.
     """
 
     def __init__(
-        self, clients: Sessions, connections: set[SessionProtocol], grpc_address: str
+        self, sessions: Sessions, connections: set[SessionProtocol], grpc_address: str
     ) -> None:
-        self._clients = clients
+        self._sessions = sessions
         self._connections = connections
         self._grpc_address = grpc_address
         self._loop = asyncio.get_running_loop()
@@ -131,7 +131,7 @@ class SessionProtocol(asyncio.Protocol):
         self._hello_timer.cancel()
         self._connections.discard(self)
         if self._session is not None:
-            self._clients.close(self._session)
+            self._sessions.close(self._session)
         self._lost.set_result(None)
         self._tell_emptied()
 
@@ -168,10 +168,10 @@ class SessionProtocol(asyncio.Protocol):
             raise self._no_session() from error
         if not frame.HasField("hello"):
             raise self._no_session()
-        hello = self._clients.greet(frame, grpc_address=self._grpc_address)
+        hello = self._sessions.greet(frame, grpc_address=self._grpc_address)
         self._send([hello.SerializeToString()])
         self._hello_timer.cancel()
-        self._session = self._clients.open(frame.hello, self._wake)
+        self._session = self._sessions.open(frame.hello, self._wake)
 
     def _no_session(self) -> grpc_messages.RpcStatus:
         reason = f"the first message is not the hello of a session: {advice(self._grpc_address)}"
@@ -266,5 +266,5 @@ class SessionProtocol(asyncio.Protocol):
         self._hello_timer.cancel()
         end_with(self._transport, said)
         if self._session is not None:
-            self._clients.close(self._session)
+            self._sessions.close(self._session)
         self._tell_emptied()

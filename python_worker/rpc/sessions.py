@@ -23,20 +23,20 @@ class Sessions:
 
     Args:
         start: Begins a call.
-        registry: Where references are kept.
+        references: Where references are kept.
         token: What clients must present; empty for none.
         pid: The worker's process id, for the hello.
     """
 
-    def __init__(self, *, start: Start, registry: References, token: str, pid: int) -> None:
+    def __init__(self, *, start: Start, references: References, token: str, pid: int) -> None:
         self._start_call = start
-        self._registry = registry
+        self._references = references
         self._token = token
         self._hello = pb.ServerHello(
             protocol_version=PROTOCOL_VERSION,
             worker_version=__version__,
             vllm_version=vllm_version() or "",
-            incarnation=registry.incarnation,
+            incarnation=references.incarnation,
             pid=pid,
         )
         self._sessions: set[Session] = set()
@@ -69,7 +69,7 @@ class Sessions:
 
     def open(self, hello: pb.ClientHello, wake: Callable[[], None]) -> Session:
         """The session of a client that was greeted; ``wake`` is for ``Session``."""
-        session = Session(start=self._start_call, registry=self._registry, wake=wake)
+        session = Session(start=self._start_call, references=self._references, wake=wake)
         self._sessions.add(session)
         logger.info("client %s connected", hello.client_version or "of unknown version")
         return session

@@ -1,10 +1,9 @@
 """What the installed vLLM offers, as one plain value: the manifest.
 
-Beside `engine.py` this is the only module that imports vLLM, and it does so in no
-worker: `python -m python_worker.gen` writes its answer to `generated/manifest.json`,
-and everything generated starts from that file. The manifest says nothing about the
-machine it was made on: no addresses, no paths, and a default that is not a plain value
-is given by its source, not by what it came to.
+It imports vLLM, and never runs in a worker: `python -m python_worker.gen` writes its answer to
+`generated/manifest.json`, from which everything generated is made. The manifest says nothing about
+the machine it was made on: no addresses and no paths. A default that is not a plain value is given
+by its source, not by its value.
 
     {"vllm_version", "async_llm": {"qualname", "doc", "members", "instance_attributes"},
      "classes": {short name: {"qualname", "kind", "doc", "fields" or "members", "methods"}}}

@@ -7,7 +7,7 @@ defmodule Vllm.HTTP2OracleTest do
   alias Vllm.Core.Wire.HTTP2
 
   @moduletag :bridge
-  @seeds 1..250
+  @seeds 1..300
   @trailers [{"grpc-status", "0"}, {"grpc-message", "done"}]
   # As h2's error codes are called in cowlib.
   @resets ["internal_error", "refused_stream", "cancel"]

@@ -10,6 +10,18 @@ defmodule Vllm.Bridge.LimitsTest do
            |> Task.await_many(:infinity) == Enum.to_list(1..1000)
   end
 
+  test "the status says which token path an engine has, and why", %{test: test, engine: engine} do
+    {:ok, _pid} = start(test, token_path: :outputs)
+    engine(test)
+    assert {:ok, %{"engines" => [told]}} = Vllm.status(test)
+    assert %{"token_path" => "outputs", "token_path_reason" => "turned off: " <> _rest} = told
+
+    # The fake engine has no request states of vLLM's.
+    {:ok, %{"engines" => engines}} = engine.instance |> elem(0) |> Vllm.status()
+    found = Enum.find(engines, &(&1["ref"] == engine.id))
+    assert %{"token_path" => "outputs", "token_path_reason" => "the engine class " <> _} = found
+  end
+
   describe "beyond max_calls" do
     setup %{test: test} do
       {:ok, _pid} = start(test, max_calls: 10)

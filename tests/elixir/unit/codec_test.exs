@@ -2,27 +2,14 @@ defmodule Vllm.CodecTest do
   # The table of values, in the order in which `Vllm.Codec` lists it.
   use ExUnit.Case, async: true
 
+  import Vllm.Encoding, only: [encode!: 1, refused: 1, round_trip: 1]
+
   alias Vllm.{Bytes, Codec, Error, OwnStructs, SamplingParams, Tensor, TestVectors}
 
   doctest Vllm.Codec
 
   defmodule Foreign do
     defstruct [:x]
-  end
-
-  defp encode!(term) do
-    {:ok, data} = Codec.encode(term)
-    IO.iodata_to_binary(data)
-  end
-
-  defp round_trip(term), do: Codec.decode(encode!(term), :here)
-
-  defp refused(term) do
-    assert {:error, %Error{kind: :invalid, details: %{"path" => path}} = error} =
-             Codec.encode(term)
-
-    assert error.message =~ path
-    {path, error.message}
   end
 
   # The first byte identifies MessagePack's format.

@@ -173,7 +173,8 @@ defmodule Vllm.RealEngine.CallsTest do
     assert {:ok, status} = Vllm.status(instance())
     assert status["vllm_version"] =~ ~r/^\d+\.\d+/
 
-    assert %{"errored" => false, "unfinished_requests" => 0} =
-             Enum.find(status["engines"], &(&1["ref"] == engine.id))
+    listed = Enum.find(status["engines"], &(&1["ref"] == engine.id))
+    assert %{"errored" => false, "unfinished_requests" => 0} = listed
+    assert %{"token_path" => "direct", "token_path_reason" => nil} = listed
   end
 end

@@ -123,9 +123,9 @@ class Thing:
 
 
 async def test_mutated_messages_end_calls_or_the_session() -> None:
-    registry = References()
+    references = References()
     dispatcher = Dispatcher(
-        registry,
+        references,
         ServedClasses([ServedClass(name="Worker", singleton=Thing())]),
         watches=Watches(announce=lambda notice: None),
         limit=CallLimit(1000),
@@ -139,7 +139,7 @@ async def test_mutated_messages_end_calls_or_the_session() -> None:
             sent += len(frame.replies)
 
     def new_session() -> Session:
-        return Session(start=dispatcher.start, registry=registry, wake=lambda: None)
+        return Session(start=dispatcher.start, references=references, wake=lambda: None)
 
     dice = random.Random(45)
     seeds = frames("Worker", "echo")
@@ -168,7 +168,7 @@ async def test_mutated_messages_end_calls_or_the_session() -> None:
         tracemalloc.stop()
     assert ended > 100
     assert sent > 100
-    assert len(registry) == 0
+    assert len(references) == 0
     assert peak < 64 * MEGABYTE
 
 

@@ -69,7 +69,7 @@ class Server:
         self.body = bytearray()
         self.sent = 0
         self.writes: deque[bytes] = deque([self.http2.preface()])
-        self.over = False
+        self.over = self.paused = False
 
     def receive(self, data: bytes) -> None:
         if self.over:
@@ -79,7 +79,13 @@ class Server:
         self._write([])
         if self.http2.reset:
             self.goaway(Code.NO_ERROR)
-        else:
+        elif not self.paused:
+            self._write(self.http2.flow_control.resume())
+
+    def pause(self, paused: bool) -> None:
+        """While its transport holds enough, a server does not write what was queued."""
+        self.paused = paused
+        if not (paused or self.over):
             self._write(self.http2.flow_control.resume())
 
     def send(self, sizes: Sequence[int]) -> None:
@@ -261,6 +267,10 @@ class Conversation:
         if self.server.http2.requested and not self.server.over:
             self.server.send(sizes)
 
+    def pause(self, paused: bool) -> None:
+        """Says whether the server's transport holds enough."""
+        self.server.pause(paused)
+
     def finish(self, status: int, message: str) -> None:
         """Ends the response."""
         if self.server.http2.requested and not self.server.over:
@@ -347,6 +357,7 @@ class Conversation:
 
     def settle(self) -> None:
         """Delivers what is on its way, and compares."""
+        self.server.pause(False)
         while self._to_server or self.server.writes:
             self.deliver_to_server(next(self._cuts))
             self.deliver_to_client(next(self._cuts))

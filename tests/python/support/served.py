@@ -71,8 +71,8 @@ class Served:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.address = f"unix:{folder}/socket"
-        self.registry = References()
-        self.clients = Sessions(start=self.start, registry=self.registry, token=TOKEN, pid=7)
+        self.references = References()
+        self.clients = Sessions(start=self.start, references=self.references, token=TOKEN, pid=7)
         self.connections: set[SessionProtocol] = set()
         self.made: list[Noted] = []
         self.items = self.echoes = self.running = 0
@@ -90,7 +90,7 @@ class Served:
         """Carries a call out."""
         if call.request.method != "at_once":
             return self._run(call)
-        call.outlet.send_value([call.request.args])
+        call.sink.send_value([call.request.args])
         return None
 
     async def _run(self, call: Call) -> None:
@@ -112,21 +112,21 @@ class Served:
 
     async def hold(self, call: Call) -> None:
         """Has an object held for the client, and goes on for ever."""
-        self.registry.hold(object(), call.holder)
+        self.references.hold(object(), call.holder)
         await asyncio.get_running_loop().create_future()
 
     async def stream(self, call: Call) -> None:
         """Streams items without end, each with its number."""
-        call.outlet.send(pb.CallReply(accepted=pb.Accepted()))
+        call.sink.send(pb.CallReply(accepted=pb.Accepted()))
         while True:
-            if not call.outlet.take_place():
-                await call.outlet.wait_place()
-            call.outlet.send_item(struct.pack(">I", self.items) + ITEM)
+            if not call.sink.take_place():
+                await call.sink.wait_place()
+            call.sink.send_item(struct.pack(">I", self.items) + ITEM)
             self.items += 1
 
     async def wait_left(self) -> None:
         """Returns when nobody and nothing is there any more."""
-        await until(lambda: not (len(self.clients) or self.running or len(self.registry)))
+        await until(lambda: not (len(self.clients) or self.running or len(self.references)))
         await until(lambda: not self.connections)
 
     @property

@@ -160,7 +160,7 @@ class Letters:
 
 
 class Collector:
-    """vLLM's, as far as ``generate`` and a shortcut go."""
+    """vLLM's, as far as ``generate`` and the fast path go."""
 
     aggregate = True
 

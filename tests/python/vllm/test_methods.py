@@ -7,6 +7,7 @@ table fails a test, so that nothing is left out, and nothing new goes by unseen.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,14 +123,15 @@ KEYWORDS_OF_ERRORS: dict[str, dict[str, Any]] = {
 
 #: Members that tests of their own call, by the file that does.
 ELSEWHERE = {
-    "__init__": "test_constructors.py, as new",
+    # As `new`.
+    "__init__": "test_constructors.py",
     "from_engine_args": "conftest.py",
     "from_vllm_config": "test_constructors.py",
     "shutdown": "test_constructors.py",
     "generate": "test_generation.py",
-    "encode": "test_spellings.py",
+    "encode": "test_renamed_parameters.py",
     "add_request": "test_collector.py",
-    "add_lora": "test_gate.py",
+    "add_lora": "test_signatures.py",
 }
 
 
@@ -169,6 +171,11 @@ def test_every_member_of_the_installed_class_is_called() -> None:
     live = {name for name in dir(import_async_llm()) if not name.startswith("_")}
     called = {method for method, *_ in (*RESULTS, *ERRORS)} | ELSEWHERE.keys()
     assert live - called == set()
+
+
+def test_the_files_that_are_named_for_other_members_exist() -> None:
+    folder = Path(__file__).parent
+    assert [name for name in ELSEWHERE.values() if not (folder / name).exists()] == []
 
 
 def test_nothing_is_called_that_is_not_there() -> None:

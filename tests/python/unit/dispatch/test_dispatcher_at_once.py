@@ -77,14 +77,14 @@ class Side:
     """A dispatcher with one engine."""
 
     def __init__(self) -> None:
-        registry = References()
+        references = References()
         self.engine = Engine()
         served = async_llm(Builder())
-        self.ref = registry.hold(self.engine, self, served=served, pin=True)
+        self.ref = references.hold(self.engine, self, served=served, pin=True)
         watches = Watches(announce=lambda notice: None)
         limit = CallLimit(10)
         self.dispatcher = Dispatcher(
-            registry, ServedClasses([served]), watches=watches, limit=limit
+            references, ServedClasses([served]), watches=watches, limit=limit
         )
 
     def start(self, method: str, *args: object) -> tuple[Answers, asyncio.Task[None] | None]:

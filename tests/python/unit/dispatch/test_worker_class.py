@@ -20,12 +20,12 @@ class Engine:
 
 
 def worker(*engines: object) -> Worker:
-    registry = References()
+    references = References()
     for engine in engines:
-        registry.hold(engine, "holder", pin=True)
+        references.hold(engine, "holder", pin=True)
     watches: Any = type("NoWatches", (), {"of": lambda self, engine: None})()
     return Worker(
-        registry=registry,
+        references=references,
         watches=cast(Watches, watches),
         calls=lambda: 1,
         sessions=lambda: 0,

@@ -20,16 +20,16 @@ async def answer(call: Call) -> None:
         await asyncio.get_running_loop().create_future()
     if call.request.method == "fail":
         raise KeyError("x")
-    call.outlet.send(pb.CallReply(value=call.request.args))
+    call.sink.send(pb.CallReply(value=call.request.args))
 
 
 class Client:
     """A session and the frames it has sent."""
 
     def __init__(self) -> None:
-        self.registry = References()
+        self.references = References()
         self.session = Session(
-            start=lambda call: start(call, answer), registry=self.registry, wake=self.plan
+            start=lambda call: start(call, answer), references=self.references, wake=self.plan
         )
         self.frames: list[pb.ServerFrame] = []
         self.arrived = asyncio.Event()
@@ -113,17 +113,17 @@ async def test_a_call_id_is_never_used_again(client: Client, call_id: int) -> No
 
 
 async def test_closing_ends_calls_and_releases_references(client: Client) -> None:
-    client.registry.hold(object(), client.session)
+    client.references.hold(object(), client.session)
     client.start("wait", count=3)
     await client.session.close()
     assert not client.session.tasks
-    assert len(client.registry) == 0
+    assert len(client.references) == 0
 
 
 async def test_a_frame_releases_references(client: Client) -> None:
-    ref = client.registry.hold(object(), client.session)
+    ref = client.references.hold(object(), client.session)
     client.session.accept(pb.ClientFrame(releases=[ref.id, ref.id, "unknown"]))
-    assert len(client.registry) == 0
+    assert len(client.references) == 0
 
 
 def test_another_protocol_version_is_refused_with_both_named() -> None:

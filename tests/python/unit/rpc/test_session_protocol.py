@@ -67,7 +67,7 @@ async def test_headers_come_before_data_however_the_request_comes(cut: int | Non
 
 async def test_the_hello_is_answered_at_once(served: Served, session: Session) -> None:
     assert session.hello.pid == 7
-    assert session.hello.incarnation == served.registry.incarnation
+    assert session.hello.incarnation == served.references.incarnation
     assert len(served.clients) == 1
 
 

@@ -270,15 +270,15 @@ async def test_who_leaves_takes_everything_along(
         await session.start("Thing", "hold")
     stream = await session.start("Thing", "stream", credit=3)
     await numbers(session, stream.id, 3)
-    await until(lambda: len(served.registry) == 5)
+    await until(lambda: len(served.references) == 5)
     other = NativeRpc(served.address)
     async with Session(other, HELLO) as beside:
         await beside.start("Thing", "hold")
-        await until(lambda: len(served.registry) == 6)
+        await until(lambda: len(served.references) == 6)
         LEAVING[how](rpc)
         await rpc.wait_end()
         await until(lambda: len(served.connections) == 1)
-        await until(lambda: (len(served.registry), served.running) == (1, 1))
+        await until(lambda: (len(served.references), served.running) == (1, 1))
         assert await beside.call("Thing", "echo", 1) == [1]
     await other.close()
     if how.startswith("has said all"):

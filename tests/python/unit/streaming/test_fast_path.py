@@ -31,7 +31,7 @@ async def test_an_output_is_sent_in_the_turn_in_which_it_is_put() -> None:
     assert request.aborted == []
 
 
-async def test_an_output_that_came_before_the_shortcut_stays_before_the_next() -> None:
+async def test_an_output_that_came_before_the_fast_path_stays_before_the_next() -> None:
     sink = Places(0)
     request = Request(sink, first=output(1))
     await wait_turns()

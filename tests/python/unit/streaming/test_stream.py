@@ -15,7 +15,7 @@ from python_worker.wire import server_frames
 from tests.python.support.streams import Replies, wait_turns
 
 
-class Outlet(Replies):
+class Sink(Replies):
     """Hands out credit one by one."""
 
     def __init__(self, credit: int = 1000) -> None:
@@ -95,7 +95,7 @@ class Bytes:
 
 
 async def test_items_come_in_order_between_accepted_and_end() -> None:
-    engine, sink = Engine(), Outlet()
+    engine, sink = Engine(), Sink()
     await drain(engine.generate(3), sink, encoder=Bytes(), abort=engine.abort)
     assert sink.outcomes == ["accepted", "item", "item", "item", "end"]
     assert sink.items == [b"\x00", b"\x01", b"\x02"]
@@ -103,13 +103,13 @@ async def test_items_come_in_order_between_accepted_and_end() -> None:
 
 
 async def test_a_stream_without_items_is_accepted_and_ends() -> None:
-    engine, sink = Engine(), Outlet()
+    engine, sink = Engine(), Sink()
     await drain(engine.generate(0), sink, encoder=Bytes(), abort=engine.abort)
     assert sink.outcomes == ["accepted", "end"]
 
 
 async def test_accepted_comes_before_the_first_item_is_made() -> None:
-    engine, sink = Engine(stop_at="item 0"), Outlet()
+    engine, sink = Engine(stop_at="item 0"), Sink()
     task = asyncio.create_task(drain(engine.generate(3), sink, encoder=Bytes(), abort=engine.abort))
     await engine.reached.wait()
     assert sink.outcomes == ["accepted"]
@@ -122,7 +122,7 @@ async def test_what_is_no_request_of_an_engine_is_accepted_at_once() -> None:
         raise RuntimeError("no")
         yield
 
-    sink = Outlet()
+    sink = Sink()
     with pytest.raises(RuntimeError):
         await drain(fails(), sink, encoder=Bytes(), abort=None)
     assert sink.outcomes == ["accepted"]
@@ -130,7 +130,7 @@ async def test_what_is_no_request_of_an_engine_is_accepted_at_once() -> None:
 
 @pytest.mark.parametrize("credit", [0, 1, 5])
 async def test_no_more_items_than_credit(credit: int) -> None:
-    engine, sink = Engine(), Outlet(credit)
+    engine, sink = Engine(), Sink(credit)
     task = asyncio.create_task(
         drain(engine.generate(100), sink, encoder=Bytes(), abort=engine.abort)
     )
@@ -145,7 +145,7 @@ async def test_no_more_items_than_credit(credit: int) -> None:
 
 @pytest.mark.parametrize("place", ["tokenize", "add_request", "item 0", "item 2"])
 async def test_a_cancel_at_any_await_leaves_nothing_in_the_engine(place: str) -> None:
-    engine, sink = Engine(stop_at=place), Outlet()
+    engine, sink = Engine(stop_at=place), Sink()
     task = asyncio.create_task(drain(engine.generate(5), sink, encoder=Bytes(), abort=engine.abort))
     await engine.reached.wait()
     task.cancel()
@@ -158,7 +158,7 @@ async def test_a_cancel_at_any_await_leaves_nothing_in_the_engine(place: str) ->
 
 
 async def test_a_cancel_while_waiting_for_credit_aborts() -> None:
-    engine, sink = Engine(), Outlet(credit=2)
+    engine, sink = Engine(), Sink(credit=2)
     task = asyncio.create_task(drain(engine.generate(5), sink, encoder=Bytes(), abort=engine.abort))
     await wait_turns()
     assert sink.outcomes.count("item") == 2
@@ -169,7 +169,7 @@ async def test_a_cancel_while_waiting_for_credit_aborts() -> None:
 
 
 async def test_an_item_that_cannot_be_encoded_aborts() -> None:
-    engine, sink = Engine(), Outlet()
+    engine, sink = Engine(), Sink()
 
     class Refusing(Bytes):
         def encode(self, item: Any) -> bytes:
@@ -185,7 +185,7 @@ async def test_an_item_that_no_message_can_hold_is_refused_with_both_sizes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_frames, "MAX_VALUE_BYTES", 10)
-    engine, sink = Engine(), Outlet()
+    engine, sink = Engine(), Sink()
 
     class Long(Bytes):
         def encode(self, item: Any) -> bytes:
@@ -198,7 +198,7 @@ async def test_an_item_that_no_message_can_hold_is_refused_with_both_sizes(
 
 
 async def test_an_abort_that_fails_does_not_hide_the_reason() -> None:
-    engine, sink = Engine(stop_at="item 1"), Outlet()
+    engine, sink = Engine(stop_at="item 1"), Sink()
 
     async def fails(request_ids: list[str]) -> None:
         raise RuntimeError("the engine is dead")

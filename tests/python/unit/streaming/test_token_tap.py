@@ -1,6 +1,6 @@
 """After a plain output the next ones are not made; all that may differ from it still are.
 
-Of one completion here, and what holds of any number; ``test_request_states_several`` has the rest.
+Of one completion here, and what holds of any number; ``test_token_tap_several`` has the rest.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from python_worker.wire.http2_frames import Code
@@ -63,7 +63,11 @@ from_client = st.one_of(
     ),
     step("leave", st.binary(max_size=20)),
 )
-from_server = step("respond", st.lists(sizes, min_size=1, max_size=4))
+from_server = st.one_of(
+    step("respond", st.lists(sizes, min_size=1, max_size=4)),
+    step("respond", st.lists(sizes, min_size=1, max_size=4)),
+    step("pause", st.booleans()),
+)
 deliveries = st.one_of(
     step("deliver_to_server", bytes_delivered),
     step("deliver_to_client", bytes_delivered),
@@ -95,7 +99,70 @@ def conversations(draw: st.DrawFn) -> list[Step]:
     return steps
 
 
-@settings(max_examples=600)
+#: A client opens a second stream before it has read that only one is allowed, and sends much on
+#: both. Seldom made up.
+REFUSED = [
+    Step("request", ([], None, None)),
+    Step("request", ([], None, None)),
+    Step("data_of_another", (20_000, None, True)),
+    *[
+        Step(name, arguments)
+        for _ in range(5)
+        for name, arguments in [
+            ("data", (16_384, 7, False)),
+            ("data", (16_384, None, False)),
+            ("settle", ()),
+        ]
+    ],
+]
+
+#: A response of many frames that each fit into the windows, until one fits into one window only;
+#: and one that would fit, but for what is queued.
+SMALL_FRAMES = [
+    Step("request", ([], None, None)),
+    Step("settle", ()),
+    Step("be_generous", (False,)),
+    Step("settings", (70_000, 16_384, 4096, (9, 0))),
+    Step("settle", ()),
+    *[Step("respond", ([9000],))] * 7,
+    Step("respond", ([5000],)),
+    Step("settle", ()),
+    Step("pause", (True,)),
+    Step("open_window", (9000, False)),
+    Step("open_window", (9000, True)),
+    Step("deliver_to_server", (100,)),
+    Step("respond", ([10],)),
+    Step("settle", ()),
+    Step("open_window", (20_000, True)),
+    Step("settle", ()),
+    Step("open_window", (5000, False)),
+    Step("settle", ()),
+    Step("respond", ([10],)),
+    Step("settle", ()),
+    *[Step("open_window", (30_000, of_stream)) for of_stream in (True, False)],
+    Step("settle", ()),
+]
+
+#: Another size of frames, and twice another window, while the response waits.
+OTHER_SETTINGS = [
+    Step("request", ([], None, None)),
+    Step("settle", ()),
+    Step("be_generous", (False,)),
+    Step("respond", ([200_000],)),
+    Step("settings", (70_000, 16_384, 4096, (9, 0))),
+    Step("settle", ()),
+    Step("settings", (90_000, 20_000, 0, (9, 0))),
+    Step("open_window", (100_000, False)),
+    Step("settle", ()),
+    Step("open_window", (1, True)),
+    Step("settle", ()),
+]
+
+
+@settings(max_examples=500)
+@example(REFUSED, [20_011])
+@example(SMALL_FRAMES, [20_011])
+@example(OTHER_SETTINGS, [20_011])
 @given(conversations(), cuts)
 def test_both_agree_on_any_conversation(steps: list[Step], cuts: list[int]) -> None:
     with small_window():

@@ -2,6 +2,8 @@ defmodule Vllm.Core.Codec.DecoderTest do
   # Counts the atoms of the whole system, so no other test may run at the same time.
   use ExUnit.Case, async: false
 
+  import Vllm.Encoding, only: [encode!: 1]
+
   alias Vllm.{Codec, Error, TestVectors}
 
   setup_all do
@@ -10,11 +12,6 @@ defmodule Vllm.Core.Codec.DecoderTest do
         do: Code.ensure_loaded!(module)
 
     :ok
-  end
-
-  defp encode!(term) do
-    {:ok, data} = Codec.encode(term)
-    IO.iodata_to_binary(data)
   end
 
   test "text becomes no atoms" do

@@ -1,22 +1,9 @@
 defmodule Vllm.Core.Codec.EncoderTest do
   use ExUnit.Case, async: true
 
+  import Vllm.Encoding, only: [refused: 1, round_trip: 1]
+
   alias Vllm.{Codec, Error, SamplingParams}
-
-  defp encode!(term) do
-    {:ok, data} = Codec.encode(term)
-    IO.iodata_to_binary(data)
-  end
-
-  defp round_trip(term), do: Codec.decode(encode!(term), :here)
-
-  defp refused(term) do
-    assert {:error, %Error{kind: :invalid, details: %{"path" => path}} = error} =
-             Codec.encode(term)
-
-    assert error.message =~ path
-    {path, error.message}
-  end
 
   describe "errors" do
     test "name the part and its path" do

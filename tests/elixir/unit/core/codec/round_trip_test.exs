@@ -1,13 +1,10 @@
 defmodule Vllm.Core.Codec.RoundTripTest do
   use ExUnit.Case, async: true
 
+  import Vllm.Encoding, only: [encode!: 1]
+
   alias Vllm.{Codec, Error, Gen, TestVectors}
   alias Vllm.Core.Codec.OutputPatch
-
-  defp encode!(term) do
-    {:ok, data} = Codec.encode(term)
-    IO.iodata_to_binary(data)
-  end
 
   test "any term comes back as it was" do
     Gen.check_all(3_000, &Gen.term/1, fn term ->
