@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup lint format gen gen-check drift bench soak dialyzer doctor clean \
+.PHONY: help demo test setup lint format gen gen-check drift bench soak hostile dialyzer doctor clean \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life
@@ -165,8 +165,12 @@ bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench 
 	  printf '\n== %s\n' "$$script" >&2; \
 	  $(LEAVING_NOTHING) mix run "$$script" $(or $(OPTIONS),--all); done
 
-soak: setup ## keep a real engine under load, fail if anything grows: make soak [MINUTES=30]
+soak: setup ## keep a real engine under load, then beside a hostile client: make soak [MINUTES=30]
 	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) mix run tests/soak/soak.exs
+	@$(MAKE) --no-print-directory hostile MINUTES="$(or $(MINUTES),30)"
+
+hostile: setup ## let one client attack the worker beside exact streams: make hostile [MINUTES=5]
+	@MINUTES="$(or $(MINUTES),5)" $(LEAVING_NOTHING) mix run tests/soak/hostile_tenant.exs
 
 # The first run builds the PLT, which takes a minute; later runs take 5 s. ERL_LIBS, because the
 # analysis needs Elixir's own modules to read ours.

@@ -15,14 +15,17 @@
 #
 # What it does not show: GPUs, other machines, a model of any real size.
 
+Code.require_file("support/scripted.exs", __DIR__)
+
 defmodule Soak do
+  import Soak.Scripted, only: [counting: 1, status: 2]
+
   alias Vllm.{AsyncLLM, Stream, TinyModel}
 
   @streams 32
   @cancelled 0.2
   @control_every 10_000
   @sample_every 5_000
-  @words ~w(one two three four five six seven eight)
   @megabytes_per_minute 1.0
   @judged_minutes 10
 
@@ -178,9 +181,6 @@ defmodule Soak do
 
   defp fail(failures, text), do: Agent.update(failures, &[text | &1])
 
-  defp counting(tokens),
-    do: @words |> Elixir.Stream.cycle() |> Enum.take(tokens) |> Enum.map_join(&" #{&1}")
-
   ## Samples
 
   defp sample(worker, ends, started, samples) do
@@ -210,11 +210,6 @@ defmodule Soak do
   defp line(sample) do
     "#{:io_lib.format(~c"~6.1f min", [sample.minute])}  " <>
       Enum.map_join(@memory ++ Keyword.keys(@flat), "  ", &"#{&1} #{round(sample[&1])}")
-  end
-
-  defp status(pid, field) do
-    [_all, number] = Regex.run(~r/^#{field}:\s+(\d+)/m, File.read!("/proc/#{pid}/status"))
-    String.to_integer(number)
   end
 
   defp descriptors(pid), do: length(File.ls!("/proc/#{pid}/fd"))
