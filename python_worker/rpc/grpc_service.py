@@ -28,6 +28,7 @@ from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions
 from python_worker.streaming.input_stream import InputStream
+from python_worker.streaming.reply_sink import ReplyReferences
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ async def send_frames(session: Session, filled: asyncio.Event, context: Frames) 
         logger.warning("a session could not be written to: %r", error)
 
 
-class SingleReply:
+class SingleReply(ReplyReferences):
     """Keeps the one reply of a call that returns; stops a call that streams."""
 
     call: Call
@@ -215,9 +216,11 @@ class SingleReply:
             method = self.call.request.method
             self.call.stop(Unsupported(f"{method} streams: use the Stream rpc"))
 
-    def send_value(self, parts: Sequence[Buffer]) -> None:
+    def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
         """Keep the value of the call."""
-        self.reply = pb.CallReply(value=b"".join(parts))
+        self.reply = pb.CallReply(
+            value=b"".join(parts), references=self.take_references(), built=built
+        )
 
     def send_item(self, item: bytes) -> None:
         """Never called: a stream is stopped when it is accepted."""
@@ -243,7 +246,7 @@ def refuse_inputs() -> NoReturn:
     raise Unsupported("an argument that is a stream needs a Session: it alone carries inputs")
 
 
-class ReplyQueue:
+class ReplyQueue(ReplyReferences):
     """Hands replies to the gRPC stream, one item at a time.
 
     gRPC takes the next reply when HTTP/2 has room for it, so this bound of one
@@ -261,13 +264,14 @@ class ReplyQueue:
         """Put a reply behind the others."""
         self._queue.put_nowait(reply)
 
-    def send_value(self, parts: Sequence[Buffer]) -> None:
+    def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
         """Put a value behind the others."""
-        self.send(pb.CallReply(value=b"".join(parts)))
+        references = self.take_references()
+        self.send(pb.CallReply(value=b"".join(parts), references=references, built=built))
 
     def send_item(self, item: bytes) -> None:
         """Put an item behind the others."""
-        self.send(pb.CallReply(item=item))
+        self.send(pb.CallReply(item=item, references=self.take_references()))
 
     def take_place(self) -> bool:
         """Take the one place, if gRPC has taken the item before."""
