@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ import grpc
 from python_worker import exceptions
 from python_worker.buffers import Buffer
 from python_worker.dispatch.call import Call, Start
-from python_worker.dispatch.references import Holder
+from python_worker.dispatch.references import Holder, References
 from python_worker.exceptions import BadToken, BridgeError, ProtocolError, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
@@ -46,14 +46,22 @@ class Bridge:
     Args:
         sessions: All clients that hold a session.
         start: Begins a call that is made without a session.
+        references: Where the references of such calls are kept, for ``ANYONE``.
         token: What clients must present; empty for none.
         addresses: Where the worker listens, for the hello of a session.
     """
 
     def __init__(
-        self, sessions: Sessions, *, start: Start, token: str, addresses: Addresses
+        self,
+        sessions: Sessions,
+        *,
+        start: Start,
+        references: References,
+        token: str,
+        addresses: Addresses,
     ) -> None:
         self._sessions = sessions
+        self._references = references
         self._addresses = addresses
         self._start_call = start
         self._token = token
@@ -76,7 +84,11 @@ class Bridge:
         """Run one call to its end."""
         await self._authenticate(context)
         sink = SingleReply()
-        await self._run(request, sink)
+        try:
+            await self._run(request, sink)
+        except asyncio.CancelledError:
+            self._release([sink.reply])
+            raise
         return sink.reply
 
     async def Stream(
@@ -87,13 +99,17 @@ class Bridge:
         sink = ReplyQueue()
         running = asyncio.ensure_future(self._run(request, sink))
         running.add_done_callback(lambda _: sink.close())
+        writing: list[pb.CallReply] = []
         try:
             async for reply in sink:
+                writing = [reply]
                 yield reply
+                writing = []
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
+            self._release([*writing, *sink.left()])
 
     # --- For the server --------------------------------------------------------
 
@@ -160,6 +176,12 @@ class Bridge:
         await context.abort(status, str(error))
 
     # --- Single calls ----------------------------------------------------------
+
+    def _release(self, replies: Iterable[pb.CallReply]) -> None:
+        """Release the references of replies that were not written: their client is gone."""
+        for reply in replies:
+            for ref_id in reply.references:
+                self._references.release(ref_id, ANYONE)
 
     async def _authenticate(self, context: Replies) -> None:
         metadata = dict(context.invocation_metadata() or ())
@@ -296,6 +318,12 @@ class ReplyQueue(ReplyReferences):
     def close(self) -> None:
         """End the iteration after what has been sent."""
         self._queue.put_nowait(None)
+
+    def left(self) -> list[pb.CallReply]:
+        """Take the replies that the iteration has not reached."""
+        queue = self._queue
+        found = [queue.get_nowait() for _ in range(queue.qsize())]
+        return [reply for reply in found if reply is not None]
 
     async def __aiter__(self) -> AsyncIterator[pb.CallReply]:
         while (reply := await self._queue.get()) is not None:

@@ -70,9 +70,7 @@ class SessionSink(ReplyReferences):
     def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
         """Put the value of this call into the next frame."""
         references = self.take_references()
-        self._session.enqueue(
-            server_frames.value(self._call_field, parts, references, built=built)
-        )
+        self._session.enqueue(server_frames.value(self._call_field, parts, references, built=built))
 
     def send_item(self, item: bytes) -> None:
         """Put an item of this call into the next frame."""
