@@ -93,7 +93,7 @@ async def test_nothing_is_held_for_a_client_that_has_gone_before_its_reply(worke
     await wait_turns(5)
     worker.go.set()
     while not worker.held:
-        await asyncio.sleep(0)
+        await wait_turns(1)
     # The value is ready, and the task that writes it has not been woken.
     assert not call.done()
     call.cancel()
