@@ -200,11 +200,13 @@ defmodule Vllm.Core.Connection do
       do: state |> Handover.release(id, owner, engine?) |> go_on()
 
   # Of a reference of an earlier worker, which has ended with its objects.
-  def handle_info({:share, earlier, _id, _owner}, state) when is_binary(earlier),
-    do: {:noreply, state}
+  def handle_info({:share, earlier, id, owner}, state)
+      when is_binary(earlier) and is_binary(id) and is_pid(owner),
+      do: {:noreply, state}
 
-  def handle_info({:release, earlier, _id, _owner, _engine?}, state) when is_binary(earlier),
-    do: {:noreply, state}
+  def handle_info({:release, earlier, id, owner, engine?}, state)
+      when is_binary(earlier) and is_binary(id) and is_pid(owner) and is_boolean(engine?),
+      do: {:noreply, state}
 
   ## From producers
 
