@@ -24,6 +24,7 @@ TESTED_IN = {
     "buffers": "unit/codec/test_large_arrays.py",
     "engines/builder": "vllm/test_constructors.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
+    "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",
     "gen/elixir/async_llm": "unit/gen/elixir/test_function.py",
     "gen/elixir/classes": "unit/gen/test_main.py",
