@@ -69,17 +69,25 @@ class SessionSink(ReplyReferences):
 
     def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
         """Put the value of this call into the next frame."""
-        references = self.take_references()
-        self._session.enqueue(server_frames.value(self._call_field, parts, references, built=built))
+        if self._references is None:
+            self._session.enqueue(server_frames.value(self._call_field, parts))
+        else:
+            self._send_references(server_frames.VALUE, parts, built=built)
 
     def send_item(self, item: bytes) -> None:
         """Put an item of this call into the next frame."""
         if self._references is None:
-            element = server_frames.item(self._call_field, item)
+            self._session.enqueue(server_frames.item(self._call_field, item))
         else:
-            references = self.take_references()
-            element = server_frames.item_with_references(self._call_field, item, references)
-        self._session.enqueue(element)
+            self._send_references(server_frames.ITEM, [item])
+
+    def _send_references(
+        self, field: bytes, parts: Sequence[Buffer], *, built: bool = False
+    ) -> None:
+        references = self.take_references()
+        self._session.enqueue(
+            server_frames.with_references(field, self._call_field, parts, references, built=built)
+        )
 
     def take_place(self) -> bool:
         """Take one item's worth of credit, if there is any."""

@@ -85,38 +85,36 @@ def item(call: bytes, data: bytes) -> bytes:
     return REPLIES + (SHORT[size] if size < 1024 else varint(size)) + call + field + data
 
 
-def item_with_references(call: bytes, data: bytes, references: Sequence[str]) -> bytes:
-    """Serialize a reply that holds an item with references in it.
-
-    Args:
-        call: The result of ``call_field``.
-        data: The item, encoded.
-        references: Their ids.
-    """
-    return _payload(ITEM, call, [data], references_fields(references))
-
-
-def value(
-    call: bytes, parts: Sequence[Buffer], references: Sequence[str] = (), *, built: bool = False
-) -> bytes:
+def value(call: bytes, parts: Sequence[Buffer]) -> bytes:
     """Serialize a reply that holds a value.
 
     Args:
         call: The result of ``call_field``.
         parts: The value, encoded; the parts are joined here, which is the only copy.
+    """
+    size = sum(map(len, parts))
+    head = call + VALUE + length(size)
+    return b"".join([REPLIES, length(len(head) + size), head, *parts])
+
+
+def with_references(
+    field: bytes,
+    call: bytes,
+    parts: Sequence[Buffer],
+    references: Sequence[str],
+    *,
+    built: bool = False,
+) -> bytes:
+    """Serialize a reply that holds a value or an item with references in it.
+
+    Args:
+        field: ``VALUE`` or ``ITEM``.
+        call: The result of ``call_field``.
+        parts: The value, encoded; the parts are joined here, which is the only copy.
         references: The ids of the references in it.
         built: See ``CallReply``.
     """
-    behind = references_fields(references, built=built) if references else b""
-    return _payload(VALUE, call, parts, behind)
-
-
-def references_fields(references: Sequence[str], *, built: bool = False) -> bytes:
-    """Serialize the fields of a reply that stand behind its value or item."""
-    return pb.CallReply(references=references, built=built).SerializeToString()
-
-
-def _payload(field: bytes, call: bytes, parts: Sequence[Buffer], behind: bytes) -> bytes:
+    behind = pb.CallReply(references=references, built=built).SerializeToString()
     size = sum(map(len, parts))
     head = call + field + length(size)
     return b"".join([REPLIES, length(len(head) + size + len(behind)), head, *parts, behind])

@@ -33,8 +33,10 @@ def test_a_value_is_read_back(call_id: int, size: int) -> None:
 def test_references_are_read_back(count: int, built: bool) -> None:
     call, references = server_frames.call_field(300), [f"{n:016x}" for n in range(count)]
     elements = [
-        server_frames.value(call, [b"v", memoryview(b"w" * 500)], references, built=built),
-        server_frames.item_with_references(call, b"i", references),
+        server_frames.with_references(
+            server_frames.VALUE, call, [b"v", memoryview(b"w" * 500)], references, built=built
+        ),
+        server_frames.with_references(server_frames.ITEM, call, [b"i"], references),
         server_frames.item(call, b"j"),
     ]
     value = pb.CallReply(call=300, value=b"v" + b"w" * 500, references=references, built=built)
