@@ -75,7 +75,11 @@ class Server:
         )
         self._addresses = Addresses()
         self._bridge = Bridge(
-            self._sessions, start=start, token=settings.token, addresses=self._addresses
+            self._sessions,
+            start=start,
+            references=self._references,
+            token=settings.token,
+            addresses=self._addresses,
         )
         grpc = GrpcServer(services(self._bridge, self._health))
         self._listeners = Listeners(self._sessions, grpc, self._addresses)

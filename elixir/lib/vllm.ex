@@ -44,7 +44,8 @@ defmodule Vllm do
 
   alias Vllm.{Call, Error, Ref}
   alias Vllm.Core.{Connection, Instance, Options}
-  alias Vllm.Core.Instance.{Engines, Metrics, ReferenceTracker}
+  alias Vllm.Core.Call.Ownership
+  alias Vllm.Core.Instance.{Engines, Metrics}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -175,12 +176,12 @@ defmodule Vllm do
   works, until it is shut down.
   """
   @spec release(Ref.t()) :: :ok
-  defdelegate release(ref), to: ReferenceTracker
+  defdelegate release(ref), to: Ownership
 
   @doc "Makes `owner` another owner of a reference. The object lives until its last owner has ended."
   @spec share(Ref.t(), pid()) :: :ok
   def share(%Ref{} = ref, owner \\ self()) when is_pid(owner),
-    do: ReferenceTracker.share(ref, owner)
+    do: Ownership.share(ref, owner)
 
   defp located({_name, _node} = instance), do: instance
   defp located(name), do: {name, node()}

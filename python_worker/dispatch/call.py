@@ -81,10 +81,15 @@ class Call:
         """Call a function once, when the call is over, however it ended."""
         self._at_end = callback
 
-    def return_value(self, parts: Sequence[Buffer]) -> None:
-        """Send the last reply, a value. What it returned may go on reading the inputs."""
+    def return_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
+        """Send the last reply, a value. What it returned may go on reading the inputs.
+
+        Args:
+            parts: The value, encoded.
+            built: See ``CallReply``.
+        """
         self._returned = True
-        self.sink.send_value(parts)
+        self.sink.send_value(parts, built=built)
 
     def go_on(self, going_on: GoingOn) -> asyncio.Task[None]:
         """Run what is left to do, as a task that ends without an exception."""

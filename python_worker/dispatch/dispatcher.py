@@ -189,17 +189,21 @@ class Dispatcher:
 
     async def _stream(self, invocation: Invocation, items: AsyncIterator[object]) -> None:
         call, served = invocation.call, invocation.served
-        encoder = self._values.item_encoder(call.holder, cumulative=invocation.cumulative)
+        encoder = self._values.item_encoder(call, cumulative=invocation.cumulative)
         abort = None if served.abort is None else functools.partial(served.abort, invocation.target)
-        with self._over(invocation):
-            await drain(items, call.sink, encoder=encoder, abort=abort)
+        try:
+            with self._over(invocation):
+                await drain(items, call.sink, encoder=encoder, abort=abort)
+        finally:
+            # Of an item that waited for credit, was too large, or could not be encoded to its end.
+            self._values.release_unsent(call)
 
     def _reply(self, invocation: Invocation, result: object) -> None:
         value = invocation.served.documented(invocation.method, result)
         self._send(invocation.call, value)
 
     def _send(self, call: Call, value: object) -> None:
-        call.return_value(self._values.encode(value, call.holder))
+        call.return_value(self._values.encode(value, call))
 
     def _over(self, invocation: Invocation) -> AbstractContextManager[None]:
         """Stops the call when the engine that it depends on dies meanwhile."""
@@ -228,7 +232,8 @@ class Dispatcher:
         ref = self._references.hold(made, call.holder, served=served, pin=pin)
         if served.watched:
             self._watches.begin(made, ref.id)
-        call.return_value([codec.encode(made, register=lambda _: ref)])
+        call.sink.add_reference(ref.id)
+        call.return_value([codec.encode(made, register=lambda _: ref)], built=pin)
 
     async def _shut_down(self, invocation: Invocation) -> None:
         """End an object's life, to the end even when its caller leaves."""

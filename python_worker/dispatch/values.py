@@ -12,9 +12,9 @@ from python_worker.codec.encoder import CONSTANTS
 from python_worker.codec.item_encoder import ItemEncoder
 from python_worker.codec.types import OpenStream, RefParts
 from python_worker.dispatch.call import Call
-from python_worker.dispatch.references import Holder, References
+from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import ServedClass
-from python_worker.exceptions import EncodeError, ProtocolError, Unsupported
+from python_worker.exceptions import ProtocolError
 from python_worker.wire.server_frames import check_size
 
 
@@ -51,7 +51,7 @@ class Values:
         """The value of some bytes, with the objects that its references name."""
         return codec.decode(data, resolve=self._references.resolve, stream=stream)
 
-    def encode(self, value: object, holder: Holder) -> list[Buffer]:
+    def encode(self, value: object, call: Call) -> list[Buffer]:
         """The bytes of a result in parts; its objects are held for the client.
 
         Raises:
@@ -60,31 +60,36 @@ class Values:
         """
         if (constant := CONSTANTS.get(type(value))) is not None:
             return [constant[value]]
-        held: list[str] = []
-
-        def register(target: object) -> RefParts:
-            ref = self._hold(target, holder)
-            held.append(ref.id)
-            return ref
-
+        register = functools.partial(self._hold, call=call)
         try:
             encoder = codec.Encoder(register=register, failure_bytes=failures.to_bytes)
             parts = encoder.encode_parts(value)
             check_size(sum(map(len, parts)))
             return parts
-        except (EncodeError, Unsupported):
-            # The client never hears of these references, so it cannot release them.
-            for ref_id in held:
-                self._references.release(ref_id, holder)
+        except BaseException:  # what the value's own code raises, too
+            self.release_unsent(call)
             raise
 
-    def item_encoder(self, holder: Holder, *, cumulative: bool) -> ItemEncoder:
-        """The encoder of one stream's items, whose objects are held for the client."""
+    def item_encoder(self, call: Call, *, cumulative: bool) -> ItemEncoder:
+        """The encoder of one stream's items, whose objects are held for the client.
+
+        When the stream is over, ``release_unsent`` has to be called.
+        """
         return ItemEncoder(
-            register=functools.partial(self._hold, holder=holder),
+            register=functools.partial(self._hold, call=call),
             failure_bytes=failures.to_bytes,
             cumulative=cumulative,
         )
 
-    def _hold(self, target: object, holder: Holder) -> RefParts:
-        return self._references.hold(target, holder, served=self._served(target))
+    def release_unsent(self, call: Call) -> None:
+        """Release the references of a value or item that was encoded and not sent.
+
+        The client never hears of them, so it cannot release them.
+        """
+        for ref_id in call.sink.take_references():
+            self._references.release(ref_id, call.holder)
+
+    def _hold(self, target: object, call: Call) -> RefParts:
+        ref = self._references.hold(target, call.holder, served=self._served(target))
+        call.sink.add_reference(ref.id)
+        return ref

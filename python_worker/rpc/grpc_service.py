@@ -11,23 +11,22 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
 from python_worker import exceptions
-from python_worker.buffers import Buffer
 from python_worker.dispatch.call import Call, Start
-from python_worker.dispatch.references import Holder
-from python_worker.exceptions import BadToken, BridgeError, ProtocolError, Unsupported
+from python_worker.dispatch.references import Holder, References
+from python_worker.exceptions import BadToken, BridgeError, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
 from python_worker.rpc.addresses import Addresses
+from python_worker.rpc.grpc_replies import ReplyQueue, SingleReply
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions
-from python_worker.streaming.input_stream import InputStream
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +44,22 @@ class Bridge:
     Args:
         sessions: All clients that hold a session.
         start: Begins a call that is made without a session.
+        references: Where the references of such calls are kept, for ``ANYONE``.
         token: What clients must present; empty for none.
         addresses: Where the worker listens, for the hello of a session.
     """
 
     def __init__(
-        self, sessions: Sessions, *, start: Start, token: str, addresses: Addresses
+        self,
+        sessions: Sessions,
+        *,
+        start: Start,
+        references: References,
+        token: str,
+        addresses: Addresses,
     ) -> None:
         self._sessions = sessions
+        self._references = references
         self._addresses = addresses
         self._start_call = start
         self._token = token
@@ -75,7 +82,11 @@ class Bridge:
         """Run one call to its end."""
         await self._authenticate(context)
         sink = SingleReply()
-        await self._run(request, sink)
+        try:
+            await self._run(request, sink)
+        except asyncio.CancelledError:
+            self._release([sink.reply])
+            raise
         return sink.reply
 
     async def Stream(
@@ -86,13 +97,17 @@ class Bridge:
         sink = ReplyQueue()
         running = asyncio.ensure_future(self._run(request, sink))
         running.add_done_callback(lambda _: sink.close())
+        writing: list[pb.CallReply] = []
         try:
             async for reply in sink:
+                writing = [reply]
                 yield reply
+                writing = []
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
+            self._release([*writing, *sink.left()])
 
     # --- For the server --------------------------------------------------------
 
@@ -160,6 +175,12 @@ class Bridge:
 
     # --- Single calls ----------------------------------------------------------
 
+    def _release(self, replies: Iterable[pb.CallReply]) -> None:
+        """Release the references of replies that were not written: their client is gone."""
+        for reply in replies:
+            for ref_id in reply.references:
+                self._references.release(ref_id, ANYONE)
+
     async def _authenticate(self, context: Replies) -> None:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("authorization", "")).removeprefix("Bearer ")
@@ -197,104 +218,3 @@ async def send_frames(session: Session, filled: asyncio.Event, context: Frames) 
                 await context.write(b"".join(session.next_frame()))
     except Exception as error:
         logger.warning("a session could not be written to: %r", error)
-
-
-class SingleReply:
-    """Keeps the one reply of a call that returns; stops a call that streams."""
-
-    call: Call
-
-    def __init__(self) -> None:
-        self.reply = pb.CallReply()
-
-    def send(self, reply: pb.CallReply) -> None:
-        """Keep the last reply of the call."""
-        if reply.WhichOneof("outcome") in ("value", "failure"):
-            self.reply = reply
-        else:
-            method = self.call.request.method
-            self.call.stop(Unsupported(f"{method} streams: use the Stream rpc"))
-
-    def send_value(self, parts: Sequence[Buffer]) -> None:
-        """Keep the value of the call."""
-        self.reply = pb.CallReply(value=b"".join(parts))
-
-    def send_item(self, item: bytes) -> None:
-        """Never called: a stream is stopped when it is accepted."""
-
-    def take_place(self) -> bool:
-        """A call that returns sends no items."""
-        return False
-
-    def return_place(self) -> None:
-        """Never called: there are none."""
-
-    async def wait_place(self) -> None:
-        """A call that returns sends no items."""
-        await asyncio.get_running_loop().create_future()
-
-    def route_inputs(self, inputs: InputStream) -> None:
-        """There are no inputs."""
-        refuse_inputs()
-
-
-def refuse_inputs() -> NoReturn:
-    """The one request of a single call has no place for what comes later."""
-    raise Unsupported("an argument that is a stream needs a Session: it alone carries inputs")
-
-
-class ReplyQueue:
-    """Hands replies to the gRPC stream, one item at a time.
-
-    gRPC takes the next reply when HTTP/2 has room for it, so this bound of one
-    item is the client's flow control.
-    """
-
-    call: Call
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[pb.CallReply | None] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._room.set()
-
-    def send(self, reply: pb.CallReply) -> None:
-        """Put a reply behind the others."""
-        self._queue.put_nowait(reply)
-
-    def send_value(self, parts: Sequence[Buffer]) -> None:
-        """Put a value behind the others."""
-        self.send(pb.CallReply(value=b"".join(parts)))
-
-    def send_item(self, item: bytes) -> None:
-        """Put an item behind the others."""
-        self.send(pb.CallReply(item=item))
-
-    def take_place(self) -> bool:
-        """Take the one place, if gRPC has taken the item before."""
-        if not self._room.is_set():
-            return False
-        self._room.clear()
-        return True
-
-    def return_place(self) -> None:
-        """Give the one place back."""
-        self._room.set()
-
-    async def wait_place(self) -> None:
-        """Wait until gRPC has taken the item before."""
-        await self._room.wait()
-        self._room.clear()
-
-    def route_inputs(self, inputs: InputStream) -> None:
-        """There are no inputs."""
-        refuse_inputs()
-
-    def close(self) -> None:
-        """End the iteration after what has been sent."""
-        self._queue.put_nowait(None)
-
-    async def __aiter__(self) -> AsyncIterator[pb.CallReply]:
-        while (reply := await self._queue.get()) is not None:
-            yield reply
-            if reply.WhichOneof("outcome") == "item":
-                self._room.set()

@@ -22,6 +22,7 @@ from python_worker.dispatch.references import References
 from python_worker.exceptions import BadToken, BridgeError, Cancelled, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import InputStream
+from python_worker.streaming.reply_sink import ReplyReferences
 from python_worker.wire import server_frames
 from python_worker.wire.client_frames import NOTHING, LargeArguments
 
@@ -50,7 +51,7 @@ def check_hello(hello: pb.ClientHello, *, token: str) -> None:
         raise BadToken("the token is not the worker's")
 
 
-class SessionSink:
+class SessionSink(ReplyReferences):
     """Sends the replies of one call through its session, on credit."""
 
     def __init__(self, session: Session, call_id: int, credit: int) -> None:
@@ -66,13 +67,27 @@ class SessionSink:
         reply.call = self._call_id
         self._session.enqueue(server_frames.reply(reply))
 
-    def send_value(self, parts: Sequence[Buffer]) -> None:
+    def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
         """Put the value of this call into the next frame."""
-        self._session.enqueue(server_frames.value(self._call_field, parts))
+        if self._references is None:
+            self._session.enqueue(server_frames.value(self._call_field, parts))
+        else:
+            self._send_references(server_frames.VALUE, parts, built=built)
 
     def send_item(self, item: bytes) -> None:
         """Put an item of this call into the next frame."""
-        self._session.enqueue(server_frames.item(self._call_field, item))
+        if self._references is None:
+            self._session.enqueue(server_frames.item(self._call_field, item))
+        else:
+            self._send_references(server_frames.ITEM, [item])
+
+    def _send_references(
+        self, field: bytes, parts: Sequence[Buffer], *, built: bool = False
+    ) -> None:
+        references = self.take_references()
+        self._session.enqueue(
+            server_frames.with_references(field, self._call_field, parts, references, built=built)
+        )
 
     def take_place(self) -> bool:
         """Take one item's worth of credit, if there is any."""

@@ -97,6 +97,29 @@ def value(call: bytes, parts: Sequence[Buffer]) -> bytes:
     return b"".join([REPLIES, length(len(head) + size), head, *parts])
 
 
+def with_references(
+    field: bytes,
+    call: bytes,
+    parts: Sequence[Buffer],
+    references: Sequence[str],
+    *,
+    built: bool = False,
+) -> bytes:
+    """Serialize a reply that holds a value or an item with references in it.
+
+    Args:
+        field: ``VALUE`` or ``ITEM``.
+        call: The result of ``call_field``.
+        parts: The value, encoded; the parts are joined here, which is the only copy.
+        references: The ids of the references in it.
+        built: See ``CallReply``.
+    """
+    behind = pb.CallReply(references=references, built=built).SerializeToString()
+    size = sum(map(len, parts))
+    head = call + field + length(size)
+    return b"".join([REPLIES, length(len(head) + size + len(behind)), head, *parts, behind])
+
+
 def reply(message: pb.CallReply) -> bytes:
     """Serialize a reply of any kind."""
     data = message.SerializeToString()

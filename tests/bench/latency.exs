@@ -102,18 +102,27 @@ defmodule Latency do
           nanoseconds / 1000
         end
 
+      :reference ->
+        for _ <- 1..@calls do
+          {nanoseconds, {:ok, config}} = timed(fn -> Vllm.AsyncLLM.vllm_config(engine) end)
+          Vllm.release(config)
+          nanoseconds / 1000
+        end
+
       :echo ->
         Bench.Lines.write(echo, "#{@calls}")
         echo |> Bench.Lines.read() |> String.split() |> Enum.map(&String.to_float/1)
     end
 
-    for way <- [:elixir, :echo], do: once.(way)
-    results = Bench.in_turn(rounds, [:elixir, :echo], once)
+    ways = [:elixir, :reference, :echo]
+    for way <- ways, do: once.(way)
+    results = Bench.in_turn(rounds, ways, once)
     Bench.Lines.close(echo)
 
     rows =
       for {way, name, goal} <- [
             {:elixir, "is_running from Elixir", 100},
+            {:reference, "vllm_config from Elixir, a reference", nil},
             {:echo, "echo of grpc.aio, Python to Python", nil}
           ] do
         times = results[way] |> List.flatten() |> Bench.percentiles()

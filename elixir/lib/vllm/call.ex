@@ -24,9 +24,8 @@ defmodule Vllm.Call do
   """
 
   alias Vllm.{Codec, Error, Ref, Stream, Timeouts}
-  alias Vllm.Core.Call.{Arguments, Caller, StreamedArgument}
+  alias Vllm.Core.Call.{Arguments, Caller, Ownership, StreamedArgument}
   alias Vllm.Core.Codec.Failure
-  alias Vllm.Core.Instance.ReferenceTracker
   alias Vllm.Core.Telemetry.{CallSpan, Trace}
   alias Vllm.Core.Worker.Explanation
   alias Vllm.Proto.CallRequest
@@ -178,10 +177,10 @@ defmodule Vllm.Call do
 
       case Caller.call(instance, request, rpc.timeout, rpc.window, enumerable) do
         {:value, payload} ->
-          decode(payload, instance)
+          Codec.decode(payload, instance)
 
-        {:handed, payload, receipt} ->
-          receive_built(payload, receipt, instance, rpc)
+        {:handed, receipt, {:value, payload}} ->
+          receive_handed(payload, receipt, instance, rpc)
 
         {:stream, stream} ->
           open_stream(stream, instance, class, request.method, deadline, sent, rpc)
@@ -241,20 +240,16 @@ defmodule Vllm.Call do
   defp encode_named([]), do: {:ok, ""}
   defp encode_named(named), do: named |> Map.new(fn {k, v} -> {to_string(k), v} end) |> encode()
 
-  defp decode(payload, instance) do
-    with {:ok, value} <- Codec.decode(payload, instance) do
-      ReferenceTracker.track(instance, value, self())
-      {:ok, value}
-    end
-  end
+  # The value holds references.
+  defp receive_handed(payload, receipt, instance, rpc) do
+    case Codec.decode(payload, instance) do
+      {:ok, value} ->
+        Ownership.received(receipt, self(), rpc.link)
+        {:ok, value}
 
-  defp receive_built(payload, receipt, instance, rpc) do
-    with {:ok, value} <- decode(payload, instance) do
-      with %Ref{type: "AsyncLLM"} = engine when rpc.link <- value,
-           do: ReferenceTracker.link(engine, self())
-
-      Caller.received(receipt)
-      {:ok, value}
+      {:error, error} ->
+        Ownership.refused(receipt)
+        {:error, error}
     end
   end
 

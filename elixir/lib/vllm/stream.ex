@@ -39,7 +39,7 @@ defmodule Vllm.Stream do
   alias Vllm.{Error, RequestOutput}
   alias Vllm.Core.Call.Consumer
   alias Vllm.Core.Codec.OutputPatch
-  alias Vllm.Core.Instance.{Locator, ReferenceTracker}
+  alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Telemetry.Meter
 
   require Logger
@@ -141,7 +141,7 @@ defmodule Vllm.Stream do
     end
 
     last =
-      case reduce(stream, {:cont, :patient}, deliver, [receiver]) do
+      case reduce(stream, {:cont, :patient}, deliver, receiver) do
         {:done, _acc} -> :done
         {:error, error} -> {:error, error}
       end
@@ -173,27 +173,27 @@ defmodule Vllm.Stream do
   ## Enumeration
 
   @doc false
-  # As Enumerable.reduce/3, but returns a failure.
-  @spec reduce(t(), Enumerable.acc(), Enumerable.reducer(), [pid()]) ::
+  # As Enumerable.reduce/3, but returns a failure. `owner` is the process that the items are for.
+  @spec reduce(t(), Enumerable.acc(), Enumerable.reducer(), pid()) ::
           Enumerable.result() | {:error, Error.t()}
-  def reduce(stream, acc, fun, watch \\ [])
+  def reduce(stream, acc, fun, owner \\ self())
 
-  def reduce(stream, {:suspend, acc}, fun, watch),
-    do: {:suspended, acc, &reduce(stream, &1, fun, watch)}
+  def reduce(stream, {:suspend, acc}, fun, owner),
+    do: {:suspended, acc, &reduce(stream, &1, fun, owner)}
 
-  def reduce(stream, {:halt, acc}, _fun, _watch) do
+  def reduce(stream, {:halt, acc}, _fun, _owner) do
     cancel(stream)
     {:halted, acc}
   end
 
-  def reduce(%__MODULE__{} = stream, {:cont, acc}, fun, watch) do
+  def reduce(%__MODULE__{} = stream, {:cont, acc}, fun, owner) do
     subscription =
       Consumer.attach(
         stream.source,
         stream.instance,
         stream.window,
         local_deadline(stream.deadline),
-        watch
+        owner
       )
 
     meter = Meter.start(local(stream.sent), metadata(stream))
@@ -212,10 +212,10 @@ defmodule Vllm.Stream do
 
   defp next(%{instance: instance} = subscription, patch, meter, {:cont, acc}, fun) do
     case Consumer.next(subscription) do
-      {:item, payload, subscription} ->
+      {:item, payload, receipt, subscription} ->
         case OutputPatch.apply(payload, patch, instance) do
           {:ok, item, patch} ->
-            ReferenceTracker.track(instance, item, self())
+            Consumer.confirm(subscription, receipt)
             Meter.item(meter)
             next(subscription, patch, meter, reduced(item, acc, fun, subscription, meter), fun)
 

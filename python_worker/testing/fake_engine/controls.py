@@ -150,6 +150,15 @@ class Controls:
 
     async def make(self, kind: str) -> Any:
         """Returns a value that a client could not send; see ``fake_values.KINDS``."""
+        return self._make(kind)
+
+    async def make_each(self, kind: str, n: int) -> AsyncGenerator[Any, None]:
+        """Yields so many values of ``make``, one in each turn of the event loop."""
+        for _ in range(n):
+            yield self._make(kind)
+            await asyncio.sleep(0)
+
+    def _make(self, kind: str) -> Any:
         before = set(values.Thing.alive)
         value = values.make(kind)
         for thing in set(values.Thing.alive) - before:

@@ -127,6 +127,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "bfloat16": lambda: _torch().tensor([1.0, -2.5, 3.25], dtype=_torch().bfloat16),
     # Objects
     "object": Thing,
+    "ten_megabytes_and_an_object": lambda: [bytes(10_000_000), Thing()],
     "objects": lambda: [Thing("a"), {"nested": (Thing("b"),)}],
     "enum": lambda: Colour.RED,
     "exception": exception,

@@ -62,7 +62,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   defp pids(instance) do
-    for part <- ["Worker", "Connection", "ReferenceTracker", "Engines", "Drain"],
+    for part <- ["Worker", "Connection", "Engines", "Drain"],
         do: {part, Process.whereis(Locator.process_name(instance, part))}
   end
 end

@@ -102,6 +102,39 @@ defmodule Vllm.Bridge.AttachTest do
     assert error.details == %{"session_address" => context.address}
   end
 
+  test "a connection that is killed leaves no reference in the worker, nor does what it had sent",
+       %{test: name} do
+    engine = engine(name)
+    connection = Process.whereis(Module.concat(name, "Connection"))
+    test = self()
+
+    # Some own what they got, some have it in their mailbox.
+    callers =
+      for n <- 1..20 do
+        spawn(fn ->
+          if rem(n, 2) == 0, do: receive(do: (:go -> :ok))
+          result = Vllm.call(engine, "make", ["objects"])
+          send(test, {:got, n, result})
+          receive do: (:end -> :ok)
+        end)
+      end
+
+    for n <- 1..20//2, do: assert_receive({:got, ^n, {:ok, [_, _]}})
+    for {pid, n} <- Enum.with_index(callers, 1), rem(n, 2) == 0, do: send(pid, :go)
+    Process.exit(connection, :kill)
+    for n <- 2..20//2, do: assert_receive({:got, ^n, _value_or_error})
+    wait_until(fn -> match?({:ok, %{"references" => 1}}, Vllm.status(name)) end)
+    assert AsyncLLM.is_running(engine) == {:ok, true}
+
+    # A receipt, a release and the end of an owner of the session before are no concern of this one.
+    [other | _] = callers
+    thing = control(engine, "make", ["object"])
+    Process.exit(other, :kill)
+    assert {:ok, _greeting} = Vllm.call(thing, "greet")
+    Vllm.release(thing)
+    control(engine, "wait_alive", [0])
+  end
+
   test "an instance that waits for it can be stopped", %{test: name} = context do
     kill(context.worker)
     wait_until(fn -> match?({:error, _}, Vllm.status(name)) end)

@@ -19,7 +19,7 @@ defmodule Vllm.Bridge.NodesTest do
     instance = [name: Home.Vllm, engine_class: engine_class(), log: false] ++ patience()
     {:ok, _} = OtherNode.call(home, OtherNode, :start_instance, [instance])
     {:ok, engine} = OtherNode.call(home, AsyncLLM, :from_engine_args, [Home.Vllm, [model: "x"]])
-    %{home: home, guest: guest, home_node: home_node, engine: engine}
+    %{home: home, guest: guest, home_node: home_node, engine: engine, port: port}
   end
 
   test "a reference works on another node", %{guest: guest, engine: engine} do
@@ -46,6 +46,19 @@ defmodule Vllm.Bridge.NodesTest do
   test "an enumerable as prompt runs where the caller is", %{guest: guest, engine: engine} do
     name = guest |> OtherNode.call(:erlang, :node, []) |> Atom.to_string()
     assert OtherNode.call(guest, OtherNode, :generate_streamed, [engine]) == [name, name]
+  end
+
+  test "the end of a node releases what its processes owned", context do
+    %{home: home, home_node: home_node, engine: engine, port: port} = context
+    visitor = start_node(:visitor, port, ['-dist_listen', 'false'])
+    assert OtherNode.call(visitor, :net_kernel, :connect_node, [home_node])
+    object = OtherNode.call(visitor, OtherNode, :own_object, [engine])
+    assert {:ok, _greeting} = OtherNode.call(home, Vllm, :call, [object, "greet"])
+    :peer.stop(visitor)
+    assert {:ok, nil} = OtherNode.call(home, Vllm, :call, [engine, "wait_alive", [0]])
+
+    assert {:error, %Error{kind: :stale_ref}} =
+             OtherNode.call(home, Vllm, :call, [object, "greet"])
   end
 
   test "an instance is named with its node", %{guest: guest, home_node: node} do

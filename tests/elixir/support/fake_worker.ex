@@ -50,8 +50,12 @@ defmodule Vllm.FakeWorker do
   def send_frame(fake, %ServerFrame{} = frame), do: command(fake, {:frame, frame})
 
   def reply(fake, id, outcome) do
-    send_frame(fake, %ServerFrame{replies: [%CallReply{call: id, outcome: outcome}]})
+    send_frame(fake, %ServerFrame{replies: [call_reply(id, outcome)]})
   end
+
+  # An outcome, or a whole reply where it holds references.
+  defp call_reply(id, %CallReply{} = reply), do: %{reply | call: id}
+  defp call_reply(id, outcome), do: %CallReply{call: id, outcome: outcome}
 
   # The replies to a call that has not come yet.
   def answer(fake, id, outcomes), do: command(fake, {:answer, id, List.wrap(outcomes)})
@@ -147,7 +151,7 @@ defmodule Vllm.FakeWorker do
     state = if frame.hello && state.hello, do: push(state, state.hello), else: state
 
     for %{id: id} <- frame.calls, outcome <- Map.get(state.answers, id, []), reduce: state do
-      state -> push(state, %ServerFrame{replies: [%CallReply{call: id, outcome: outcome}]})
+      state -> push(state, %ServerFrame{replies: [call_reply(id, outcome)]})
     end
   end
 

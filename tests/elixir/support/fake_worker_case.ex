@@ -7,7 +7,7 @@ defmodule Vllm.FakeWorkerCase do
   use ExUnit.CaseTemplate
 
   alias Vllm.{FakeWorker, Ref}
-  alias Vllm.Proto.{Accepted, ClientFrame, End, StartCall}
+  alias Vllm.Proto.{Accepted, CallReply, ClientFrame, End, StartCall}
 
   using do
     quote do
@@ -79,10 +79,23 @@ defmodule Vllm.FakeWorkerCase do
   def item(term), do: {:item, encoded(term)}
   def value(term), do: {:value, encoded(term)}
 
+  # Replies that hold references. Several are in a list.
+  def ref_value(id_or_ids, type \\ "Tokenizer"), do: with_references(:value, id_or_ids, type)
+  def ref_item(id_or_ids, type \\ "Tokenizer"), do: with_references(:item, id_or_ids, type)
+  def engine_value(id), do: %{ref_value(id, "AsyncLLM") | built: true}
+
+  defp with_references(kind, ids, type) when is_list(ids) do
+    payload = <<0x90 + length(ids)>> <> Enum.map_join(ids, &reference(&1, type))
+    %CallReply{outcome: {kind, payload}, references: ids}
+  end
+
+  defp with_references(kind, id, type),
+    do: %CallReply{outcome: {kind, reference(id, type)}, references: [id]}
+
   # Extension 10 of the value table: references only travel from the worker to us in this form.
-  def ref_value(id) do
-    body = encoded([FakeWorker.incarnation(), id, "Tokenizer"])
-    {:value, <<0xC7, byte_size(body), 10, body::binary>>}
+  defp reference(id, type) do
+    body = encoded([FakeWorker.incarnation(), id, type])
+    <<0xC7, byte_size(body), 10, body::binary>>
   end
 
   def connection({name, _node}), do: Process.whereis(Module.concat(name, "Connection"))

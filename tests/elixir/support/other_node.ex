@@ -54,6 +54,19 @@ defmodule Vllm.OtherNode do
     Enum.map(stream, & &1.prompt)
   end
 
+  # A process that owns an object, and lives until its node ends.
+  def own_object(engine) do
+    test = self()
+
+    spawn(fn ->
+      {:ok, object} = Vllm.call(engine, "make", ["object"])
+      send(test, {:owned, object})
+      receive do: (:end -> :ok)
+    end)
+
+    receive do: ({:owned, object} -> object)
+  end
+
   def take_two(engine, prompt, params) do
     {:ok, %Stream{} = stream} = AsyncLLM.generate(engine, prompt, params, "halted-afar")
     stream |> Enum.take(2) |> length()

@@ -15,7 +15,7 @@ defmodule Vllm.LayeringTest do
     ["codec/*"],
     ["wire/*"],
     ["instance/last_failure.ex", "instance/locator.ex"],
-    ["instance/default.ex", "instance/reference_tracker.ex"],
+    ["instance/default.ex"],
     ["call/*"],
     ["worker/launch.ex", "worker/log.ex", "worker/log_writer.ex", "worker/stop.ex"],
     ["worker.ex"],

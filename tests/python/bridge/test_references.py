@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from tests.python.support.client import Client, Failed
+from tests.python.support.client import Client, Failed, Running
+from tests.python.support.native import BOTH_WAYS
 from tests.python.support.values import Ref
 from tests.python.support.workers import fake_engine
 
@@ -68,6 +69,75 @@ async def test_the_end_of_a_session_releases_what_it_held(client: Client, engine
             await other.call(own, "name")
         assert await other.call(shared, "name") == "thing"
         assert await other.call(engine, "alive") == alive + 1
+
+
+@BOTH_WAYS
+async def test_a_session_releases_replies_that_nobody_reads(client: Client, engine: Ref) -> None:
+    async with client.session() as session:
+        alive = await session.call(engine, "alive")
+        value = await (await session.start(engine, "make", "objects")).reply()
+        assert len(value.references) == 2
+        stream = await session.start(engine, "make_each", "objects", 3)
+        items = [reply for _ in range(5) if (reply := await stream.reply()).references]
+        assert [len(item.references) for item in items] == [2, 2, 2]
+        assert await session.call(engine, "alive") == alive + 8
+        await session.let_go(value, *items)
+        assert await session.call(engine, "alive") == alive
+
+
+@BOTH_WAYS
+async def test_a_session_that_ends_with_replies_on_their_way_leaves_nothing(
+    client: Client, engine: Ref
+) -> None:
+    alive = await client.call(engine, "alive")
+    before = (await client.call("Worker", "status"))["references"]
+    for _ in range(20):
+        async with client.session() as session:
+            for credit in (0, 1, 100):
+                await session.start(engine, "make", "objects")
+                await session.start(engine, "make_each", "objects", 50, credit=credit)
+        await client.call(engine, "wait_alive", alive)
+    assert (await client.call("Worker", "status"))["references"] == before
+
+
+@BOTH_WAYS
+async def test_a_call_that_is_cancelled_or_too_late_leaves_nothing_that_was_not_sent(
+    client: Client, engine: Ref
+) -> None:
+    async with client.session() as session:
+        alive = await session.call(engine, "alive")
+        for timeout_ms in (0, 1):
+            calls = [
+                await session.start(engine, method, *args, credit=credit, timeout_ms=timeout_ms)
+                for method, args in (("make", ["objects"]), ("make_each", ["objects", 50]))
+                for credit in (0, 1, 10)
+            ]
+            for call in calls:
+                await call.cancel()
+            replies = [reply for call in calls for reply in await all_replies(call)]
+            await session.let_go(*replies)
+            assert await session.call(engine, "alive") == alive
+
+
+async def test_an_rpc_that_is_cancelled_leaves_nothing_but_what_was_written(
+    client: Client, engine: Ref
+) -> None:
+    alive = await client.call(engine, "alive")
+    stream = client.replies(engine, "make_each", "ten_megabytes_and_an_object", 50)
+    assert (await stream.read()).HasField("accepted")
+    item = await stream.read()
+    stream.cancel()
+    for ref_id in item.references:
+        assert await client.call("Worker", "release", ref_id)
+    await client.call(engine, "wait_alive", alive)
+
+
+async def all_replies(call: Running) -> list[pb.CallReply]:
+    """The replies of a call, to its last one."""
+    replies = [await call.reply()]
+    while replies[-1].WhichOneof("outcome") in ("accepted", "item"):
+        replies.append(await call.reply())
+    return replies
 
 
 async def test_single_calls_release_through_the_worker(client: Client, engine: Ref) -> None:

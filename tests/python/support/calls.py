@@ -13,8 +13,9 @@ from tests.python.support.streams import Places
 class Answers(Places):
     """Where the replies of one call go."""
 
-    def send_value(self, parts: Sequence[Buffer]) -> None:
-        self.send(pb.CallReply(value=b"".join(parts)))
+    def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
+        references = self.take_references()
+        self.send(pb.CallReply(value=b"".join(parts), references=references, built=built))
 
     def route_inputs(self, inputs: InputStream) -> None:
         """There are none."""

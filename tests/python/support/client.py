@@ -15,7 +15,7 @@ import grpc
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2_grpc
 from tests.python.support.native import EOF, NativeRpc
-from tests.python.support.values import Items, Record, Ref, decode, encode
+from tests.python.support.values import Items, Record, Ref, decode, encode, references_in
 from tests.python.support.worker import TOKEN, Worker
 
 PROTOCOL_VERSION = 1
@@ -83,6 +83,13 @@ def request(
     return message
 
 
+def value_of(reply: pb.CallReply) -> Any:
+    """Decodes the value of a reply, which has to say which references it holds."""
+    value = decode(reply.value)
+    assert sorted(reply.references) == sorted(references_in(value))
+    return value
+
+
 class Client:
     """Calls and streams over one channel.
 
@@ -134,7 +141,7 @@ class Client:
         if reply.WhichOneof("outcome") == "failure":
             raise Failed(reply.failure)
         assert reply.WhichOneof("outcome") == "value", reply
-        return decode(reply.value)
+        return value_of(reply)
 
     def replies(
         self, target: Target, method: str, /, *args: object, timeout_ms: int = 0, **kwargs: object
@@ -230,6 +237,12 @@ class Session:
         """Sends a frame."""
         await self._rpc.write(frame)
 
+    async def let_go(self, *replies: pb.CallReply) -> None:
+        """Releases the references of replies that nobody reads."""
+        await self.write(
+            pb.ClientFrame(releases=[ref_id for reply in replies for ref_id in reply.references])
+        )
+
     async def read(self) -> pb.ServerFrame:
         """Returns the next frame, where nobody else reads."""
         frame: pb.ServerFrame = await self._rpc.read()
@@ -300,7 +313,7 @@ class Running:
         if reply.WhichOneof("outcome") == "failure":
             raise Failed(reply.failure)
         assert reply.WhichOneof("outcome") == "value", reply
-        return decode(reply.value)
+        return value_of(reply)
 
     async def accepted(self) -> None:
         """Returns when the stream is accepted."""

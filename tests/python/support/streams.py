@@ -11,6 +11,7 @@ from python_worker.buffers import Buffer
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.admission import ADMISSION
 from python_worker.streaming.input_stream import InputStream
+from python_worker.streaming.reply_sink import ReplyReferences
 from python_worker.streaming.stream import drain
 
 
@@ -20,7 +21,7 @@ async def wait_turns(count: int = 500) -> None:
         await asyncio.sleep(0)
 
 
-class Replies:
+class Replies(ReplyReferences):
     """Collects the replies of a call."""
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Replies:
         self.replies.append(reply)
 
     def send_item(self, item: bytes) -> None:
-        self.replies.append(pb.CallReply(item=item))
+        self.replies.append(pb.CallReply(item=item, references=self.take_references()))
 
     @property
     def outcomes(self) -> list[str]:
@@ -40,7 +41,7 @@ class Replies:
     def items(self) -> list[bytes]:
         return [reply.item for reply in self.replies if reply.WhichOneof("outcome") == "item"]
 
-    def send_value(self, parts: Sequence[Buffer]) -> None:
+    def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
         raise AssertionError("a stream sends no value")
 
     def route_inputs(self, inputs: InputStream) -> None:

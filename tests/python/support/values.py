@@ -6,6 +6,7 @@ description. Only what tests need is here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,19 @@ class Record:
             return self.fields[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+def references_in(value: object) -> Iterator[str]:
+    """Yields the id of each reference in a decoded value, as often as it occurs."""
+    if isinstance(value, Ref):
+        yield value.id
+    elif isinstance(value, Record):
+        yield from references_in(value.fields)
+    elif isinstance(value, dict):
+        yield from references_in([*value, *value.values()])
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from references_in(part)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ TESTED_IN = {
     "buffers": "unit/codec/test_large_arrays.py",
     "engines/builder": "vllm/test_constructors.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
+    "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",
     "gen/elixir/async_llm": "unit/gen/elixir/test_function.py",
     "gen/elixir/classes": "unit/gen/test_main.py",
@@ -50,9 +51,9 @@ TESTED_IN = {
 # Modules without a test file of their own: what they are is seen at what uses them.
 WITHOUT_A_TEST = {
     # Types, protocols and constants, used by the tests of every module above them.
-    *("codec/types", "engines/guards/protocols", "streaming/reply_sink", "wire/limits"),
+    *("codec/types", "engines/guards/protocols", "wire/limits"),
     # Seen at a worker with the fake engine: `bridge/`.
-    *("rpc/grpc_service", "rpc/sessions", "server"),
+    *("rpc/sessions", "server"),
     # Parts of the dispatcher, seen at it: `unit/dispatch/test_dispatcher*`, `test_served_classes`.
     *("dispatch/invocation", "dispatch/values"),
 }

@@ -10,15 +10,15 @@ defmodule Vllm.Core.Connection do
   #
   # Messages to this process are sent by this module and by
   #
-  #     Vllm.Core.Call.Caller                   {:call, …}, {:received, …}, {:cancel, …}
-  #     Vllm.Core.Call.Consumer                 {:attach, …}, {:credit, …}, {:cancel, …}
-  #     Vllm.Core.Call.Producer                 {:input, …}
-  #     Vllm.Core.Instance.ReferenceTracker     {:release, …}
+  #     Vllm.Core.Call.Caller       {:call, …}, {:cancel, …}
+  #     Vllm.Core.Call.Consumer     {:attach, …}, {:credit, …}, {:cancel, …}
+  #     Vllm.Core.Call.Producer     {:input, …}
+  #     Vllm.Core.Call.Ownership    {:received, …}, {:refused, …}, {:share, …}, {:release, …}
   #
   # from any connected node: an instance is `{name, node}`, a stream is this process's pid and a number.
   #
   # When the session ends, for whatever reason, every waiting call is answered with that reason and the
-  # process stops. The supervisor then replaces worker, connection and reference tracker together.
+  # process stops. The supervisor then replaces worker and connection together.
   # There is no reconnecting, because the state of the old worker is lost. With `connect:` the next
   # process waits for the worker that was started elsewhere (Vllm.Core.Connection.Reconnect).
   #
@@ -35,7 +35,8 @@ defmodule Vllm.Core.Connection do
 
   alias Vllm.Error
   alias Vllm.Core.Call.Producers
-  alias Vllm.Core.Connection.{Calls, Closing, Incoming, Opening, Outgoing, Routes, State}
+  alias Vllm.Core.Connection.{Calls, Closing, Handover, Incoming, Opening, Outgoing}
+  alias Vllm.Core.Connection.{References, Routes, State}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.RedactedServer
   alias Vllm.Core.Wire.Socket
@@ -132,6 +133,7 @@ defmodule Vllm.Core.Connection do
   end
 
   def handle_call(:drain, from, state), do: go_on(%{state | drain: from})
+
   def handle_call(other, _from, state), do: RedactedServer.stray_call(__MODULE__, other, state)
 
   @impl true
@@ -159,22 +161,54 @@ defmodule Vllm.Core.Connection do
              (is_pid(producer) or producer == nil),
       do: state |> Calls.start(call) |> go_on()
 
-  def handle_info({:received, alias_ref}, state) when is_reference(alias_ref),
-    do: state |> Calls.received(alias_ref) |> go_on()
-
   def handle_info({:attach, id, alias_ref, watch}, state)
-      when is_integer(id) and is_reference(alias_ref) and is_list(watch),
+      when is_integer(id) and is_reference(alias_ref) and is_list(watch) and watch != [],
       do: state |> Calls.attach(id, alias_ref, watch) |> go_on()
 
   def handle_info({:credit, id, items}, state)
       when id in 1..@max_uint64 and items in 1..@max_uint32,
       do: state |> Outgoing.put(:credits, [%Credit{call: id, items: items}]) |> go_on()
 
-  def handle_info({:cancel, id_or_alias}, state)
-      when is_integer(id_or_alias) or is_reference(id_or_alias),
-      do: state |> Calls.cancel(id_or_alias) |> go_on()
+  def handle_info({:cancel, id}, state) when is_integer(id),
+    do: state |> Calls.cancel(id) |> go_on()
 
-  ## From producers and the reference tracker
+  # From a process that no longer listens: its call, found by its id or by that alias, has ended.
+  def handle_info({:cancel, id_or_alias, alias_ref}, state)
+      when (is_integer(id_or_alias) or id_or_alias == alias_ref) and is_reference(alias_ref),
+      do: state |> Calls.cancel(id_or_alias, alias_ref) |> go_on()
+
+  ## From the owners of references
+
+  def handle_info({:received, alias_ref, number, owner, link?}, state)
+      when is_reference(alias_ref) and is_integer(number) and is_pid(owner) and
+             is_boolean(link?) do
+    go_on(update_in(state.references, &References.received(&1, alias_ref, number, owner, link?)))
+  end
+
+  def handle_info({:refused, alias_ref}, state) when is_reference(alias_ref),
+    do: state |> Handover.withdraw(alias_ref) |> go_on()
+
+  def handle_info({:share, incarnation, id, owner}, %{hello: %{incarnation: incarnation}} = state)
+      when is_binary(id) and is_pid(owner),
+      do: go_on(update_in(state.references, &References.share(&1, id, owner)))
+
+  def handle_info(
+        {:release, incarnation, id, owner, engine?},
+        %{hello: %{incarnation: incarnation}} = state
+      )
+      when is_binary(id) and is_pid(owner) and is_boolean(engine?),
+      do: state |> Handover.release(id, owner, engine?) |> go_on()
+
+  # Of a reference of an earlier worker, which has ended with its objects.
+  def handle_info({:share, earlier, id, owner}, state)
+      when is_binary(earlier) and is_binary(id) and is_pid(owner),
+      do: {:noreply, state}
+
+  def handle_info({:release, earlier, id, owner, engine?}, state)
+      when is_binary(earlier) and is_binary(id) and is_pid(owner) and is_boolean(engine?),
+      do: {:noreply, state}
+
+  ## From producers
 
   def handle_info({:input, %Input{call: id, step: {_kind, payload}} = input}, state)
       when id in 1..@max_uint64 do
@@ -187,21 +221,18 @@ defmodule Vllm.Core.Connection do
     go_on(state)
   end
 
-  def handle_info({:release, incarnation, ids}, %{hello: %{incarnation: incarnation}} = state)
-      when is_list(ids),
-      do: state |> Outgoing.put(:releases, ids) |> go_on()
-
-  def handle_info({:release, _earlier_incarnation, _ids}, state), do: {:noreply, state}
-
   ## From the runtime and this process
 
   def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
-    case Producers.down(state.producers, monitor, reason) do
-      {:ok, inputs, producers} ->
+    with :unknown <- Producers.down(state.producers, monitor, reason),
+         :unknown <- References.down(state.references, monitor) do
+      state |> Calls.cancel(monitor) |> go_on()
+    else
+      {:ok, inputs, %Producers{} = producers} ->
         %{state | producers: producers} |> Outgoing.put(:inputs, inputs) |> go_on()
 
-      :unknown ->
-        state |> Calls.cancel(monitor) |> go_on()
+      {:ok, parcels, %References{} = references} ->
+        %{state | references: references} |> Handover.let_go(parcels) |> go_on()
     end
   end
 

@@ -6,7 +6,6 @@ defmodule Vllm.Core.Instance do
   #     ├── Worker             the Python process                  permanent
   #     ├── Task.Supervisor    forwarders of `stream_to:`          permanent
   #     ├── Connection         the session with the worker         permanent
-  #     ├── ReferenceTracker   which process owns which reference  permanent
   #     ├── Engines            the declared engines                permanent
   #     ├── Drain              the grace period at a stop          permanent
   #     └── Metrics            events, with `metrics_interval:`    permanent
@@ -21,9 +20,9 @@ defmodule Vllm.Core.Instance do
 
   use Supervisor
 
-  alias Vllm.{AsyncLLM, Error}
+  alias Vllm.Error
   alias Vllm.Core.{Connection, Options, Worker}
-  alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, ReferenceTracker, Watchdog}
+  alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Watchdog}
 
   @table [
     {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
@@ -160,7 +159,6 @@ defmodule Vllm.Core.Instance do
         [
           {Task.Supervisor, name: Locator.process_name(name, "Tasks")},
           {Connection, connection},
-          {ReferenceTracker, {name, &AsyncLLM.shutdown/1}},
           {Engines, {name, options.engines}},
           {Drain, {name, options.grace}}
         ] ++ metrics(options)

@@ -94,7 +94,7 @@ defmodule Vllm.Proto.ClientFrame do
     * `cancels` are the ids of calls that the client no longer wants. An id that has ended, or
       was never used, is ignored.
     * `releases` are the ids of references that the client lets go, once for each time the
-      worker sent the reference. An unknown id is ignored.
+      worker sent the reference: see CallReply.references. An unknown id is ignored.
     * `inputs` are elements of arguments that are streams, each sent after the worker has
       asked for it. They may hold references that are released after.
   """
@@ -1019,6 +1019,17 @@ defmodule Vllm.Proto.CallReply do
       replies: what a call returned may go on reading.
     * `{:inputs_closed, _}` in `outcome` - no Input of the call is wanted any more. It comes
       once, unless the client's `end` or `failure` came before.
+    * `references` are the ids of the references within `value` or `item`, each as often as it
+      occurs. No other reply has any. From here on the worker keeps the objects for the
+      client, which releases each id as often as it came: in a Session by `releases`, else by
+      the method `release` of the class Worker. The end of a Session releases all of its
+      references. A reply that nobody reads any more (its call was cancelled, its caller has
+      ended) is released by this list, without decoding the value. What the worker did not
+      send (the call was cancelled before, or the value could not be encoded) it releases
+      itself.
+    * `built` - the call has built the object of the one reference in `value`, and the object
+      lives until its method `shutdown` is called, also when no client holds it: an engine. A
+      client that does not want the value shuts it down.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -1033,9 +1044,11 @@ defmodule Vllm.Proto.CallReply do
             | {:failure, Vllm.Proto.Failure.t()}
             | {:input_wanted, Vllm.Proto.InputWanted.t()}
             | {:inputs_closed, Vllm.Proto.InputsClosed.t()}
-            | nil
+            | nil,
+          references: [String.t()],
+          built: boolean()
         }
-  defstruct call: 0, outcome: nil
+  defstruct call: 0, outcome: nil, references: [], built: false
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -1066,56 +1079,81 @@ defmodule Vllm.Proto.CallReply do
 
         {:inputs_closed, value} ->
           Protobuf.set_bytes(<<0x42>>, Vllm.Proto.InputsClosed.encode(value))
-      end
+      end,
+      Protobuf.put_all_bytes(<<0x4A>>, message.references),
+      Protobuf.put_bool(<<0x50>>, message.built)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, 0, nil)
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, nil, [], false)
 
-  defp decode(<<0x08, 0::1, a::7, rest::binary>>, _call, outcome), do: decode(rest, a, outcome)
+  defp decode(<<0x08, 0::1, a::7, rest::binary>>, _call, outcome, references, built),
+    do: decode(rest, a, outcome, references, built)
 
-  defp decode(<<0x08, 1::1, a::7, 0::1, b::7, rest::binary>>, _call, outcome),
-    do: decode(rest, a + b * 0x80, outcome)
+  defp decode(<<0x08, 1::1, a::7, 0::1, b::7, rest::binary>>, _call, outcome, references, built),
+    do: decode(rest, a + b * 0x80, outcome, references, built)
 
-  defp decode(<<0x08, 1::1, a::7, 1::1, b::7, 0::1, c::7, rest::binary>>, _call, outcome),
-    do: decode(rest, a + b * 0x80 + c * 0x4000, outcome)
+  defp decode(
+         <<0x08, 1::1, a::7, 1::1, b::7, 0::1, c::7, rest::binary>>,
+         _call,
+         outcome,
+         references,
+         built
+       ),
+       do: decode(rest, a + b * 0x80 + c * 0x4000, outcome, references, built)
 
   defp decode(
          <<0x08, 1::1, a::7, 1::1, b::7, 1::1, c::7, 0::1, d::7, rest::binary>>,
          _call,
-         outcome
+         outcome,
+         references,
+         built
        ),
-       do: decode(rest, a + b * 0x80 + c * 0x4000 + d * 0x20_0000, outcome)
+       do: decode(rest, a + b * 0x80 + c * 0x4000 + d * 0x20_0000, outcome, references, built)
 
-  defp decode(<<0x08, rest::binary>>, _call, outcome) do
+  defp decode(<<0x08, rest::binary>>, _call, outcome, references, built) do
     case Protobuf.take_uint64(rest) do
-      {:ok, value, rest} -> decode(rest, value, outcome)
+      {:ok, value, rest} -> decode(rest, value, outcome, references, built)
       {:error, reason} -> Protobuf.error("CallReply.call", reason)
     end
   end
 
-  defp decode(<<0x12, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome),
-    do: decode(rest, call, {:value, value})
+  defp decode(
+         <<0x12, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ),
+       do: decode(rest, call, {:value, value}, references, built)
 
   defp decode(
          <<0x12, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
          call,
-         _outcome
+         _outcome,
+         references,
+         built
        ),
-       do: decode(rest, call, {:value, value})
+       do: decode(rest, call, {:value, value}, references, built)
 
-  defp decode(<<0x12, rest::binary>>, call, _outcome) do
+  defp decode(<<0x12, rest::binary>>, call, _outcome, references, built) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, call, {:value, value})
+      {:ok, value, rest} -> decode(rest, call, {:value, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.value", reason)
     end
   end
 
-  defp decode(<<0x1A, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+  defp decode(
+         <<0x1A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ) do
     case Vllm.Proto.Accepted.decode(value) do
-      {:ok, value} -> decode(rest, call, {:accepted, value})
+      {:ok, value} -> decode(rest, call, {:accepted, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.accepted", reason)
     end
   end
@@ -1123,19 +1161,21 @@ defmodule Vllm.Proto.CallReply do
   defp decode(
          <<0x1A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
          call,
-         _outcome
+         _outcome,
+         references,
+         built
        ) do
     case Vllm.Proto.Accepted.decode(value) do
-      {:ok, value} -> decode(rest, call, {:accepted, value})
+      {:ok, value} -> decode(rest, call, {:accepted, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.accepted", reason)
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, call, _outcome) do
+  defp decode(<<0x1A, rest::binary>>, call, _outcome, references, built) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Accepted.decode(value) do
-          {:ok, value} -> decode(rest, call, {:accepted, value})
+          {:ok, value} -> decode(rest, call, {:accepted, value}, references, built)
           {:error, reason} -> Protobuf.error("CallReply.accepted", reason)
         end
 
@@ -1144,26 +1184,40 @@ defmodule Vllm.Proto.CallReply do
     end
   end
 
-  defp decode(<<0x22, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome),
-    do: decode(rest, call, {:item, value})
+  defp decode(
+         <<0x22, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ),
+       do: decode(rest, call, {:item, value}, references, built)
 
   defp decode(
          <<0x22, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
          call,
-         _outcome
+         _outcome,
+         references,
+         built
        ),
-       do: decode(rest, call, {:item, value})
+       do: decode(rest, call, {:item, value}, references, built)
 
-  defp decode(<<0x22, rest::binary>>, call, _outcome) do
+  defp decode(<<0x22, rest::binary>>, call, _outcome, references, built) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, call, {:item, value})
+      {:ok, value, rest} -> decode(rest, call, {:item, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.item", reason)
     end
   end
 
-  defp decode(<<0x2A, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+  defp decode(
+         <<0x2A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ) do
     case Vllm.Proto.End.decode(value) do
-      {:ok, value} -> decode(rest, call, {:end, value})
+      {:ok, value} -> decode(rest, call, {:end, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.end", reason)
     end
   end
@@ -1171,19 +1225,21 @@ defmodule Vllm.Proto.CallReply do
   defp decode(
          <<0x2A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
          call,
-         _outcome
+         _outcome,
+         references,
+         built
        ) do
     case Vllm.Proto.End.decode(value) do
-      {:ok, value} -> decode(rest, call, {:end, value})
+      {:ok, value} -> decode(rest, call, {:end, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.end", reason)
     end
   end
 
-  defp decode(<<0x2A, rest::binary>>, call, _outcome) do
+  defp decode(<<0x2A, rest::binary>>, call, _outcome, references, built) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.End.decode(value) do
-          {:ok, value} -> decode(rest, call, {:end, value})
+          {:ok, value} -> decode(rest, call, {:end, value}, references, built)
           {:error, reason} -> Protobuf.error("CallReply.end", reason)
         end
 
@@ -1192,9 +1248,15 @@ defmodule Vllm.Proto.CallReply do
     end
   end
 
-  defp decode(<<0x32, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+  defp decode(
+         <<0x32, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ) do
     case Vllm.Proto.Failure.decode(value) do
-      {:ok, value} -> decode(rest, call, {:failure, value})
+      {:ok, value} -> decode(rest, call, {:failure, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.failure", reason)
     end
   end
@@ -1202,19 +1264,21 @@ defmodule Vllm.Proto.CallReply do
   defp decode(
          <<0x32, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
          call,
-         _outcome
+         _outcome,
+         references,
+         built
        ) do
     case Vllm.Proto.Failure.decode(value) do
-      {:ok, value} -> decode(rest, call, {:failure, value})
+      {:ok, value} -> decode(rest, call, {:failure, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.failure", reason)
     end
   end
 
-  defp decode(<<0x32, rest::binary>>, call, _outcome) do
+  defp decode(<<0x32, rest::binary>>, call, _outcome, references, built) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Failure.decode(value) do
-          {:ok, value} -> decode(rest, call, {:failure, value})
+          {:ok, value} -> decode(rest, call, {:failure, value}, references, built)
           {:error, reason} -> Protobuf.error("CallReply.failure", reason)
         end
 
@@ -1223,9 +1287,15 @@ defmodule Vllm.Proto.CallReply do
     end
   end
 
-  defp decode(<<0x3A, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+  defp decode(
+         <<0x3A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ) do
     case Vllm.Proto.InputWanted.decode(value) do
-      {:ok, value} -> decode(rest, call, {:input_wanted, value})
+      {:ok, value} -> decode(rest, call, {:input_wanted, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.input_wanted", reason)
     end
   end
@@ -1233,19 +1303,21 @@ defmodule Vllm.Proto.CallReply do
   defp decode(
          <<0x3A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
          call,
-         _outcome
+         _outcome,
+         references,
+         built
        ) do
     case Vllm.Proto.InputWanted.decode(value) do
-      {:ok, value} -> decode(rest, call, {:input_wanted, value})
+      {:ok, value} -> decode(rest, call, {:input_wanted, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.input_wanted", reason)
     end
   end
 
-  defp decode(<<0x3A, rest::binary>>, call, _outcome) do
+  defp decode(<<0x3A, rest::binary>>, call, _outcome, references, built) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.InputWanted.decode(value) do
-          {:ok, value} -> decode(rest, call, {:input_wanted, value})
+          {:ok, value} -> decode(rest, call, {:input_wanted, value}, references, built)
           {:error, reason} -> Protobuf.error("CallReply.input_wanted", reason)
         end
 
@@ -1254,9 +1326,15 @@ defmodule Vllm.Proto.CallReply do
     end
   end
 
-  defp decode(<<0x42, 0::1, size::7, value::binary-size(size), rest::binary>>, call, _outcome) do
+  defp decode(
+         <<0x42, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ) do
     case Vllm.Proto.InputsClosed.decode(value) do
-      {:ok, value} -> decode(rest, call, {:inputs_closed, value})
+      {:ok, value} -> decode(rest, call, {:inputs_closed, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.inputs_closed", reason)
     end
   end
@@ -1264,19 +1342,21 @@ defmodule Vllm.Proto.CallReply do
   defp decode(
          <<0x42, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
          call,
-         _outcome
+         _outcome,
+         references,
+         built
        ) do
     case Vllm.Proto.InputsClosed.decode(value) do
-      {:ok, value} -> decode(rest, call, {:inputs_closed, value})
+      {:ok, value} -> decode(rest, call, {:inputs_closed, value}, references, built)
       {:error, reason} -> Protobuf.error("CallReply.inputs_closed", reason)
     end
   end
 
-  defp decode(<<0x42, rest::binary>>, call, _outcome) do
+  defp decode(<<0x42, rest::binary>>, call, _outcome, references, built) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.InputsClosed.decode(value) do
-          {:ok, value} -> decode(rest, call, {:inputs_closed, value})
+          {:ok, value} -> decode(rest, call, {:inputs_closed, value}, references, built)
           {:error, reason} -> Protobuf.error("CallReply.inputs_closed", reason)
         end
 
@@ -1285,11 +1365,51 @@ defmodule Vllm.Proto.CallReply do
     end
   end
 
-  defp decode(<<>>, call, outcome), do: {:ok, %__MODULE__{call: call, outcome: outcome}}
+  defp decode(
+         <<0x4A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         outcome,
+         references,
+         built
+       ),
+       do: decode(rest, call, outcome, [value | references], built)
 
-  defp decode(binary, call, outcome) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8]) do
-      {:ok, rest} -> decode(rest, call, outcome)
+  defp decode(
+         <<0x4A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         outcome,
+         references,
+         built
+       ),
+       do: decode(rest, call, outcome, [value | references], built)
+
+  defp decode(<<0x4A, rest::binary>>, call, outcome, references, built) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, call, outcome, [value | references], built)
+      {:error, reason} -> Protobuf.error("CallReply.references", reason)
+    end
+  end
+
+  defp decode(<<0x50, rest::binary>>, call, outcome, references, _built) do
+    case Protobuf.take_bool(rest) do
+      {:ok, value, rest} -> decode(rest, call, outcome, references, value)
+      {:error, reason} -> Protobuf.error("CallReply.built", reason)
+    end
+  end
+
+  defp decode(<<>>, call, outcome, references, built),
+    do:
+      {:ok,
+       %__MODULE__{
+         call: call,
+         outcome: outcome,
+         references: :lists.reverse(references),
+         built: built
+       }}
+
+  defp decode(binary, call, outcome, references, built) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) do
+      {:ok, rest} -> decode(rest, call, outcome, references, built)
       {:error, reason} -> Protobuf.error("CallReply", reason)
     end
   end

@@ -126,7 +126,7 @@ class CallRequest(_message.Message):
     def __init__(self, ref: _Optional[str] = ..., class_name: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
 
 class CallReply(_message.Message):
-    __slots__ = ("call", "value", "accepted", "item", "end", "failure", "input_wanted", "inputs_closed")
+    __slots__ = ("call", "value", "accepted", "item", "end", "failure", "input_wanted", "inputs_closed", "references", "built")
     CALL_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +135,8 @@ class CallReply(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     INPUT_WANTED_FIELD_NUMBER: _ClassVar[int]
     INPUTS_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    BUILT_FIELD_NUMBER: _ClassVar[int]
     call: int
     value: bytes
     accepted: Accepted
@@ -143,7 +145,9 @@ class CallReply(_message.Message):
     failure: Failure
     input_wanted: InputWanted
     inputs_closed: InputsClosed
-    def __init__(self, call: _Optional[int] = ..., value: _Optional[bytes] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., item: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., input_wanted: _Optional[_Union[InputWanted, _Mapping]] = ..., inputs_closed: _Optional[_Union[InputsClosed, _Mapping]] = ...) -> None: ...
+    references: _containers.RepeatedScalarFieldContainer[str]
+    built: bool
+    def __init__(self, call: _Optional[int] = ..., value: _Optional[bytes] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., item: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., input_wanted: _Optional[_Union[InputWanted, _Mapping]] = ..., inputs_closed: _Optional[_Union[InputsClosed, _Mapping]] = ..., references: _Optional[_Iterable[str]] = ..., built: _Optional[bool] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ()

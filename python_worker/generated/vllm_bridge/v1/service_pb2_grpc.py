@@ -82,7 +82,10 @@ class BridgeServicer:
     def Call(self, request, context):
         """Call runs one call to its end and returns its value or its failure. A
         method that streams is refused with FAILURE_KIND_UNSUPPORTED: use Stream.
-        The status is OK whenever a reply came back, also for a failure.
+        The status is OK whenever a reply came back, also for a failure. The
+        references of a reply are held until the client releases them: see
+        CallReply.references. Those of an rpc that was cancelled before its reply
+        was written are released by the worker.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,7 +94,8 @@ class BridgeServicer:
     def Stream(self, request, context):
         """Stream runs one call and returns `accepted`, then every item, then `end`;
         or a failure in place of what did not happen. Cancelling the rpc aborts
-        the request in the engine. HTTP/2 flow control bounds what is in flight.
+        the request in the engine and releases the references of items that were
+        not written. HTTP/2 flow control bounds what is in flight.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

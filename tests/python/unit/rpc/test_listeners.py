@@ -23,7 +23,13 @@ ON_UVLOOP = True
 def made() -> tuple[Listeners, Addresses]:
     """Listeners that are not open yet."""
     served, bound = Served(), Addresses()
-    bridge = Bridge(served.clients, start=served.start, token=TOKEN, addresses=bound)
+    bridge = Bridge(
+        served.clients,
+        start=served.start,
+        references=served.references,
+        token=TOKEN,
+        addresses=bound,
+    )
     server = GrpcServer(services(bridge, Health()))
     return Listeners(served.clients, server, bound), bound
 

@@ -28,6 +28,23 @@ def test_a_value_is_read_back(call_id: int, size: int) -> None:
     assert data == pb.ServerFrame(replies=[reply]).SerializeToString()
 
 
+@pytest.mark.parametrize("count", [1, 3, 2000])
+@pytest.mark.parametrize("built", [False, True])
+def test_references_are_read_back(count: int, built: bool) -> None:
+    call, references = server_frames.call_field(300), [f"{n:016x}" for n in range(count)]
+    elements = [
+        server_frames.with_references(
+            server_frames.VALUE, call, [b"v", memoryview(b"w" * 500)], references, built=built
+        ),
+        server_frames.with_references(server_frames.ITEM, call, [b"i"], references),
+        server_frames.item(call, b"j"),
+    ]
+    value = pb.CallReply(call=300, value=b"v" + b"w" * 500, references=references, built=built)
+    item = pb.CallReply(call=300, item=b"i", references=references)
+    expected = pb.ServerFrame(replies=[value, item, pb.CallReply(call=300, item=b"j")])
+    assert server_frames.frame(elements) == expected.SerializeToString()
+
+
 def test_all_kinds_of_replies_and_notices_share_a_frame_in_order() -> None:
     value = pb.CallReply(call=1, value=b"v")
     accepted = pb.CallReply(call=2, accepted=pb.Accepted())

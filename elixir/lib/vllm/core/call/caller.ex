@@ -4,7 +4,7 @@ defmodule Vllm.Core.Call.Caller do
   # reply.
 
   alias Vllm.Error
-  alias Vllm.Core.Call.{Consumer, Producer}
+  alias Vllm.Core.Call.{Consumer, Ownership, Producer}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Proto.{CallRequest, Failure}
 
@@ -12,12 +12,10 @@ defmodule Vllm.Core.Call.Caller do
   # milliseconds later.
   @patience 500
 
-  @typedoc "What the caller confirms a value with that was handed over to it."
-  @type receipt :: {{atom(), node()}, reference()}
-
   @type reply ::
           {:value, binary()}
-          | {:handed, binary(), receipt()}
+          # the value holds references: the caller has to confirm it, or to refuse it
+          | {:handed, Ownership.receipt(), {:value, binary()}}
           | {:stream, Consumer.stream()}
           | {:failure, Failure.t()}
           | {:error, Error.t()}
@@ -49,48 +47,30 @@ defmodule Vllm.Core.Call.Caller do
     end
   end
 
-  # `producer` enumerates the argument that is a stream, if there is one. Where `hands_over?/1` is
-  # true, the reply is `{:handed, payload, receipt}`. Until `received/1` confirms it, the value is
-  # ended when the caller ends.
+  # `producer` enumerates the argument that is a stream, if there is one.
   defp run(server, instance, request, timeout, window, producer) do
     alias_ref = :erlang.monitor(:process, server, alias: :reply_demonitor)
     send(server, {:call, alias_ref, self(), request, window, producer})
 
     receive do
-      {^alias_ref, reply} -> with_receipt(reply, request, {server, alias_ref})
+      {^alias_ref, reply} -> reply
       {:DOWN, ^alias_ref, :process, _server, reason} -> {:error, Locator.down(instance, reason)}
     after
-      patience(timeout) -> give_up(server, alias_ref, request, timeout)
+      patience(timeout) -> give_up(server, alias_ref, timeout)
     end
   end
 
-  defp with_receipt({:value, payload} = reply, request, receipt),
-    do: if(hands_over?(request), do: {:handed, payload, receipt}, else: reply)
-
-  defp with_receipt(reply, _request, _receipt), do: reply
-
-  @doc "Whether the value of a call is an engine or a request, which must not run without an owner."
-  @spec hands_over?(CallRequest.t()) :: boolean()
-  def hands_over?(%CallRequest{target: {:class_name, _class}}), do: true
-  def hands_over?(%CallRequest{method: method}), do: method == "add_request"
-
-  @doc "Confirms that the caller has the value that was handed over, and has tracked it."
-  @spec received(receipt()) :: :ok
-  def received({server, alias_ref}) do
-    send(server, {:received, alias_ref})
-    :ok
-  end
-
-  defp give_up(server, alias_ref, request, timeout) do
+  defp give_up(server, alias_ref, timeout) do
     Process.demonitor(alias_ref, [:flush])
 
     # A reply that has arrived meanwhile counts: the stream it opened must not be cancelled.
     receive do
       {^alias_ref, reply} ->
-        with_receipt(reply, request, {server, alias_ref})
+        reply
     after
       0 ->
-        send(server, {:cancel, alias_ref})
+        # A reply that comes later is dropped by the runtime, and the connection releases its references.
+        send(server, {:cancel, alias_ref, alias_ref})
         {:error, overdue(timeout)}
     end
   end

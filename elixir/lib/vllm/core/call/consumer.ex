@@ -3,6 +3,7 @@ defmodule Vllm.Core.Call.Consumer do
   # Consumes a stream: what runs in the process that takes the items, and its messages to the connection.
 
   alias Vllm.Error
+  alias Vllm.Core.Call.Ownership
   alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Instance.Locator
 
@@ -11,8 +12,9 @@ defmodule Vllm.Core.Call.Consumer do
   @patience 500
 
   # half: the number of items after which new credit is given; taken: the items since then
-  @enforce_keys [:alias, :connection, :id, :half, :deadline, :instance]
-  defstruct [:alias, :connection, :id, :half, :deadline, :instance, taken: 0]
+  # owner: the process that owns references in the items
+  @enforce_keys [:alias, :connection, :id, :half, :deadline, :instance, :owner]
+  defstruct [:alias, :connection, :id, :half, :deadline, :instance, :owner, taken: 0]
 
   @typedoc "A stream: the connection that serves it and its number there."
   @type stream :: {pid(), pos_integer()}
@@ -24,23 +26,24 @@ defmodule Vllm.Core.Call.Consumer do
           half: pos_integer(),
           deadline: integer() | :infinity,
           instance: Locator.instance(),
+          owner: pid(),
           taken: non_neg_integer()
         }
 
   @doc """
-  Makes the calling process the only consumer of a stream. From now on the end of this process, or of
-  one of `watch`, cancels the stream.
+  Makes the calling process the only consumer of a stream, on behalf of `owner`. From now on the end of
+  either cancels the stream.
   """
   @spec attach(
           stream(),
           Locator.instance(),
           pos_integer(),
           integer() | :infinity,
-          [pid()]
+          pid()
         ) :: t()
-  def attach({connection, id}, instance, window, deadline, watch) do
+  def attach({connection, id}, instance, window, deadline, owner) do
     alias_ref = :erlang.monitor(:process, connection, alias: :demonitor)
-    send(connection, {:attach, id, alias_ref, [self() | watch]})
+    send(connection, {:attach, id, alias_ref, Enum.uniq([self(), owner])})
 
     %__MODULE__{
       alias: alias_ref,
@@ -48,16 +51,24 @@ defmodule Vllm.Core.Call.Consumer do
       id: id,
       half: max(div(window, 2), 1),
       deadline: deadline,
-      instance: instance
+      instance: instance,
+      owner: owner
     }
   end
 
-  @doc "Waits for the next item of a stream."
-  @spec next(t()) :: {:item, binary(), t()} | :done | {:error, Error.t()}
+  @doc """
+  Waits for the next item of a stream. If it holds references it comes with a receipt, for
+  `confirm/2`.
+  """
+  @spec next(t()) ::
+          {:item, binary(), Ownership.receipt() | nil, t()} | :done | {:error, Error.t()}
   def next(%__MODULE__{alias: alias_ref} = consumer) do
     receive do
       {^alias_ref, {:item, payload}} ->
-        {:item, payload, replenish(consumer)}
+        {:item, payload, nil, replenish(consumer)}
+
+      {^alias_ref, {:handed, receipt, {:item, payload}}} ->
+        {:item, payload, receipt, replenish(consumer)}
 
       {^alias_ref, last} ->
         Process.demonitor(alias_ref, [:flush])
@@ -71,6 +82,11 @@ defmodule Vllm.Core.Call.Consumer do
         {:error, Error.new(:timeout, "the stream did not end within its deadline")}
     end
   end
+
+  @doc "Confirms an item that has been decoded. What is not confirmed is released by `close/1`."
+  @spec confirm(t(), Ownership.receipt() | nil) :: :ok
+  def confirm(_consumer, nil), do: :ok
+  def confirm(%{owner: owner}, receipt), do: Ownership.received(receipt, owner)
 
   defp last({:end, _}), do: :done
   defp last({:failure, failure}), do: {:error, Failure.from_proto(failure)}
@@ -99,7 +115,7 @@ defmodule Vllm.Core.Call.Consumer do
   @spec close(t()) :: :ok
   def close(%__MODULE__{alias: alias_ref, connection: connection, id: id}) do
     Process.demonitor(alias_ref, [:flush])
-    send(connection, {:cancel, id})
+    send(connection, {:cancel, id, alias_ref})
     drain(alias_ref)
   end
 

@@ -5,9 +5,8 @@ defmodule Vllm.Core.Connection.Calls do
   # the outbox.
 
   alias Vllm.Error
-  alias Vllm.Core.Call.{Caller, Producers}
-  alias Vllm.Core.Connection.{Closing, Outgoing, Routes, State}
-  alias Vllm.Core.Instance.ReferenceTracker
+  alias Vllm.Core.Call.Producers
+  alias Vllm.Core.Connection.{Closing, Handover, Outgoing, Routes, State}
   alias Vllm.Proto.{CallRequest, StartCall}
 
   @typedoc "A call as `Vllm.Core.Call.Caller` sends it."
@@ -26,14 +25,13 @@ defmodule Vllm.Core.Connection.Calls do
   def start(state, {:call, reply_to, caller, request, window, producer}) do
     with {:ok, state} <- Outgoing.flush_releases(state) do
       id = state.next_id
-      handed? = Caller.hands_over?(request)
       call = %StartCall{id: id, request: request, credit: window}
       bytes = IO.iodata_length([request.args | request.kwargs])
 
       state = %{
         state
         | next_id: id + 1,
-          routes: Routes.start(state.routes, id, reply_to, caller, handed?),
+          routes: Routes.start(state.routes, id, reply_to, caller),
           producers: producers(state.producers, id, producer)
       }
 
@@ -44,39 +42,34 @@ defmodule Vllm.Core.Connection.Calls do
   defp producers(producers, _id, nil), do: producers
   defp producers(producers, id, producer), do: Producers.start(producers, id, producer)
 
-  @doc "The caller confirms that it has the value that was handed over to it."
-  @spec received(State.t(), reference()) :: State.t()
-  def received(state, reply_to) do
-    case Routes.take_handed(state.routes, reply_to) do
-      {_value, routes} -> %{state | routes: routes}
-      nil -> state
-    end
-  end
-
   @doc "A process starts to consume a stream."
   @spec attach(State.t(), Routes.id(), reference(), [pid()]) :: State.t()
-  def attach(state, id, reply_to, watch) do
-    {result, routes} = Routes.attach(state.routes, id, reply_to, watch)
-    if result == :refused, do: tell(reply_to, consumed())
-    %{state | routes: routes}
+  def attach(state, id, reply_to, [consumer | _] = watch) do
+    case Routes.attach(state.routes, id, reply_to, watch) do
+      {:ok, kept, routes} ->
+        Enum.reduce(kept, %{state | routes: routes}, fn {outcome, parcel}, state ->
+          Handover.deliver(state, {reply_to, consumer}, outcome, parcel)
+        end)
+
+      :refused ->
+        tell(reply_to, consumed())
+        state
+    end
   end
 
   @doc """
   Cancels a call, found by its number, by the alias of its caller, or by the monitor of a process
-  that has ended.
+  that has ended. `reply_to` is the alias of a process that no longer listens: what was sent to it and
+  not confirmed is released.
   """
-  @spec cancel(State.t(), Routes.id() | reference()) :: State.t()
-  def cancel(state, id_or_reference) do
-    case Routes.take_handed(state.routes, id_or_reference) do
-      {value, routes} ->
-        ReferenceTracker.discard_handed(state.instance, value)
-        %{state | routes: routes}
+  @spec cancel(State.t(), Routes.id() | reference(), reference() | nil) :: State.t()
+  def cancel(state, id_or_reference, reply_to \\ nil) do
+    {ids, parcels, routes} = Routes.cancel(state.routes, id_or_reference)
+    Producers.stop(state.producers, ids)
 
-      nil ->
-        {ids, routes} = Routes.cancel(state.routes, id_or_reference)
-        Producers.stop(state.producers, ids)
-        Outgoing.put(%{state | routes: routes}, :cancels, ids)
-    end
+    state = %{state | routes: routes} |> Outgoing.put(:cancels, ids) |> Handover.let_go(parcels)
+
+    if reply_to, do: Handover.withdraw(state, reply_to), else: state
   end
 
   defp tell(reply_to, error), do: send(reply_to, {reply_to, {:error, error}})

@@ -8,8 +8,7 @@ defmodule Vllm.Core.Connection.Incoming do
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Codec
   alias Vllm.Core.Call.{Producer, Producers}
-  alias Vllm.Core.Connection.{Outgoing, Routes, State}
-  alias Vllm.Core.Instance.ReferenceTracker
+  alias Vllm.Core.Connection.{Handover, Outgoing, Routes, State}
   alias Vllm.Core.Wire.Session
   alias Vllm.Proto.{CallReply, Failure, Notice, ServerFrame}
 
@@ -45,35 +44,34 @@ defmodule Vllm.Core.Connection.Incoming do
 
   defp frame(state, %ServerFrame{replies: replies, notices: notices}) do
     with {:ok, state} <- notices(state, notices),
-         do: {:ok, %{state | routes: Enum.reduce(replies, state.routes, &reply(&1, &2, state))}}
+         do: {:ok, Enum.reduce(replies, state, &reply/2)}
   end
 
   ## Replies
 
-  defp reply(%CallReply{call: id, outcome: {:input_wanted, _}}, routes, state) do
+  defp reply(%CallReply{call: id, outcome: {:input_wanted, _}}, state) do
     with {:gone, failure} <- Producers.want(state.producers, id),
          do: Producer.send_step(self(), id, {:failure, failure})
 
-    routes
+    state
   end
 
-  defp reply(%CallReply{call: id, outcome: {:inputs_closed, _}}, routes, state) do
+  defp reply(%CallReply{call: id, outcome: {:inputs_closed, _}}, state) do
     Producers.stop(state.producers, [id])
-    routes
+    state
   end
 
-  defp reply(%CallReply{call: id, outcome: outcome}, routes, state) do
-    outcome = outcome(outcome)
-
-    case Routes.reply(routes, id, outcome) do
-      {:ok, routes} ->
-        routes
-
-      :unknown ->
-        # The call was cancelled. The value may hold references that no other process would release.
-        with {:value, payload} <- outcome, do: ReferenceTracker.discard(state.instance, payload)
-        routes
+  defp reply(%CallReply{call: id, outcome: outcome, references: []}, state) do
+    case Routes.reply(state.routes, id, outcome(outcome)) do
+      {:ok, routes} -> %{state | routes: routes}
+      :unknown -> state
     end
+  end
+
+  defp reply(%CallReply{call: id, outcome: outcome} = reply, state) do
+    # Copied, because they are parts of the frame, which they would keep in memory.
+    ids = Enum.map(reply.references, &:binary.copy/1)
+    Handover.reply(state, id, outcome(outcome), {ids, reply.built})
   end
 
   defp outcome({kind, payload}) when kind in [:item, :value], do: {kind, detach(payload)}

@@ -12,8 +12,8 @@ defmodule Vllm.Core.Connection.Routes do
   #       items are kept, at most     items are sent to the consumer
   #       the credit of the stream
   #
-  # The value of a call that builds something has one more phase: it is `:handed` over until its caller
-  # confirms that it has it.
+  # A reply that holds references comes with a parcel of their ids: see Vllm.Core.Connection.Handover,
+  # which sends it.
   #
   # In every phase some processes are monitored, and the end of any of them ends the call: the caller
   # until a consumer attaches, then the consumer. After that the caller may end, so a stream can be
@@ -24,6 +24,7 @@ defmodule Vllm.Core.Connection.Routes do
   # mailbox stays clean.
 
   alias Vllm.Error
+  alias Vllm.Core.Connection.References
 
   # calls: id => call
   # ids: monitors and aliases by which a call is found => id
@@ -31,14 +32,13 @@ defmodule Vllm.Core.Connection.Routes do
 
   defmodule Call do
     @moduledoc false
-    # reply_to: the alias of the caller, then of the consumer
+    # reply_to: the alias of the receiver: the caller, then the consumer
     # found_by: the alias of the caller until a consumer attaches; a caller that stops waiting knows
     # the call by nothing else
-    # kept: items that arrived before a consumer attached, newest first
-    # last: how the stream ended before a consumer attached, or the value that is handed over
-    # builds?: whether the value is handed over
+    # kept: items that arrived before a consumer attached, each with its parcel or nil, newest first
+    # last: how the stream ended before a consumer attached
     @enforce_keys [:phase, :watched]
-    defstruct [:phase, :watched, :reply_to, :found_by, :last, kept: [], builds?: false]
+    defstruct [:phase, :watched, :receiver, :reply_to, :found_by, :last, kept: []]
   end
 
   @type id :: pos_integer()
@@ -48,16 +48,16 @@ defmodule Vllm.Core.Connection.Routes do
         }
 
   @doc "Adds a call that was sent. Its first reply goes to `reply_to`, an alias of `caller`."
-  @spec start(t(), id(), reference(), pid(), boolean()) :: t()
-  def start(routes, id, reply_to, caller, builds? \\ false) do
+  @spec start(t(), id(), reference(), pid()) :: t()
+  def start(routes, id, reply_to, caller) do
     monitor = Process.monitor(caller)
 
     call = %Call{
       phase: :waiting,
       watched: [monitor],
+      receiver: caller,
       reply_to: reply_to,
-      found_by: reply_to,
-      builds?: builds?
+      found_by: reply_to
     }
 
     %{
@@ -85,17 +85,12 @@ defmodule Vllm.Core.Connection.Routes do
   end
 
   defp handle(%Call{phase: :open} = call, {:item, payload}, id, routes) do
-    put(routes, id, %{call | kept: [payload | call.kept]})
+    put(routes, id, %{call | kept: [{payload, nil} | call.kept]})
   end
 
   defp handle(%Call{phase: :waiting} = call, {:accepted, _}, id, routes) do
     tell(call.reply_to, {:stream, {self(), id}})
-    put(routes, id, %{call | phase: :open, reply_to: nil})
-  end
-
-  defp handle(%Call{phase: :waiting, builds?: true} = call, {:value, payload}, id, routes) do
-    tell(call.reply_to, {:value, payload})
-    put(routes, id, %{call | phase: :handed, reply_to: nil, last: payload})
+    put(routes, id, %{call | phase: :open, reply_to: nil, receiver: nil})
   end
 
   # The stream ended before a consumer attached: kept for the consumer.
@@ -108,56 +103,66 @@ defmodule Vllm.Core.Connection.Routes do
     delete(routes, id, call)
   end
 
-  @doc "Makes a process the consumer of a stream. The end of any process of `watch` ends the stream."
-  @spec attach(t(), id(), reference(), [pid()]) :: {:ok | :refused, t()}
-  def attach(routes, id, reply_to, watch) do
-    case routes.calls do
-      %{^id => %Call{phase: :open} = call} -> {:ok, flow(routes, id, call, reply_to, watch)}
-      %{} -> {:refused, routes}
-    end
-  end
+  @doc """
+  Handles a reply that holds references: returns the alias and the process to send it to. An item
+  without a consumer is kept, with its parcel. `:not_wanted` for a call that was cancelled, or that
+  should not get such a reply.
+  """
+  @spec hand(t(), id(), {atom(), term()}, References.parcel()) ::
+          {:hand, {reference(), pid()}, t()} | {:kept, t()} | :not_wanted
+  def hand(routes, id, {kind, payload}, parcel) do
+    case {kind, routes.calls} do
+      {:value, %{^id => %Call{phase: :waiting} = call}} ->
+        {:hand, {call.reply_to, call.receiver}, delete(routes, id, call)}
 
-  defp flow(routes, id, call, reply_to, watch) do
-    for payload <- Enum.reverse(call.kept), do: tell(reply_to, {:item, payload})
-    routes = delete(routes, id, call)
+      {:item, %{^id => %Call{phase: :flowing} = call}} ->
+        {:hand, {call.reply_to, call.receiver}, routes}
 
-    case call.last do
-      nil ->
-        monitors = Enum.map(watch, &Process.monitor/1)
-        ids = Enum.reduce(monitors, routes.ids, &Map.put(&2, &1, id))
-        call = %Call{phase: :flowing, watched: monitors, reply_to: reply_to}
-        put(%{routes | ids: ids}, id, call)
+      {:item, %{^id => %Call{phase: :open} = call}} ->
+        {:kept, put(routes, id, %{call | kept: [{payload, parcel} | call.kept]})}
 
-      last ->
-        tell(reply_to, last)
-        routes
+      _not_wanted ->
+        :not_wanted
     end
   end
 
   @doc """
-  Removes a call whose value was handed over, and returns the value: the caller has confirmed it, or
-  has ended. The call is found by the alias or the monitor of its caller.
+  Makes the first process of `watch` the consumer of a stream; the end of any of them ends the stream.
+  Returns the replies that were kept for it, each with its parcel or nil.
   """
-  @spec take_handed(t(), reference()) :: {binary(), t()} | nil
-  def take_handed(routes, reference) do
-    with %{^reference => id} <- routes.ids,
-         %{^id => %Call{phase: :handed} = call} <- routes.calls do
-      {call.last, delete(routes, id, call)}
-    else
-      _not_handed -> nil
+  @spec attach(t(), id(), reference(), [pid(), ...]) ::
+          {:ok, [{{atom(), term()}, References.parcel() | nil}], t()} | :refused
+  def attach(routes, id, reply_to, watch) do
+    case routes.calls do
+      %{^id => %Call{phase: :open} = call} ->
+        items = for {payload, parcel} <- Enum.reverse(call.kept), do: {{:item, payload}, parcel}
+        last = if call.last, do: [{call.last, nil}], else: []
+        routes = delete(routes, id, call)
+        routes = if call.last, do: routes, else: flow(routes, id, reply_to, watch)
+        {:ok, items ++ last, routes}
+
+      %{} ->
+        :refused
     end
+  end
+
+  defp flow(routes, id, reply_to, [consumer | _] = watch) do
+    monitors = Enum.map(watch, &Process.monitor/1)
+    ids = Enum.reduce(monitors, routes.ids, &Map.put(&2, &1, id))
+    call = %Call{phase: :flowing, watched: monitors, receiver: consumer, reply_to: reply_to}
+    put(%{routes | ids: ids}, id, call)
   end
 
   @doc """
   Removes a cancelled call, found by its id, by the alias of its caller, or by the monitor of a
   process that ended. A process that still waits gets an error. Also returns the ids to cancel in the
-  worker: none for a call that is over there.
+  worker, none for a call that is over there, and the parcels of items that were kept.
   """
-  @spec cancel(t(), id() | reference()) :: {[id()], t()}
+  @spec cancel(t(), id() | reference()) :: {[id()], [References.parcel()], t()}
   def cancel(routes, reference) when is_reference(reference) do
     case routes.ids do
       %{^reference => id} -> cancel(routes, id)
-      %{} -> {[], routes}
+      %{} -> {[], [], routes}
     end
   end
 
@@ -165,10 +170,11 @@ defmodule Vllm.Core.Connection.Routes do
     case routes.calls do
       %{^id => %Call{} = call} ->
         if call.reply_to, do: tell(call.reply_to, {:error, cancelled()})
-        {if(call.last, do: [], else: [id]), delete(routes, id, call)}
+        parcels = for {_payload, {_, _} = parcel} <- call.kept, do: parcel
+        {if(call.last, do: [], else: [id]), parcels, delete(routes, id, call)}
 
       %{} ->
-        {[], routes}
+        {[], [], routes}
     end
   end
 

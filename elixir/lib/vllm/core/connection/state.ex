@@ -4,7 +4,8 @@ defmodule Vllm.Core.Connection.State do
   #
   #     instance … on_engine_event   Opening, once
   #     routes                       Calls, for callers and consumers; Incoming, for replies
-  #     producers, next_id           Calls; the process itself when a producer has ended
+  #     producers, next_id           Calls; the process itself when a producer has ended; Handover
+  #     references                   Handover; the process itself, for owners
   #     outbox                       Outgoing
   #     session                      Incoming and Outgoing, with the bytes received and sent
   #     drain                        the process itself
@@ -13,7 +14,7 @@ defmodule Vllm.Core.Connection.State do
 
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Call.Producers
-  alias Vllm.Core.Connection.{Outbox, Routes}
+  alias Vllm.Core.Connection.{Outbox, References, Routes}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Wire.Session
   alias Vllm.Proto.{EngineRecovered, EngineStalled, ServerHello}
@@ -32,6 +33,7 @@ defmodule Vllm.Core.Connection.State do
     :session,
     routes: %Routes{},
     producers: %Producers{},
+    references: %References{},
     next_id: 1,
     outbox: %Outbox{},
     # the caller of drain/2 while calls are in flight, then :done; new calls are refused
@@ -47,6 +49,7 @@ defmodule Vllm.Core.Connection.State do
           session: Session.t() | nil,
           routes: Routes.t(),
           producers: Producers.t(),
+          references: References.t(),
           next_id: pos_integer(),
           outbox: Outbox.t(),
           drain: GenServer.from() | :done | nil

@@ -11,16 +11,16 @@ defmodule Vllm.Core.Connection.RoutesTest do
   test "a stream that was accepted too late for its caller can be cancelled by its alias",
        %{caller: caller, routes: routes} do
     {:ok, routes} = Routes.reply(routes, 1, {:accepted, nil})
-    assert {[1], routes} = Routes.cancel(routes, caller)
+    assert {[1], [], routes} = Routes.cancel(routes, caller)
     assert routes == %Routes{}
   end
 
   test "a stream with a consumer is no longer found by its caller",
        %{caller: caller, routes: routes} do
     {:ok, routes} = Routes.reply(routes, 1, {:accepted, nil})
-    {:ok, routes} = Routes.attach(routes, 1, make_ref(), [self()])
-    assert {[], ^routes} = Routes.cancel(routes, caller)
-    assert {[1], routes} = Routes.cancel(routes, 1)
+    {:ok, [], routes} = Routes.attach(routes, 1, make_ref(), [self()])
+    assert {[], [], ^routes} = Routes.cancel(routes, caller)
+    assert {[1], [], routes} = Routes.cancel(routes, 1)
     assert routes == %Routes{}
   end
 

@@ -44,5 +44,8 @@ defmodule Vllm.Core.Instance.EnginesTest do
     {caller, request}
   end
 
+  defp reply({caller, _request}, %{outcome: {:value, payload}}),
+    do: send(caller, {caller, {:value, payload}})
+
   defp reply({caller, _request}, reply), do: send(caller, {caller, reply})
 end

@@ -1,0 +1,207 @@
+defmodule Vllm.Core.Connection.References do
+  @moduledoc false
+  # Records which process answers for which reference. A value without process or socket.
+  #
+  # The worker keeps an object alive for every time it has sent a reference to it. A reference is a
+  # plain term here, which can be copied and dropped without notice, so unused ones cannot be found.
+  # But the end of a process can be observed. So a reference is owned by the process that received it,
+  # as an ETS table or a port is. `share/3` adds an owner, and the object is released when the last
+  # owner ends or releases it.
+  #
+  # At every moment one place answers for a reference that the worker has sent:
+  #
+  #     the reply is in the connection          its `parcel`, the ids that came with the reply
+  #     it is on its way to its receiver        handed: until the receiver confirms it, the end of the
+  #                                             receiver or its refusal returns the parcel
+  #     the receiver has confirmed it           objects and owners
+  #
+  # The reply and the record are both made by the connection, and the receiver confirms to the
+  # connection. So no order of messages of different processes matters: a receiver that is killed, or
+  # that has stopped waiting, at whatever moment, leaves nothing.
+  #
+  # An engine that a call has built has no owner: losing one because the process that built it has
+  # ended would be a surprise that takes half a minute to repair. Until it is confirmed its parcel is
+  # returned like any other, and then it is shut down. With `rpc: [link: true]` that happens when its
+  # owner ends, too.
+
+  # handed: alias of the receiver => {monitor, number => parcel}
+  # objects: id => {times sent, MapSet of owners}
+  # owners: pid => {monitor, MapSet of ids}
+  # monitors: monitor => what it is for
+  # count: parcels so far
+  defstruct handed: %{}, objects: %{}, owners: %{}, monitors: %{}, count: 0
+
+  @type id :: String.t()
+
+  @typedoc "The ids of the references of one reply; whether the call has built what they stand for."
+  @type parcel :: {[id()], built? :: boolean()}
+
+  @type t :: %__MODULE__{
+          handed: %{reference() => {reference(), %{pos_integer() => parcel()}}},
+          objects: %{id() => {pos_integer(), MapSet.t(pid())}},
+          owners: %{pid() => {reference(), MapSet.t(id())}},
+          monitors: %{
+            reference() => {:receiver, reference()} | {:owner, pid()} | {:link, [id()]}
+          },
+          count: non_neg_integer()
+        }
+
+  @doc "Records that a parcel is sent to a process, at an alias. Returns the number of its receipt."
+  @spec hand(t(), reference(), pid(), parcel()) :: {pos_integer(), t()}
+  def hand(references, reply_to, receiver, parcel) do
+    number = references.count + 1
+
+    {{monitor, parcels}, references} =
+      case references.handed do
+        %{^reply_to => entry} -> {entry, references}
+        %{} -> watch(references, receiver, {:receiver, reply_to})
+      end
+
+    handed = Map.put(references.handed, reply_to, {monitor, Map.put(parcels, number, parcel)})
+    {number, %{references | handed: handed, count: number}}
+  end
+
+  @doc """
+  The receiver has confirmed a parcel, and `owner` owns what is in it. If that is an engine that was
+  built, it has no owner; with `link?` it is returned as a parcel when `owner` ends.
+  """
+  @spec received(t(), reference(), pos_integer(), pid(), boolean()) :: t()
+  def received(references, reply_to, number, owner, link?) do
+    case references.handed do
+      %{^reply_to => {monitor, %{^number => parcel} = parcels}} ->
+        references
+        |> keep_handed(reply_to, monitor, Map.delete(parcels, number))
+        |> own(parcel, owner, link?)
+
+      %{} ->
+        references
+    end
+  end
+
+  @doc "The receiver at an alias takes no more. Returns the parcels that it has not confirmed."
+  @spec withdraw(t(), reference()) :: {[parcel()], t()}
+  def withdraw(references, reply_to) do
+    case references.handed do
+      %{^reply_to => {monitor, parcels}} ->
+        {Map.values(parcels), keep_handed(references, reply_to, monitor, %{})}
+
+      %{} ->
+        {[], references}
+    end
+  end
+
+  @doc "Adds an owner of an object that has one."
+  @spec share(t(), id(), pid()) :: t()
+  def share(references, id, owner) when is_map_key(references.objects, id),
+    do: add(references, id, owner, 0)
+
+  def share(references, _released, _owner), do: references
+
+  @doc """
+  Ends the ownership of a process. Returns the ids to release, one for each time that the worker has
+  sent the reference; `:not_owned` if the process is not an owner.
+  """
+  @spec release(t(), id(), pid()) :: {[id()], t()} | :not_owned
+  def release(references, id, owner) do
+    with %{^owner => {monitor, ids}} <- references.owners,
+         %{^id => {sent, owners}} <- references.objects,
+         true <- MapSet.member?(owners, owner) do
+      references = keep_owner(references, owner, monitor, MapSet.delete(ids, id))
+      remove(references, id, sent, MapSet.delete(owners, owner))
+    else
+      _not_owned -> :not_owned
+    end
+  end
+
+  @doc "A monitor says that its process has ended. Returns the parcels that it answered for."
+  @spec down(t(), reference()) :: {:ok, [parcel()], t()} | :unknown
+  def down(references, monitor) do
+    case references.monitors do
+      %{^monitor => {:receiver, reply_to}} ->
+        {parcels, references} = withdraw(references, reply_to)
+        {:ok, parcels, references}
+
+      %{^monitor => {:owner, owner}} ->
+        {_monitor, ids} = Map.fetch!(references.owners, owner)
+
+        {released, references} =
+          Enum.map_reduce(ids, references, fn id, references ->
+            {_ids, _references} = release(references, id, owner)
+          end)
+
+        {:ok, [{Enum.concat(released), false}], references}
+
+      %{^monitor => {:link, ids}} ->
+        {:ok, [{ids, true}], forget(references, monitor)}
+
+      %{} ->
+        :unknown
+    end
+  end
+
+  @doc "How many parcels are on their way, and how many objects have an owner."
+  @spec sizes(t()) :: %{handed: non_neg_integer(), owned: non_neg_integer()}
+  def sizes(references) do
+    handed = for {_alias, {_monitor, parcels}} <- references.handed, do: map_size(parcels)
+    %{handed: Enum.sum(handed), owned: map_size(references.objects)}
+  end
+
+  defp own(references, {ids, false}, owner, _link?),
+    do: Enum.reduce(ids, references, &add(&2, &1, owner, 1))
+
+  defp own(references, {_engine, true}, _owner, false), do: references
+
+  defp own(references, {engine, true}, owner, true) do
+    {_entry, references} = watch(references, owner, {:link, engine})
+    references
+  end
+
+  defp add(references, id, owner, times) do
+    {sent, owners} = Map.get(references.objects, id, {0, MapSet.new()})
+
+    {{monitor, ids}, references} =
+      case references.owners do
+        %{^owner => entry} -> {entry, references}
+        %{} -> watch(references, owner, {:owner, owner}, MapSet.new())
+      end
+
+    %{
+      references
+      | objects: Map.put(references.objects, id, {sent + times, MapSet.put(owners, owner)}),
+        owners: Map.put(references.owners, owner, {monitor, MapSet.put(ids, id)})
+    }
+  end
+
+  defp remove(references, id, sent, owners) do
+    if MapSet.size(owners) == 0,
+      do: {List.duplicate(id, sent), %{references | objects: Map.delete(references.objects, id)}},
+      else: {[], put_in(references.objects[id], {sent, owners})}
+  end
+
+  defp keep_handed(references, reply_to, monitor, parcels) when parcels == %{} do
+    references = forget(references, monitor)
+    %{references | handed: Map.delete(references.handed, reply_to)}
+  end
+
+  defp keep_handed(references, reply_to, monitor, parcels),
+    do: put_in(references.handed[reply_to], {monitor, parcels})
+
+  defp keep_owner(references, owner, monitor, ids) do
+    if MapSet.size(ids) == 0 do
+      references = forget(references, monitor)
+      %{references | owners: Map.delete(references.owners, owner)}
+    else
+      put_in(references.owners[owner], {monitor, ids})
+    end
+  end
+
+  defp watch(references, process, purpose, nothing \\ %{}) do
+    monitor = Process.monitor(process)
+    {{monitor, nothing}, put_in(references.monitors[monitor], purpose)}
+  end
+
+  defp forget(references, monitor) do
+    Process.demonitor(monitor, [:flush])
+    %{references | monitors: Map.delete(references.monitors, monitor)}
+  end
+end

@@ -1,0 +1,124 @@
+"""Single calls over gRPC: what is held for their client, and what is not when it has gone.
+
+All else of the service is seen at a worker, in ``bridge/``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from python_worker.dispatch.call import Call, GoingOn, start
+from python_worker.dispatch.references import References
+from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.rpc.addresses import Addresses
+from python_worker.rpc.grpc_service import ANYONE, Bridge, Replies
+from python_worker.rpc.sessions import Sessions
+from tests.python.support.streams import wait_turns
+
+
+class Context:
+    """As much of gRPC's as a call without a token needs."""
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+
+CONTEXT = cast(Replies, Context())
+
+
+class Worker:
+    """Serves calls that return things or stream them."""
+
+    def __init__(self) -> None:
+        self.references = References()
+        sessions = Sessions(start=self.start, references=self.references, token="", pid=1)
+        self.bridge = Bridge(
+            sessions,
+            start=self.start,
+            references=self.references,
+            token="",
+            addresses=Addresses(),
+        )
+        self.held: list[str] = []
+        self.go = asyncio.Event()
+
+    def start(self, call: Call) -> asyncio.Task[None] | None:
+        return start(call, self.perform)
+
+    def perform(self, call: Call) -> GoingOn | None:
+        return cast(GoingOn, getattr(self, call.request.method)(call))
+
+    def hold(self, call: Call) -> None:
+        self.held.append(self.references.hold(object(), call.holder).id)
+        call.sink.add_reference(self.held[-1])
+
+    async def returns(self, call: Call) -> None:
+        """Returns one thing."""
+        self.hold(call)
+        call.return_value([b"v"])
+
+    async def returns_later(self, call: Call) -> None:
+        """Returns one thing when the test says so."""
+        await self.go.wait()
+        await self.returns(call)
+
+    async def streams(self, call: Call) -> None:
+        """Streams things as long as there is room."""
+        call.sink.send(pb.CallReply(accepted=pb.Accepted()))
+        for _ in range(3):
+            await call.sink.wait_place()
+            self.hold(call)
+            call.sink.send_item(b"i")
+
+
+@pytest.fixture
+async def worker() -> Worker:
+    return Worker()
+
+
+async def test_a_reply_names_what_is_held_for_its_client(worker: Worker) -> None:
+    reply = await worker.bridge.Call(pb.CallRequest(method="returns"), CONTEXT)
+    assert reply == pb.CallReply(value=b"v", references=worker.held)
+    assert worker.references.release(worker.held[0], ANYONE)
+    assert len(worker.references) == 0
+
+
+async def test_nothing_is_held_for_a_client_that_has_gone_before_its_reply(worker: Worker) -> None:
+    call = asyncio.ensure_future(
+        worker.bridge.Call(pb.CallRequest(method="returns_later"), CONTEXT)
+    )
+    await wait_turns(5)
+    worker.go.set()
+    while not worker.held:
+        await wait_turns(1)
+    # The value is ready, and the task that writes it has not been woken.
+    assert not call.done()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert len(worker.references) == 0
+
+
+async def test_a_stream_names_what_each_item_holds(worker: Worker) -> None:
+    stream = worker.bridge.Stream(pb.CallRequest(method="streams"), CONTEXT)
+    references = [list(reply.references) async for reply in stream]
+    assert references == [[], *([ref_id] for ref_id in worker.held)]
+    assert len(worker.references) == 3
+
+
+@pytest.mark.parametrize("taken", [1, 2, 3])
+async def test_nothing_is_held_of_items_that_were_not_written(worker: Worker, taken: int) -> None:
+    stream = cast(Any, worker.bridge.Stream(pb.CallRequest(method="streams"), CONTEXT))
+    for _ in range(taken):
+        await anext(stream)
+        await wait_turns(5)
+    # gRPC asks for the next reply when it has written one.
+    await stream.aclose()
+    written = max(taken - 2, 0)
+    assert len(worker.references) == written
+    for ref_id in worker.held[:written]:
+        assert worker.references.release(ref_id, ANYONE)
+    assert not any(worker.bridge.tasks)
