@@ -26,7 +26,7 @@ defmodule Vllm.Core.Instance do
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, ReferenceTracker, Watchdog}
 
   @table [
-    {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
+    {:name, :instance, :required, "it is passed to the functions that need an instance."},
     {:python, :string, nil,
      "the Python interpreter. `Vllm.Environment` says which one is used by default."},
     {:worker_args, {:list, :string}, [],

@@ -8,12 +8,21 @@ defmodule Vllm.Core.Instance.Locator do
 
   alias Vllm.Error
   alias Vllm.Core.Instance.LastFailure
+  alias Vllm.Core.Options
 
   @typedoc "An instance, as it is known on every node."
   @type instance :: {name :: atom(), node()}
 
   @typedoc "The last part of a process's name."
   @type part :: String.t()
+
+  @doc "The instance that a caller means by its name, or by `{name, node}`."
+  @spec locate(term()) :: {:ok, instance()} | {:error, Error.t()}
+  def locate({name, node}) when is_atom(node),
+    do: with(:ok <- Options.check(:instance, name, "an instance"), do: {:ok, {name, node}})
+
+  def locate(name),
+    do: with(:ok <- Options.check(:instance, name, "an instance"), do: {:ok, {name, node()}})
 
   @doc "The name under which a part of an instance is registered."
   @spec process_name(atom(), part()) :: atom()
