@@ -43,7 +43,7 @@ defmodule Vllm do
   """
 
   alias Vllm.{Call, Error, Ref}
-  alias Vllm.Core.{Connection, Instance, Options}
+  alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Instance.{Engines, Locator, Metrics, ReferenceTracker}
 
   @typedoc "An instance: the name it was started with, on this node or another."
@@ -56,21 +56,18 @@ defmodule Vllm do
         {Vllm, name: MyApp.Vllm}
       ]
 
-  See the options above.
+  See the options above. Raises `ArgumentError` if they are no keyword list; `start_link/1` checks them.
+  No report of the supervisor shows them, because they may hold a token or secret variables.
   """
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(options) do
-    options =
-      case options[:token] do
-        token when is_binary(token) -> Keyword.put(options, :token, Instance.hidden(token))
-        _none_or_hidden -> options
-      end
+    Options.check!(:keyword_list, options, "the options of Vllm")
 
-    %{
+    RedactedServer.child(%{
       id: Keyword.get(options, :name, __MODULE__),
       start: {__MODULE__, :start_link, [options]},
       type: :supervisor
-    }
+    })
   end
 
   @doc """

@@ -83,7 +83,7 @@ defmodule Vllm.Core.Connection do
       :error -> {:error, Locator.down(instance, :noconnection)}
     end
   catch
-    :exit, _reason -> {:error, Locator.down(instance, :noproc)}
+    :exit, reason -> {:error, Locator.down(instance, Locator.ended(reason))}
   end
 
   @doc """

@@ -22,7 +22,7 @@ defmodule Vllm.Core.Instance do
   use Supervisor
 
   alias Vllm.{AsyncLLM, Error}
-  alias Vllm.Core.{Connection, Options, Worker}
+  alias Vllm.Core.{Connection, Options, RedactedServer, Worker}
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, ReferenceTracker, Watchdog}
 
   @table [
@@ -91,10 +91,11 @@ defmodule Vllm.Core.Instance do
   def start_link(options) do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
          {:ok, watchdog} <- Watchdog.validate(options.watchdog),
-         options = %{options | watchdog: watchdog, token: hidden(options.token)},
+         options = %{options | watchdog: watchdog},
          :ok <- check_watchdog(options),
          :ok <- check_engines(options) do
-      case Supervisor.start_link(__MODULE__, options, name: options.name) do
+      # A function, because a supervisor shows its argument in :sys.get_status/1.
+      case Supervisor.start_link(__MODULE__, fn -> options end, name: options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
           {:error, error}
 
@@ -103,12 +104,6 @@ defmodule Vllm.Core.Instance do
       end
     end
   end
-
-  @doc "The token as a function: reports of supervisors show the arguments of their children."
-  @spec hidden(String.t() | (() -> String.t()) | nil) :: (() -> String.t())
-  def hidden(nil), do: fn -> "" end
-  def hidden(token) when is_binary(token), do: fn -> token end
-  def hidden(token) when is_function(token, 0), do: token
 
   # Every new connection would build them again, in addition to those of the connection before.
   defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
@@ -138,6 +133,7 @@ defmodule Vllm.Core.Instance do
 
   @impl true
   def init(options) do
+    options = options.()
     name = options.name
 
     {worker, address} =
@@ -149,7 +145,7 @@ defmodule Vllm.Core.Instance do
     connection = [
       instance: name,
       address: address,
-      token: options.token,
+      token: options.token || "",
       start_timeout: options.start_timeout,
       starts: if(options.connect, do: :counters.new(1, [])),
       on_engine_event: Watchdog.listener(options.watchdog.action)
@@ -166,7 +162,7 @@ defmodule Vllm.Core.Instance do
         ] ++ metrics(options)
 
     Supervisor.init(
-      children,
+      Enum.map(children, &RedactedServer.child/1),
       [strategy: :one_for_all] ++ intensity(options)
     )
   end

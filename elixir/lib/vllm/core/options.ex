@@ -152,8 +152,7 @@ defmodule Vllm.Core.Options do
 
   defp valid?(:milliseconds, value), do: is_integer(value) and value in 1..@max_milliseconds
   defp valid?({:range, first, last}, value), do: is_integer(value) and value in first..last
-  # A function, so that no report of a supervisor shows the secret.
-  defp valid?(:secret, value), do: valid?(:string, value) or is_function(value, 0)
+  defp valid?(:secret, value), do: valid?(:string, value)
   defp valid?(:keyword_list, value), do: Keyword.keyword?(value)
 
   defp valid?({:list, type}, value),
@@ -202,7 +201,7 @@ defmodule Vllm.Core.Options do
   defp describe(:timeout), do: "milliseconds from 0 to #{@max_milliseconds}, or :infinity"
   defp describe(:milliseconds), do: "milliseconds from 1 to #{@max_milliseconds}"
   defp describe({:range, first, last}), do: "an integer from #{first} to #{last}"
-  defp describe(:secret), do: "a string, or a function that returns one"
+  defp describe(:secret), do: "a string"
   defp describe(:keyword_list), do: "a keyword list"
   defp describe(:engines), do: "a keyword list of engine arguments, each name once"
   defp describe(:env), do: "a map from variable name to string or false"

@@ -51,7 +51,12 @@ defmodule Vllm.Core.Call.Producer do
     caller = self()
     # An anonymous function, because OTP's report of a failed task shows its arguments, and the
     # enumerable holds prompts.
-    Task.Supervisor.start_child(@supervisor, fn -> run(enumerable, caller, server) end)
+    Task.Supervisor.start_child(@supervisor, fn ->
+      # The connection reports the end of one that has not ended normally.
+      with {:error, _logged} <-
+             RedactedServer.guarded(__MODULE__, fn -> run(enumerable, caller, server) end),
+           do: exit({:shutdown, :failed})
+    end)
   catch
     :exit, _reason ->
       {:error,

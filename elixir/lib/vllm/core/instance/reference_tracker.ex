@@ -233,7 +233,8 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   # In a task, because it takes seconds.
   defp shut_down(state, engine) do
     {:ok, tasks} = Locator.server(state.instance, "Tasks")
-    {:ok, _pid} = Task.Supervisor.start_child(tasks, fn -> state.shut_down.(engine) end)
+    shut_down = fn -> RedactedServer.guarded(__MODULE__, fn -> state.shut_down.(engine) end) end
+    {:ok, _pid} = Task.Supervisor.start_child(tasks, shut_down)
 
     :ok
   end
