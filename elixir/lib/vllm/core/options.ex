@@ -7,7 +7,8 @@ defmodule Vllm.Core.Options do
   #
   #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
   #     :keyword_list (options that have a table of their own)
-  #     :milliseconds | {:range, first, last} (integers with bounds) | :number | :text
+  #     :milliseconds | :pause (0 too) | {:range, first, last} (integers with bounds) | :number
+  #     :text (a string of any characters) | :term (anything) | :map
   #     :instance (the name of an instance) | :secret
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
 
@@ -150,9 +151,12 @@ defmodule Vllm.Core.Options do
   defp valid?(:timeout, value),
     do: value == :infinity or (is_integer(value) and value in 0..@max_milliseconds)
 
+  defp valid?(:pause, value), do: is_integer(value) and value in 0..@max_milliseconds
+  defp valid?(:term, _value), do: true
   defp valid?(:milliseconds, value), do: is_integer(value) and value in 1..@max_milliseconds
   defp valid?({:range, first, last}, value), do: is_integer(value) and value in first..last
   defp valid?(:secret, value), do: valid?(:string, value)
+  defp valid?(:map, value), do: is_map(value)
   defp valid?(:keyword_list, value), do: Keyword.keyword?(value)
 
   defp valid?({:list, type}, value),
@@ -199,9 +203,12 @@ defmodule Vllm.Core.Options do
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:timeout), do: "milliseconds from 0 to #{@max_milliseconds}, or :infinity"
+  defp describe(:pause), do: "milliseconds from 0 to #{@max_milliseconds}"
+  defp describe(:term), do: "any term"
   defp describe(:milliseconds), do: "milliseconds from 1 to #{@max_milliseconds}"
   defp describe({:range, first, last}), do: "an integer from #{first} to #{last}"
   defp describe(:secret), do: "a string"
+  defp describe(:map), do: "a map"
   defp describe(:keyword_list), do: "a keyword list"
   defp describe(:engines), do: "a keyword list of engine arguments, each name once"
   defp describe(:env), do: "a map from variable name to string or false"

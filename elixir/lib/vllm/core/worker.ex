@@ -424,7 +424,7 @@ defmodule Vllm.Core.Worker do
   ## End
 
   defp cleanup(state) do
-    status = if state.os_pid, do: stop_process(state)
+    {status, state} = if state.os_pid, do: stop_process(state), else: {nil, state}
     if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
     if state.folder, do: Stop.remove_files(state.folder)
     if state.log.writer, do: LogWriter.flush(state.log.writer)
@@ -438,14 +438,14 @@ defmodule Vllm.Core.Worker do
 
     case await_stop(state, stopping.ref) do
       {:ok, state} ->
-        if state.running?, do: await_exit(state)
+        if state.running?, do: await_exit(state), else: {nil, state}
 
       {:late, state} ->
         why =
           if state.running?, do: "it did not stop within #{timeout} ms", else: "an engine hung"
 
         Logger.warning("killed the worker: #{why}")
-        nil
+        {nil, state}
     end
   end
 
@@ -473,9 +473,9 @@ defmodule Vllm.Core.Worker do
       # the connection noticed first: only here can the reason still be reported.
       {^port, {:exit_status, status}} ->
         unless status in [0, 143], do: exited(state, status)
-        status
+        {status, state}
     after
-      @kill_timeout -> nil
+      @kill_timeout -> {nil, state}
     end
   end
 
