@@ -4,7 +4,7 @@ defmodule Vllm.Core.Instance do
   #
   #     Instance, registered under the instance's name             one_for_all
   #     ├── Worker             the Python process                  permanent
-  #     ├── Task.Supervisor    forwarders of `stream_to:`          permanent
+  #     ├── Tasks              forwarders of `stream_to:`          permanent
   #     ├── Connection         the session with the worker         permanent
   #     ├── ReferenceTracker   which process owns which reference  permanent
   #     ├── Engines            the declared engines                permanent
@@ -22,7 +22,7 @@ defmodule Vllm.Core.Instance do
   use Supervisor
 
   alias Vllm.{AsyncLLM, Error}
-  alias Vllm.Core.{Connection, Options, RedactedServer, Worker}
+  alias Vllm.Core.{Connection, Options, RedactedServer, RedactedSupervisor, Worker}
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, ReferenceTracker, Watchdog}
 
   @table [
@@ -94,8 +94,7 @@ defmodule Vllm.Core.Instance do
          options = %{options | watchdog: watchdog},
          :ok <- check_watchdog(options),
          :ok <- check_engines(options) do
-      # A function, because a supervisor shows its argument in :sys.get_status/1.
-      case Supervisor.start_link(__MODULE__, fn -> options end, name: options.name) do
+      case RedactedSupervisor.start_link(__MODULE__, options, options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
           {:error, error}
 
@@ -133,7 +132,6 @@ defmodule Vllm.Core.Instance do
 
   @impl true
   def init(options) do
-    options = options.()
     name = options.name
 
     {worker, address} =
@@ -154,7 +152,7 @@ defmodule Vllm.Core.Instance do
     children =
       worker ++
         [
-          {Task.Supervisor, name: Locator.process_name(name, "Tasks")},
+          RedactedSupervisor.tasks(Locator.process_name(name, "Tasks")),
           {Connection, connection},
           {ReferenceTracker, {name, &AsyncLLM.shutdown/1}},
           {Engines, {name, options.engines}},

@@ -146,10 +146,12 @@ defmodule Vllm.Core.RedactedServer do
   end
 
   @doc false
-  @spec failed(module(), atom(), term(), Exception.stacktrace()) :: Error.t()
-  def failed(module, kind, reason, stacktrace) do
+  # `what` is the module of the process, or says in words what has failed.
+  @spec failed(module() | String.t(), atom(), term(), Exception.stacktrace()) :: Error.t()
+  def failed(what, kind, reason, stacktrace) do
     %{stacktrace: where} = Emitter.failure(kind, reason, stacktrace)
-    message = "#{inspect(module)} failed with #{what(kind, reason, stacktrace)}"
+    what = if is_binary(what), do: what, else: inspect(what)
+    message = "#{what} failed with #{what(kind, reason, stacktrace)}"
     Logger.error([message, "\n", Exception.format_stacktrace(where)])
     Error.new(:protocol, message <> "; this is a bug in vllm_bridge, please report it")
   end

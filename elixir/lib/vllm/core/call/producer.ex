@@ -16,7 +16,7 @@ defmodule Vllm.Core.Call.Producer do
   # like run in this process.
 
   alias Vllm.{Codec, Error}
-  alias Vllm.Core.RedactedServer
+  alias Vllm.Core.{RedactedServer, RedactedSupervisor}
   alias Vllm.Core.Call.Arguments
   alias Vllm.Proto.{End, Failure, Input}
 
@@ -29,7 +29,7 @@ defmodule Vllm.Core.Call.Producer do
   defstruct [:caller, :server, :step, begun: false, count: 0]
 
   @doc false
-  def child_spec(_options), do: Task.Supervisor.child_spec(name: @supervisor)
+  def child_spec(_options), do: RedactedSupervisor.tasks(@supervisor)
 
   @doc """
   Makes a call with a producer for its argument. `server` is the connection. `run_call` gets the
@@ -148,7 +148,8 @@ defmodule Vllm.Core.Call.Producer do
     :ok
   catch
     kind, reason ->
-      RedactedServer.failed(__MODULE__, kind, reason, __STACKTRACE__)
+      what = "a prompt's enumerable, when it was halted,"
+      RedactedServer.failed(what, kind, reason, __STACKTRACE__)
       :ok
   end
 

@@ -10,7 +10,7 @@ defmodule Vllm.Core.Instance.Default do
 
   alias Vllm.Error
   alias Vllm.Core.Instance.Locator
-  alias Vllm.Core.RedactedServer
+  alias Vllm.Core.{RedactedServer, RedactedSupervisor}
 
   @name Vllm.Default
   @supervisor Vllm.DefaultSupervisor
@@ -18,7 +18,7 @@ defmodule Vllm.Core.Instance.Default do
   @doc "Starts the supervisor. `start` starts an instance from its options."
   @spec start_link((keyword() -> Supervisor.on_start() | {:error, Error.t()})) ::
           Supervisor.on_start()
-  def start_link(start), do: DynamicSupervisor.start_link(__MODULE__, start, name: @supervisor)
+  def start_link(start), do: RedactedSupervisor.start_dynamic(__MODULE__, start, @supervisor)
 
   @doc """
   The default instance, started if it does not run, with the options of
