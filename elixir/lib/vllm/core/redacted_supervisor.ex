@@ -66,44 +66,43 @@ defmodule Vllm.Core.RedactedSupervisor do
   def init({behaviour, module, start}) do
     # By this, tools find out that a process is a supervisor.
     Process.put(:"$initial_call", {:supervisor, module, 1})
-    with {:ok, state} <- start.(), do: {:ok, {behaviour, state}}
+    with {:ok, state} <- start.(), do: {:ok, {behaviour, module, state}}
   end
 
   @impl true
-  def handle_call(call, from, {behaviour, state} = own) do
+  def handle_call(call, from, {behaviour, module, state} = own) do
     if tag(call) in @calls,
-      do: behaviour |> apply(:handle_call, [call, from, state]) |> wrapped(behaviour),
-      else: RedactedServer.stray_call(behaviour, call, own)
+      do: behaviour |> apply(:handle_call, [call, from, state]) |> wrapped(own),
+      else: RedactedServer.stray_call(module, call, own)
   end
 
   @impl true
-  def handle_cast(cast, {behaviour, state} = own) do
+  def handle_cast(cast, {behaviour, module, state} = own) do
     if tag(cast) in @casts,
-      do: behaviour |> apply(:handle_cast, [cast, state]) |> wrapped(behaviour),
-      else: RedactedServer.stray(behaviour, "cast", cast, own)
+      do: behaviour |> apply(:handle_cast, [cast, state]) |> wrapped(own),
+      else: RedactedServer.stray(module, "cast", cast, own)
   end
 
   @impl true
-  def handle_info(message, {behaviour, state} = own) do
+  def handle_info(message, {behaviour, module, state} = own) do
     if tag(message) in @infos,
-      do: behaviour |> apply(:handle_info, [message, state]) |> wrapped(behaviour),
-      else: RedactedServer.stray(behaviour, "message", message, own)
+      do: behaviour |> apply(:handle_info, [message, state]) |> wrapped(own),
+      else: RedactedServer.stray(module, "message", message, own)
   end
 
   @impl true
-  def terminate(reason, {behaviour, state}), do: behaviour.terminate(reason, state)
+  def terminate(reason, {behaviour, _module, state}), do: behaviour.terminate(reason, state)
 
   @doc false
   def format_status(status),
-    do: RedactedServer.hide(status, fn {behaviour, _children} -> %{behaviour: behaviour} end)
+    do: RedactedServer.hide(status, fn {_behaviour, module, _children} -> %{module: module} end)
 
   defp tag(message) when is_tuple(message) and tuple_size(message) > 1, do: elem(message, 0)
   defp tag(message), do: message
 
-  defp wrapped({:reply, reply, state}, behaviour), do: {:reply, reply, {behaviour, state}}
-  defp wrapped({:noreply, state}, behaviour), do: {:noreply, {behaviour, state}}
-  defp wrapped({:stop, reason, state}, behaviour), do: {:stop, reason, {behaviour, state}}
-
-  defp wrapped({:stop, reason, reply, state}, behaviour),
-    do: {:stop, reason, reply, {behaviour, state}}
+  # What a callback of the behaviour has returned, with the new state in the place of the old.
+  defp wrapped(returned, {behaviour, module, _state}) do
+    last = tuple_size(returned) - 1
+    put_elem(returned, last, {behaviour, module, elem(returned, last)})
+  end
 end

@@ -112,7 +112,7 @@ defmodule Vllm.Core.Call.Arguments do
   # In `from_engine_args(model: "…", rpc: [timeout: 1000])` Elixir's syntax puts everything into
   # one keyword list.
   @spec hoist([term()]) :: {[term()], keyword()}
-  def hoist([[{key, _} | _] = first | positional]) when is_atom(key) do
+  def hoist([[{key, _} | _] = first | positional]) when is_atom(key) and length(first) >= 0 do
     {rpc, first} = Enum.split_with(first, &match?({key, _} when key in @keys, &1))
     {[first | positional], rpc}
   end
