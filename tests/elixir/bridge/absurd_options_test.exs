@@ -108,6 +108,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
           do: DynamicSupervisor.terminate_child(Vllm.DefaultSupervisor, pid)
     end)
 
+    {:ok, _} = start(kit(name), log: false)
+
     {:ok, _} =
       start(name, log: :info, engines: [it: [model: "fake"]], metrics_interval: 3_600_000)
 
@@ -186,6 +188,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     unharmed(instance, fn -> :ok end)
   end
 
+  # A worker for the functions of the test kit that change every engine of theirs.
+  defp kit(instance), do: Module.concat(instance, "Kit")
+
   ## Functions and options, by introspection
 
   defp public do
@@ -249,7 +254,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   defp good({_kind, value}, _instance), do: value
   defp good(:instance, instance), do: instance
-  defp good(:worker, instance), do: instance
+  defp good(:worker, instance), do: kit(instance)
   defp good(:engine, instance), do: engine(instance)
   defp good(:pid, _instance), do: self()
   defp good(:class_arguments, instance), do: [instance, [model: "fake"]]
