@@ -110,6 +110,7 @@ defmodule Vllm do
 
   ## Errors
 
+    * `:invalid` - a name is no atom, or `timeout` is out of its bounds
     * `:timeout` - the engine is still being built
     * `:not_found` - no engine with this name is declared
     * `:worker_down` - the instance is restarting, or is not running

@@ -456,6 +456,9 @@ defmodule Vllm.Core.Worker do
         Process.demonitor(ref, [:flush])
         {result, state}
 
+      {:DOWN, ^ref, :process, _pid, _reason} ->
+        {:late, state}
+
       {^port, {:data, data}} ->
         state |> log(data) |> await_stop(ref)
 

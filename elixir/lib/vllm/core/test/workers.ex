@@ -5,7 +5,7 @@ defmodule Vllm.Core.Test.Workers do
 
   import Vllm.Core.Test.Control, except: [engines: 1]
 
-  alias Vllm.Core.{Options, RedactedServer, Worker}
+  alias Vllm.Core.{Connection, Options, RedactedServer, Worker}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Test.{Control, Script}
 
@@ -49,8 +49,8 @@ defmodule Vllm.Core.Test.Workers do
   end
 
   def crash_worker(worker) do
-    # Raises if there is none.
-    _engines = unwrap(Control.engines(worker))
+    Options.check!(:instance, worker, "a worker")
+    _running = unwrap(Connection.info({worker, node()}))
     connection = Process.monitor(Locator.process_name(worker, "Connection"))
     %{os_pid: os_pid} = Worker.info(Locator.process_name(worker, "Worker"))
     {_said, 0} = System.cmd("/bin/sh", ["-c", "kill -s KILL #{os_pid}"])
