@@ -43,9 +43,9 @@ defmodule Vllm do
   """
 
   alias Vllm.{Call, Error, Ref}
-  alias Vllm.Core.{Connection, Instance, Options}
+  alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Call.Ownership
-  alias Vllm.Core.Instance.{Engines, Metrics}
+  alias Vllm.Core.Instance.{Engines, Locator, Metrics}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -57,21 +57,18 @@ defmodule Vllm do
         {Vllm, name: MyApp.Vllm}
       ]
 
-  See the options above.
+  See the options above. Raises `ArgumentError` if they are no keyword list; `start_link/1` checks them.
+  No report of the supervisor shows them, because they may hold a token or secret variables.
   """
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(options) do
-    options =
-      case options[:token] do
-        token when is_binary(token) -> Keyword.put(options, :token, Instance.hidden(token))
-        _none_or_hidden -> options
-      end
+    Options.check!(:keyword_list, options, "the options of Vllm")
 
-    %{
+    RedactedServer.child(%{
       id: Keyword.get(options, :name, __MODULE__),
       start: {__MODULE__, :start_link, [options]},
       type: :supervisor
-    }
+    })
   end
 
   @doc """
@@ -90,13 +87,13 @@ defmodule Vllm do
       {:ok, tokenizer} = Vllm.AsyncLLM.get_tokenizer(engine)
       {:ok, ids} = Vllm.call(tokenizer, "encode", ["Hello"], add_special_tokens: false)
 
-  The list holds Python's positional arguments, the keyword list its named arguments. `rpc:` takes the
+  `method` is a string or an atom. The list holds Python's positional arguments, the keyword list its named arguments. `rpc:` takes the
   options of the bridge, see `Vllm.Call`.
   """
   @spec call(Ref.t(), String.t() | atom(), [term()] | keyword(), keyword()) ::
           {:ok, term()} | {:error, Error.t()}
   def call(ref, method, args \\ [], opts \\ []) do
-    Call.invoke(ref, to_string(method), [], args, opts)
+    Call.invoke(ref, method, [], args, opts)
   end
 
   @doc """
@@ -108,12 +105,13 @@ defmodule Vllm do
 
       {:ok, engine} = Vllm.engine(MyApp.Vllm, :llama)
 
-  Waits up to `timeout` milliseconds while the engine is being built. If the engine or its worker dies,
+  Waits up to `timeout` milliseconds, or `:infinity`, while the engine is being built. If the engine or its worker dies,
   the engine is rebuilt, and this function returns the new one. So call it before each request instead
   of keeping the reference: it costs less than a microsecond.
 
   ## Errors
 
+    * `:invalid` - a name is no atom, or `timeout` is out of its bounds
     * `:timeout` - the engine is still being built
     * `:not_found` - no engine with this name is declared
     * `:worker_down` - the instance is restarting, or is not running
@@ -122,9 +120,11 @@ defmodule Vllm do
     * the error of `Vllm.AsyncLLM.from_engine_args/2`, if the engine did not start
   """
   @spec engine(instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
-  def engine(instance \\ Vllm.Default, name, timeout \\ 60_000) when is_atom(name) do
-    with :ok <- Options.check(:timeout, timeout, "timeout"),
-         do: instance |> located() |> Engines.fetch(name, timeout)
+  def engine(instance \\ Vllm.Default, name, timeout \\ 60_000) do
+    with {:ok, instance} <- Locator.locate(instance),
+         :ok <- Options.check(:atom, name, "the name of an engine"),
+         :ok <- Options.check(:timeout, timeout, "timeout"),
+         do: Engines.fetch(instance, name, timeout)
   end
 
   @doc """
@@ -137,9 +137,10 @@ defmodule Vllm do
   """
   @spec status(instance()) :: {:ok, map()} | {:error, Error.t()}
   def status(instance \\ Vllm.Default) do
-    with {:ok, status} <- Call.invoke_class("Worker", "status", 0, [instance]),
-         {:ok, client} <- Connection.info(located(instance)),
-         {:ok, engines} <- Engines.statuses(located(instance)) do
+    with {:ok, instance} <- Locator.locate(instance),
+         {:ok, status} <- Call.invoke_class("Worker", "status", 0, [instance]),
+         {:ok, client} <- Connection.info(instance),
+         {:ok, engines} <- Engines.statuses(instance) do
       {:ok, Map.put(status, "client", Map.put(client, :engines, engines))}
     end
   end
@@ -167,22 +168,27 @@ defmodule Vllm do
   emits the same as telemetry events.
   """
   @spec metrics(instance()) :: {:ok, [map()]} | {:error, Error.t()}
-  def metrics(instance \\ Vllm.Default), do: instance |> located() |> Metrics.read()
+  def metrics(instance \\ Vllm.Default),
+    do: with({:ok, instance} <- Locator.locate(instance), do: Metrics.read(instance))
 
   @doc """
   Releases a reference: the calling process no longer owns it. The worker frees the object when no
   process owns the reference any more. Releasing a reference twice is harmless. Using it afterwards
   returns an error of the kind `:stale_ref`. An engine is not affected: it lives, and its reference
-  works, until it is shut down.
+  works, until it is shut down. The only error is `:invalid`, for a term that is no reference of a
+  worker.
   """
-  @spec release(Ref.t()) :: :ok
-  defdelegate release(ref), to: Ownership
+  @spec release(Ref.t()) :: :ok | {:error, Error.t()}
+  def release(ref), do: with(:ok <- Ref.check(ref), do: Ownership.release(ref))
 
-  @doc "Makes `owner` another owner of a reference. The object lives until its last owner has ended."
-  @spec share(Ref.t(), pid()) :: :ok
-  def share(%Ref{} = ref, owner \\ self()) when is_pid(owner),
-    do: Ownership.share(ref, owner)
-
-  defp located({_name, _node} = instance), do: instance
-  defp located(name), do: {name, node()}
+  @doc """
+  Makes `owner` another owner of a reference. The object lives until its last owner has ended. The only
+  error is `:invalid`, as in `release/1`.
+  """
+  @spec share(Ref.t(), pid()) :: :ok | {:error, Error.t()}
+  def share(ref, owner \\ self()) do
+    with :ok <- Ref.check(ref),
+         :ok <- Options.check(:pid, owner, "the owner of a reference"),
+         do: Ownership.share(ref, owner)
+  end
 end

@@ -26,6 +26,7 @@ defmodule Vllm.Call do
   alias Vllm.{Codec, Error, Ref, Stream, Timeouts}
   alias Vllm.Core.Call.{Arguments, Caller, Ownership, StreamedArgument}
   alias Vllm.Core.Codec.Failure
+  alias Vllm.Core.Options
   alias Vllm.Core.Telemetry.{CallSpan, Trace}
   alias Vllm.Core.Worker.Explanation
   alias Vllm.Proto.CallRequest
@@ -47,10 +48,25 @@ defmodule Vllm.Call do
   `positional` are the arguments that the method requires. `args_or_opts` is a list of further
   positional arguments, or a keyword list. `opts` is a keyword list.
   """
-  @spec invoke(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
+  @spec invoke(Ref.t(), String.t() | atom(), [term()], args_or_opts(), keyword()) ::
+          result(term())
   def invoke(ref, method, positional \\ [], args_or_opts \\ [], opts \\ [])
 
-  def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) when is_binary(method) do
+  def invoke(%Ref{} = ref, method, positional, args_or_opts, opts) do
+    with :ok <- Ref.check(ref),
+         {:ok, method} <- Arguments.name(method, "a method"),
+         do: invoke_checked(ref, method, positional, args_or_opts, opts)
+  end
+
+  def invoke(other, method, _positional, _args_or_opts, _opts) do
+    method = if is_binary(method), do: method, else: inspect(method)
+
+    invalid(
+      "#{method} needs the Vllm.Ref of an object as its first argument, got: #{inspect(other)}"
+    )
+  end
+
+  defp invoke_checked(ref, method, positional, args_or_opts, opts) do
     CallSpan.run(metadata(ref.instance, ref.type, method), fn ->
       with {:ok, args, kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts) do
         request = %CallRequest{
@@ -66,18 +82,13 @@ defmodule Vllm.Call do
     end)
   end
 
-  def invoke(other, method, _positional, _args_or_opts, _opts) do
-    invalid(
-      "#{method} needs the Vllm.Ref of an object as its first argument, got: #{inspect(other)}"
-    )
-  end
-
   @doc """
   Calls a method that streams and waits for its last item, as `Vllm.Stream.collect/1` does.
   """
   @spec collect(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
   def collect(ref, method, positional, args_or_opts, opts \\ []) do
-    with {:ok, _args, _kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts),
+    with {:ok, method} <- Arguments.name(method, "a method"),
+         {:ok, _args, _kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts),
          :ok <- check_own_stream(method, rpc),
          {:ok, stream} <- invoke(ref, method, positional, args_or_opts, opts),
          do: Stream.collect(stream)
@@ -103,6 +114,14 @@ defmodule Vllm.Call do
   """
   @spec invoke_class(String.t(), String.t(), non_neg_integer(), [term()]) :: result(term())
   def invoke_class(class, method, required, arguments) do
+    with {:ok, class} <- Arguments.name(class, "a class"),
+         {:ok, method} <- Arguments.name(method, "a method"),
+         :ok <- Arguments.check_list(arguments),
+         :ok <- Options.check({:range, 0, 255}, required, "the number of required arguments"),
+         do: invoke_checked(class, method, required, arguments)
+  end
+
+  defp invoke_checked(class, method, required, arguments) do
     CallSpan.run(metadata(nil, class, method), fn ->
       with {:ok, instance, arguments} <- Arguments.place(arguments),
            {:ok, positional, [args_or_opts, opts]} <-

@@ -12,6 +12,7 @@ defmodule Vllm.Doctor do
   ten seconds more.
   """
 
+  alias Vllm.Core.Options
   alias Vllm.Core.Doctor.{Machine, MachineChecks, PythonChecks}
 
   @typedoc """
@@ -32,9 +33,14 @@ defmodule Vllm.Doctor do
   ## Options
 
     * `:deep` - import vLLM instead of reading its version from the metadata (`false`)
+
+  Raises `ArgumentError` for other options.
   """
   @spec run(keyword()) :: [check()]
-  def run(options \\ []), do: check(Machine.this(), options)
+  def run(options \\ []) do
+    Options.validate!([{:deep, :boolean, false, "import vLLM."}], options, "the options of run/1")
+    check(Machine.this(), options)
+  end
 
   @doc false
   @spec check(Machine.t(), keyword()) :: [check()]

@@ -14,6 +14,7 @@ defmodule Vllm.Environment do
   An interpreter that is named explicitly (1 to 3) and cannot be used is an error: no other one is tried.
   """
 
+  alias Vllm.Core.Options
   alias Vllm.Error
 
   # In this repository the sources are next to the Elixir code. A dependency and a release have them in
@@ -32,8 +33,11 @@ defmodule Vllm.Environment do
       |> Enum.find(fn {_source, path} -> path not in [nil, ""] end)
 
     case named do
-      {source, path} -> check_named(source, path)
-      nil -> find(candidates())
+      {source, path} ->
+        with :ok <- Options.check(:string, path, source), do: check_named(source, path)
+
+      nil ->
+        find(candidates())
     end
   end
 

@@ -15,6 +15,9 @@ defmodule Vllm.Ref do
   `{:error, %Vllm.Error{kind: :stale_ref}}` and never reaches another object.
   """
 
+  alias Vllm.Core.Instance.Locator
+  alias Vllm.Error
+
   # instance: `{name, node}`, so that a reference can be used on any node.
   defstruct [:instance, :incarnation, :id, :type]
 
@@ -25,10 +28,48 @@ defmodule Vllm.Ref do
           type: String.t()
         }
 
+  # Bytes. Those of a worker have 16 and 32, names of classes some more.
+  @max_bytes 1024
+
+  @doc false
+  # Whether it can be one that a worker has made. Others never reach a process that calls share.
+  @spec check(term()) :: :ok | {:error, Error.t()}
+  def check(%__MODULE__{instance: {_name, _node} = instance} = ref) do
+    with {:ok, _instance} <- Locator.locate(instance),
+         {:ok, _names} <- names(ref) do
+      :ok
+    else
+      {:error, _error} -> {:error, forged()}
+    end
+  end
+
+  def check(_other), do: {:error, forged()}
+
+  @doc false
+  # What the worker finds the object by, as it is sent.
+  @spec names(t()) :: {:ok, [String.t()]} | {:error, Error.t()}
+  def names(%__MODULE__{incarnation: incarnation, id: id, type: type}) do
+    names = [incarnation, id, type]
+    if Enum.all?(names, &text?/1), do: {:ok, names}, else: {:error, forged()}
+  end
+
+  defp text?(text), do: is_binary(text) and byte_size(text) <= @max_bytes and String.valid?(text)
+
+  defp forged do
+    Error.new(
+      :invalid,
+      "this is not a Vllm.Ref that a worker has made; pass one that a call returned"
+    )
+  end
+
   defimpl Inspect do
     def inspect(%{type: type, id: id, instance: instance}, _opts) do
-      "#Vllm.Ref<#{type} #{short(id)} @#{place(instance)}>"
+      "#Vllm.Ref<#{text(type)} #{short(text(id))} @#{place(instance)}>"
     end
+
+    # The fields of one that a program has made may be anything.
+    defp text(text) when is_binary(text), do: text
+    defp text(other), do: inspect(other)
 
     defp short(<<head::binary-size(8), _, _::binary>>), do: head <> "…"
     defp short(id), do: id

@@ -40,6 +40,7 @@ defmodule Vllm.Stream do
   alias Vllm.Core.Call.Consumer
   alias Vllm.Core.Codec.OutputPatch
   alias Vllm.Core.Instance.Locator
+  alias Vllm.Core.RedactedServer
   alias Vllm.Core.Telemetry.Meter
 
   require Logger
@@ -65,10 +66,11 @@ defmodule Vllm.Stream do
 
   @doc """
   Aborts the request. Any process may call it. The process that enumerates the stream gets a
-  `Vllm.Error` of the kind `:cancelled`. Does nothing when the stream is over.
+  `Vllm.Error` of the kind `:cancelled`. Does nothing when the stream is over. The only error is
+  `:invalid`, for a term that is no stream of a call.
   """
-  @spec cancel(t()) :: :ok
-  def cancel(%__MODULE__{source: source}), do: Consumer.cancel(source)
+  @spec cancel(t()) :: :ok | {:error, Error.t()}
+  def cancel(stream), do: with(:ok <- check(stream), do: Consumer.cancel(stream.source))
 
   @doc """
   Enumerates the stream and returns its last item. With vLLM's `CUMULATIVE` (the default) and
@@ -79,7 +81,11 @@ defmodule Vllm.Stream do
       {:ok, %Vllm.RequestOutput{finished: true}} = Vllm.Stream.collect(stream)
   """
   @spec collect(t()) :: {:ok, term()} | {:error, Error.t()}
-  def collect(%__MODULE__{} = stream) do
+  def collect(stream) do
+    with :ok <- check(stream), do: collect_checked(stream)
+  end
+
+  defp collect_checked(stream) do
     {last, latest} =
       Enum.reduce(stream, {nil, %{}}, fn item, {_previous, latest} ->
         {item, remember(item, latest)}
@@ -88,6 +94,26 @@ defmodule Vllm.Stream do
     {:ok, whole(last, latest)}
   rescue
     error in Error -> {:error, error}
+  end
+
+  # A stream that no call has returned must not reach the process of a connection.
+  defp check(%__MODULE__{source: {connection, id}, instance: {name, node}} = stream)
+       when is_pid(connection) and is_integer(id) and id > 0 and is_atom(name) and is_atom(node) do
+    if window?(stream.window) and time?(stream.deadline) and time?(stream.sent),
+      do: :ok,
+      else: foreign()
+  end
+
+  defp check(_other), do: foreign()
+
+  defp window?(window), do: is_integer(window) and window > 0
+
+  defp time?({node, time}), do: is_atom(node) and is_integer(time)
+  defp time?(none), do: none in [nil, :infinity]
+
+  defp foreign do
+    {:error,
+     Error.new(:invalid, "this is not a Vllm.Stream that a call has returned; pass one that has")}
   end
 
   # latest: index => the newest state of this completion
@@ -140,8 +166,11 @@ defmodule Vllm.Stream do
       {:cont, pace}
     end
 
+    # The report of a task that crashes would show an item in its stack trace.
+    run = fn -> reduce(stream, {:cont, :patient}, deliver, receiver) end
+
     last =
-      case reduce(stream, {:cont, :patient}, deliver, receiver) do
+      case RedactedServer.guarded(__MODULE__, run) do
         {:done, _acc} -> :done
         {:error, error} -> {:error, error}
       end
@@ -187,6 +216,10 @@ defmodule Vllm.Stream do
   end
 
   def reduce(%__MODULE__{} = stream, {:cont, acc}, fun, owner) do
+    with :ok <- check(stream), do: subscribe(stream, acc, fun, owner)
+  end
+
+  defp subscribe(stream, acc, fun, owner) do
     subscription =
       Consumer.attach(
         stream.source,

@@ -126,8 +126,14 @@ defmodule Vllm.Tensor do
     end
   end
 
-  defp extents?([extent | rest]) when is_integer(extent) and extent >= 0, do: extents?(rest)
-  defp extents?(rest), do: rest == []
+  # numpy has at most 64 dimensions, and signed numbers of 64 bits for their extents.
+  defp extents?(shape), do: extents?(shape, 64)
+
+  defp extents?([extent | rest], dimensions)
+       when is_integer(extent) and extent in 0..0x7FFF_FFFF_FFFF_FFFF and dimensions > 0,
+       do: extents?(rest, dimensions - 1)
+
+  defp extents?(rest, _dimensions), do: rest == []
 
   defimpl Inspect do
     # Without the numbers, which may be millions.

@@ -74,6 +74,7 @@ defmodule Vllm.Test do
   import Vllm.Core.Test.Control, except: [engines: 1]
 
   alias Vllm.{Error, Ref}
+  alias Vllm.Core.Options
   alias Vllm.Core.Test.{Assertions, Control, Record, Script, Workers}
   alias Vllm.Test.Request
 
@@ -165,7 +166,8 @@ defmodule Vllm.Test do
       engine = Vllm.Test.engine!(worker, max_model_len: 128)
   """
   @spec engine!(worker(), keyword()) :: engine()
-  def engine!(worker, engine_args \\ []) when is_atom(worker) do
+  def engine!(worker, engine_args \\ []) do
+    Options.check!(:keyword_list, engine_args, "the arguments of an engine")
     build(worker, Keyword.put_new(engine_args, :model, "fake"))
   end
 
@@ -176,7 +178,7 @@ defmodule Vllm.Test do
       [engine] = Vllm.Test.engines(MyTest.Vllm)
   """
   @spec engines(worker()) :: [engine()]
-  def engines(worker) when is_atom(worker) do
+  def engines(worker) do
     for {engine, _dead?} <- unwrap(Control.engines(worker)), do: engine
   end
 
@@ -201,9 +203,11 @@ defmodule Vllm.Test do
   With `times: n` only the next `n` engines fail.
   """
   @spec fail_start(worker(), error(), keyword()) :: :ok
-  def fail_start(worker, error, options \\ []) when is_atom(worker) do
-    [times: times] = Keyword.validate!(options, times: nil)
-    plan(worker, %{"build_error" => Script.error(error), "build_error_times" => times})
+  def fail_start(worker, error, options \\ []) do
+    plan(worker, %{
+      "build_error" => Script.error(error),
+      "build_error_times" => Script.times(options)
+    })
   end
 
   @doc """
@@ -212,8 +216,8 @@ defmodule Vllm.Test do
       Vllm.Test.delay_start(worker, 200)
   """
   @spec delay_start(worker(), non_neg_integer()) :: :ok
-  def delay_start(worker, milliseconds) when is_atom(worker) do
-    plan(worker, %{"build_seconds" => milliseconds / 1000})
+  def delay_start(worker, milliseconds) do
+    plan(worker, %{"build_seconds" => Script.seconds(milliseconds)})
   end
 
   ## Answers
@@ -258,7 +262,7 @@ defmodule Vllm.Test do
   """
   @spec embed(target(), prompt(), [number()] | [[number()]], keyword()) :: :ok
   def embed(target, prompt, numbers, options \\ []) do
-    script(target, Script.script(%{"embedding" => numbers}, [prompt: prompt] ++ options))
+    script(target, Script.script(Script.embedding(numbers), selecting(prompt, options)))
   end
 
   @doc """
@@ -272,7 +276,7 @@ defmodule Vllm.Test do
       assert_receive {:text, "ld"}
   """
   @spec release(engine()) :: non_neg_integer()
-  def release(%Ref{} = engine), do: call(engine, "release")
+  def release(engine), do: call(engine, "release")
 
   ## Faults of requests
 
@@ -287,7 +291,10 @@ defmodule Vllm.Test do
   """
   @spec slow(target(), non_neg_integer(), keyword()) :: :ok
   def slow(target, milliseconds, options \\ []) do
-    script(target, Script.script(%{"delay" => milliseconds / 1000, "paced" => true}, options))
+    script(
+      target,
+      Script.script(%{"delay" => Script.seconds(milliseconds), "paced" => true}, options)
+    )
   end
 
   @doc """
@@ -375,7 +382,11 @@ defmodule Vllm.Test do
   """
   @spec delay(target(), atom() | String.t(), non_neg_integer(), keyword()) :: :ok
   def delay(target, method, milliseconds, options \\ []),
-    do: inject(target, Script.injection(method, %{"delay" => milliseconds / 1000}, options))
+    do:
+      inject(
+        target,
+        Script.injection(method, %{"delay" => Script.seconds(milliseconds)}, options)
+      )
 
   @doc """
   Removes the fault of a method.
@@ -384,7 +395,7 @@ defmodule Vllm.Test do
   """
   @spec mend(target(), atom() | String.t()) :: :ok
   def mend(target, method),
-    do: inject(target, %{"method" => to_string(method), "injection" => nil})
+    do: inject(target, %{"method" => Script.method(method), "injection" => nil})
 
   ## Faults at once
 
@@ -396,7 +407,7 @@ defmodule Vllm.Test do
       assert {:error, %Vllm.Error{kind: :engine_dead}} = Vllm.AsyncLLM.check_health(engine)
   """
   @spec die(engine()) :: :ok
-  def die(%Ref{} = engine), do: run(engine, "die")
+  def die(engine), do: run(engine, "die")
 
   @doc """
   Writes so many megabytes to the worker's standard output, as a native library might. Returns when
@@ -405,8 +416,8 @@ defmodule Vllm.Test do
       Vllm.Test.print_megabytes(engine, 100)
   """
   @spec print_megabytes(engine(), non_neg_integer()) :: :ok
-  def print_megabytes(%Ref{} = engine, count) do
-    run(engine, "print_megabytes", [count], rpc: [timeout: :infinity])
+  def print_megabytes(engine, count) do
+    run(engine, "print_megabytes", [Script.count(count)], rpc: [timeout: :infinity])
   end
 
   @doc """
@@ -416,7 +427,7 @@ defmodule Vllm.Test do
       assert Vllm.Test.requests(engine) == []
   """
   @spec reset(engine()) :: :ok
-  def reset(%Ref{} = engine), do: run(engine, "reset")
+  def reset(engine), do: run(engine, "reset")
 
   ## What reached the engine
 
@@ -506,7 +517,13 @@ defmodule Vllm.Test do
   @spec assert_live(engine(), non_neg_integer(), keyword()) :: :ok
   def assert_live(engine, count, options \\ []), do: Assertions.live(engine, count, options)
 
+  defp selecting(prompt, options),
+    do: [prompt: prompt] ++ Options.check!(:keyword_list, options, "the options of a script")
+
   defp interrupt(target, count, fault, options) do
-    script(target, Script.script(Map.merge(fault, %{"after" => count, "paced" => true}), options))
+    script(
+      target,
+      Script.script(Map.merge(fault, %{"after" => Script.count(count), "paced" => true}), options)
+    )
   end
 end

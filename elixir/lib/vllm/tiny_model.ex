@@ -26,8 +26,15 @@ defmodule Vllm.TinyModel do
   """
 
   alias Vllm.{Environment, Error}
+  alias Vllm.Core.Options
 
   @kinds [:scripted, :random, :classify]
+
+  @options [
+    {:folder, :string, nil, "the folder to make it in."},
+    {:labels, {:range, 1, 10_000}, 3, "the number of classes."},
+    {:seed, {:range, 0, 0xFFFF_FFFF}, 0, "the seed of random weights."}
+  ]
 
   @type kind :: :scripted | :random | :classify
 
@@ -47,7 +54,13 @@ defmodule Vllm.TinyModel do
   def make(kind, nil), do: make(kind, [])
   def make(kind, folder) when is_binary(folder), do: make(kind, folder: folder)
 
-  def make(kind, options) when kind in @kinds do
+  def make(kind, options) do
+    with :ok <- Options.check({:in, @kinds}, kind, "the kind of a model"),
+         {:ok, _options} <- Options.validate(@options, options, "the options of a model"),
+         do: make_checked(kind, options)
+  end
+
+  defp make_checked(kind, options) do
     {folder, options} = Keyword.pop(options, :folder)
 
     # A folder for each set of options, because making another model in a folder replaces the first.
@@ -76,9 +89,11 @@ defmodule Vllm.TinyModel do
           {:ok, [Path.t()]} | {:error, Error.t()}
   def adapters(names, folder \\ nil) do
     folder = folder || default("adapters")
-    names = Enum.map(names, &to_string/1)
 
-    with {:ok, _output} <- python("adapters", [folder | names]),
+    with :ok <- Options.check({:list, {:or, [:string, :atom]}}, names, "the names of adapters"),
+         :ok <- Options.check(:string, folder, "the folder of adapters"),
+         names = Enum.map(names, &to_string/1),
+         {:ok, _output} <- python("adapters", [folder | names]),
          do: {:ok, Enum.map(names, &Path.join(folder, &1))}
   end
 

@@ -1,68 +1,322 @@
 defmodule Vllm.Bridge.AbsurdOptionsTest do
-  # Whatever a caller gives as an option, the instance and its connection survive.
-  use Vllm.BridgeCase, async: true
+  # Whatever a caller gives to a public function, the result is a value or the documented exception,
+  # and the instance has the same processes afterwards. The functions are found by their documentation:
+  # one that is in neither table fails the test.
+  use ExUnit.Case, async: false
 
-  import ExUnit.CaptureLog
+  import Vllm.BridgeCase
 
-  alias Vllm.Core.Instance.Locator
+  alias Vllm.{Absurd, AsyncLLM, Error, InstanceProcesses, Ref}
+  alias Vllm.Core.Call.Arguments
+  alias Vllm.Core.Instance
+  alias Vllm.Core.Instance.Watchdog
 
-  @seed {1, 2, 3}
+  # Tens of thousands of calls.
+  @moduletag bridge: true, timeout: 900_000, tmp_dir: true
 
-  test "no value of a call's option ends the instance", %{engine: engine, instance: instance} do
-    before = pids(instance)
-    :rand.seed(:exsss, @seed)
+  # function => {what it may return, a good value for each argument}. Each argument in turn gets every
+  # value. `:value` is {:ok, _} or {:error, %Error{}}; `:done` may also be :ok; `:raises` is of the test
+  # kit and of functions that say so.
+  @functions %{
+    {Vllm, :call} => {:value, [:engine, "echo", [], []]},
+    {Vllm, :engine} => {:value, [:instance, :it, 1]},
+    {Vllm, :metrics} => {:value, [:instance]},
+    {Vllm, :status} => {:value, [:instance]},
+    {Vllm, :release} => {:done, [:engine]},
+    {Vllm, :share} => {:done, [:engine, :pid]},
+    {Vllm, :child_spec} => {:raises, [[]]},
+    {Vllm, :start_link} => {:value, [[]]},
+    {Vllm.Call, :invoke} => {:value, [:engine, "echo", [1], [], []]},
+    {Vllm.Call, :collect} => {:value, [:engine, "generate", ["x", [max_tokens: 1], "r"], [], []]},
+    {Vllm.Call, :invoke_class} => {:value, ["AsyncLLM", "from_engine_args", 1, :class_arguments]},
+    {Vllm.AsyncEngineArgs, :create_engine_config} =>
+      {:value, [:instance, [model: "fake"], [], []]},
+    {Vllm.RequestOutputCollector, :get} => {:value, [:collector, []]},
+    {Vllm.RequestOutputCollector, :get_nowait} => {:value, [:collector, []]},
+    {Vllm.RequestOutputCollector, :close} => {:value, [:collector, []]},
+    {Vllm.RequestOutputCollector, :request_id} => {:value, [:collector]},
+    {Vllm.Stream, :cancel} => {:done, [:stream]},
+    {Vllm.Stream, :collect} => {:value, [:stream]},
+    {Vllm.Environment, :python} => {:value, [nil]},
+    {Vllm.Doctor, :run} => {:raises, [{:options, []}]},
+    {Vllm.Test, :aborted} => {:raises, [:engine]},
+    {Vllm.Test, :assert_aborted} => {:raises, [:engine, "r", {:options, [timeout: 1]}]},
+    {Vllm.Test, :assert_called} => {:raises, [:engine, :sleep, {:options, [timeout: 1]}]},
+    {Vllm.Test, :assert_generated} => {:raises, [:engine, {:options, [timeout: 1]}]},
+    {Vllm.Test, :assert_live} => {:raises, [:engine, 0, {:options, [timeout: 1]}]},
+    {Vllm.Test, :await_engine!} => {:raises, [:worker, {:options, [timeout: 1]}]},
+    {Vllm.Test, :calls} => {:raises, [:engine, :sleep]},
+    {Vllm.Test, :child_spec} => {:raises, [[]]},
+    {Vllm.Test, :crash_worker} => {:raises, [:worker]},
+    {Vllm.Test, :delay} => {:raises, [:engine, :sleep, 1, []]},
+    {Vllm.Test, :delay_start} => {:raises, [:worker, {:pause, 0}]},
+    {Vllm.Test, :die} => {:raises, [:engine]},
+    {Vllm.Test, :die_after} => {:raises, [:engine, 1, []]},
+    {Vllm.Test, :embed} => {:raises, [:engine, "x", [1.0], []]},
+    {Vllm.Test, :engine!} => {:raises, [:worker, []]},
+    {Vllm.Test, :engines} => {:raises, [:worker]},
+    {Vllm.Test, :fail} => {:raises, [:engine, :sleep, :python, []]},
+    {Vllm.Test, :fail_after} => {:raises, [:engine, 1, :python, []]},
+    {Vllm.Test, :fail_start} => {:raises, [:worker, :python, [times: 1]]},
+    {Vllm.Test, :hang} => {:raises, [:engine, :sleep, []]},
+    {Vllm.Test, :hang_after} => {:raises, [:engine, 1, []]},
+    {Vllm.Test, :live} => {:raises, [:engine]},
+    {Vllm.Test, :mend} => {:raises, [:engine, :sleep]},
+    {Vllm.Test, :print_megabytes} => {:raises, [:engine, 0]},
+    {Vllm.Test, :refuse} => {:raises, [:engine, :invalid, []]},
+    {Vllm.Test, :refuse_admission} => {:raises, [:engine, []]},
+    {Vllm.Test, :release} => {:raises, [:engine]},
+    {Vllm.Test, :reply} => {:raises, [:engine, "x", ["y"], []]},
+    {Vllm.Test, :requests} => {:raises, [:engine]},
+    {Vllm.Test, :reset} => {:raises, [:engine]},
+    {Vllm.Test, :slow} => {:raises, [:engine, 1, []]},
+    {Vllm.Test, :start_link} => {:raises, [[]]}
+  }
 
-    for key <- [:timeout, :window, :stream_to, :link, :trace], value <- absurd() do
-      result = Vllm.call(engine, "echo", [1], rpc: [{key, value}])
-      assert match?({:ok, _}, result) or match?({:error, %Error{}}, result)
-    end
+  # Of these the test makes no calls.
+  @others %{
+    {Vllm.Test, :start_worker!} => "only the process of a test may call it; as start_link/1",
+    {Vllm.TinyModel, :make} => "makes models; see its own test",
+    {Vllm.TinyModel, :adapter} => "makes models; see its own test",
+    {Vllm.TinyModel, :adapters} => "makes models; see its own test",
+    {Vllm.Doctor, :healthy?} => "a function of its argument alone",
+    {Vllm.Codec, :encode} => "a function of its arguments alone; see its own test",
+    {Vllm.Codec, :decode} => "a function of its arguments alone; see its own test",
+    {Vllm.Encoder, :encode} => "a protocol",
+    {Vllm.Tensor, :byte_size} => "a function of its argument alone",
+    {Vllm.Tensor, :from_list} => "a function of its arguments alone",
+    {Vllm.Tensor, :size} => "a function of its argument alone",
+    {Vllm.Tensor, :to_list} => "a function of its argument alone"
+  }
 
-    for value <- absurd(), not is_integer(value) or value < 0 or value > 5_000_000_000 do
-      if value != :infinity,
-        do: assert({:error, %Error{}} = Vllm.engine(instance, :none, value))
-    end
+  # Tables for the library itself.
+  @generated ["elixir/lib/vllm/generated/classes.ex", "elixir/lib/vllm/generated/proto.ex"]
 
-    assert pids(instance) == before
-    assert Vllm.call(engine, "echo", [1]) == {:ok, 1}
+  # The methods of a class begin with an instance, which may be left out.
+  @class_methods [:from_engine_args, :from_vllm_config, :new]
+
+  setup %{test: name, tmp_dir: dir} do
+    # A first argument that is no instance is one for the default instance.
+    default = Application.get_env(:vllm_bridge, :default, [])
+    options = [engine_class: engine_class(), log: false] ++ patience()
+    Application.put_env(:vllm_bridge, :default, options)
+
+    on_exit(fn ->
+      Application.put_env(:vllm_bridge, :default, default)
+
+      for {_, pid, _, _} <- DynamicSupervisor.which_children(Vllm.DefaultSupervisor),
+          do: DynamicSupervisor.terminate_child(Vllm.DefaultSupervisor, pid)
+    end)
+
+    {:ok, _} = start(kit(name), log: false)
+
+    {:ok, _} =
+      start(name, log: :info, engines: [it: [model: "fake"]], metrics_interval: 3_600_000)
+
+    # Where valid options would start a worker, it ends at once.
+    python = Path.join(dir, "python")
+    File.write!(python, "#!/bin/sh\nexit 3\n")
+    File.chmod!(python, 0o755)
+    %{instance: name, python: python}
   end
 
-  test "stray messages end no process and none is shown", %{engine: engine, instance: instance} do
-    before = pids(instance)
-    {:ok, _address, token} = Vllm.Core.Worker.address(Locator.process_name(instance, "Worker"))
+  test "every public function is in a table" do
+    for {module, name, arity} <- public(), module != AsyncLLM, arity > 0 do
+      case @functions do
+        %{{^module, ^name} => {_returns, arguments}} ->
+          assert length(arguments) >= arity, "#{inspect(module)}.#{name}/#{arity}"
 
-    log =
-      capture_log(fn ->
-        for {_part, pid} <- before, message <- strays() do
-          send(pid, message)
-          GenServer.cast(pid, message)
-          assert {:error, %Error{kind: :invalid}} = GenServer.call(pid, message)
-          state = inspect(:sys.get_status(pid), limit: :infinity, printable_limit: :infinity)
-          refute state =~ token
-          refute state =~ "MARKER"
+        %{} ->
+          assert Map.has_key?(@others, {module, name}),
+                 "#{inspect(module)}.#{name}/#{arity} is in no table of this test"
+      end
+    end
+  end
+
+  test "no value of an argument ends the instance", %{instance: instance} do
+    for {{module, name}, {returns, arguments}} <- @functions do
+      unharmed(instance, fn -> vary(module, name, returns, arguments, instance) end)
+    end
+  end
+
+  test "no value of an argument of a method ends the instance", %{instance: instance} do
+    for {name, arity} <- AsyncLLM.__info__(:functions) do
+      unharmed(instance, fn ->
+        vary(AsyncLLM, name, :value, arguments(name, arity), instance, 25)
+      end)
+    end
+  end
+
+  test "no value of an option of a call ends the instance", %{instance: instance} do
+    for key <- keys(Arguments.docs()) do
+      unharmed(instance, fn ->
+        engine = engine(instance)
+
+        for value <- Absurd.values() do
+          rpc = [rpc: [{key, value}]]
+          id = request_id()
+
+          for call <- [
+                fn -> Vllm.call(engine, "echo", [1], rpc) end,
+                fn -> AsyncLLM.generate(engine, "x", [max_tokens: 1], id, rpc) end,
+                fn -> AsyncLLM.generate_collect(engine, "x", [max_tokens: 1], id, rpc) end,
+                fn -> AsyncLLM.from_engine_args(instance, [model: "fake"], rpc) end
+              ],
+              do: assert_returns(:value, {key, value}, call)
         end
       end)
+    end
+  end
 
-    assert log =~ "ignored an unknown message: a tuple of 2 elements"
-    refute log =~ "MARKER"
-    refute log =~ token
-    assert pids(instance) == before
+  test "no value of an option of an instance is taken for another", context do
+    %{instance: instance, python: python} = context
+    Process.flag(:trap_exit, true)
+    good = [name: Absurd.Vllm, python: python, log: false]
+
+    for start <- [&Vllm.start_link/1, &Vllm.Test.start_link/1],
+        {key, option} <- instance_options(),
+        value <- Absurd.values(),
+        # The interpreter of this machine.
+        key != :python or value not in [nil, ""] do
+      options = Keyword.merge(good, option.(value))
+      returns = if start == (&Vllm.start_link/1), do: :value, else: :raises
+      # None of them starts: the interpreter ends at once.
+      outcome = assert_returns(returns, {key, value}, fn -> start.(options) end)
+      refute match?({:ok, _}, outcome), "started with #{inspect({key, value})}"
+    end
+
+    unharmed(instance, fn -> :ok end)
+  end
+
+  # A worker for the functions of the test kit that change every engine of theirs.
+  defp kit(instance), do: Module.concat(instance, "Kit")
+
+  ## Functions and options, by introspection
+
+  defp public do
+    {:ok, modules} = :application.get_key(:vllm_bridge, :modules)
+
+    for module <- modules,
+        source = module.module_info(:compile)[:source] |> to_string() |> Path.relative_to_cwd(),
+        source =~ "elixir/lib/vllm" and source not in @generated,
+        {:docs_v1, _, _, _, %{}, _, entries} <- [Code.fetch_docs(module)],
+        {{:function, name, _}, _, _, doc, _} when doc != :hidden <- entries,
+        {^name, arity} <- module.__info__(:functions),
+        # Functions of protocols are called through these.
+        not function_exported?(module, :__impl__, 1),
+        uniq: true,
+        do: {module, name, arity}
+  end
+
+  # Of the generated functions: the arguments that Python requires, then a list, then options.
+  defp arguments(name, arity) when name in @class_methods,
+    do: Enum.take([:instance, [model: "fake"]] ++ List.duplicate([], arity), arity)
+
+  defp arguments(name, arity) do
+    required = for {^name, arity} <- AsyncLLM.__info__(:functions), do: arity
+    required = Enum.min(required)
+    more = List.duplicate([], arity - required)
+    [:engine | List.duplicate("x", required - 1)] ++ more
+  end
+
+  defp instance_options do
+    own =
+      for key <- keys(Instance.options_docs()) ++ [:replies, :start_error, :start_delay],
+          do: {key, &[{key, &1}]}
+
+    watchdog = for key <- keys(Watchdog.options_docs()), do: {key, &[watchdog: [{key, &1}]]}
+    own ++ watchdog
+  end
+
+  defp keys(docs) do
+    keys = for [_, key] <- Regex.scan(~r/^  \* `:(\w+)`/m, docs), do: String.to_existing_atom(key)
+    assert keys != []
+    keys
+  end
+
+  ## Calls
+
+  defp vary(module, name, returns, arguments, instance, count \\ 1_000) do
+    good = Enum.map(arguments, &good(&1, instance))
+
+    for {argument, at} <- Enum.with_index(arguments),
+        value <- Enum.take_random(Absurd.values(), count),
+        meant?(argument, value) do
+      call = fn -> apply(module, name, List.replace_at(good, at, value)) end
+      assert_returns(returns, {module, name, at, value}, call)
+    end
+  end
+
+  # Values that would be right, and wait for long.
+  defp meant?({:options, _good}, value), do: value not in [[], %{}]
+  defp meant?({:pause, _good}, value), do: not is_integer(value) or value < 0
+  defp meant?(_argument, _value), do: true
+
+  defp good({_kind, value}, _instance), do: value
+  defp good(:instance, instance), do: instance
+  defp good(:worker, instance), do: kit(instance)
+  defp good(:engine, instance), do: engine(instance)
+  defp good(:pid, _instance), do: self()
+  defp good(:class_arguments, instance), do: [instance, [model: "fake"]]
+
+  defp good(:collector, instance) do
+    {:ok, collector} = AsyncLLM.add_request(engine(instance), request_id(), "x", max_tokens: 1)
+    collector
+  end
+
+  defp good(:stream, instance) do
+    {:ok, stream} = AsyncLLM.generate(engine(instance), "x", [max_tokens: 1], request_id())
+    stream
+  end
+
+  defp good(value, _instance), do: value
+
+  # In a process of its own, which takes along what the call has begun. It must end: the failure names
+  # the call that has not.
+  defp assert_returns(returns, what, call) do
+    test = self()
+
+    {pid, monitor} =
+      spawn_monitor(fn ->
+        # Instances that do not start end the process that they are linked to.
+        Process.flag(:trap_exit, true)
+        send(test, {self(), outcome(call)})
+      end)
+
+    assert_receive {:DOWN, ^monitor, :process, ^pid, _reason}, nil, "no end: #{inspect(what)}"
+    assert_received {^pid, outcome}
+
+    assert allowed?(returns, outcome),
+           "#{inspect(what, limit: 20, printable_limit: 100)} gave #{inspect(outcome)}"
+
+    outcome
+  end
+
+  defp outcome(call) do
+    call.()
+  catch
+    kind, reason -> {:raised, kind, reason, __STACKTRACE__}
+  end
+
+  defp allowed?(_returns, {:ok, _value}), do: true
+  defp allowed?(_returns, {:error, %Error{}}), do: true
+  # Of a name that is taken.
+  defp allowed?(_returns, {:error, {:already_started, _pid}}), do: true
+  defp allowed?(:done, :ok), do: true
+
+  defp allowed?(:raises, {:raised, :error, %module{}, _stacktrace}),
+    do: module in [ArgumentError, Error, ExUnit.AssertionError]
+
+  defp allowed?(:raises, {:raised, _kind, _reason, _stacktrace}), do: false
+  defp allowed?(:raises, _value), do: true
+  defp allowed?(_returns, _other), do: false
+
+  defp unharmed(instance, fun) do
+    {:ok, _engine} = Vllm.engine(instance, :it)
+    before = InstanceProcesses.lasting(instance)
+    fun.()
+    assert InstanceProcesses.lasting(instance) == before
+    assert {:ok, %Ref{} = engine} = Vllm.engine(instance, :it)
     assert Vllm.call(engine, "echo", [1]) == {:ok, 1}
-  end
-
-  defp strays do
-    [{:bogus, "MARKER"}, "MARKER", {:credit, :x, "MARKER"}, {:release, "MARKER", ["MARKER"], 1}] ++
-      [%{"MARKER" => 1}, ["MARKER"], {:call, "MARKER"}, {:lines, "MARKER"}]
-  end
-
-  defp absurd do
-    [nil, -1, 1.5, "text", [], [1 | 2], self(), :infinity, %{}, {}, make_ref()] ++
-      [4_294_967_295, 4_294_967_296, :timer.hours(24 * 60), 18_446_744_073_709_551_616] ++
-      for(_ <- 1..10, do: Integer.pow(2, :rand.uniform(200) + 32)) ++
-      for(_ <- 1..5, do: -:rand.uniform(1_000_000_000))
-  end
-
-  defp pids(instance) do
-    for part <- ["Worker", "Connection", "Engines", "Drain"],
-        do: {part, Process.whereis(Locator.process_name(instance, part))}
   end
 end

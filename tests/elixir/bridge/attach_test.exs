@@ -85,6 +85,33 @@ defmodule Vllm.Bridge.AttachTest do
     assert {:error, ^error} = Connection.info({name, node()})
   end
 
+  test "its end is known where it was started, which the first error says",
+       %{test: name} = context do
+    engine = engine(name)
+    call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
+    wait_until(fn -> match?({:ok, %{calls: 1}}, Connection.info({name, node()})) end)
+    kill(context.worker)
+    assert {:error, %Error{kind: :worker_down} = error} = Task.await(call, :infinity)
+    assert error.message =~ "closed the connection (how it ended is known where it was started)"
+  end
+
+  test "while it is away, unknown messages end nothing", %{test: name} = context do
+    kill(context.worker)
+    wait_until(fn -> match?({:error, _}, Connection.info({name, node()})) end)
+    server = Module.concat(name, "Connection")
+    connection = Process.whereis(server)
+
+    for message <- [{:call, 1, 2, 3, 4, 5}, {:bogus, 1}, "text"] do
+      send(connection, message)
+      GenServer.cast(connection, message)
+      assert {:error, %Error{}} = GenServer.call(connection, message)
+    end
+
+    by_hand(context.address, context.token)
+    wait_until(fn -> match?({:ok, _}, Connection.info({name, node()})) end)
+    assert Process.whereis(server) == connection
+  end
+
   @tag transport: :tcp
   test "the address of gRPC is refused with the address of the sessions", context do
     Process.flag(:trap_exit, true)

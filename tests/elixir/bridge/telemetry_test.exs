@@ -139,12 +139,12 @@ defmodule Vllm.Bridge.TelemetryTest do
         Elixir.Stream.resource(
           fn -> @secret end,
           fn prompt -> {[%Vllm.StreamingInput{prompt: prompt, sampling_params: nil}], prompt} end,
-          fn _prompt -> raise "not at the end" end
+          fn prompt -> raise "not with " <> prompt end
         )
 
       {:ok, stream} = AsyncLLM.generate(engine, elements, endless(), request_id())
       assert [_output] = Enum.take(stream, 1)
-      wait_until(fn -> heard() =~ "not at the end" end)
+      wait_until(fn -> heard() =~ "when it was halted, failed with RuntimeError" end)
       refute_heard(@secret)
     end
   end

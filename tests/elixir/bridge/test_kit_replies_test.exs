@@ -102,7 +102,7 @@ defmodule Vllm.Bridge.TestKitRepliesTest do
       assert_raise ArgumentError, ~r/:then is/, fn -> reply.("a", then: :explode) end
       assert_raise ArgumentError, ~r/a prompt is/, fn -> reply.(:all, []) end
       assert_raise ArgumentError, ~r/which has no/, fn -> reply.(~r/a/U, []) end
-      assert_raise Error, ~r/times is at least 1/, fn -> reply.("a", times: 0) end
+      assert_raise ArgumentError, ~r/:times .* from 1 to/, fn -> reply.("a", times: 0) end
 
       assert_raise ArgumentError, ~r/crash_worker/, fn ->
         Vllm.Test.fail(engine, :sleep, :worker_down)

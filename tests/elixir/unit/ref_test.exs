@@ -40,4 +40,20 @@ defmodule Vllm.RefTest do
       0 -> []
     end
   end
+
+  describe "one that no worker has made" do
+    test "is refused, whatever its fields are" do
+      ref = %Ref{instance: {A.Vllm, node()}, incarnation: "0", id: "1", type: "AsyncLLM"}
+      assert Ref.check(ref) == :ok
+      forged = for %Ref{} = forged <- Vllm.Absurd.forged(), do: forged
+      assert length(forged) > 30
+
+      for term <- [nil, %{}, "ref" | forged] do
+        assert {:error, %Vllm.Error{kind: :invalid} = error} = Ref.check(term)
+        assert error.message =~ "pass one that a call returned"
+      end
+
+      for ref <- forged, do: assert(inspect(ref) =~ "#Vllm.Ref<")
+    end
+  end
 end

@@ -73,4 +73,14 @@ defmodule Vllm.TensorTest do
   test "inspecting a tensor shows no numbers" do
     assert inspect(Tensor.from_list([[1, 2]], "int16")) == "#Vllm.Tensor<int16[1, 2]>"
   end
+
+  test "a shape beyond numpy's bounds is refused" do
+    for shape <- [[0, Integer.pow(2, 63)], List.duplicate(1, 65), [1 | 2], [-1], 5] do
+      assert {:error, reason} = Tensor.check("float32", shape, <<0::32>>)
+      assert reason =~ "cannot have the shape"
+    end
+
+    assert Tensor.check("float32", List.duplicate(1, 64), <<0::32>>) == :ok
+    assert Tensor.check("float32", [0, Integer.pow(2, 62)], "") == :ok
+  end
 end

@@ -38,4 +38,20 @@ defmodule Vllm.TinyModelTest do
     assert {:error, %Error{} = error} = TinyModel.make(:random, dir)
     assert error.message =~ "was not made by tiny_model"
   end
+
+  test "absurd arguments are refused before Python is started" do
+    for value <- Vllm.Absurd.values(), not is_binary(value), value not in [nil, []] do
+      for make <- [
+            fn -> TinyModel.make(value) end,
+            fn -> TinyModel.make(:scripted, value) end,
+            fn -> TinyModel.make(:scripted, folder: value) end,
+            fn -> TinyModel.make(:scripted, labels: value, seed: -1) end,
+            fn -> TinyModel.adapters(value) end,
+            fn -> TinyModel.adapters([value], 5) end,
+            fn -> TinyModel.adapter(:meow, value) end
+          ] do
+        assert {:error, %Vllm.Error{kind: :invalid}} = make.()
+      end
+    end
+  end
 end

@@ -9,7 +9,7 @@ defmodule Vllm.Core.Application do
   use Application
 
   alias Vllm.Core.Call.Producer
-  alias Vllm.Core.Instance
+  alias Vllm.Core.{Instance, RedactedSupervisor}
   alias Vllm.Core.Instance.{Default, LastFailure}
   alias Vllm.Core.Telemetry.Witness
 
@@ -17,6 +17,9 @@ defmodule Vllm.Core.Application do
   def start(_type, _args) do
     LastFailure.init()
     children = [Witness, {Default, &Instance.start_link/1}, Producer]
-    Supervisor.start_link(children, strategy: :one_for_one, name: Vllm.Supervisor)
+    RedactedSupervisor.start_link(__MODULE__, children, Vllm.Supervisor)
   end
+
+  @doc false
+  def init(children), do: Supervisor.init(children, strategy: :one_for_one)
 end

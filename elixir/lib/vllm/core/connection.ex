@@ -40,7 +40,7 @@ defmodule Vllm.Core.Connection do
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.RedactedServer
   alias Vllm.Core.Wire.Socket
-  alias Vllm.Proto.{CallRequest, Credit, Input}
+  alias Vllm.Proto.{CallRequest, Credit, End, Failure, Input}
 
   # The last part of this process's name.
   @part "Connection"
@@ -52,6 +52,16 @@ defmodule Vllm.Core.Connection do
   # What the wire's integers hold. A message with others is not from this library.
   @max_uint32 0xFFFF_FFFF
   @max_uint64 0xFFFF_FFFF_FFFF_FFFF
+
+  # What the encoder of a frame takes. The caller has checked more: see Vllm.Ref.check/1 and
+  # Vllm.Core.Call.Arguments.
+  defguardp is_request(request)
+            when is_binary(request.method) and is_tuple(request.target) and
+                   is_binary(elem(request.target, 1)) and
+                   (is_binary(request.incarnation) or request.incarnation == nil) and
+                   request.timeout_ms in 0..@max_uint64 and
+                   (is_binary(request.args) or is_list(request.args)) and
+                   (is_binary(request.kwargs) or is_list(request.kwargs))
 
   ## For the instance
 
@@ -74,7 +84,7 @@ defmodule Vllm.Core.Connection do
       :error -> {:error, Locator.down(instance, :noconnection)}
     end
   catch
-    :exit, _reason -> {:error, Locator.down(instance, :noproc)}
+    :exit, reason -> {:error, Locator.down(instance, Locator.ended(reason))}
   end
 
   @doc """
@@ -156,14 +166,21 @@ defmodule Vllm.Core.Connection do
 
   ## From callers and consumers
 
-  def handle_info({:call, alias_ref, caller, %CallRequest{}, window, producer} = call, state)
-      when is_reference(alias_ref) and is_pid(caller) and window in 1..@max_uint32 and
-             (is_pid(producer) or producer == nil),
+  def handle_info(
+        {:call, alias_ref, caller, %CallRequest{} = request, window, producer} = call,
+        state
+      )
+      when is_reference(alias_ref) and is_pid(caller) and is_request(request) and
+             window in 1..@max_uint32 and (is_pid(producer) or producer == nil),
       do: state |> Calls.start(call) |> go_on()
 
-  def handle_info({:attach, id, alias_ref, watch}, state)
-      when is_integer(id) and is_reference(alias_ref) and is_list(watch) and watch != [],
-      do: state |> Calls.attach(id, alias_ref, watch) |> go_on()
+  def handle_info({:attach, id, alias_ref, [consumer]}, state)
+      when is_integer(id) and is_reference(alias_ref) and is_pid(consumer),
+      do: state |> Calls.attach(id, alias_ref, [consumer]) |> go_on()
+
+  def handle_info({:attach, id, alias_ref, [consumer, receiver]}, state)
+      when is_integer(id) and is_reference(alias_ref) and is_pid(consumer) and is_pid(receiver),
+      do: state |> Calls.attach(id, alias_ref, [consumer, receiver]) |> go_on()
 
   def handle_info({:credit, id, items}, state)
       when id in 1..@max_uint64 and items in 1..@max_uint32,
@@ -210,11 +227,13 @@ defmodule Vllm.Core.Connection do
 
   ## From producers
 
-  def handle_info({:input, %Input{call: id, step: {_kind, payload}} = input}, state)
-      when id in 1..@max_uint64 do
-    size = if is_binary(payload), do: byte_size(payload), else: 0
-    state |> Outgoing.put(:inputs, [input], size) |> go_on()
-  end
+  def handle_info({:input, %Input{call: id, step: {:element, bytes}} = input}, state)
+      when id in 1..@max_uint64 and is_binary(bytes),
+      do: state |> Outgoing.put(:inputs, [input], byte_size(bytes)) |> go_on()
+
+  def handle_info({:input, %Input{call: id, step: {kind, %module{}}} = input}, state)
+      when id in 1..@max_uint64 and {kind, module} in [{:end, End}, {:failure, Failure}],
+      do: state |> Outgoing.put(:inputs, [input]) |> go_on()
 
   def handle_info({:overdue, producer}, state) when is_pid(producer) do
     Producers.kill(producer)

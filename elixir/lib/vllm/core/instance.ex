@@ -4,7 +4,7 @@ defmodule Vllm.Core.Instance do
   #
   #     Instance, registered under the instance's name             one_for_all
   #     ├── Worker             the Python process                  permanent
-  #     ├── Task.Supervisor    forwarders of `stream_to:`          permanent
+  #     ├── Tasks              forwarders of `stream_to:`          permanent
   #     ├── Connection         the session with the worker         permanent
   #     ├── Engines            the declared engines                permanent
   #     ├── Drain              the grace period at a stop          permanent
@@ -21,11 +21,11 @@ defmodule Vllm.Core.Instance do
   use Supervisor
 
   alias Vllm.Error
-  alias Vllm.Core.{Connection, Options, Worker}
+  alias Vllm.Core.{Connection, Options, RedactedServer, RedactedSupervisor, Worker}
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Watchdog}
 
   @table [
-    {:name, :atom, :required, "the name of the instance, passed to the functions that need one."},
+    {:name, :instance, :required, "it is passed to the functions that need an instance."},
     {:python, :string, nil,
      "the Python interpreter. `Vllm.Environment` says which one is used by default."},
     {:worker_args, {:list, :string}, [],
@@ -90,10 +90,10 @@ defmodule Vllm.Core.Instance do
   def start_link(options) do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
          {:ok, watchdog} <- Watchdog.validate(options.watchdog),
-         options = %{options | watchdog: watchdog, token: hidden(options.token)},
+         options = %{options | watchdog: watchdog},
          :ok <- check_watchdog(options),
          :ok <- check_engines(options) do
-      case Supervisor.start_link(__MODULE__, options, name: options.name) do
+      case RedactedSupervisor.start_link(__MODULE__, options, options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
           {:error, error}
 
@@ -102,12 +102,6 @@ defmodule Vllm.Core.Instance do
       end
     end
   end
-
-  @doc "The token as a function: reports of supervisors show the arguments of their children."
-  @spec hidden(String.t() | (() -> String.t()) | nil) :: (() -> String.t())
-  def hidden(nil), do: fn -> "" end
-  def hidden(token) when is_binary(token), do: fn -> token end
-  def hidden(token) when is_function(token, 0), do: token
 
   # Every new connection would build them again, in addition to those of the connection before.
   defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
@@ -148,7 +142,7 @@ defmodule Vllm.Core.Instance do
     connection = [
       instance: name,
       address: address,
-      token: options.token,
+      token: options.token || "",
       start_timeout: options.start_timeout,
       starts: if(options.connect, do: :counters.new(1, [])),
       on_engine_event: Watchdog.listener(options.watchdog.action)
@@ -157,14 +151,14 @@ defmodule Vllm.Core.Instance do
     children =
       worker ++
         [
-          {Task.Supervisor, name: Locator.process_name(name, "Tasks")},
+          RedactedSupervisor.tasks(Locator.process_name(name, "Tasks")),
           {Connection, connection},
           {Engines, {name, options.engines}},
           {Drain, {name, options.grace}}
         ] ++ metrics(options)
 
     Supervisor.init(
-      children,
+      Enum.map(children, &RedactedServer.child/1),
       [strategy: :one_for_all] ++ intensity(options)
     )
   end

@@ -7,13 +7,20 @@ defmodule Vllm.Core.Options do
   #
   #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
   #     :keyword_list (options that have a table of their own)
-  #     :milliseconds | {:range, first, last} (integers with bounds) | :secret
+  #     :milliseconds | :pause (0 too) | {:range, first, last} (integers with bounds) | :number
+  #     :text (a string of any characters) | :term (anything) | :map
+  #     :instance (the name of an instance) | :secret
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
 
+  alias Vllm.Core.RedactedServer
   alias Vllm.Error
 
   # 49 days. Timers of the runtime take 2^32 - 1 milliseconds at most, and some time is added to these.
   @max_milliseconds 49 * 24 * 60 * 60 * 1000
+
+  # Bytes. The longest name that is made from an instance's is 30 characters longer, and the runtime
+  # takes 255 for an atom.
+  @max_name 200
 
   @type type :: atom() | {atom(), term()}
   @type table :: [{key :: atom(), type(), default :: term(), doc :: String.t()}]
@@ -33,6 +40,10 @@ defmodule Vllm.Core.Options do
     end
   end
 
+  @doc "As `validate/3`, for functions that raise `ArgumentError`."
+  @spec validate!(table(), keyword(), String.t()) :: map()
+  def validate!(table, options, what), do: table |> validate(options, what) |> unwrap!()
+
   @doc "The table as a Markdown list, for a moduledoc."
   @spec docs(table()) :: String.t()
   def docs(table) do
@@ -49,7 +60,7 @@ defmodule Vllm.Core.Options do
   defp check_shape(options, what) do
     if Keyword.keyword?(options),
       do: :ok,
-      else: invalid("#{what} are a keyword list, got: #{inspect(options)}", nil)
+      else: invalid("#{what} must be a keyword list, got: #{RedactedServer.shape(options)}", nil)
   end
 
   defp check_known(table, options, what) do
@@ -78,7 +89,7 @@ defmodule Vllm.Core.Options do
   defp fetch(options, key, type, default) do
     case Keyword.fetch(options, key) do
       {:ok, value} ->
-        if valid?(type, value),
+        if value === default or valid?(type, value),
           do: {:ok, value},
           else: {:error, "must be #{describe(type)}, got: #{shown(type, value)}"}
 
@@ -98,7 +109,17 @@ defmodule Vllm.Core.Options do
       else: invalid("#{what} must be #{describe(type)}, got: #{shown(type, value)}", what)
   end
 
-  defp shown(:secret, value), do: Vllm.Core.RedactedServer.shape(value)
+  @doc "As `check/3`, for functions that raise `ArgumentError`."
+  @spec check!(type(), value, String.t()) :: value when value: term()
+  def check!(type, value, what) do
+    with {:error, _error} = refused <- check(type, value, what), do: unwrap!(refused)
+    value
+  end
+
+  defp unwrap!({:ok, values}), do: values
+  defp unwrap!({:error, error}), do: raise(ArgumentError, error.message)
+
+  defp shown(:secret, value), do: RedactedServer.shape(value)
   defp shown(_type, value), do: inspect(value, limit: 10, printable_limit: 200)
 
   defp invalid(message, key) do
@@ -110,17 +131,32 @@ defmodule Vllm.Core.Options do
 
   defp valid?(:atom, value), do: is_atom(value) and not is_nil(value)
 
+  # What is not text in Python cannot be sent as text.
+  defp valid?(:text, value), do: is_binary(value) and String.valid?(value)
+
+  defp valid?(:instance, value) do
+    is_atom(value) and value not in [nil, true, false, :undefined] and
+      byte_size(Atom.to_string(value)) <= @max_name
+  end
+
+  defp valid?(:number, value), do: is_number(value)
+
   defp valid?(:string, value),
     do: is_binary(value) and String.valid?(value) and not String.contains?(value, <<0>>)
 
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
-  defp valid?(:timeout, value), do: value == :infinity or value in 0..@max_milliseconds
-  defp valid?(:milliseconds, value), do: value in 1..@max_milliseconds
-  defp valid?({:range, first, last}, value), do: value in first..last
-  # A function, so that no report of a supervisor shows the secret.
-  defp valid?(:secret, value), do: valid?(:string, value) or is_function(value, 0)
+
+  defp valid?(:timeout, value),
+    do: value == :infinity or (is_integer(value) and value in 0..@max_milliseconds)
+
+  defp valid?(:pause, value), do: is_integer(value) and value in 0..@max_milliseconds
+  defp valid?(:term, _value), do: true
+  defp valid?(:milliseconds, value), do: is_integer(value) and value in 1..@max_milliseconds
+  defp valid?({:range, first, last}, value), do: is_integer(value) and value in first..last
+  defp valid?(:secret, value), do: valid?(:string, value)
+  defp valid?(:map, value), do: is_map(value)
   defp valid?(:keyword_list, value), do: Keyword.keyword?(value)
 
   defp valid?({:list, type}, value),
@@ -156,13 +192,23 @@ defmodule Vllm.Core.Options do
 
   defp describe(:atom), do: "an atom"
   defp describe(:string), do: "a string"
+  defp describe(:text), do: "a string"
+  defp describe(:number), do: "a number"
+
+  defp describe(:instance),
+    do:
+      "an atom other than nil, true, false and :undefined, of at most #{@max_name} bytes, that names an instance"
+
   defp describe(:boolean), do: "a boolean"
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:timeout), do: "milliseconds from 0 to #{@max_milliseconds}, or :infinity"
+  defp describe(:pause), do: "milliseconds from 0 to #{@max_milliseconds}"
+  defp describe(:term), do: "any term"
   defp describe(:milliseconds), do: "milliseconds from 1 to #{@max_milliseconds}"
   defp describe({:range, first, last}), do: "an integer from #{first} to #{last}"
-  defp describe(:secret), do: "a string, or a function that returns one"
+  defp describe(:secret), do: "a string"
+  defp describe(:map), do: "a map"
   defp describe(:keyword_list), do: "a keyword list"
   defp describe(:engines), do: "a keyword list of engine arguments, each name once"
   defp describe(:env), do: "a map from variable name to string or false"

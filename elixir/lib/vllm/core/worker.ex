@@ -30,6 +30,17 @@ defmodule Vllm.Core.Worker do
   # takes 3 to 4 s for an engine, and longer on a busy machine.
   @shutdown_timeout 10_000
 
+  # Milliseconds for the exit status to arrive after the process has ended, and between two looks
+  # whether it has.
+  @status_timeout 3_000
+  @look_interval 20
+
+  # Of the port's messages that wait, so many, or messages of so many bytes, are taken at once. With
+  # more than `@much` bytes in them the worker prints faster than its lines can be handled.
+  @max_messages 1000
+  @max_bytes 1024 * 1024
+  @much 256 * 1024
+
   defstruct [
     :name,
     :port,
@@ -84,14 +95,17 @@ defmodule Vllm.Core.Worker do
   def info(worker), do: GenServer.call(worker, :info)
 
   @doc """
-  Why the worker of an instance has ended. `nil` if that is not known within `timeout` milliseconds:
-  a session ends a moment before the exit of the worker is reported.
+  Why the worker of an instance has ended: its exit status and its last lines. A session ends a moment
+  before the worker's process does, so that is given `patience` milliseconds.
   """
-  @spec reason({atom(), node()}, timeout()) :: Error.t() | nil
-  def reason({name, _node}, timeout) do
-    GenServer.call(Locator.process_name(name, "Worker"), :end, timeout)
+  @spec reason({atom(), node()}, pos_integer()) :: Error.t() | :running | :elsewhere
+  def reason({name, _node}, patience) do
+    timeout = patience + 2 * @status_timeout
+    GenServer.call(Locator.process_name(name, "Worker"), {:end, patience}, timeout)
   catch
-    :exit, _reason -> nil
+    # It has stopped with the reason meanwhile.
+    :exit, {{:shutdown, %Error{} = error}, _call} -> error
+    :exit, _no_process -> LastFailure.find({name, node()}) || :elsewhere
   end
 
   @doc "Makes the next stop of a worker that hangs kill it at once, without a grace period."
@@ -171,10 +185,7 @@ defmodule Vllm.Core.Worker do
   defp receive_ready(%{port: port} = state, deadline) do
     receive do
       {^port, {:data, data}} ->
-        # All of it is read, however much waits: the READY line must not be dropped.
-        {lines, log} = Log.take(state.log, data)
-
-        case Enum.reduce(lines, {:no, log}, &read_line/2) do
+        case read(port, data, state.log) do
           {{:ok, known}, log} ->
             ready(struct!(%{state | log: log}, known))
 
@@ -187,6 +198,9 @@ defmodule Vllm.Core.Worker do
 
       {LogWriter, message} ->
         read_on(written(state, message), deadline)
+
+      {:EXIT, pid, _reason} when pid == state.log.writer.pid ->
+        read_on(write_on(state), deadline)
 
       {^port, {:exit_status, status}} ->
         fail_start(
@@ -201,6 +215,17 @@ defmodule Vllm.Core.Worker do
     after
       remaining(deadline) -> late(state)
     end
+  end
+
+  # A worker may print much before the READY line, which must not be dropped, nor cut.
+  defp read(port, data, log) do
+    {messages, much?} = waiting(port, data)
+
+    Enum.reduce(messages, {:no, log}, fn data, {found, log} ->
+      part = if much? and not Launch.ready_in?(data), do: :newest, else: :all
+      {lines, log} = Log.take(log, data, part)
+      Enum.reduce(lines, {found, log}, &read_line/2)
+    end)
   end
 
   # The READY line is no part of the log; what follows it is.
@@ -259,8 +284,11 @@ defmodule Vllm.Core.Worker do
     {:reply, info, state}
   end
 
-  # Answered when the worker has ended.
-  def handle_call(:end, from, state), do: {:noreply, %{state | asked: [from | state.asked]}}
+  # Answered when it is known how the worker has ended.
+  def handle_call({:end, patience}, from, state) when is_integer(patience) do
+    send(self(), {:look, now() + patience})
+    {:noreply, %{state | asked: [from | state.asked]}}
+  end
 
   def handle_call(:give_up, _from, state), do: {:reply, :ok, %{state | running?: false}}
   def handle_call(other, _from, state), do: RedactedServer.stray_call(__MODULE__, other, state)
@@ -281,7 +309,15 @@ defmodule Vllm.Core.Worker do
     {:stop, {:shutdown, exited(state, status)}, state}
   end
 
-  # The port, after its exit status.
+  def handle_info({:look, deadline}, state) when is_integer(deadline),
+    do: {:noreply, look(state, deadline)}
+
+  def handle_info(:status_overdue, state), do: {:noreply, answer(state, unknown_end(state))}
+
+  def handle_info({:EXIT, pid, _reason}, %{log: %{writer: %{pid: pid}}} = state),
+    do: {:noreply, write_on(state)}
+
+  # The port, after its exit status; processes that helped to stop the worker.
   def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
 
   def handle_info(other, state), do: RedactedServer.stray(__MODULE__, "message", other, state)
@@ -300,24 +336,87 @@ defmodule Vllm.Core.Worker do
     Logger.error(message)
     error = Error.new(:worker_down, message, details: Log.details(state.log))
     LastFailure.put(state.name, error)
-    for from <- state.asked, do: GenServer.reply(from, error)
+    answer(state, error)
     error
   end
 
-  defp log(state, data) do
-    {lines, log} = Log.take(state.log, data, waiting())
-    %{state | log: Enum.reduce(lines, log, &Log.add(&2, &1))}
+  defp answer(state, reason) do
+    for from <- state.asked, do: GenServer.reply(from, reason)
+    %{state | asked: []}
   end
 
-  defp waiting do
-    {:message_queue_len, count} = Process.info(self(), :message_queue_len)
-    count
+  # The session is lost. The exit status is reported when the last process that holds the worker's
+  # output has ended. Those that the worker has started may go on, above all while an engine is being
+  # built, so they are ended first.
+  defp look(%{asked: []} = state, _deadline), do: state
+
+  defp look(state, deadline) do
+    cond do
+      Stop.ended?(state.os_pid) ->
+        os_pid = state.os_pid
+        spawn_link(fn -> Stop.run(os_pid, 0) end)
+        Process.send_after(self(), :status_overdue, @status_timeout)
+        state
+
+      now() < deadline ->
+        Process.send_after(self(), {:look, deadline}, @look_interval)
+        state
+
+      true ->
+        answer(state, :running)
+    end
   end
+
+  defp unknown_end(state) do
+    message =
+      "the worker's process #{state.os_pid} has ended; its exit status is not known, because a " <>
+        "process that it started still holds its output"
+
+    Error.new(:worker_down, message <> Log.last_lines(state.log), details: Log.details(state.log))
+  end
+
+  ## Output
+
+  defp log(%{port: port} = state, data) do
+    {messages, much?} = waiting(port, data)
+    %{state | log: if(much?, do: newest(messages, state.log), else: whole(messages, state.log))}
+  end
+
+  defp whole(messages, log), do: Enum.reduce(messages, log, &add(&2, Log.take(&2, &1, :lines)))
+
+  defp newest(messages, log) do
+    {older, [newest]} = Enum.split(messages, -1)
+    log = Log.skip(log, IO.iodata_length(older))
+    add(log, Log.take(log, newest, :newest))
+  end
+
+  defp add(_before, {lines, log}), do: Enum.reduce(lines, log, &Log.add(&2, &1))
+
+  # The messages of the port that have arrived, and whether they are too much to handle every line.
+  defp waiting(port, data), do: waiting(port, [data], 1, byte_size(data))
+
+  defp waiting(port, messages, count, bytes) when count < @max_messages and bytes < @max_bytes do
+    receive do
+      {^port, {:data, data}} ->
+        waiting(port, [data | messages], count + 1, bytes + byte_size(data))
+    after
+      0 -> {Enum.reverse(messages), bytes > @much}
+    end
+  end
+
+  defp waiting(_port, messages, _count, bytes), do: {Enum.reverse(messages), bytes > @much}
 
   defp written(%{log: %{writer: writer} = log} = state, message) when writer != nil,
     do: %{state | log: %{log | writer: LogWriter.handle(writer, message)}}
 
   defp written(state, _message), do: state
+
+  # Without it nothing would be logged any more.
+  defp write_on(%{log: %{writer: writer} = log} = state),
+    do: %{state | log: %{log | writer: LogWriter.restart(writer)}}
+
+  defp status(137),
+    do: "exit status 137 (signal 9), killed from outside or by the kernel for want of memory"
 
   defp status(status) when status > 128, do: "exit status #{status} (signal #{status - 128})"
   defp status(status), do: "exit status #{status}"
@@ -325,7 +424,7 @@ defmodule Vllm.Core.Worker do
   ## End
 
   defp cleanup(state) do
-    status = if state.os_pid, do: stop_process(state)
+    {status, state} = if state.os_pid, do: stop_process(state), else: {nil, state}
     if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
     if state.folder, do: Stop.remove_files(state.folder)
     if state.log.writer, do: LogWriter.flush(state.log.writer)
@@ -335,16 +434,36 @@ defmodule Vllm.Core.Worker do
   defp stop_process(state) do
     timeout = if state.running?, do: state.grace + @shutdown_timeout, else: 0
 
-    case Stop.run(state.os_pid, timeout) do
-      :ok ->
-        if state.running?, do: await_exit(state)
+    stopping = Task.async(fn -> Stop.run(state.os_pid, timeout) end)
 
-      :late ->
+    case await_stop(state, stopping.ref) do
+      {:ok, state} ->
+        if state.running?, do: await_exit(state), else: {nil, state}
+
+      {:late, state} ->
         why =
           if state.running?, do: "it did not stop within #{timeout} ms", else: "an engine hung"
 
         Logger.warning("killed the worker: #{why}")
-        nil
+        {nil, state}
+    end
+  end
+
+  # What the worker prints meanwhile is taken, or it would fill the memory.
+  defp await_stop(%{port: port} = state, ref) do
+    receive do
+      {^ref, result} ->
+        Process.demonitor(ref, [:flush])
+        {result, state}
+
+      {:DOWN, ^ref, :process, _pid, _reason} ->
+        {:late, state}
+
+      {^port, {:data, data}} ->
+        state |> log(data) |> await_stop(ref)
+
+      {LogWriter, message} ->
+        state |> written(message) |> await_stop(ref)
     end
   end
 
@@ -357,9 +476,9 @@ defmodule Vllm.Core.Worker do
       # the connection noticed first: only here can the reason still be reported.
       {^port, {:exit_status, status}} ->
         unless status in [0, 143], do: exited(state, status)
-        status
+        {status, state}
     after
-      @kill_timeout -> nil
+      @kill_timeout -> {nil, state}
     end
   end
 

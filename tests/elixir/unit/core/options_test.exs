@@ -63,6 +63,42 @@ defmodule Vllm.Core.OptionsTest do
     end
   end
 
+  for {type, good, wrong} <- [
+        {:timeout, [0, 4_233_600_000, :infinity], [-1, 4_233_600_001, 1.0, nil]},
+        {:milliseconds, [1, 4_233_600_000], [0, 4_233_600_001, :infinity]},
+        {:pause, [0, 4_233_600_000], [-1, 4_233_600_001, :infinity]},
+        {{:range, 1, 9}, [1, 9], [0, 10, 1.0]},
+        {:instance, [A.Vllm, :a], [nil, true, :undefined, "a", :"#{String.duplicate("a", 201)}"]},
+        {:text, ["", "\0"], [<<255>>, :a]},
+        {:string, ["a"], ["\0", <<255>>]},
+        {{:list, :number}, [[], [1, 2.0]], [[1 | 2], ["1"]]}
+      ] do
+    test "#{inspect(type)} has bounds, which the error tells" do
+      type = unquote(Macro.escape(type))
+      for good <- unquote(Macro.escape(good)), do: assert(Options.check(type, good, "x") == :ok)
+
+      for wrong <- unquote(Macro.escape(wrong)) do
+        assert {:error, %Error{kind: :invalid, message: message}} =
+                 Options.check(type, wrong, "x")
+
+        assert message =~ ~r/^x must be .+, got: /
+        assert_raise ArgumentError, message, fn -> Options.check!(type, wrong, "x") end
+      end
+    end
+  end
+
+  test "a secret is not shown" do
+    table = [{:token, :secret, nil, "the token."}]
+    assert {:error, error} = Options.validate(table, [token: <<"secret", 0>>], "options")
+    assert error.message =~ "got: a binary of 7 bytes"
+    assert {:error, error} = Options.validate(table, %{token: "secret"}, "options")
+    refute error.message =~ "secret"
+  end
+
+  test "the default may be given" do
+    assert {:ok, %{wait: nil}} = validate(name: :x, wait: nil)
+  end
+
   test "refuses options that are not a keyword list" do
     assert {:error, %Error{kind: :invalid}} = validate([1, 2])
   end

@@ -39,6 +39,7 @@ defmodule Vllm.RealEngine.OrphansTest do
         for result <- Task.await_many([pausing | streams], :infinity) do
           assert {:error, %Error{kind: :worker_down} = error} = result
           assert error.message =~ inspect(__MODULE__)
+          assert error.message =~ "exit status 137 (signal 9)"
         end
 
         await_gone(tree)
@@ -98,7 +99,10 @@ defmodule Vllm.RealEngine.OrphansTest do
     end)
 
     tree = ProcessTree.of(__MODULE__)
+    asking = Task.async(fn -> Vllm.engine(__MODULE__, :it, :infinity) end)
     signal(tree.worker, "KILL")
+    assert {:error, %Error{kind: :worker_down} = error} = Task.await(asking, :infinity)
+    assert error.message =~ "exit status 137 (signal 9)"
     await_gone(tree)
     tree
   end

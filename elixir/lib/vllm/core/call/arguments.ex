@@ -35,6 +35,9 @@ defmodule Vllm.Core.Call.Arguments do
   # settings), and its engines with it. 1 MiB is left for the rest of the frame.
   @max_argument_bytes 255 * 1024 * 1024
 
+  # Of a method or a class. An atom has up to 255 characters of four bytes.
+  @max_name_bytes 1024
+
   {:ok, defaults} = Options.validate(@rpc, [], "rpc")
   @defaults defaults
 
@@ -46,20 +49,43 @@ defmodule Vllm.Core.Call.Arguments do
   @spec place([term()]) :: {:ok, Locator.instance(), [term()]} | {:error, Error.t()}
   def place([%Ref{type: type, instance: instance} | _rest] = arguments)
       when type in @argument_classes,
-      do: {:ok, instance, arguments}
+      do: with({:ok, instance} <- Locator.locate(instance), do: {:ok, instance, arguments})
 
-  def place([%Ref{instance: instance} | arguments]), do: {:ok, instance, arguments}
+  def place([%Ref{instance: instance} | arguments]),
+    do: with({:ok, instance} <- Locator.locate(instance), do: {:ok, instance, arguments})
 
   def place([name | arguments]) when is_atom(name) and name not in [nil, true, false],
-    do: {:ok, {name, node()}, arguments}
+    do: with({:ok, instance} <- Locator.locate(name), do: {:ok, instance, arguments})
 
-  def place([{name, node} | arguments]) when is_atom(name) and is_atom(node),
-    do: {:ok, {name, node}, arguments}
+  def place([{name, node} = instance | arguments]) when is_atom(name) and is_atom(node),
+    do: with({:ok, instance} <- Locator.locate(instance), do: {:ok, instance, arguments})
 
   def place(arguments) do
     with {:ok, instance} <- Default.instance(),
          do: {:ok, instance, arguments}
   end
+
+  @doc "The name of a method or a class: text, for the frame is lost if it is not, or an atom."
+  @spec name(term(), String.t()) :: {:ok, String.t()} | {:error, Error.t()}
+  def name(name, _what)
+      when is_binary(name) and name != "" and byte_size(name) <= @max_name_bytes do
+    if String.valid?(name), do: {:ok, name}, else: invalid("a name must be UTF-8 text")
+  end
+
+  def name(name, what) when is_atom(name) and name not in [nil, true, false],
+    do: name |> Atom.to_string() |> name(what)
+
+  def name(other, what) do
+    invalid(
+      "the name of #{what} must be an atom or a string of 1 to #{@max_name_bytes} bytes, got: " <>
+        inspect(other, printable_limit: 100)
+    )
+  end
+
+  @doc "Refuses what is no list, and a list with a tail that is none."
+  @spec check_list(term()) :: :ok | {:error, Error.t()}
+  def check_list(list) when is_list(list) and length(list) >= 0, do: :ok
+  def check_list(other), do: invalid("arguments must be a list, got: #{inspect(other)}")
 
   @doc "Splits off the arguments that Python requires."
   @spec split_required(String.t(), [term()], non_neg_integer()) ::
@@ -86,7 +112,7 @@ defmodule Vllm.Core.Call.Arguments do
   # In `from_engine_args(model: "…", rpc: [timeout: 1000])` Elixir's syntax puts everything into
   # one keyword list.
   @spec hoist([term()]) :: {[term()], keyword()}
-  def hoist([[{key, _} | _] = first | positional]) when is_atom(key) do
+  def hoist([[{key, _} | _] = first | positional]) when is_atom(key) and length(first) >= 0 do
     {rpc, first} = Enum.split_with(first, &match?({key, _} when key in @keys, &1))
     {[first | positional], rpc}
   end
@@ -98,7 +124,8 @@ defmodule Vllm.Core.Call.Arguments do
   @spec normalize([term()], term(), term()) ::
           {:ok, [term()], keyword(), map()} | {:error, Error.t()}
   def normalize(positional, args_or_opts, opts) do
-    with {:ok, args, named} <- split(args_or_opts),
+    with :ok <- check_list(positional),
+         {:ok, args, named} <- split(args_or_opts),
          {:ok, more_args, more_named} <- split(opts),
          {:ok, named, rpc} <- take_rpc(named ++ more_named),
          :ok <- check_unique(named) do
@@ -108,7 +135,7 @@ defmodule Vllm.Core.Call.Arguments do
 
   defp split([]), do: {:ok, [], []}
 
-  defp split(list) when is_list(list) do
+  defp split(list) when is_list(list) and length(list) >= 0 do
     if Keyword.keyword?(list), do: {:ok, [], list}, else: {:ok, list, []}
   end
 
@@ -125,9 +152,19 @@ defmodule Vllm.Core.Call.Arguments do
         {:ok, named, @defaults}
 
       {rpc, named} ->
-        options = rpc |> Keyword.values() |> Enum.flat_map(&List.wrap/1)
-        with {:ok, rpc} <- Options.validate(@rpc, options, "rpc"), do: {:ok, named, rpc}
+        with {:ok, options} <- joined(Keyword.values(rpc)),
+             {:ok, rpc} <- Options.validate(@rpc, options, "rpc"),
+             do: {:ok, named, rpc}
     end
+  end
+
+  # What is no keyword list is refused as a whole.
+  defp joined(lists) do
+    wrong = Enum.find(lists, &(&1 != nil and not Keyword.keyword?(&1)))
+
+    if wrong,
+      do: Options.validate(@rpc, wrong, "rpc"),
+      else: {:ok, lists |> Enum.reject(&is_nil/1) |> Enum.concat()}
   end
 
   defp check_unique(named) do

@@ -16,6 +16,7 @@ defmodule Vllm.Core.Call.Producer do
   # like run in this process.
 
   alias Vllm.{Codec, Error}
+  alias Vllm.Core.{RedactedServer, RedactedSupervisor}
   alias Vllm.Core.Call.Arguments
   alias Vllm.Proto.{End, Failure, Input}
 
@@ -28,7 +29,7 @@ defmodule Vllm.Core.Call.Producer do
   defstruct [:caller, :server, :step, begun: false, count: 0]
 
   @doc false
-  def child_spec(_options), do: Task.Supervisor.child_spec(name: @supervisor)
+  def child_spec(_options), do: RedactedSupervisor.tasks(@supervisor)
 
   @doc """
   Makes a call with a producer for its argument. `server` is the connection. `run_call` gets the
@@ -50,7 +51,12 @@ defmodule Vllm.Core.Call.Producer do
     caller = self()
     # An anonymous function, because OTP's report of a failed task shows its arguments, and the
     # enumerable holds prompts.
-    Task.Supervisor.start_child(@supervisor, fn -> run(enumerable, caller, server) end)
+    Task.Supervisor.start_child(@supervisor, fn ->
+      # The connection reports the end of one that has not ended normally.
+      with {:error, _logged} <-
+             RedactedServer.guarded(__MODULE__, fn -> run(enumerable, caller, server) end),
+           do: exit({:shutdown, :failed})
+    end)
   catch
     :exit, _reason ->
       {:error,
@@ -135,9 +141,16 @@ defmodule Vllm.Core.Call.Producer do
 
   defp halt(%{begun: false}), do: :ok
 
+  # The failure of an after-function is in nobody's way here, and the report of a task that crashes
+  # would show the elements in its stack trace.
   defp halt(state) do
     state.step.({:halt, nil})
     :ok
+  catch
+    kind, reason ->
+      what = "a prompt's enumerable, when it was halted,"
+      RedactedServer.failed(what, kind, reason, __STACKTRACE__)
+      :ok
   end
 
   defp encode(element, index) do
@@ -155,6 +168,27 @@ defmodule Vllm.Core.Call.Producer do
     :ok
   end
 
+  # Bytes of a message or a traceback.
+  @max_text 16 * 1024
+
+  @doc """
+  Text as a frame takes it. An exception may have any message: the worker ends a session for a frame
+  that is too long, or has text that is not UTF-8.
+  """
+  @spec text(binary()) :: String.t()
+  def text(text) when byte_size(text) > @max_text do
+    cut = binary_part(text, 0, @max_text)
+    "#{text(cut)}… (#{byte_size(text)} bytes)"
+  end
+
+  def text(text) do
+    if String.valid?(text),
+      do: text,
+      else: for(part <- String.chunk(text, :valid), into: "", do: valid(part))
+  end
+
+  defp valid(part), do: if(String.valid?(part), do: part, else: "\uFFFD")
+
   @verbs %{error: "raised", throw: "threw", exit: "exited with"}
 
   defp raised(kind, reason, stacktrace) do
@@ -170,8 +204,8 @@ defmodule Vllm.Core.Call.Producer do
 
     %Failure{
       kind: error.kind,
-      message: error.message,
-      traceback: error.traceback || "",
+      message: text(error.message),
+      traceback: text(error.traceback || ""),
       details: IO.iodata_to_binary(details)
     }
   end

@@ -7,6 +7,7 @@ defmodule Vllm.Core.Call.Producers do
   # than its call is in Routes: the stream that the call returned goes on reading the argument.
 
   alias Vllm.Core.Call.Producer
+  alias Vllm.Core.RedactedServer
   alias Vllm.Proto.{Failure, Input}
 
   # Milliseconds that a producer has to end. Its enumerable may be waiting for something that never
@@ -82,7 +83,12 @@ defmodule Vllm.Core.Call.Producers do
   end
 
   defp lost(id, reason) do
-    message = "the process that enumerates the prompt ended: #{Exception.format_exit(reason)}"
+    message = "the process that enumerates the prompt ended: #{shown(reason)}"
     %Input{call: id, step: {:failure, %Failure{kind: :cancelled, message: message}}}
   end
+
+  # This is the connection's process: a reason of any size or kind is not made into text here.
+  defp shown(reason) when is_atom(reason), do: Atom.to_string(reason)
+  defp shown({:shutdown, reason}) when is_atom(reason), do: inspect({:shutdown, reason})
+  defp shown(reason), do: "its exit reason was #{RedactedServer.shape(reason)}"
 end

@@ -146,13 +146,14 @@ defmodule Vllm.Core.Codec.Encoder do
     end
   end
 
-  defp struct(%Vllm.Ref{incarnation: incarnation, id: id, type: type}, path, _depth) do
-    names = [incarnation, id, type]
+  defp struct(%Vllm.Ref{} = ref, path, _depth) do
+    case Vllm.Ref.names(ref) do
+      {:ok, names} ->
+        extension(@ref, [array_header(3) | Enum.map(names, &string(&1, path))], path)
 
-    unless Enum.all?(names, &is_binary/1),
-      do: refuse(path, "this Vllm.Ref was not made by a worker; pass one that a call returned")
-
-    extension(@ref, [array_header(3) | Enum.map(names, &string(&1, path))], path)
+      {:error, error} ->
+        refuse(path, error.message)
+    end
   end
 
   defp struct(%Vllm.Logprob{} = it, path, depth) do

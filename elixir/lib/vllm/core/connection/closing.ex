@@ -10,9 +10,9 @@ defmodule Vllm.Core.Connection.Closing do
   alias Vllm.Core.Instance.{LastFailure, Locator}
   alias Vllm.Core.Telemetry.Emitter
 
-  # Milliseconds to wait for the reason why the worker ended, before calls are answered. With real
-  # engines it takes 450 ms until the last process that holds the worker's output has ended.
-  @reason_timeout 600
+  # Milliseconds for the process of a worker that has closed the session to end. Then the wait for its
+  # exit status begins, which Vllm.Core.Worker limits.
+  @patience 600
 
   @doc """
   The exit reason of the process. Waits for the worker's own, which is known a moment after the session
@@ -21,10 +21,25 @@ defmodule Vllm.Core.Connection.Closing do
   @spec reason(State.t(), Error.t()) :: {:shutdown, Error.t()}
   def reason(%{instance: {name, _node} = instance} = state, error) do
     Logger.error("lost the session with the worker: #{error.message}", State.metadata(state))
-    known = if error.kind == :worker_down, do: Worker.reason(instance, @reason_timeout)
-    unless known, do: LastFailure.put_new(name, error)
-    {:shutdown, known || error}
+    error = explain(instance, error)
+    LastFailure.put_new(name, error)
+    {:shutdown, error}
   end
+
+  @doc "The reason behind a connection that was closed or could not be made: how the worker ended."
+  @spec explain(Locator.instance(), Error.t()) :: Error.t()
+  def explain(instance, %Error{kind: :worker_down} = error) do
+    case Worker.reason(instance, @patience) do
+      %Error{} = reason -> reason
+      :running -> add(error, "its process still runs")
+      :elsewhere -> add(error, "how it ended is known where it was started")
+    end
+  end
+
+  def explain(_instance, error), do: error
+
+  # In parentheses, so that it stays with the first part of the message; see Locator.down/2.
+  defp add(error, what), do: %{error | message: "#{error.message} (#{what})"}
 
   @doc "Answers every waiting call with the reason why the process ends."
   @spec run(State.t(), term()) :: :ok

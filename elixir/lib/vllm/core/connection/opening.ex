@@ -5,7 +5,7 @@ defmodule Vllm.Core.Connection.Opening do
   alias Vllm.Error
   alias Vllm.Core.Worker
   alias Vllm.Core.Connection.{Closing, Incoming, Reconnect, State}
-  alias Vllm.Core.Instance.LastFailure
+  alias Vllm.Core.Instance.{LastFailure, Locator}
 
   @doc """
   Whether this instance had a connection before. At the start of an instance with `connect:` its
@@ -26,7 +26,18 @@ defmodule Vllm.Core.Connection.Opening do
 
   @doc "Opens the first session; the process that starts the instance waits for it."
   @spec run(keyword()) :: {:ok, State.t()} | {:error, Error.t()}
-  def run(options), do: open(options, deadline(options))
+  def run(options) do
+    with {:error, error} <- open(options, deadline(options)),
+         do: {:error, explain(options, error)}
+  end
+
+  # The address of a worker that was started elsewhere is in the error, and that it cannot be reached.
+  defp explain(options, error) do
+    case Keyword.fetch!(options, :address) do
+      {:worker, _worker} -> Closing.explain(instance(options), error)
+      _address -> error
+    end
+  end
 
   @doc """
   Opens a session again after the one with a worker that was started elsewhere was lost. Tries without
@@ -43,7 +54,7 @@ defmodule Vllm.Core.Connection.Opening do
   end
 
   @doc "The instance that the connection is a part of, as other nodes know it."
-  @spec instance(keyword()) :: Vllm.Core.Instance.Locator.instance()
+  @spec instance(keyword()) :: Locator.instance()
   def instance(options), do: {Keyword.fetch!(options, :instance), node()}
 
   defp open(options, deadline) do
@@ -78,13 +89,16 @@ defmodule Vllm.Core.Connection.Opening do
 
   defp locate(options) do
     case Keyword.fetch!(options, :address) do
-      {:worker, worker} -> Worker.address(worker)
-      address -> {:ok, address, options |> Keyword.get(:token, "") |> token()}
+      {:worker, worker} -> address(worker, options)
+      address -> {:ok, address, Keyword.get(options, :token, "")}
     end
   end
 
-  defp token(token) when is_function(token, 0), do: token.()
-  defp token(token), do: token
+  defp address(worker, options) do
+    Worker.address(worker)
+  catch
+    :exit, _ended -> {:error, Locator.down(instance(options), :noproc)}
+  end
 
   # The instance's own worker serves once it has given its address: one attempt is enough. A worker
   # that is started elsewhere may not have started yet.

@@ -54,7 +54,7 @@ defmodule Vllm.Core.Connection.Reconnect do
 
   defp refuse(error, until) do
     receive do
-      {:call, alias_ref, _caller, _request, _window, _producer} ->
+      {:call, alias_ref, _caller, _request, _window, _producer} when is_reference(alias_ref) ->
         send(alias_ref, {alias_ref, {:error, error}})
         refuse(error, until)
 

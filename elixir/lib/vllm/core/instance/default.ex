@@ -10,6 +10,7 @@ defmodule Vllm.Core.Instance.Default do
 
   alias Vllm.Error
   alias Vllm.Core.Instance.Locator
+  alias Vllm.Core.{RedactedServer, RedactedSupervisor}
 
   @name Vllm.Default
   @supervisor Vllm.DefaultSupervisor
@@ -17,7 +18,7 @@ defmodule Vllm.Core.Instance.Default do
   @doc "Starts the supervisor. `start` starts an instance from its options."
   @spec start_link((keyword() -> Supervisor.on_start() | {:error, Error.t()})) ::
           Supervisor.on_start()
-  def start_link(start), do: DynamicSupervisor.start_link(__MODULE__, start, name: @supervisor)
+  def start_link(start), do: RedactedSupervisor.start_dynamic(__MODULE__, start, @supervisor)
 
   @doc """
   The default instance, started if it does not run, with the options of
@@ -34,14 +35,21 @@ defmodule Vllm.Core.Instance.Default do
   end
 
   defp start do
-    options = Application.get_env(:vllm_bridge, :default, []) |> Keyword.put(:name, @name)
-    child = %{id: @name, start: {__MODULE__, :start_instance, [options]}, type: :supervisor}
+    options = Application.get_env(:vllm_bridge, :default, [])
+    # Anything else is refused with the other options.
+    options = if Keyword.keyword?(options), do: Keyword.put(options, :name, @name), else: options
+    # The supervisor puts its extra argument in front.
+    child = %{
+      id: @name,
+      start: {__MODULE__, :start_instance, [fn -> options end]},
+      type: :supervisor
+    }
 
     case DynamicSupervisor.start_child(@supervisor, child) do
       {:ok, _pid} -> {:ok, {@name, node()}}
       {:error, {:already_started, _pid}} -> {:ok, {@name, node()}}
       {:error, %Error{} = error} -> {:error, error}
-      {:error, reason} -> {:error, not_started(inspect(reason))}
+      {:error, reason} -> {:error, not_started(RedactedServer.reason(reason))}
     end
   catch
     :exit, _reason -> {:error, not_started("the application :vllm_bridge is not running")}
@@ -51,8 +59,8 @@ defmodule Vllm.Core.Instance.Default do
     do: Error.new(:worker_down, "the default instance cannot be started: #{reason}")
 
   @doc false
-  # The supervisor puts its extra argument, the function, first.
-  def start_instance(start, options), do: start.(options)
+  # The options are in a function, because a supervisor shows the arguments of its children.
+  def start_instance(start, options), do: start.(options.())
 
   @impl true
   def init(start),

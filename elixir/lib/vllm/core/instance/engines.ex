@@ -17,6 +17,7 @@ defmodule Vllm.Core.Instance.Engines do
   require Logger
 
   alias Vllm.{AsyncLLM, Error, Ref}
+  alias Vllm.Core.RedactedServer
   alias Vllm.Core.Instance.{EngineRetries, Locator}
   alias Vllm.Core.Telemetry.Emitter
 
@@ -109,7 +110,7 @@ defmodule Vllm.Core.Instance.Engines do
     end
   catch
     :exit, {:timeout, _call} -> {:error, late(message, timeout)}
-    :exit, _reason -> {:error, Locator.down(location, :noproc)}
+    :exit, reason -> {:error, Locator.down(location, Locator.ended(reason))}
   end
 
   defp late({:await, name}, timeout) do
@@ -164,7 +165,7 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   def handle_call(other, _from, state),
-    do: Vllm.Core.RedactedServer.stray_call(__MODULE__, other, state)
+    do: RedactedServer.stray_call(__MODULE__, other, state)
 
   @impl true
   def handle_cast({:died, %Ref{id: id} = ref, reason}, state) do
@@ -189,7 +190,7 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   def handle_cast(other, state),
-    do: Vllm.Core.RedactedServer.stray(__MODULE__, "cast", other, state)
+    do: RedactedServer.stray(__MODULE__, "cast", other, state)
 
   @impl true
   def handle_info({ref, result}, %{task: {%{ref: ref}, what, started}} = state) do
@@ -198,7 +199,8 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   def handle_info({:DOWN, ref, _, _, reason}, %{task: {%{ref: ref}, what, started}} = state) do
-    error = Error.new(:python, "the task that built the engine ended with #{inspect(reason)}")
+    message = "the task that built the engine ended: #{RedactedServer.reason(reason)}"
+    error = Error.new(:python, message)
     {:noreply, %{state | task: nil} |> done(what, {:error, error}, duration(started)) |> next()}
   end
 
@@ -213,12 +215,18 @@ defmodule Vllm.Core.Instance.Engines do
   def handle_info({:retry, _name}, %{stopping?: true} = state), do: {:noreply, state}
 
   def handle_info(other, state),
-    do: Vllm.Core.RedactedServer.stray(__MODULE__, "message", other, state)
+    do: RedactedServer.stray(__MODULE__, "message", other, state)
 
   @doc false
-  # The arguments of an engine may hold secrets.
-  def format_status(status),
-    do: Vllm.Core.RedactedServer.hide(status, &Map.take(&1, [:instance, :statuses]))
+  # The arguments of an engine may hold secrets, and an error may quote them.
+  def format_status(status) do
+    RedactedServer.hide(status, fn %{instance: instance, statuses: statuses} ->
+      %{instance: instance, statuses: Map.new(statuses, fn {name, it} -> {name, state(it)} end)}
+    end)
+  end
+
+  defp state(:building), do: :building
+  defp state({state, _ref_or_error}), do: state
 
   ## Building
 
@@ -234,11 +242,15 @@ defmodule Vllm.Core.Instance.Engines do
 
   defp job({:build, name}, %{instance: instance, declared: declared}) do
     arguments = Keyword.fetch!(declared, name)
-    fn -> AsyncLLM.from_engine_args(instance, arguments) end
+    guarded(fn -> AsyncLLM.from_engine_args(instance, arguments) end)
   end
 
   # A dead engine keeps memory in the worker until it is shut down.
-  defp job({:clear, dead}, _state), do: fn -> AsyncLLM.shutdown(dead, rpc: @clearing) end
+  defp job({:clear, dead}, _state),
+    do: guarded(fn -> AsyncLLM.shutdown(dead, rpc: @clearing) end)
+
+  # The report of a task that crashes would show the arguments of the engine in its stack trace.
+  defp guarded(job), do: fn -> RedactedServer.guarded(__MODULE__, job) end
 
   # Its result does not matter: if memory was not freed, building the new engine fails and says so.
   defp done(state, {:clear, _dead}, _result, _duration), do: state

@@ -8,6 +8,9 @@ defmodule Vllm.Core.Instance.LastFailure do
 
   alias Vllm.Error
 
+  # Milliseconds for another node to answer.
+  @timeout 1_000
+
   @doc "Makes the table. The calling process owns it."
   @spec init() :: :ok
   def init do
@@ -23,21 +26,51 @@ defmodule Vllm.Core.Instance.LastFailure do
   @spec put_new(atom(), Error.t()) :: boolean()
   def put_new(instance, error), do: table?() and :ets.insert_new(__MODULE__, {instance, error})
 
-  @doc "Forgets the reason: a worker serves."
+  @doc "A worker serves: the reason is that of an earlier one from now on."
   @spec clear(atom()) :: boolean()
-  def clear(instance), do: table?() and :ets.delete(__MODULE__, instance)
+  def clear(instance) do
+    with true <- table?(),
+         [{^instance, error}] <- :ets.take(__MODULE__, instance),
+         do: :ets.insert(__MODULE__, {{:earlier, instance}, error}),
+         else: (_none -> true)
+  end
 
-  @doc "The reason, or `nil`. Those of other nodes are not known here."
+  @doc "Why there is no worker, or `nil`."
   @spec find({atom(), node()}) :: Error.t() | nil
-  def find({instance, node}) when node == node() or node == :nonode@nohost do
-    with true <- table?(), [{^instance, error}] <- :ets.lookup(__MODULE__, instance) do
+  def find({instance, node}), do: ask(node, :look, [instance], nil)
+
+  @doc "Why the worker before the one that serves has ended, or `nil`."
+  @spec earlier({atom(), node()}) :: Error.t() | nil
+  def earlier({instance, node}), do: ask(node, :look, [{:earlier, instance}], nil)
+
+  @doc "Whether an instance runs, with or without a worker that serves."
+  @spec running?({atom(), node()}) :: boolean()
+  def running?({instance, node}), do: ask(node, :registered?, [instance], false)
+
+  @doc false
+  def look(key) do
+    with true <- table?(), [{^key, error}] <- :ets.lookup(__MODULE__, key) do
       error
     else
       _unknown -> nil
     end
   end
 
-  def find(_elsewhere), do: nil
+  @doc false
+  def registered?(instance), do: Process.whereis(instance) != nil
+
+  # Only an error is being made here, so a node that does not answer, or has another version of this
+  # library, is no failure.
+  defp ask(node, function, arguments, _otherwise) when node in [node(), :nonode@nohost],
+    do: apply(__MODULE__, function, arguments)
+
+  defp ask(node, function, arguments, otherwise) do
+    if node in Node.list([:visible, :hidden]),
+      do: :erpc.call(node, __MODULE__, function, arguments, @timeout),
+      else: otherwise
+  catch
+    _kind, _reason -> otherwise
+  end
 
   defp table?, do: :ets.whereis(__MODULE__) != :undefined
 end

@@ -13,7 +13,7 @@ defmodule Vllm.Core.Instance.Metrics do
   require Logger
 
   alias Vllm.{Call, Error, Ref, Telemetry}
-  alias Vllm.Core.Connection
+  alias Vllm.Core.{Connection, RedactedServer}
   alias Vllm.Core.Instance.{Engines, Locator}
   alias Vllm.Core.Telemetry.Emitter
 
@@ -101,18 +101,18 @@ defmodule Vllm.Core.Instance.Metrics do
     do: {:noreply, wait(%{state | task: nil})}
 
   def handle_info(other, state),
-    do: Vllm.Core.RedactedServer.stray(__MODULE__, "message", other, state)
+    do: RedactedServer.stray(__MODULE__, "message", other, state)
 
   @impl true
   def handle_call(other, _from, state),
-    do: Vllm.Core.RedactedServer.stray_call(__MODULE__, other, state)
+    do: RedactedServer.stray_call(__MODULE__, other, state)
 
   @impl true
   def handle_cast(other, state),
-    do: Vllm.Core.RedactedServer.stray(__MODULE__, "cast", other, state)
+    do: RedactedServer.stray(__MODULE__, "cast", other, state)
 
   @doc false
-  def format_status(status), do: Vllm.Core.RedactedServer.hide(status, & &1)
+  def format_status(status), do: RedactedServer.hide(status, & &1)
 
   defp start_task(%{instance: name} = state) do
     tasks = Locator.process_name(name, "Tasks")
@@ -126,8 +126,10 @@ defmodule Vllm.Core.Instance.Metrics do
   end
 
   @doc false
-  @spec emit(Locator.instance()) :: :ok
-  def emit({name, _node} = instance) do
+  @spec emit(Locator.instance()) :: :ok | {:error, Error.t()}
+  def emit(instance), do: RedactedServer.guarded(__MODULE__, fn -> emit_all(instance) end)
+
+  defp emit_all({name, _node} = instance) do
     with {:ok, load} <- load(instance),
          do: Emitter.event([:vllm, :instance, :metrics], load, %{instance: name})
 

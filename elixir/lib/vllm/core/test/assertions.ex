@@ -5,16 +5,27 @@ defmodule Vllm.Core.Test.Assertions do
 
   import Vllm.Core.Test.Control
 
-  alias Vllm.Ref
-  alias Vllm.Core.Test.Record
+  alias Vllm.Core.Options
+  alias Vllm.Core.Test.{Record, Script}
   alias Vllm.Test.Request
 
-  @timeout 30_000
+  @timeout {:timeout, :pause, 30_000, "how many milliseconds to wait."}
 
-  def generated(%Ref{} = engine, options) do
-    keys = [:prompt, :request_id, :params, method: :generate, timeout: @timeout]
-    {timeout, wanted} = options |> Keyword.validate!(keys) |> Keyword.pop!(:timeout)
-    await_request(engine, wanted, now() + timeout)
+  @request [
+    @timeout,
+    {:prompt, :term, nil, "a text, token ids or a regex."},
+    {:request_id, :text, nil, "the id that the application gave."},
+    {:params, {:or, [:keyword_list, :map]}, nil, "fields of the parameters and their values."},
+    {:method, {:in, [:generate, :encode]}, :generate, "what was called."}
+  ]
+
+  @calls [@timeout, {:count, {:range, 1, 1_000_000}, 1, "the least number of calls."}]
+
+  @what "the options of an assertion"
+
+  def generated(engine, options) do
+    {timeout, wanted} = @request |> Options.validate!(options, @what) |> Map.pop!(:timeout)
+    await_request(engine, for({key, it} when it != nil <- wanted, do: {key, it}), now() + timeout)
   end
 
   defp await_request(engine, wanted, deadline) do
@@ -32,9 +43,10 @@ defmodule Vllm.Core.Test.Assertions do
     end
   end
 
-  def called(%Ref{} = engine, method, options) do
-    options = Keyword.validate!(options, count: 1, timeout: @timeout)
-    await(engine, "wait_called", [to_string(method), options[:count]], options[:timeout])
+  def called(engine, method, options) do
+    options = Options.validate!(@calls, options, @what)
+    method = Script.method(method)
+    await(engine, "wait_called", [method, options[:count]], options[:timeout])
     calls = Record.calls(engine, method)
 
     if length(calls) < options[:count],
@@ -42,8 +54,8 @@ defmodule Vllm.Core.Test.Assertions do
       else: List.last(calls)
   end
 
-  def aborted(%Ref{} = engine, request_id, options) do
-    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+  def aborted(engine, request_id, options) do
+    %{timeout: timeout} = Options.validate!([@timeout], options, @what)
     await(engine, "wait_aborted", [request_id], timeout)
     aborted = Record.aborted(engine)
 
@@ -56,10 +68,10 @@ defmodule Vllm.Core.Test.Assertions do
         )
   end
 
-  def live(%Ref{} = engine, count, options) do
-    [timeout: timeout] = Keyword.validate!(options, timeout: @timeout)
+  def live(engine, count, options) do
+    %{timeout: timeout} = Options.validate!([@timeout], options, @what)
 
-    if await(engine, "wait_requests", [count], timeout),
+    if await(engine, "wait_requests", [Script.count(count)], timeout),
       do: :ok,
       else: flunk("#{Record.live(engine)} requests are in flight; expected #{count}")
   end

@@ -4,6 +4,7 @@ defmodule Vllm.Core.Test.Control do
   # plan, is reached through an engine that is built for this purpose and shut down again.
 
   alias Vllm.{AsyncLLM, Error, Ref}
+  alias Vllm.Core.Options
 
   # Milliseconds between two polls.
   @interval 5
@@ -23,7 +24,11 @@ defmodule Vllm.Core.Test.Control do
 
   @doc "Builds an engine."
   @spec build(atom(), keyword()) :: Ref.t()
-  def build(worker, engine_args), do: unwrap(AsyncLLM.from_engine_args(worker, engine_args))
+  def build(worker, engine_args) do
+    # Anything else would be taken for an argument, and start the default instance.
+    Options.check!(:instance, worker, "a worker")
+    unwrap(AsyncLLM.from_engine_args(worker, engine_args))
+  end
 
   @doc "Scripts an engine, or every engine of a worker."
   @spec script(Ref.t() | atom(), map()) :: :ok
@@ -50,7 +55,7 @@ defmodule Vllm.Core.Test.Control do
 
   @doc "Adds to the plan of a worker."
   @spec plan(atom(), map()) :: :ok
-  def plan(worker, plan) when is_atom(worker) do
+  def plan(worker, plan) do
     control = build(worker, model: "fake", additional_config: %{"fake" => %{"control" => true}})
 
     try do

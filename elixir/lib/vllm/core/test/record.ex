@@ -4,20 +4,22 @@ defmodule Vllm.Core.Test.Record do
 
   import Vllm.Core.Test.Control, only: [call: 2, call: 3]
 
+  alias Vllm.Core.Test.Script
   alias Vllm.Ref
   alias Vllm.Test.Request
 
   @spec requests(Ref.t()) :: [Request.t()]
-  def requests(%Ref{} = engine), do: engine |> call("calls") |> Request.from_calls()
+  def requests(engine), do: engine |> call("calls") |> Request.from_calls()
 
   @spec calls(Ref.t(), atom() | String.t()) :: [{[term()], %{optional(String.t()) => term()}}]
-  def calls(%Ref{} = engine, method) do
-    for [_method, args, named] <- call(engine, "calls", [to_string(method)]), do: {args, named}
+  def calls(engine, method) do
+    for [_method, args, named] <- call(engine, "calls", [Script.method(method)]),
+        do: {args, named}
   end
 
   @spec aborted(Ref.t()) :: [String.t()]
-  def aborted(%Ref{} = engine), do: call(engine, "aborted")
+  def aborted(engine), do: call(engine, "aborted")
 
   @spec live(Ref.t()) :: non_neg_integer()
-  def live(%Ref{} = engine), do: call(engine, "live")["requests"]
+  def live(engine), do: call(engine, "live")["requests"]
 end

@@ -4,6 +4,7 @@ defmodule Vllm.Core.Test.Script do
   # injections and plan.
 
   alias Vllm.Codec
+  alias Vllm.Core.Options
 
   # For each kind of error that an engine can cause: the class that vLLM raises, or Python's nearest.
   @classes %{
@@ -20,7 +21,22 @@ defmodule Vllm.Core.Test.Script do
 
   @message "scripted by the test"
 
-  @request_keys [prompt: :any, times: nil]
+  # Of a fake engine, which counts and waits for a test: limits that no test reaches.
+  @count {:range, 0, 1_000_000}
+  @times {:times, {:range, 1, 1_000_000}, nil, "for how many requests or calls it holds."}
+
+  @request_options [{:prompt, :term, :any, "selects requests."}, @times]
+
+  @reply_options [
+    @times,
+    {:hold, @count, nil, "after how many tokens the request waits."},
+    {:finish_reason, :text, nil, "in place of the engine's."},
+    {:stop_reason, {:or, [:text, {:range, 0, 0xFFFF_FFFF}]}, nil, "why it stopped."},
+    {:logprobs, {:list, :number}, nil, "the log probability of each token."},
+    {:then, :term, :stop, "what happens after the last token."},
+    {:delay, :pause, 0, "milliseconds before each token."},
+    {:merge, :boolean, false, "whether tokens are merged."}
+  ]
 
   @doc "The kinds of error that can be scripted."
   def kinds, do: Map.keys(@classes)
@@ -47,18 +63,7 @@ defmodule Vllm.Core.Test.Script do
 
   @doc "A behaviour that answers with these tokens, as arguments of `script`."
   def reply(prompt, tokens, options) do
-    options =
-      Keyword.validate!(options, [
-        :times,
-        :hold,
-        :finish_reason,
-        :stop_reason,
-        :logprobs,
-        then: :stop,
-        delay: 0,
-        merge: false
-      ])
-
+    options = Options.validate!(@reply_options, options, "the options of an answer")
     tokens = tokens(tokens)
 
     behaviour =
@@ -77,7 +82,7 @@ defmodule Vllm.Core.Test.Script do
 
   @doc "A behaviour for the requests that `options` select, as arguments of `script`."
   def script(behaviour, options) do
-    options = Keyword.validate!(options, @request_keys)
+    options = Options.validate!(@request_options, options, "the options of a script")
 
     %{"behaviour" => behaviour}
     |> Map.merge(prompt(options[:prompt]))
@@ -86,34 +91,71 @@ defmodule Vllm.Core.Test.Script do
 
   @doc "The fault of a method, as arguments of `inject`."
   def injection(method, injection, options) do
-    options = Keyword.validate!(options, times: nil)
-    injection = put(injection, "times", options[:times])
-    %{"method" => to_string(method), "injection" => injection}
+    injection = put(injection, "times", times(options))
+    %{"method" => method(method), "injection" => injection}
+  end
+
+  @doc "The option `:times`, where it is the only one."
+  def times(options), do: Options.validate!([@times], options, "the options of a fault").times
+
+  @doc "The name of a method."
+  def method(method) do
+    Options.check!({:or, [:text, :atom]}, method, "the name of a method")
+    to_string(method)
+  end
+
+  @doc "Milliseconds, as the fake engine takes them."
+  def seconds(milliseconds), do: Options.check!(:pause, milliseconds, "a delay") / 1000
+
+  @doc "How many tokens, requests or calls."
+  def count(count), do: Options.check!(@count, count, "a count")
+
+  @doc "What `embed` answers with."
+  def embedding(numbers) do
+    rows = {:or, [{:list, :number}, {:list, {:list, :number}}]}
+    %{"embedding" => Options.check!(rows, numbers, "an embedding")}
   end
 
   @doc "Splits the options of a worker into its plan and the others."
   def plan(options) do
+    Options.check!(:keyword_list, options, "the options of a worker")
     {plan, others} = Keyword.split(options, [:replies, :start_error, :start_delay])
 
     config =
       Enum.reduce(plan, %{}, fn
-        {:replies, replies}, config -> Map.put(config, "scripts", Enum.map(replies, &planned/1))
+        {:replies, replies}, config -> Map.put(config, "scripts", planned_all(replies))
         {:start_error, error}, config -> Map.put(config, "build_error", error(error))
-        {:start_delay, delay}, config -> Map.put(config, "build_seconds", delay / 1000)
+        {:start_delay, delay}, config -> Map.put(config, "build_seconds", seconds(delay))
       end)
 
     {config, others}
   end
 
+  defp planned_all(replies) do
+    Options.check!({:list, :term}, replies, "the option :replies")
+    Enum.map(replies, &planned/1)
+  end
+
   defp planned({prompt, tokens}), do: reply(prompt, tokens, [])
   defp planned({prompt, tokens, options}), do: reply(prompt, tokens, options)
+
+  defp planned(other) do
+    raise ArgumentError,
+          "an element of the option :replies is {prompt, tokens} or {prompt, tokens, options}, " <>
+            "got: #{inspect(other)}"
+  end
 
   @doc "A plan as the environment variable that the worker reads."
   def environment(plan) when plan == %{}, do: %{}
 
   def environment(plan) do
-    {:ok, iodata} = Codec.encode(plan)
-    %{"VLLM_BRIDGE_FAKE" => iodata |> IO.iodata_to_binary() |> Base.encode64()}
+    case Codec.encode(plan) do
+      {:ok, iodata} ->
+        %{"VLLM_BRIDGE_FAKE" => iodata |> IO.iodata_to_binary() |> Base.encode64()}
+
+      {:error, error} ->
+        raise ArgumentError, "a reply cannot be sent to the worker: #{error.message}"
+    end
   end
 
   ## Parts
@@ -123,10 +165,11 @@ defmodule Vllm.Core.Test.Script do
 
   # A text is split into words, each with the blanks before it, as tokenizers do.
   defp tokens(text) when is_binary(text) do
+    Options.check!(:text, text, "an answer")
     for [token] <- Regex.scan(~r/\s*\S+|\s+$/u, text), do: token
   end
 
-  defp tokens(tokens) when is_list(tokens), do: tokens
+  defp tokens(tokens), do: Options.check!({:list, :text}, tokens, "an answer that is no string")
 
   defp ending(:stop, nil, _count), do: %{}
   defp ending(:stop, hold, _count), do: %{"hold" => true, "after" => hold}

@@ -81,6 +81,10 @@ defmodule Vllm.Core.Worker.Launch do
   @spec token() :: String.t()
   def token, do: random(16)
 
+  @doc "Whether output holds the beginning of a READY line."
+  @spec ready_in?(binary()) :: boolean()
+  def ready_in?(output), do: :binary.match(output, @ready) != :nomatch
+
   @doc """
   Reads the worker's addresses and process id from its READY line. `:no` for any other line. The
   address of gRPC is `nil` when the worker serves none.

@@ -15,10 +15,13 @@ defmodule Vllm.Core.Worker.Log do
   # fill the memory. Logger cuts messages after 8 kB anyway.
   @line_bytes 16 * 1024
 
-  # The port reads on while messages wait. When more than this many do, the worker prints faster than
-  # lines can be handled: of each message only the end is read, and the other lines are counted.
-  @max_messages 16
-  @tail_bytes 4 * 1024
+  # A message of the port holds up to 64 kB, and as many lines if they are empty. Of more lines than
+  # this the oldest are dropped.
+  @max_lines 1000
+
+  # What is read of a message at all when the worker prints faster than lines can be handled.
+  @newest_bytes 4 * 1024
+  @newest_lines 20
 
   defstruct [
     # the option :log: a level, :auto or false
@@ -30,7 +33,8 @@ defmodule Vllm.Core.Worker.Log do
     # how many bytes of that line were dropped
     dropped: 0,
     lines: :queue.new(),
-    # how many lines have been added, including those that are no longer kept
+    # how many lines have been added, including those that are no longer kept; not those that were
+    # dropped, so that the difference of two counts is how many of the newest were added in between
     seen: 0
   ]
 
@@ -40,30 +44,61 @@ defmodule Vllm.Core.Worker.Log do
   @spec line_bytes() :: pos_integer()
   def line_bytes, do: @line_bytes
 
-  @doc """
-  Takes a message of the port. Returns the lines that it completes. `waiting` is how many messages of
-  the port wait.
+  @typedoc """
+  How much of a message is read: all of it; up to a thousand lines; or, when the worker prints faster than lines
+  can be handled, the end of the line that has begun and the newest lines.
   """
-  @spec take(t(), binary(), non_neg_integer()) :: {[String.t()], t()}
-  def take(log, data, waiting \\ 0)
+  @type part :: :all | :lines | :newest
 
-  def take(log, data, waiting) when waiting > @max_messages and byte_size(data) > @tail_bytes do
-    rest = byte_size(data) - @tail_bytes
-    <<skipped::binary-size(rest), tail::binary>> = data
+  @doc "Takes a message of the port. Returns the lines that it completes."
+  @spec take(t(), binary(), part()) :: {[String.t()], t()}
+  def take(log, data, part \\ :all)
+  def take(log, data, :all), do: lines(log, data, :infinity)
+  def take(log, data, :lines), do: lines(log, data, @max_lines)
 
-    # From the first line that begins in the tail.
-    {cut, tail} =
-      case :binary.split(tail, "\n") do
-        [_end, tail] -> {1, tail}
-        [_no_line] -> {0, ""}
-      end
+  def take(log, data, :newest) do
+    case :binary.split(data, "\n") do
+      [head, rest] ->
+        {ended, log} =
+          if log.partial, do: lines(log, [head, ""], 1), else: {[], skip(log, byte_size(head))}
 
-    count = length(:binary.matches(skipped, "\n")) + cut
-    take(skip(log, count, byte_size(data)), tail, 0)
+        {lines, log} = newest(log, rest)
+        {ended ++ lines, log}
+
+      # No line ends in it.
+      [data] ->
+        {[], begin(log, data)}
+    end
   end
 
-  def take(log, data, _waiting) do
-    {parts, [last]} = data |> :binary.split("\n", [:global]) |> Enum.split(-1)
+  @doc "Drops so many bytes of output, with the line that has begun."
+  @spec skip(t(), non_neg_integer()) :: t()
+  def skip(log, bytes) do
+    begun = if log.partial, do: byte_size(log.partial) + log.dropped, else: 0
+    writer = log.writer && LogWriter.drop(log.writer, begun + bytes)
+    %{log | partial: nil, dropped: 0, writer: writer}
+  end
+
+  defp newest(log, data) when byte_size(data) <= @newest_bytes,
+    do: lines(log, data, @newest_lines)
+
+  defp newest(log, data) do
+    skipped = byte_size(data) - @newest_bytes
+    <<_older::binary-size(skipped), newer::binary>> = data
+
+    # From the first line that begins in it.
+    case :binary.split(newer, "\n") do
+      [cut, newer] -> log |> skip(skipped + byte_size(cut)) |> lines(newer, @newest_lines)
+      [cut] -> {[], log |> skip(skipped) |> begin(cut)}
+    end
+  end
+
+  defp lines(log, data, most) when is_binary(data),
+    do: lines(log, :binary.split(data, "\n", [:global]), most)
+
+  defp lines(log, parts, most) do
+    {parts, [last]} = Enum.split(parts, -1)
+    {log, parts} = drop_oldest(log, parts, most)
 
     {lines, log} =
       Enum.map_reduce(parts, log, fn part, log ->
@@ -74,12 +109,16 @@ defmodule Vllm.Core.Worker.Log do
     {lines, if(last == "", do: log, else: begin(log, last))}
   end
 
-  # Output without a line break belongs to the line that has not ended.
-  defp skip(log, 0, bytes), do: %{begin(log, "") | dropped: log.dropped + bytes}
+  defp drop_oldest(log, parts, most) do
+    # An atom is greater than any number.
+    count = length(parts)
 
-  defp skip(log, count, _bytes) do
-    writer = log.writer && LogWriter.drop(log.writer, count)
-    %{log | partial: nil, dropped: 0, seen: log.seen + count, writer: writer}
+    if count <= most do
+      {log, parts}
+    else
+      {oldest, parts} = Enum.split(parts, count - most)
+      {skip(log, Enum.reduce(oldest, 0, &(byte_size(&1) + 1 + &2))), parts}
+    end
   end
 
   # Copied, because a part of a binary keeps the whole in memory.

@@ -4,8 +4,14 @@ defmodule Vllm.Core.Worker.LogWriter do
   # wait when handlers are slow. The owner of the port must never wait: a port has no flow control, and
   # what is not taken fills the memory.
   #
-  # The process gets one batch at a time. Up to a limit of bytes wait here for the next one, more lines
-  # are dropped and counted. The count is logged once in each period.
+  # The owner keeps the struct, and the process gets one batch at a time. Up to a limit of bytes wait in
+  # the struct for the next one, more lines are dropped and their bytes counted. The count is logged
+  # once in each period.
+
+  use GenServer
+  use Vllm.Core.RedactedServer
+
+  alias Vllm.Core.RedactedServer
 
   require Logger
 
@@ -18,53 +24,59 @@ defmodule Vllm.Core.Worker.LogWriter do
   # Milliseconds that the end of a worker waits for the last lines.
   @patience 1_000
 
-  # waiting: lines, newest first; bytes: their size; busy?: whether the process has a batch
-  defstruct [:pid, waiting: [], bytes: 0, busy?: false, dropped: 0]
+  # waiting: lines, newest first; bytes: their size; batch: the size of the lines that the process has,
+  # 0 when it has none; dropped: bytes since the last warning
+  defstruct [:pid, :instance, waiting: [], bytes: 0, batch: 0, dropped: 0]
 
   @type t :: %__MODULE__{}
   @type line :: {Logger.level(), String.t()}
 
+  @doc "The most that waits for the process, in bytes."
+  @spec max_bytes() :: pos_integer()
+  def max_bytes, do: @max_bytes
+
   @doc "Starts the process. It ends with the calling process, which gets its messages."
   @spec start(atom()) :: t()
   def start(instance) do
-    owner = self()
+    {:ok, pid} = GenServer.start_link(__MODULE__, {instance, self()})
+    %__MODULE__{pid: pid, instance: instance}
+  end
 
-    pid =
-      spawn_link(fn ->
-        Logger.metadata(vllm_instance: instance)
-        loop(owner)
-      end)
-
-    %__MODULE__{pid: pid}
+  @doc "Starts the process again after it has ended. The lines that it had are lost."
+  @spec restart(t()) :: t()
+  def restart(writer) do
+    %{pid: pid} = start(writer.instance)
+    drop(%{writer | pid: pid, batch: 0}, writer.batch) |> write()
   end
 
   @doc "Adds a line, or drops it if too many wait."
   @spec add(t(), line()) :: t()
-  def add(%{bytes: bytes} = writer, {_level, text}) when bytes + byte_size(text) > @max_bytes,
-    do: drop(writer, 1)
-
   def add(writer, {_level, text} = line) do
     # The least that a line costs is its place in the list.
-    write(%{writer | waiting: [line | writer.waiting], bytes: writer.bytes + byte_size(text) + 64})
+    size = byte_size(text) + 64
+
+    if writer.bytes + size > @max_bytes,
+      do: drop(writer, byte_size(text)),
+      else: write(%{writer | waiting: [line | writer.waiting], bytes: writer.bytes + size})
   end
 
-  @doc "Counts lines that were not read in full."
+  @doc "Counts bytes that are not logged."
   @spec drop(t(), non_neg_integer()) :: t()
   def drop(writer, 0), do: writer
 
-  def drop(writer, count) do
+  def drop(writer, bytes) do
     if writer.dropped == 0, do: Process.send_after(self(), {__MODULE__, :report}, @period)
-    %{writer | dropped: writer.dropped + count}
+    %{writer | dropped: writer.dropped + bytes}
   end
 
   @doc "Handles a message of the process or of the timer."
   @spec handle(t(), :written | :report) :: t()
-  def handle(writer, :written), do: write(%{writer | busy?: false})
+  def handle(writer, :written), do: write(%{writer | batch: 0})
 
   def handle(%{dropped: 0} = writer, :report), do: writer
 
   def handle(writer, :report) do
-    send(writer.pid, {:lines, [{:warning, dropped(writer.dropped)}], :no_answer})
+    GenServer.cast(writer.pid, {:lines, [{:warning, dropped(writer.dropped)}], :no_answer})
     %{writer | dropped: 0}
   end
 
@@ -74,7 +86,7 @@ defmodule Vllm.Core.Worker.LogWriter do
 
   defp flush(writer, deadline) do
     case writer |> handle(:report) |> write() do
-      %{busy?: false} ->
+      %{batch: 0} ->
         :ok
 
       writer ->
@@ -86,28 +98,42 @@ defmodule Vllm.Core.Worker.LogWriter do
     end
   end
 
-  defp write(%{busy?: false, waiting: [_ | _] = lines} = writer) do
-    send(writer.pid, {:lines, Enum.reverse(lines), :answer})
-    %{writer | waiting: [], bytes: 0, busy?: true}
+  defp write(%{batch: 0, waiting: [_ | _] = lines} = writer) do
+    GenServer.cast(writer.pid, {:lines, Enum.reverse(lines), :answer})
+    %{writer | waiting: [], bytes: 0, batch: writer.bytes}
   end
 
   defp write(writer), do: writer
 
-  defp dropped(count) do
-    "#{count} lines of the worker's output were not logged: it prints faster than Logger takes them; " <>
-      "lower the level of what prints them, or set the option :log to false"
+  defp dropped(bytes) do
+    "#{bytes} bytes of the worker's output were not logged: it prints faster than its lines can be " <>
+      "logged; lower the level of what prints them, or set the option :log to false"
   end
 
-  defp loop(owner) do
-    receive do
-      {:lines, lines, answer} ->
-        for {level, text} <- lines, do: Logger.log(level, text)
-        if answer == :answer, do: send(owner, {__MODULE__, :written})
+  ## The process
 
-      _stray ->
-        Logger.warning("the log writer of a worker ignored a message that is not for it")
-    end
-
-    loop(owner)
+  @impl true
+  def init({instance, owner}) do
+    Logger.metadata(vllm_instance: instance)
+    {:ok, owner}
   end
+
+  @impl true
+  def handle_cast({:lines, lines, answer}, owner) when is_list(lines) do
+    for {level, text} <- lines, do: Logger.log(level, text)
+    if answer == :answer, do: send(owner, {__MODULE__, :written})
+    {:noreply, owner}
+  end
+
+  def handle_cast(other, owner), do: RedactedServer.stray(__MODULE__, "cast", other, owner)
+
+  @impl true
+  def handle_call(other, _from, owner), do: RedactedServer.stray_call(__MODULE__, other, owner)
+
+  @impl true
+  def handle_info(other, owner), do: RedactedServer.stray(__MODULE__, "message", other, owner)
+
+  @doc false
+  # The lines may hold prompts, if vLLM is told to log requests.
+  def format_status(status), do: RedactedServer.hide(status, &%{owner: &1})
 end

@@ -33,6 +33,15 @@ defmodule Vllm.Core.Worker.Stop do
     end
   end
 
+  @doc "Whether a process has ended. A zombie has. Only Linux tells; elsewhere it is not known."
+  @spec ended?(pos_integer()) :: boolean()
+  def ended?(os_pid) do
+    case File.read("/proc/#{os_pid}/stat") do
+      {:ok, stat} -> stat =~ ~r/\) [ZX] /
+      {:error, _gone} -> File.exists?("/proc/self/stat")
+    end
+  end
+
   @doc "Removes the worker's folder, and the shared memory that is named after it."
   # The worker gives its shared memory the folder's name as a prefix. The names are compared and not
   # matched as a pattern: a `*` in the folder's name would match the files of other workers.

@@ -289,4 +289,12 @@ defmodule Vllm.Core.Call.ProducerTest do
     state = :sys.get_state(connection(instance))
     match?(%{1 => %{phase: :flowing}}, state.routes.calls)
   end
+
+  test "the text of a failure is one that a frame takes" do
+    assert Vllm.Core.Call.Producer.text("fine é") == "fine é"
+    assert Vllm.Core.Call.Producer.text(<<"a", 255, "b">>) == "a\uFFFDb"
+    text = Vllm.Core.Call.Producer.text(String.duplicate("é", 1_000_000))
+    assert String.valid?(text) and byte_size(text) < 20_000
+    assert text =~ "(2000000 bytes)"
+  end
 end

@@ -24,8 +24,12 @@ defmodule Vllm.Core.Instance.LastFailureTest do
     assert error.message =~ ~r/has given up .* or was stopped: .* exit status 137 \(signal 9\)$/
     assert Locator.down(instance, :shutdown).message =~ ~r/ has ended: .* \(signal 9\)$/
 
+    assert LastFailure.earlier(instance) == nil
     LastFailure.clear(name)
     assert LastFailure.find(instance) == nil
+    assert LastFailure.earlier(instance) == killed
+    error = Locator.down(instance, :noproc)
+    assert error.message =~ ~r/^an earlier worker of .* has ended, and another serves: .* 9\)$/
     assert LastFailure.put_new(name, closed)
     LastFailure.clear(name)
   end
