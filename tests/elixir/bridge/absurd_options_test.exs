@@ -62,7 +62,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Test, :hang_after} => {:raises, [:engine, 1, []]},
     {Vllm.Test, :live} => {:raises, [:engine]},
     {Vllm.Test, :mend} => {:raises, [:engine, :sleep]},
-    {Vllm.Test, :print_megabytes} => {:raises, [:engine, 0]},
+    {Vllm.Test, :print_megabytes} => {:raises, [:engine, {:pause, 0}]},
     {Vllm.Test, :refuse} => {:raises, [:engine, :invalid, []]},
     {Vllm.Test, :refuse_admission} => {:raises, [:engine, []]},
     {Vllm.Test, :release} => {:raises, [:engine]},
@@ -247,7 +247,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     end
   end
 
-  # Values that would be right, and wait for long.
+  # Not values that would be right, and take long.
   defp meant?({:options, _good}, value), do: value not in [[], %{}]
   defp meant?({:pause, _good}, value), do: not is_integer(value) or value < 0
   defp meant?(_argument, _value), do: true

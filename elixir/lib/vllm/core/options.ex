@@ -22,7 +22,7 @@ defmodule Vllm.Core.Options do
   # takes 255 for an atom.
   @max_name 200
 
-  @type type :: atom() | {atom(), term()}
+  @type type :: atom() | {atom(), term()} | {:range, integer(), integer()}
   @type table :: [{key :: atom(), type(), default :: term(), doc :: String.t()}]
 
   # In place of a default: the option must be given.
@@ -42,7 +42,12 @@ defmodule Vllm.Core.Options do
 
   @doc "As `validate/3`, for functions that raise `ArgumentError`."
   @spec validate!(table(), keyword(), String.t()) :: map()
-  def validate!(table, options, what), do: table |> validate(options, what) |> unwrap!()
+  def validate!(table, options, what) do
+    case validate(table, options, what) do
+      {:ok, values} -> values
+      {:error, error} -> raise ArgumentError, error.message
+    end
+  end
 
   @doc "The table as a Markdown list, for a moduledoc."
   @spec docs(table()) :: String.t()
@@ -112,12 +117,11 @@ defmodule Vllm.Core.Options do
   @doc "As `check/3`, for functions that raise `ArgumentError`."
   @spec check!(type(), value, String.t()) :: value when value: term()
   def check!(type, value, what) do
-    with {:error, _error} = refused <- check(type, value, what), do: unwrap!(refused)
-    value
+    case check(type, value, what) do
+      :ok -> value
+      {:error, error} -> raise ArgumentError, error.message
+    end
   end
-
-  defp unwrap!({:ok, values}), do: values
-  defp unwrap!({:error, error}), do: raise(ArgumentError, error.message)
 
   defp shown(:secret, value), do: RedactedServer.shape(value)
   defp shown(_type, value), do: inspect(value, limit: 10, printable_limit: 200)

@@ -31,15 +31,15 @@ defmodule Vllm.Core.RedactedSupervisor do
   @doc "As `Supervisor.start_link/3`."
   @spec start_link(module(), term(), atom()) :: Supervisor.on_start()
   def start_link(module, argument, name) do
-    start = fn -> :supervisor.init({{:local, name}, module, argument}) end
-    GenServer.start_link(__MODULE__, {:supervisor, module, start}, name: name)
+    argument = {{:local, name}, module, argument}
+    GenServer.start_link(__MODULE__, {:supervisor, module, argument}, name: name)
   end
 
   @doc "As `DynamicSupervisor.start_link/3`."
   @spec start_dynamic(module(), term(), atom()) :: Supervisor.on_start()
   def start_dynamic(module, argument, name) do
-    start = fn -> DynamicSupervisor.init({module, argument, name}) end
-    GenServer.start_link(__MODULE__, {DynamicSupervisor, module, start}, name: name)
+    argument = {module, argument, name}
+    GenServer.start_link(__MODULE__, {DynamicSupervisor, module, argument}, name: name)
   end
 
   @doc "The specification of a supervisor for the functions of `Task.Supervisor`."
@@ -63,10 +63,10 @@ defmodule Vllm.Core.RedactedSupervisor do
   end
 
   @impl true
-  def init({behaviour, module, start}) do
+  def init({behaviour, module, argument}) do
     # By this, tools find out that a process is a supervisor.
     Process.put(:"$initial_call", {:supervisor, module, 1})
-    with {:ok, state} <- start.(), do: {:ok, {behaviour, module, state}}
+    with {:ok, state} <- behaviour.init(argument), do: {:ok, {behaviour, module, state}}
   end
 
   @impl true
