@@ -1,4 +1,8 @@
-"""The addresses that a worker listens at: Unix sockets, and ports of TCP."""
+"""The addresses that a worker listens at: Unix sockets, and ports of TCP.
+
+The command line takes the path of a socket as it is. What the worker announces (the READY line, the
+handshakes, the errors that name an address) are URIs, as gRPC takes them: see ``uri``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from python_worker.settings import SettingsError
 
@@ -30,12 +34,26 @@ class Addresses:
     grpc: list[str] = field(default_factory=list)
 
     def sessions_beside(self, scheme: str) -> str:
-        """Where a client opens a session that reached gRPC over ``unix`` or ``tcp``."""
-        return like(scheme, self.sessions)
+        """The URI where a client opens a session that reached gRPC over ``unix`` or ``tcp``."""
+        return uri(like(scheme, self.sessions))
 
     def grpc_beside(self, scheme: str) -> str:
-        """Where a client finds gRPC that reached the sessions over ``unix`` or ``tcp``."""
-        return like(scheme, self.grpc)
+        """The URI where a client finds gRPC that reached the sessions over ``unix`` or ``tcp``."""
+        return uri(like(scheme, self.grpc))
+
+
+def uri(address: str) -> str:
+    """An address as a URI: each byte of a path that is no letter, digit or ``/._-~`` as ``%XX``.
+
+    So it is one word of ASCII without quotes, whatever bytes the path has.
+    """
+    scheme, colon, rest = address.partition(":")
+    if scheme == "unix":
+        # Two slashes at its beginning would make the first part of the path the name of a host.
+        if rest.startswith("//"):
+            rest = "/" + rest.lstrip("/")
+        return scheme + colon + quote(os.fsencode(rest))
+    return scheme + colon + quote(os.fsencode(rest), safe="[]:")
 
 
 def like(scheme: str, addresses: Sequence[str]) -> str:
@@ -129,9 +147,11 @@ def remove_socket(address: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def remove_folder(address: str) -> None:
-    """Remove the folder of a Unix socket that a client made for it, if empty."""
-    scheme, _, path = address.partition(":")
-    if scheme == "unix":
-        with suppress(OSError):
-            Path(path).parent.rmdir()
+def missing_folders(addresses: Sequence[str]) -> list[Path]:
+    """The folders of Unix sockets that are not there yet, each before the one that it is in."""
+    missing: dict[Path, None] = {}
+    for address in addresses:
+        scheme, _, path = address.partition(":")
+        if scheme == "unix":
+            missing |= dict.fromkeys(it for it in Path(path).parents if not it.exists())
+    return sorted(missing, key=lambda it: len(it.parts), reverse=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -156,7 +154,7 @@ def target(address: str) -> str:
     """An address as gRPC takes it: a path is part of a URI, and every host has a name."""
     scheme, _, rest = address.partition(":")
     if scheme == "unix":
-        return f"unix:{quote(os.fsencode(rest))}"
+        return addresses.uri(address)
     host, _, port = rest.rpartition(":")
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"

@@ -5,7 +5,7 @@ defmodule Vllm.Core.Options do
   #
   # Types are atoms and tuples, so that a table can be a module attribute:
   #
-  #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
+  #     :atom | :string | :path (bytes) | :boolean | :pid | :pos_integer | :timeout | :env | :engines
   #     :keyword_list (options that have a table of their own)
   #     :milliseconds | {:range, first, last} (integers with bounds) | :secret
   #     {:list, type} | {:in, values} | {:or, types} | {:port, :tcp}
@@ -113,6 +113,8 @@ defmodule Vllm.Core.Options do
   defp valid?(:string, value),
     do: is_binary(value) and String.valid?(value) and not String.contains?(value, <<0>>)
 
+  # Of a file, which need not be UTF-8.
+  defp valid?(:path, value), do: is_binary(value) and not String.contains?(value, <<0>>)
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
@@ -156,6 +158,7 @@ defmodule Vllm.Core.Options do
 
   defp describe(:atom), do: "an atom"
   defp describe(:string), do: "a string"
+  defp describe(:path), do: "a string"
   defp describe(:boolean), do: "a boolean"
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"

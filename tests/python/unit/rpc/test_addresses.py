@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
 from collections.abc import AsyncIterator
+from urllib.parse import unquote_to_bytes
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from python_worker.rpc.addresses import Addresses, listen
+from python_worker.rpc.addresses import Addresses, listen, uri
 from python_worker.settings import SettingsError
 
 ON_UVLOOP = True
@@ -63,3 +68,25 @@ def test_the_address_that_is_named_is_of_the_clients_own_scheme_where_there_is_o
 ) -> None:
     assert Addresses(grpc=addresses).grpc_beside(scheme) == named
     assert Addresses(sessions=addresses).sessions_beside(scheme) == named
+
+
+ANY_PATH = st.binary(max_size=100).filter(lambda it: b"\0" not in it)
+
+
+@given(ANY_PATH)
+def test_an_address_as_a_uri_is_a_word_from_which_the_path_can_be_read(path: bytes) -> None:
+    written = uri(f"unix:{os.fsdecode(path)}")
+    assert re.fullmatch(r"unix:[A-Za-z0-9/._~%-]*", written)
+    assert not written.startswith("unix://")
+    read = unquote_to_bytes(written.removeprefix("unix:"))
+    assert read.lstrip(b"/") == path.lstrip(b"/")
+    assert read.startswith(b"/") == path.startswith(b"/")
+
+
+@pytest.mark.parametrize("address", ["unix:/run/vllm.sock", "tcp:127.0.0.1:5", "tcp:[::1]:5", ""])
+def test_a_plain_address_is_its_own_uri(address: str) -> None:
+    assert uri(address) == address
+
+
+def test_the_zone_of_a_host_is_written_as_in_a_uri() -> None:
+    assert uri("tcp:[fe80::1%eth0]:5") == "tcp:[fe80::1%25eth0]:5"
