@@ -7,6 +7,7 @@ handshakes, the errors that name an address) are URIs, as gRPC takes them: see `
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -125,12 +126,36 @@ def make_room(address: str) -> None:
     """Make the folder of a Unix socket, and remove the socket that a dead worker has left there.
 
     Raises:
-        OSError: The folder cannot be made or written to.
+        OSError: The folder cannot be made or written to, or something else is at the path.
     """
     scheme, _, path = address.partition(":")
     if scheme == "unix":
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        remove_socket(address)
+        remove_dead_socket(path)
+
+
+def remove_dead_socket(path: str) -> None:
+    """Remove a Unix socket at which nobody listens.
+
+    Raises:
+        OSError: Somebody does, or what is there is no socket.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "what is there is no socket", path)
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:  # so many wait to be accepted that no more may
+            pass
+    raise OSError(errno.EADDRINUSE, "another process listens there", path)
 
 
 def restrict(address: str) -> None:
@@ -141,7 +166,7 @@ def restrict(address: str) -> None:
 
 
 def remove_socket(address: str) -> None:
-    """Remove a Unix socket's file, ours at the end or a dead worker's before."""
+    """Remove the file of a Unix socket of ours."""
     scheme, _, path = address.partition(":")
     if scheme == "unix":
         Path(path).unlink(missing_ok=True)

@@ -77,6 +77,12 @@ class GrpcServer:
                 f"gRPC cannot listen at {address}: {reason}; give it another address with "
                 "--grpc-listen, or turn it off with --grpc-listen none"
             ) from error
+        if address.startswith("unix:") and "," in address:
+            logger.warning(
+                "gRPC's clients that share the code of its C++ library, as those for Python do, "
+                "cannot connect to %s: they take a comma for the end of an address",
+                addresses.uri(address),
+            )
         self._bound.append(with_port(address, port))
         return self._bound[-1]
 

@@ -8,6 +8,7 @@ small: what a server may not do, or this worker does not do, fails an assertion.
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from contextlib import suppress
 from typing import Any
@@ -340,6 +341,6 @@ async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     """Connects with a worker, whose address is as gRPC wants it: a path is a part of a URI."""
     if address.startswith("unix:"):
         path = unquote_to_bytes(address.removeprefix("unix:"))
-        return await asyncio.open_unix_connection(path)
+        return await asyncio.open_unix_connection(os.fsdecode(path))
     host, _, port = address.rpartition(":")
     return await asyncio.open_connection(host, int(port))

@@ -100,7 +100,7 @@ def test_a_file_system_without_sockets_is_passed_over(
         bind(self, address)
 
     (root / "place").mkdir()
-    monkeypatch.setattr(folder_choice.socket.socket, "bind", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)
     choice = make({"TMPDIR": str(root / "place")})
     assert choice.passed_over == (
         f"TMPDIR ({root}/place) allows no sockets: Operation not permitted",
