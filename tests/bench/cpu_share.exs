@@ -23,7 +23,7 @@ defmodule CpuShare do
   @tokens 128
   @prompt "hello world"
   # A turn of one stream is short: it is repeated, so that a p95 has something to stand on.
-  @requests 20
+  @requests 12
 
   # Counts for a second after each line that it reads, on every core. As a program that the BEAM has
   # started it has a session of its own.

@@ -19,12 +19,17 @@ defmodule Vllm.RealEngine.OrphansTest do
     :ok
   end
 
-  test "kill -9 of the worker, five times, then SIGTERM under load" do
+  # vLLM's sockets would not fit into the folder for temporary files.
+  @tag :tmp_dir
+  test "kill -9 of the worker, five times, then SIGTERM under load", context do
     telemetry()
+    temporary = Path.join(context.tmp_dir, String.duplicate("x", 100))
+    File.mkdir!(temporary)
 
     log =
       capture_log(fn ->
         options = [engines: [it: arguments(:scripted)], max_restarts: 6, grace: 4_000]
+        options = [{:env, %{"TMPDIR" => temporary}} | options]
         {:ok, _} = start_supervised({Vllm, [name: __MODULE__] ++ options})
         {:ok, first} = Vllm.engine(__MODULE__, :it, @built)
         tree = ProcessTree.of(__MODULE__)
@@ -62,6 +67,10 @@ defmodule Vllm.RealEngine.OrphansTest do
       end)
 
     assert log =~ "exit status 137 (signal 9)"
+    assert log =~ "at most 56 leave room for vLLM's sockets"
+
+    for path <- Path.wildcard(temporary <> "/**"),
+        do: assert(File.lstat!(path).type in [:regular, :directory])
   end
 
   test "kill -9 of the BEAM" do
