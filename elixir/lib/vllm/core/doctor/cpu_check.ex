@@ -63,12 +63,13 @@ defmodule Vllm.Core.Doctor.CpuCheck do
       ", this one with nice #{nice}: the option :nice should be higher"
     else
       _none ->
-        ": the worker's gets the option :nice, and less than others where all cores are busy"
+        ": the option :nice lowers the worker's, so that the BEAM runs in time and vLLM gets less " <>
+          "beside other busy sessions"
     end
   end
 
   defp follows(cores) when cores < @spare_cores,
-    do: "; vLLM alone can keep them busy: start the BEAM with `+sbwt none`"
+    do: "; vLLM alone can keep all cores busy: start the BEAM with `+sbwt none`"
 
   defp follows(_cores), do: ""
 
