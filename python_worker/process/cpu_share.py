@@ -6,8 +6,8 @@ for each other in loops of ``sched_yield``, which keep all cores busy while a re
 6.18 with two cores the BEAM's scheduler then got no core for up to 150 ms: the first token of a
 single request arrived with its last, 147 ms late.
 
-With nice 5 one first token in twenty was still that late (p95 123 ms, compared with 2.9 in vLLM's own
-process), with 10 none (3.8), with 19 none (3.9). Beside another busy session the kernel gives a
+With nice 5 one first token in twenty was still that late (p95 123 ms, 2.9 in vLLM's own process).
+The p95 is 3.8 ms with nice 10 and 3.9 with 19. Beside another busy session the kernel gives a
 worker with nice 10 a tenth of a core, with 5 a quarter. So the default, in ``settings``, is 10, and
 ``--nice`` changes it; ``tests/bench/cpu_share.exs`` compares values by turns.
 """
