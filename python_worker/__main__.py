@@ -31,7 +31,7 @@ def main() -> NoReturn:
         ready = server.take_stdout()
         os.umask(0o077)
         lifeline.lead_process_group()
-        cpu_share.lower_priority()
+        cpu_share.lower_priority(known.nice)
         allocator.keep_freed_memory()
         logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
 

@@ -18,13 +18,13 @@ from python_worker.engines.builder import Builder
 from python_worker.exceptions import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import lifeline, run_folder
-from python_worker.rpc.addresses import Addresses
+from python_worker.rpc.addresses import Addresses, uri
 from python_worker.rpc.grpc_server import GrpcServer, services
 from python_worker.rpc.grpc_service import ANYONE, SERVICE, Bridge
 from python_worker.rpc.health import Health
 from python_worker.rpc.listeners import Listeners
 from python_worker.rpc.sessions import Sessions
-from python_worker.settings import Settings, SettingsError
+from python_worker.settings import Settings
 from python_worker.surface import served_classes
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop_asked = asyncio.Event()
-        self._folder = run_folder.create()
+        self._folders = run_folder.create(settings.listen)
         self._references = References()
         self._health = Health()
         self._watches = Watches(
@@ -85,11 +85,17 @@ class Server:
         self._listeners = Listeners(self._sessions, grpc, self._addresses)
 
     async def run(self, ready: int) -> None:
-        """Serve until told to stop.
+        """Serve until told to stop. However it ends, no file is left.
 
         Args:
             ready: The file descriptor that gets the ready line; closed then.
         """
+        try:
+            await self._run(ready)
+        finally:
+            self._remove_files()
+
+    async def _run(self, ready: int) -> None:
         # 1. Blocking methods must not wait for each other.
         asyncio.get_running_loop().set_default_executor(
             ThreadPoolExecutor(MAX_BLOCKING_CALLS, thread_name_prefix="method")
@@ -101,15 +107,12 @@ class Server:
         # 3. Serve. vLLM has not been imported, and health says so: SERVING
         #    means that calls are answered, not that an engine is there.
         await self._health.serve(SERVICE)
-        try:
-            await self._listeners.open(self._settings.listen, self._settings.grpc_listen)
-        except SettingsError:
-            run_folder.remove(self._folder)
-            raise
+        await self._listeners.open(self._settings.listen, self._settings.grpc_listen)
         # 4. Tell the parent, and never write to its stdout again.
         announce(ready, self._addresses, self._references.incarnation)
-        logger.info("serving sessions at %s", ", ".join(self._addresses.sessions))
-        logger.info("serving gRPC at %s", ", ".join(self._addresses.grpc) or "no address")
+        sessions, grpc = (map(uri, it) for it in (self._addresses.sessions, self._addresses.grpc))
+        logger.info("serving sessions at %s", ", ".join(sessions))
+        logger.info("serving gRPC at %s", ", ".join(grpc) or "no address")
         # 5. Wait for the signal to stop.
         await self._stop_asked.wait()
         await self._stop()
@@ -118,14 +121,16 @@ class Server:
         """End at once: the client is gone, and no call has anybody left to answer."""
         logger.warning("stdin has ended, so the client is gone: the worker ends")
         lifeline.kill_group()
-        self._listeners.remove_sockets()
-        self._listeners.remove_folders()
-        run_folder.remove(self._folder)
+        self._remove_files()
         os._exit(0)
+
+    def _remove_files(self) -> None:
+        self._listeners.remove_files()
+        run_folder.remove(*self._folders)
 
     async def _stop(self) -> None:
         grace = self._settings.grace
-        lifeline.force_end_after(grace + SHUTDOWN_SECONDS)
+        lifeline.force_end_after(grace + SHUTDOWN_SECONDS, self._remove_files)
         # 1. Take no new calls, and say so.
         logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
         self._dispatcher.drain(Draining("the worker is stopping and takes no new calls"))
@@ -144,7 +149,7 @@ class Server:
         await self._listeners.close(LAST_FRAMES_SECONDS)
         # 6. Leave nothing behind.
         lifeline.kill_group()
-        run_folder.remove(self._folder)
+        self._remove_files()
 
     async def _shut_engines_down(self) -> None:
         for entry in self._references.pinned():
@@ -161,19 +166,26 @@ class Server:
 
 
 def announce(ready: int, addresses: Addresses, incarnation: str) -> None:
-    """Write the ready line, the only one that stdout ever carries."""
-    facts = {
-        "address": addresses.sessions[0],
+    """Write the ready line, the only one that stdout ever carries.
+
+    It is ``VLLM_BRIDGE READY``, a space and a JSON object: ``address`` (of the sessions), ``pid``
+    and ``incarnation``; ``grpc_address`` if gRPC is served; ``addresses`` and ``grpc_addresses``,
+    all of them, if there are several. An address is a URI (see ``addresses.uri``), so no text in
+    the line has a quote, a backslash, a space or a byte that is not ASCII.
+    """
+    sessions, grpc = [[uri(it) for it in each] for each in (addresses.sessions, addresses.grpc)]
+    facts: dict[str, object] = {
+        "address": sessions[0],
         "pid": os.getpid(),
         "incarnation": incarnation,
     }
-    if len(addresses.sessions) > 1:
-        facts["addresses"] = addresses.sessions
-    if addresses.grpc:
-        facts["grpc_address"] = addresses.grpc[0]
-    if len(addresses.grpc) > 1:
-        facts["grpc_addresses"] = addresses.grpc
-    with open(ready, "w", encoding="utf-8") as stdout:
+    if len(sessions) > 1:
+        facts["addresses"] = sessions
+    if grpc:
+        facts["grpc_address"] = grpc[0]
+    if len(grpc) > 1:
+        facts["grpc_addresses"] = grpc
+    with open(ready, "w", encoding="ascii") as stdout:
         stdout.write(f"{READY} {json.dumps(facts)}\n")
 
 

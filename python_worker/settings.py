@@ -21,6 +21,9 @@ TokenPathSetting = Literal["auto", "outputs"]
 
 MAX_PORT = 65_535
 
+# Less than 0 would need privileges, and would have the client wait.
+MAX_NICE = 19
+
 # What `--grpc-listen` takes in place of an address.
 NO_GRPC = "none"
 
@@ -42,6 +45,8 @@ class Settings:
         max_calls: How many calls may run at once; more are refused.
         token_path: ``auto`` to take tokens directly from vLLM's request states if
             its sources are known, ``outputs`` to make and encode every output.
+        nice: The nice value of the worker's session, where Linux divides the CPU
+            among sessions; see ``process.cpu_share``.
         log_level: Name of the level of the worker's own log.
     """
 
@@ -54,6 +59,7 @@ class Settings:
     stall_after: float = 120.0
     max_calls: int = 10_000
     token_path: TokenPathSetting = "auto"
+    nice: int = 10
     log_level: str = "INFO"
 
 
@@ -67,7 +73,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
     Raises:
         SettingsError: An address has no known form, its path is too long for a
             socket, TCP is asked for without a token, an address is named twice,
-            or no call may run.
+            no call may run, or the nice value is out of its range.
     """
     known = parser().parse_args(argv)
     token = environ.get(TOKEN_VARIABLE, "")
@@ -77,6 +83,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
     check_distinct([*known.listen, *grpc_listen])
     if known.max_calls < 1:
         raise SettingsError(f"--max-calls is at least 1, got {known.max_calls}")
+    if not 0 <= known.nice <= MAX_NICE:
+        raise SettingsError(f"--nice is from 0 to {MAX_NICE}, got {known.nice}")
     return Settings(
         listen=tuple(known.listen),
         grpc_listen=grpc_listen,
@@ -87,6 +95,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         stall_after=known.stall_after,
         max_calls=known.max_calls,
         token_path=known.token_path,
+        nice=known.nice,
         log_level=known.log_level.upper(),
     )
 
@@ -119,6 +128,14 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
     parser.add_argument(
         "--token-path", choices=get_args(TokenPathSetting), default=Settings.token_path
+    )
+    parser.add_argument(
+        "--nice",
+        type=int,
+        default=Settings.nice,
+        metavar="VALUE",
+        help="the nice value of the worker's session where Linux divides the CPU among sessions "
+        f"(autogroup), 0 to {MAX_NICE}; %(default)s unless given. 0 changes nothing",
     )
     parser.add_argument("--log-level", default=Settings.log_level)
     return parser

@@ -9,15 +9,16 @@
 This package holds what concerns the worker as a process. Its ``__init__`` is empty, because vLLM's
 child processes import through it. The modules, in reading order:
 
-================  ================================================================================
-``lifeline``      the process group, stdin, signals, and a forced end
-``child``         the first code that runs in vLLM's child processes
-``vllm_patches``  patches of errors in vLLM that show in its child processes
-``run_folder``    names and removes the files and shared memory of a worker and its children
-``cpu_share``     lowers the worker's priority, so that the client is scheduled promptly
-``allocator``     has glibc keep the memory of large messages
-``versions``      which vLLM is installed
-================  ================================================================================
+=================  ===============================================================================
+``lifeline``       the process group, stdin, signals, and a forced end
+``child``          the first code that runs in vLLM's child processes
+``vllm_patches``   patches of errors in vLLM that show in its child processes
+``folder_choice``  chooses where the files of a worker are
+``run_folder``     names and removes the files and shared memory of a worker and its children
+``cpu_share``      lowers the worker's priority, so that the client is scheduled promptly
+``allocator``      has glibc keep the memory of large messages
+``versions``       which vLLM is installed
+=================  ===============================================================================
 """
 
 from __future__ import annotations
@@ -114,16 +115,19 @@ def kill_group() -> None:
             continue
 
 
-def force_end_after(seconds: float) -> threading.Timer:
+def force_end_after(seconds: float, clean_up: Callable[[], None]) -> threading.Timer:
     """Kills the group and then this process, unless the timer is cancelled in time.
 
-    The timer is a thread, because the event loop may hang, and because nothing else interrupts the
-    construction of an engine.
+    ``clean_up`` is called in between. The timer is a thread, because the event loop may hang, and
+    because nothing else interrupts the construction of an engine.
     """
 
     def end() -> None:
         kill_group()
-        os._exit(1)
+        try:
+            clean_up()
+        finally:
+            os._exit(1)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

@@ -5,73 +5,123 @@ shared memory under ``/dev/shm``. They remove them at an orderly end, but after 
 nothing shows whose they were. So all of them carry the name of one run: files lie in one folder,
 and the name of each piece of shared memory begins with the name of that folder.
 
-The client may choose the folder. It then removes the folder too, as a killed worker cannot. If both
+The client may name the folder. It then removes the folder too, as a killed worker cannot. If both
 were killed, the next worker removes it: each worker locks its folder, and the kernel releases the
-lock when the worker ends.
+lock when the worker ends. ``folder_choice`` says where a folder is made that nobody has named.
 """
 
 from __future__ import annotations
 
 import fcntl
 import glob
+import logging
 import os
 import shutil
+import stat
 import sys
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from python_worker.process import folder_choice
+from python_worker.process.folder_choice import MAX_FOLDER_BYTES, PREFIX
 from python_worker.process.vllm_patches import PatchOnImport
-from python_worker.settings import MAX_SOCKET_PATH_BYTES, SettingsError
+from python_worker.settings import SettingsError
+
+logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "VLLM_BRIDGE_FOLDER"
 
-# The folder in which vLLM makes the sockets of its processes. The name of each is a UUID.
+# The folder in which vLLM makes the sockets of its processes.
 SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
-UUID_CHARACTERS = 36
 
 NETWORK_UTILS = "vllm.utils.network_utils"
 
 SHARED_MEMORY = Path("/dev/shm")
 
-PREFIX = "vllm-"
 # A folder is removed only if it holds a file of this name, so no other program may use it.
 LOCK = ".vllm_bridge.lock"
 # A younger lock file may exist without being locked yet.
 LOCKED_WITHIN_SECONDS = 10.0
 
 
-def create() -> Path:
+def create(listen: Sequence[str] = ()) -> tuple[Path, ...]:
     """Makes the folder for the files of this process and its children, and has them use it.
 
+    Args:
+        listen: The addresses of the worker. A client whose sockets do not lie in this folder has
+            made another one of the same name for them.
+
     Returns:
-        The folder. The environment may name it, else it is a new one.
+        The folders to remove at the end. The environment may name the first, else it is a new one.
 
     Raises:
         SettingsError: The folder cannot be made.
     """
+    # As it was given: vLLM's variable is overwritten below, and is a place to choose from.
+    places = [path for _, path in folder_choice.candidates(os.environ)]
     named = os.environ.get(FOLDER_VARIABLE)
     try:
-        folder = Path(named or tempfile.mkdtemp(prefix=PREFIX))
-        folder.mkdir(mode=0o700, exist_ok=True)
-        lock_folder(folder)
+        folder = take(Path(named)) if named else choose()
+        folders = (folder, *beside(folder, listen))
+        for each in folders:
+            lock_folder(each)
     except OSError as error:
         raise SettingsError(
             f"cannot make a folder for temporary files: {error}; set TMPDIR to a folder "
             "that can be written to"
         ) from error
-    os.environ[FOLDER_VARIABLE] = str(folder)
-    if len(os.fsencode(folder)) + 1 + UUID_CHARACTERS <= MAX_SOCKET_PATH_BYTES:
-        os.environ.setdefault(SOCKETS_VARIABLE, str(folder))
+    os.environ[FOLDER_VARIABLE] = os.environ[SOCKETS_VARIABLE] = str(folder)
     name_shared_memory()
-    for parent in {folder.parent, Path(tempfile.gettempdir())}:
+    for parent in dict.fromkeys([*(it.parent for it in folders), *map(Path, places)]):
         remove_abandoned(parent)
+    return folders
+
+
+def choose() -> Path:
+    """Makes the folder where it fits, and says what was passed over."""
+    choice = folder_choice.make(os.environ)
+    if choice.warning:
+        logger.warning("other users could replace %s: %s", choice.folder, choice.warning)
+    elif choice.passed_over:
+        logger.info("files are in %s: %s", choice.folder, "; ".join(choice.passed_over))
+    return choice.folder
+
+
+def take(folder: Path) -> Path:
+    """Takes the folder that the client has named. It is removed at the end, with what is in it.
+
+    Raises:
+        OSError: It is no folder, belongs to another user, or cannot be made.
+        SettingsError: It holds files already, or vLLM's sockets do not fit.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
+        raise PermissionError(f"{folder} is no folder of this user")
+    if os.listdir(folder):
+        raise SettingsError(
+            f"{FOLDER_VARIABLE} names {folder}, which is not empty: it would be removed at the "
+            "end of the worker; name a new folder, or unset the variable"
+        )
+    if not folder_choice.PLAIN.match(str(folder)) or len(str(folder)) > MAX_FOLDER_BYTES:
+        raise SettingsError(
+            f"{FOLDER_VARIABLE} names {folder}, where vLLM's sockets do not fit: at most "
+            f"{MAX_FOLDER_BYTES} letters, digits and / . _ - are possible; unset the variable"
+        )
+    folder.chmod(0o700)
     return folder
+
+
+def beside(folder: Path, listen: Sequence[str]) -> list[Path]:
+    """The other folder of the run, which holds the sockets that the client connects to."""
+    paths = (Path(it.removeprefix("unix:")) for it in listen if it.startswith("unix:"))
+    parents = dict.fromkeys(path.parent for path in paths)
+    return [it for it in parents if it.name == folder.name and it != folder and it.is_dir()]
 
 
 def set_up_child() -> None:
@@ -150,9 +200,10 @@ def use_file_store(module: Any) -> None:
         module.get_file_store_init_method = lambda: f"file://{folder}/vllm_dist_{uuid4().hex}"
 
 
-def remove(folder: Path) -> None:
-    """Removes a run's folder and its shared memory."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for piece in SHARED_MEMORY.glob(f"{glob.escape(folder.name)}_*"):
-        with suppress(OSError):  # another program may have made one of such a name
-            piece.unlink()
+def remove(*folders: Path) -> None:
+    """Removes the folders of a run and its shared memory."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        for piece in SHARED_MEMORY.glob(f"{glob.escape(folder.name)}_*"):
+            with suppress(OSError):  # another program may have made one of such a name
+                piece.unlink()

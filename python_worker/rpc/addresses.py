@@ -1,15 +1,20 @@
-"""The addresses that a worker listens at: Unix sockets, and ports of TCP."""
+"""The addresses that a worker listens at: Unix sockets, and ports of TCP.
+
+The command line takes the path of a socket as it is. What the worker announces (the READY line, the
+handshakes, the errors that name an address) are URIs, as gRPC takes them: see ``uri``.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from python_worker.settings import SettingsError
 
@@ -30,12 +35,26 @@ class Addresses:
     grpc: list[str] = field(default_factory=list)
 
     def sessions_beside(self, scheme: str) -> str:
-        """Where a client opens a session that reached gRPC over ``unix`` or ``tcp``."""
-        return like(scheme, self.sessions)
+        """The URI where a client opens a session that reached gRPC over ``unix`` or ``tcp``."""
+        return uri(like(scheme, self.sessions))
 
     def grpc_beside(self, scheme: str) -> str:
-        """Where a client finds gRPC that reached the sessions over ``unix`` or ``tcp``."""
-        return like(scheme, self.grpc)
+        """The URI where a client finds gRPC that reached the sessions over ``unix`` or ``tcp``."""
+        return uri(like(scheme, self.grpc))
+
+
+def uri(address: str) -> str:
+    """An address as a URI: each byte of a path that is no letter, digit or ``/._-~`` as ``%XX``.
+
+    So it is one word of ASCII without quotes, whatever bytes the path has.
+    """
+    scheme, colon, rest = address.partition(":")
+    if scheme == "unix":
+        # Two slashes at its beginning would make the first part of the path the name of a host.
+        if rest.startswith("//"):
+            rest = "/" + rest.lstrip("/")
+        return scheme + colon + quote(os.fsencode(rest))
+    return scheme + colon + quote(os.fsencode(rest), safe="[]:")
 
 
 def like(scheme: str, addresses: Sequence[str]) -> str:
@@ -107,12 +126,36 @@ def make_room(address: str) -> None:
     """Make the folder of a Unix socket, and remove the socket that a dead worker has left there.
 
     Raises:
-        OSError: The folder cannot be made or written to.
+        OSError: The folder cannot be made or written to, or something else is at the path.
     """
     scheme, _, path = address.partition(":")
     if scheme == "unix":
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        remove_socket(address)
+        remove_dead_socket(path)
+
+
+def remove_dead_socket(path: str) -> None:
+    """Remove a Unix socket at which nobody listens.
+
+    Raises:
+        OSError: Somebody does, or what is there is no socket.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "what is there is no socket", path)
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:  # so many wait to be accepted that no more may
+            pass
+    raise OSError(errno.EADDRINUSE, "another process listens there", path)
 
 
 def restrict(address: str) -> None:
@@ -123,15 +166,17 @@ def restrict(address: str) -> None:
 
 
 def remove_socket(address: str) -> None:
-    """Remove a Unix socket's file, ours at the end or a dead worker's before."""
+    """Remove the file of a Unix socket of ours."""
     scheme, _, path = address.partition(":")
     if scheme == "unix":
         Path(path).unlink(missing_ok=True)
 
 
-def remove_folder(address: str) -> None:
-    """Remove the folder of a Unix socket that a client made for it, if empty."""
-    scheme, _, path = address.partition(":")
-    if scheme == "unix":
-        with suppress(OSError):
-            Path(path).parent.rmdir()
+def missing_folders(addresses: Sequence[str]) -> list[Path]:
+    """The folders of Unix sockets that are not there yet, each before the one that it is in."""
+    missing: dict[Path, None] = {}
+    for address in addresses:
+        scheme, _, path = address.partition(":")
+        if scheme == "unix":
+            missing |= dict.fromkeys(it for it in Path(path).parents if not it.exists())
+    return sorted(missing, key=lambda it: len(it.parts), reverse=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -79,6 +77,12 @@ class GrpcServer:
                 f"gRPC cannot listen at {address}: {reason}; give it another address with "
                 "--grpc-listen, or turn it off with --grpc-listen none"
             ) from error
+        if address.startswith("unix:") and "," in address:
+            logger.warning(
+                "gRPC's clients that share the code of its C++ library, as those for Python do, "
+                "cannot connect to %s: they take a comma for the end of an address",
+                addresses.uri(address),
+            )
         self._bound.append(with_port(address, port))
         return self._bound[-1]
 
@@ -156,7 +160,7 @@ def target(address: str) -> str:
     """An address as gRPC takes it: a path is part of a URI, and every host has a name."""
     scheme, _, rest = address.partition(":")
     if scheme == "unix":
-        return f"unix:{quote(os.fsencode(rest))}"
+        return addresses.uri(address)
     host, _, port = rest.rpartition(":")
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"

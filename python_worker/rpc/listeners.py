@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from python_worker.rpc import addresses
 from python_worker.rpc.addresses import Addresses
@@ -36,6 +38,8 @@ class Listeners:
         self._accepting: list[asyncio.Server] = []
         self._connections: set[SessionProtocol] = set()
         self._keeper: asyncio.Task[None] | None = None
+        # Made for the sockets, and removed with them.
+        self._folders: list[Path] = []
 
     async def open(self, listen: Sequence[str], grpc_listen: Sequence[str]) -> None:
         """Listen at addresses for sessions, and at others for gRPC.
@@ -45,6 +49,7 @@ class Listeners:
         Raises:
             SettingsError: One cannot be bound; nothing is left of the others.
         """
+        self._folders = addresses.missing_folders([*listen, *grpc_listen])
         try:
             for address in grpc_listen:
                 self._bound.grpc.append(self._grpc.bind(address))
@@ -71,17 +76,15 @@ class Listeners:
             *(connection.stop(seconds) for connection in self._connections),
             self._grpc.stop(seconds),
         )
-        self.remove_sockets()
+        self.remove_files()
 
-    def remove_sockets(self) -> None:
-        """Remove the files of the Unix sockets."""
+    def remove_files(self) -> None:
+        """Remove the Unix sockets, and the folders that were made for them if they are empty."""
         for address in (*self._bound.sessions, *self._bound.grpc):
             addresses.remove_socket(address)
-
-    def remove_folders(self) -> None:
-        """Remove the folders of the Unix sockets, where nothing else is in them."""
-        for address in (*self._bound.sessions, *self._bound.grpc):
-            addresses.remove_folder(address)
+        for folder in self._folders:
+            with suppress(OSError):
+                folder.rmdir()
 
     async def _open_sessions(self, address: str) -> None:
         grpc_address = self._bound.grpc_beside(address.partition(":")[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 
 from python_worker import PROTOCOL_VERSION, __version__
@@ -61,9 +60,7 @@ class Sessions:
         if not first.HasField("hello"):
             raise ProtocolError("the first frame must hold a hello")
         check_hello(first.hello, token=self._token)
-        hello = pb.ServerHello(
-            grpc_address=text(grpc_address), session_address=text(session_address)
-        )
+        hello = pb.ServerHello(grpc_address=grpc_address, session_address=session_address)
         hello.MergeFrom(self._hello)
         return pb.ServerFrame(hello=hello)
 
@@ -98,8 +95,3 @@ class Sessions:
         """End every call that is still running, and say why."""
         for session in list(self._sessions):
             session.stop_calls(reason)
-
-
-def text(address: str) -> str:
-    """An address as protobuf takes it: the path of a socket may hold bytes that are no UTF-8."""
-    return os.fsencode(address).decode(errors="replace")

@@ -50,7 +50,10 @@ defmodule Startup do
 
   defp serving(python, probe) do
     {:ok, sources} = Vllm.Environment.worker_dir()
-    {:ok, folder, "unix:" <> path = listen} = Launch.listen(%{listen: :unix, socket_dir: nil})
+
+    {:ok, folder, "unix:" <> path = listen} =
+      Launch.listen(%{listen: :unix, socket_dir: nil, env: %{}})
+
     env = Launch.environment(sources, Launch.token(), folder, %{})
     # gRPC is served beside the sessions.
     Port.command(probe, path <> ".grpc\n")

@@ -8,12 +8,12 @@ defmodule Vllm.Doctor do
       iex> Vllm.Doctor.run() |> Enum.reject(&(&1.result == :ok))
       []
 
-  The checks start no worker and change nothing. They take less than a second, with `deep: true` some
+  The checks start no worker and leave nothing behind. They take less than a second, with `deep: true` some
   ten seconds more.
   """
 
   alias Vllm.Core.Options
-  alias Vllm.Core.Doctor.{Machine, MachineChecks, PythonChecks}
+  alias Vllm.Core.Doctor.{CpuCheck, Machine, MachineChecks, PythonChecks}
 
   @typedoc """
   The result of one check: its name, what it looks at, whether that is good, what was found and, unless
@@ -70,6 +70,7 @@ defmodule Vllm.Doctor do
        fn -> MachineChecks.disk(machine, python) end},
       {"processor", "the instructions vLLM's CPU build uses",
        fn -> MachineChecks.processor(machine, python) end},
+      {"cpu", "how Linux divides the CPU", fn -> CpuCheck.check(machine) end},
       {"leftovers", "no worker without its parent", fn -> MachineChecks.leftovers(machine) end}
     ]
 

@@ -4,6 +4,7 @@ defmodule Vllm.Machines do
 
   alias Vllm.Doctor
   alias Vllm.Core.Doctor.Machine
+  alias Vllm.Core.Worker.Folder
 
   @venv "/home/ada/.cache/vllm_bridge/venv"
   @meminfo "MemTotal: 25000000 kB\nMemAvailable:   20000000 kB\n"
@@ -19,7 +20,8 @@ defmodule Vllm.Machines do
           "/worker/python_worker/generated/manifest.json" => ~s({\n "vllm_version": "0.32.0"\n}),
           "#{@venv}/vllm_bridge.json" => "{}",
           "/proc/meminfo" => @meminfo,
-          "/proc/cpuinfo" => @cpuinfo
+          "/proc/cpuinfo" => @cpuinfo,
+          "/proc/self/cgroup" => "0::/\n"
         },
         Map.new(changes[:files] || [])
       )
@@ -38,8 +40,8 @@ defmodule Vllm.Machines do
         read: fn path -> with :error <- Map.fetch(files, path), do: {:error, :enoent} end,
         list: fn "/proc" -> ["1", "cpuinfo", "77"] end,
         free_kib: fn _path -> {:ok, 50 * 1_048_576} end,
-        bind: fn _path -> :ok end,
-        tmp_dir: "/tmp",
+        make_folder: fn -> {:ok, folder()} end,
+        cores: 8,
         cache_dir: "/home/ada/.cache/vllm_bridge",
         worker_dir: "/worker"
       },
@@ -51,6 +53,10 @@ defmodule Vllm.Machines do
   def check(name, changes, options \\ []) do
     changes |> machine() |> Doctor.check(options) |> Enum.find(&(&1.name == name))
   end
+
+  # A worker's folder, as the machine's `make_folder` has made and removed it.
+  def folder(changes \\ []),
+    do: struct!(%Folder{files: "/tmp/vllm-1", sockets: "/tmp/vllm-1"}, changes)
 
   # The interpreter of this file's machine.
   def python, do: @venv <> "/bin/python"

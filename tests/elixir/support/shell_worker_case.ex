@@ -54,6 +54,7 @@ defmodule Vllm.ShellWorkerCase do
       grace: 2_000,
       max_calls: 10_000,
       token_path: :auto,
+      nice: 10,
       watchdog: %{stall_after: 120_000},
       log: :debug
     }

@@ -94,6 +94,8 @@ defmodule Vllm.VllmEngine do
       Vllm.start_link(
         name: @instance,
         start_timeout: @timeout,
+        # No test measures when outputs come, and on a busy machine engines would start late.
+        nice: 0,
         engine_class: "tests.python.support.reference_engine:ReferenceAsyncLLM",
         env: [{"PYTHONPATH", File.cwd!()}]
       )

@@ -24,7 +24,8 @@ defmodule Vllm.DoctorTest do
       elixir: "1.13.4",
       cowlib: {:error, "not there"},
       python: {:error, "no Python environment was found"},
-      tmp_dir: nil,
+      make_folder: fn -> {:error, "no folder fits vLLM's sockets"} end,
+      cores: 1,
       worker_dir: nil,
       free_kib: fn _path -> {:ok, 0} end,
       files: %{"/proc/meminfo" => "MemAvailable: 1 kB\n", "/proc/cpuinfo" => "flags : fpu\n"}
@@ -33,7 +34,7 @@ defmodule Vllm.DoctorTest do
     checks = Doctor.check(machine(nothing))
     refute Doctor.healthy?(checks)
     for check <- checks, check.result != :ok, do: assert(String.length(check.advice) > 10)
-    assert length(for check <- checks, check.result != :ok, do: check) == 13
+    assert length(for check <- checks, check.result != :ok, do: check) == 14
   end
 
   test "without Python, everything else is checked" do

@@ -8,10 +8,11 @@ small: what a server may not do, or this worker does not do, fails an assertion.
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import grpc
 import pytest
@@ -337,8 +338,9 @@ class NativeRpc:
 
 
 async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connects with a worker, whose address is as gRPC wants it."""
+    """Connects with a worker, whose address is as gRPC wants it: a path is a part of a URI."""
     if address.startswith("unix:"):
-        return await asyncio.open_unix_connection(address.removeprefix("unix:"))
+        path = unquote_to_bytes(address.removeprefix("unix:"))
+        return await asyncio.open_unix_connection(os.fsdecode(path))
     host, _, port = address.rpartition(":")
     return await asyncio.open_connection(host, int(port))

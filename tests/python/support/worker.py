@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 ROOT = Path(__file__).parents[3]
 READY = "VLLM_BRIDGE READY "
@@ -34,7 +35,7 @@ class Worker:
     Attributes:
         process: The process; its stdin is the lifeline.
         address: Where it serves gRPC, as gRPC wants it.
-        session_address: Where it opens sessions, as a client of the tests takes it.
+        session_address: Where it opens sessions, in the same form.
         incarnation: The incarnation it announced.
         log: The file that has everything it printed after the ready line.
     """
@@ -139,8 +140,9 @@ class Worker:
 
     def sockets(self) -> list[Path]:
         """Returns its Unix sockets that are there."""
-        paths = (Path(it.removeprefix("unix:")) for it in (self.session_address, self.address))
-        return [path for path in paths if path.exists()]
+        uris = (self.session_address, self.address)
+        paths = (unquote_to_bytes(uri.removeprefix("unix:")) for uri in uris)
+        return [path for path in (Path(os.fsdecode(it)) for it in paths) if path.exists()]
 
     def has_mapped(self, library: str) -> bool:
         """Tells whether a shared library is loaded in the process."""

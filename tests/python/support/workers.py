@@ -44,6 +44,7 @@ class Workers:
         *arguments: str,
         real: bool = False,
         listen: str | None = None,
+        environment: dict[str, str] | None = None,
         may_end: bool = False,
     ) -> Iterator[Worker]:
         """A worker until the block ends; then it is stopped, and must stop cleanly.
@@ -53,6 +54,7 @@ class Workers:
             arguments: More of the command line.
             real: Whether its engines are vLLM's instead of fake ones.
             listen: An address; None for a Unix socket in the folder.
+            environment: More environment.
             may_end: Whether the test ends the worker itself. Then it is killed if it still runs.
         """
         worker = Worker.start(
@@ -60,7 +62,7 @@ class Workers:
             engine_class=None if real else FAKE_ENGINE,
             listen=listen,
             arguments=arguments,
-            environment=REAL_ENVIRONMENT if real else None,
+            environment={**(REAL_ENVIRONMENT if real else {}), **(environment or {})},
         )
         try:
             yield worker

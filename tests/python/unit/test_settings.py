@@ -16,7 +16,7 @@ def test_the_defaults() -> None:
 def test_everything_set() -> None:
     argv = ["--listen", "unix:/x.sock", "--listen", "tcp:127.0.0.1:0", "--lifeline", "stdin"]
     argv += ["--engine-class", "m:C", "--grace", "1.5", "--log-level", "debug"]
-    argv += ["--max-calls", "7", "--grpc-listen", "tcp:[::1]:0"]
+    argv += ["--nice", "3", "--max-calls", "7", "--grpc-listen", "tcp:[::1]:0"]
     assert parse(argv, {"VLLM_BRIDGE_TOKEN": "secret"}) == Settings(
         listen=("unix:/x.sock", "tcp:127.0.0.1:0"),
         grpc_listen=("tcp:[::1]:0",),
@@ -25,6 +25,7 @@ def test_everything_set() -> None:
         engine_class="m:C",
         grace=1.5,
         max_calls=7,
+        nice=3,
         log_level="DEBUG",
     )
 
@@ -32,6 +33,12 @@ def test_everything_set() -> None:
 def test_a_worker_that_may_do_nothing_is_refused() -> None:
     with pytest.raises(SettingsError, match="--max-calls is at least 1, got 0"):
         parse(["--listen", "unix:/x.sock", "--max-calls", "0"], {})
+
+
+@pytest.mark.parametrize("nice", ["-1", "20"])
+def test_a_nice_value_out_of_its_range_is_refused(nice: str) -> None:
+    with pytest.raises(SettingsError, match=f"--nice is from 0 to 19, got {nice}"):
+        parse(["--listen", "unix:/x.sock", "--nice", nice], {})
 
 
 def test_a_socket_path_that_is_too_long_is_named_with_its_length() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -27,12 +28,28 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 #: Long beside a step, even on a machine that is busy with something else.
 STALL_AFTER = 5.0
 
+#: How vLLM names its sockets.
+UUID = re.compile(r"\w{8}-\w{4}-\w{4}-\w{4}-\w{12}")
+
 
 @pytest.fixture(scope="module")
-def impatient(workers: Workers) -> Iterator[Worker]:
-    """A worker with real vLLM that reports an engine as stalled after a short time."""
-    with workers.running("impatient", "--stall-after", str(STALL_AFTER), real=True) as worker:
+def impatient(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker with real vLLM that reports an engine as stalled after a short time.
+
+    The sockets of its engine would not fit into its TMPDIR, so they are elsewhere, and no socket is
+    left at its end.
+    """
+    folder = tmp_path_factory.mktemp("temporary") / ("x" * 100)
+    folder.mkdir()
+    arguments = ("--stall-after", str(STALL_AFTER))
+    environment = {"TMPDIR": str(folder)}
+    with workers.running("impatient", *arguments, real=True, environment=environment) as worker:
+        (sockets,) = re.findall(r"files are in (/\S+): TMPDIR", worker.tail())
+        assert os.path.isdir(sockets)
         yield worker
+        assert len([it for it in os.listdir(sockets) if UUID.fullmatch(it)]) > 1
+    assert not os.path.exists(sockets)
+    assert [it for it in folder.rglob("*") if it.is_socket()] == []
 
 
 @pytest.fixture(scope="module")

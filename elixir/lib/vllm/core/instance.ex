@@ -23,6 +23,7 @@ defmodule Vllm.Core.Instance do
   alias Vllm.Error
   alias Vllm.Core.{Connection, Options, RedactedServer, RedactedSupervisor, Worker}
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Watchdog}
+  alias Vllm.Core.Wire.Socket
 
   @table [
     {:name, :instance, :required, "it is passed to the functions that need an instance."},
@@ -40,8 +41,11 @@ defmodule Vllm.Core.Instance do
        "loopback address (port 0 picks a free one). gRPC is served beside it: at the socket's path " <>
        "with `.grpc` behind it, or at the next port. `worker_args: [\"--grpc-listen\", \"none\"]` " <>
        "turns it off, and an address in place of `none` moves it."},
-    {:socket_dir, :string, nil,
-     "where the folder of the socket is made; the system's folder for temporary files if unset."},
+    {:socket_dir, :path, nil,
+     "where the folder of the socket is made, which only this user may enter. If unset, in TMPDIR, " <>
+       "or in another folder for temporary files if TMPDIR does not suit the sockets of vLLM: they " <>
+       "take a path of at most 56 letters, digits and `/._-`. Where `:socket_dir` itself does not, " <>
+       "vLLM's sockets lie in such a folder too. `mix vllm.doctor` says which it is."},
     {:start_timeout, :timeout, 30_000,
      "how long the worker may take until it serves. With `:connect`: how long the address is tried " <>
        "at the start. A worker that is lost later is tried again without a limit, with pauses of " <>
@@ -57,6 +61,11 @@ defmodule Vllm.Core.Instance do
      "`:auto` takes tokens directly from vLLM's request states if the worker knows the sources of " <>
        "its vLLM; `:outputs` has vLLM make every output, which is slower and brings the same. " <>
        "`Vllm.status/1` says which path each engine has and why. Not for `:connect`."},
+    {:nice, {:range, 0, 19}, 10,
+     "the nice value of the worker's session where Linux divides the CPU among sessions (autogroup). " <>
+       "Higher values let the BEAM run sooner, and give vLLM less beside other busy sessions; `0` " <>
+       "changes nothing. *When all cores are busy* in the performance guide has figures, and " <>
+       "`mix vllm.doctor` says whether it matters on a machine. Not for `:connect`."},
     {:log, {:in, [:auto, :debug, :info, :notice, :warning, :error, false]}, :auto,
      "the level at which the worker's output is logged: each line's own with `:auto`, the same " <>
        "for every line, or `false` to log nothing."},
@@ -74,9 +83,9 @@ defmodule Vllm.Core.Instance do
     {:metrics_interval, {:or, [:milliseconds, {:in, [:infinity]}]}, :infinity,
      "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
        "see `Vllm.Telemetry`. `:infinity` for never."},
-    {:connect, :string, nil,
+    {:connect, :path, nil,
      "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
-       "`\"tcp:HOST:PORT\"`, as its `--listen` has it: the address of its gRPC is refused with an " <>
+       "`\"tcp:HOST:PORT\"`, as its `--listen` has it (the path as it is, not as a URI): the address of its gRPC is refused with an " <>
        "error that names the right one. No worker is started then."},
     {:token, :secret, nil, "the token of that worker."}
   ]
@@ -108,7 +117,8 @@ defmodule Vllm.Core.Instance do
     {:error,
      Error.new(
        :invalid,
-       "the option :engines needs a worker that this instance starts; the worker at #{address} " <>
+       "the option :engines needs a worker that this instance starts; the worker at " <>
+         "#{Socket.shown(address)} " <>
          "was started elsewhere: build engines with Vllm.AsyncLLM.from_engine_args/2",
        details: %{"option" => "engines"}
      )}
@@ -121,7 +131,7 @@ defmodule Vllm.Core.Instance do
     {:error,
      Error.new(
        :invalid,
-       "the option :watchdog cannot replace the worker at #{address}, which was started " <>
+       "the option :watchdog cannot replace the worker at #{Socket.shown(address)}, which was started " <>
          "elsewhere; use action: :report",
        details: %{"option" => "watchdog"}
      )}

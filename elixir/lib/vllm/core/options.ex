@@ -5,7 +5,7 @@ defmodule Vllm.Core.Options do
   #
   # Types are atoms and tuples, so that a table can be a module attribute:
   #
-  #     :atom | :string | :boolean | :pid | :pos_integer | :timeout | :env | :engines
+  #     :atom | :string | :path (bytes) | :boolean | :pid | :pos_integer | :timeout | :env | :engines
   #     :keyword_list (options that have a table of their own)
   #     :milliseconds | :pause (0 too) | {:range, first, last} (integers with bounds) | :number
   #     :text (a string of any characters) | :term (anything) | :map
@@ -148,6 +148,8 @@ defmodule Vllm.Core.Options do
   defp valid?(:string, value),
     do: is_binary(value) and String.valid?(value) and not String.contains?(value, <<0>>)
 
+  # Of a file, which need not be UTF-8.
+  defp valid?(:path, value), do: is_binary(value) and not String.contains?(value, <<0>>)
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
@@ -203,6 +205,7 @@ defmodule Vllm.Core.Options do
     do:
       "an atom other than nil, true, false and :undefined, of at most #{@max_name} bytes, that names an instance"
 
+  defp describe(:path), do: "a string"
   defp describe(:boolean), do: "a boolean"
   defp describe(:pid), do: "a pid"
   defp describe(:pos_integer), do: "a positive integer"

@@ -21,7 +21,7 @@ defmodule Vllm.Core.Worker do
   alias Vllm.Core.Instance.{LastFailure, Locator}
   alias Vllm.Core.RedactedServer
   alias Vllm.Core.Telemetry.Emitter
-  alias Vllm.Core.Worker.{Launch, Log, LogWriter, Stop}
+  alias Vllm.Core.Worker.{Folder, Launch, Log, LogWriter, Stop}
 
   # Milliseconds to wait for the exit after SIGKILL. Limited, in case the kernel cannot end a process.
   @kill_timeout 5_000
@@ -50,7 +50,7 @@ defmodule Vllm.Core.Worker do
     :address,
     :grpc_address,
     :token,
-    # the folder for the socket and the files of vLLM's processes; removed at the end
+    # Vllm.Core.Worker.Folder: for the socket and the files of vLLM's processes; removed at the end
     :folder,
     # Vllm.Core.Worker.Log
     :log,
@@ -124,6 +124,8 @@ defmodule Vllm.Core.Worker do
     with {:ok, python} <- Environment.python(options.python),
          {:ok, sources} <- Environment.worker_dir(),
          {:ok, folder, listen} <- Launch.listen(options) do
+      report_folder(folder)
+
       state = %__MODULE__{
         name: options.name,
         token: Launch.token(),
@@ -139,6 +141,21 @@ defmodule Vllm.Core.Worker do
     else
       {:error, error} -> {:stop, {:shutdown, error}}
     end
+  end
+
+  defp report_folder(%Folder{warning: nil, passed_over: []}), do: :ok
+
+  defp report_folder(%Folder{warning: nil} = folder) do
+    Logger.info(
+      "the worker's files are in #{folder.files}: #{Enum.join(folder.passed_over, "; ")}"
+    )
+  end
+
+  defp report_folder(folder) do
+    Logger.warning(
+      "other users could replace the worker's folder #{folder.files}, and its socket: " <>
+        "#{folder.warning}; set the option :socket_dir to a folder that only this user may write to"
+    )
   end
 
   defp open_port(state, python, sources, listen, options) do
@@ -426,7 +443,7 @@ defmodule Vllm.Core.Worker do
   defp cleanup(state) do
     {status, state} = if state.os_pid, do: stop_process(state), else: {nil, state}
     if state.started, do: event(:exit, state, lasted(state), %{status: state.status || status})
-    if state.folder, do: Stop.remove_files(state.folder)
+    if state.folder, do: state.folder |> Folder.paths() |> Enum.each(&Stop.remove_files/1)
     if state.log.writer, do: LogWriter.flush(state.log.writer)
     :ok
   end

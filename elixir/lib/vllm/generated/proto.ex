@@ -517,10 +517,12 @@ defmodule Vllm.Proto.ServerHello do
     * `incarnation` names this run of the worker: 32 hex digits. References carry it, so that
       none outlives the worker unnoticed.
     * `pid` is the worker's operating system process id.
-    * `grpc_address` is where the worker serves gRPC: unix:PATH or tcp:HOST:PORT. It is set in
-      a session on the sessions' listener; empty when gRPC is off.
-    * `session_address` is the sessions' listener. It is set in a session that was opened over
-      gRPC, so that a client that wants the other one learns of it.
+    * `grpc_address` is where the worker serves gRPC: unix:PATH or tcp:HOST:PORT, as a URI:
+      each byte of a path that is no letter, digit or one of /._-~ is written as %XX, as
+      gRPC's clients take it. It is set in a session on the sessions' listener; empty when
+      gRPC is off.
+    * `session_address` is the sessions' listener, as a URI too. It is set in a session that
+      was opened over gRPC, so that a client that wants the other one learns of it.
   """
 
   alias Vllm.Core.Wire.Protobuf

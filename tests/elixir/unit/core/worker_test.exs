@@ -31,7 +31,7 @@ defmodule Vllm.Core.WorkerTest do
     assert arguments =~ ~r"^-m python_worker --listen unix:#{context.sockets}/vllm-\w+/s "
 
     assert arguments =~
-             "--lifeline stdin --grace 1.5 --token-path auto --stall-after 120.0 --engine-class a:B --extra"
+             "--lifeline stdin --grace 1.5 --token-path auto --nice 10 --stall-after 120.0 --engine-class a:B --extra"
 
     {:ok, _address, token} = Worker.address(worker)
     assert environment =~ "token #{token}"

@@ -19,12 +19,18 @@ defmodule Vllm.RealEngine.OrphansTest do
     :ok
   end
 
-  test "kill -9 of the worker, five times, then SIGTERM under load" do
+  # vLLM's sockets would not fit into the folder for temporary files.
+  @tag :tmp_dir
+  test "kill -9 of the worker, five times, then SIGTERM under load", context do
     telemetry()
+    temporary = Path.join(context.tmp_dir, String.duplicate("x", 100))
+    File.mkdir!(temporary)
 
     log =
       capture_log(fn ->
         options = [engines: [it: arguments(:scripted)], max_restarts: 6, grace: 4_000]
+        # Without a lower priority: on a busy machine an engine would take minutes to start.
+        options = [env: %{"TMPDIR" => temporary}, nice: 0] ++ options
         {:ok, _} = start_supervised({Vllm, [name: __MODULE__] ++ options})
         {:ok, first} = Vllm.engine(__MODULE__, :it, @built)
         tree = ProcessTree.of(__MODULE__)
@@ -63,13 +69,18 @@ defmodule Vllm.RealEngine.OrphansTest do
       end)
 
     assert log =~ "exit status 137 (signal 9)"
+    assert log =~ "the worker's files are in /tmp/vllm-"
+    assert log =~ ": TMPDIR (#{temporary}) has "
+
+    for path <- Path.wildcard(temporary <> "/**"),
+        do: assert(File.lstat!(path).type in [:regular, :directory])
   end
 
   test "kill -9 of the BEAM" do
     # Ends as an operating system process, so its controlling process must not be linked.
     peer = OtherNode.boot()
     call = &OtherNode.call(peer, &1, &2, &3)
-    options = [name: Killed.Vllm, log: false, engines: [it: arguments(:scripted)]]
+    options = [name: Killed.Vllm, log: false, nice: 0, engines: [it: arguments(:scripted)]]
     {:ok, _} = call.(OtherNode, :start_instance, [options])
     {:ok, engine} = call.(Vllm, :engine, [Killed.Vllm, :it, @built])
     tree = call.(ProcessTree, :of, [Killed.Vllm])

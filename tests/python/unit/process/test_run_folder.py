@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import types
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from python_worker.process import run_folder
+from python_worker.process import folder_choice, run_folder
 from python_worker.settings import SettingsError
 
 
@@ -32,14 +34,17 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for temporary files that is the test's own."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return tmp_path
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files that is the test's own, with a short path."""
+    folder = folder_choice.make_in("/tmp")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(folder_choice, "ALWAYS", ())
+    yield folder
+    shutil.rmtree(folder)
 
 
 def test_files_and_shared_memory_carry_the_name_of_the_run(temporary: Path) -> None:
-    folder = run_folder.create()
+    (folder,) = run_folder.create()
     assert folder.parent == temporary
     assert os.environ[run_folder.FOLDER_VARIABLE] == str(folder)
     piece = shared_memory.SharedMemory(create=True, size=8)
@@ -54,30 +59,110 @@ def test_the_folder_that_a_client_names_is_used(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary / "named"))
-    assert run_folder.create() == temporary / "named"
+    assert run_folder.create() == (temporary / "named",)
 
 
-@pytest.mark.parametrize(("length", "taken"), [(70, True), (71, False)])
-def test_sockets_lie_in_the_folder_if_their_paths_are_short_enough(
-    temporary: Path, monkeypatch: pytest.MonkeyPatch, length: int, taken: bool
+def test_sockets_of_vllm_lie_in_the_folder_whatever_the_environment_says(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "lock_folder", lambda folder: None)
-    monkeypatch.setattr(Path, "mkdir", lambda self, **_: None)
-    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, "/" + "x" * (length - 1))
+    """Elsewhere nobody would remove them; the variable says where the folder is made."""
+    (temporary / "rpc").mkdir()
+    monkeypatch.setenv(run_folder.SOCKETS_VARIABLE, str(temporary / "rpc"))
+    (folder,) = run_folder.create()
+    assert folder.parent == temporary / "rpc"
+    assert os.environ[run_folder.SOCKETS_VARIABLE] == str(folder)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(70, True), (71, False)])
+def test_a_named_folder_has_room_for_the_sockets_of_vllm(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, length: int, fits: bool
+) -> None:
+    name = "x" * (length - len(str(temporary)) - 1)
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary / name))
+    if fits:
+        assert run_folder.create() == (temporary / name,)
+    else:
+        with pytest.raises(SettingsError, match="at most 70 letters"):
+            run_folder.create()
+
+
+def test_a_named_folder_that_is_not_empty_is_refused_and_kept(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary))
+    (temporary / "file").touch()
+    with pytest.raises(SettingsError, match="not empty"):
+        run_folder.create()
+    assert os.listdir(temporary) == ["file"]
+
+
+def test_a_named_folder_is_closed_to_others_and_a_link_is_refused(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / "open").mkdir(mode=0o755)
+    (temporary / "link").symlink_to("open")
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary / "link"))
+    with pytest.raises(SettingsError, match="no folder of this user"):
+        run_folder.create()
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary / "open"))
     run_folder.create()
-    assert (run_folder.SOCKETS_VARIABLE in os.environ) == taken
+    assert stat.S_IMODE((temporary / "open").stat().st_mode) == 0o700
+
+
+def test_the_other_folder_of_the_run_is_locked_and_removed_too(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client makes it, under the same name, if its sockets lie elsewhere than vLLM's."""
+    folder, sockets = temporary / "vllm-1", temporary / "ü" / "vllm-1"
+    sockets.mkdir(parents=True)
+    abandoned = temporary / "ü" / "vllm-0"
+    abandoned.mkdir()
+    (abandoned / run_folder.LOCK).touch()
+    os.utime(abandoned / run_folder.LOCK, (0, 0))
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(folder))
+    listen = [f"unix:{sockets}/s", f"unix:{temporary}/other/s", "tcp:127.0.0.1:0"]
+    folders = run_folder.create(listen)
+    assert folders == (folder, sockets)
+    assert (sockets / run_folder.LOCK).exists()
+    assert not abandoned.exists()
+    run_folder.remove(*folders)
+    assert sorted(temporary.rglob("*")) == [temporary / "ü"]
+
+
+def test_folders_of_dead_workers_are_removed_wherever_one_may_have_been_made(
+    temporary: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / "now").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary / "now"))
+    monkeypatch.setattr(folder_choice, "ALWAYS", (str(temporary),))
+    run_folder.create()
+    assert not dead.exists()
+
+
+def test_what_was_passed_over_is_logged(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(folder_choice, "ALWAYS", (str(temporary),))
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    with caplog.at_level("INFO"):
+        run_folder.create()
+        monkeypatch.delenv(run_folder.FOLDER_VARIABLE)
+        temporary.chmod(0o777)
+        run_folder.create()
+    assert "TMPDIR (/nowhere) cannot be used" in caplog.messages[0]
+    assert caplog.messages[1].startswith("other users could replace")
 
 
 def test_without_a_writable_folder_the_error_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(tmp_path / "no" / "such"))
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(temporary / "no" / "such"))
     with pytest.raises(SettingsError, match="set TMPDIR"):
         run_folder.create()
 
 
 def test_processes_of_one_engine_find_each_other_through_the_folder(temporary: Path) -> None:
-    folder = run_folder.create()
+    (folder,) = run_folder.create()
     module = types.SimpleNamespace(get_file_store_init_method=None)
     run_folder.use_file_store(module)
     assert module.get_file_store_init_method().startswith(f"file://{folder}/vllm_dist_")
@@ -160,7 +245,7 @@ def test_without_file_locks_a_worker_starts_and_its_folder_is_kept(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    folder = run_folder.create()
+    (folder,) = run_folder.create()
     assert dead.exists()
     monkeypatch.undo()
     for lock in folder.glob(run_folder.LOCK):

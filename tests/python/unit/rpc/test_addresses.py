@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from python_worker.rpc.addresses import Addresses, listen
+from python_worker.rpc.addresses import Addresses, listen, make_room, uri
 from python_worker.settings import SettingsError
 
 ON_UVLOOP = True
@@ -21,6 +29,13 @@ async def listeners() -> AsyncIterator[list[asyncio.Server]]:
     yield listeners
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
 
 
 async def test_a_port_that_was_free_is_the_same_at_every_address_of_a_host(
@@ -46,6 +61,41 @@ async def test_a_port_that_is_taken_is_an_error_with_the_reason() -> None:
             await listen(f"tcp:127.0.0.1:{port}", asyncio.Protocol)
 
 
+def test_a_dead_workers_socket_makes_room(short: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(short / "s"))
+    make_room(f"unix:{short}/s")
+    assert os.listdir(short) == []
+
+
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_the_socket_of_a_worker_that_lives_is_kept(waiting: int, short: Path) -> None:
+    """Also of one that has no room for another connection at the moment."""
+    with ExitStack() as opened:
+        alive, *clients = [
+            opened.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(waiting + 1)
+        ]
+        alive.bind(str(short / "s"))
+        alive.listen(1)
+        for client in clients:
+            client.connect(str(short / "s"))
+        with pytest.raises(OSError, match="another process listens there"):
+            make_room(f"unix:{short}/s")
+    assert os.listdir(short) == ["s"]
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_what_is_no_socket_is_kept(kind: str, short: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(short / "dead"))
+    (short / "file").touch()
+    (short / "link").symlink_to("dead")
+    (short / "folder").mkdir()
+    with pytest.raises(FileExistsError, match="no socket"):
+        make_room(f"unix:{short / kind}")
+    assert sorted(os.listdir(short)) == ["dead", "file", "folder", "link"]
+
+
 BOTH = ["tcp:h:1", "unix:/a", "unix:/b"]
 
 
@@ -63,3 +113,25 @@ def test_the_address_that_is_named_is_of_the_clients_own_scheme_where_there_is_o
 ) -> None:
     assert Addresses(grpc=addresses).grpc_beside(scheme) == named
     assert Addresses(sessions=addresses).sessions_beside(scheme) == named
+
+
+ANY_PATH = st.binary(max_size=100).filter(lambda it: b"\0" not in it)
+
+
+@given(ANY_PATH)
+def test_an_address_as_a_uri_is_a_word_from_which_the_path_can_be_read(path: bytes) -> None:
+    written = uri(f"unix:{os.fsdecode(path)}")
+    assert re.fullmatch(r"unix:[A-Za-z0-9/._~%-]*", written)
+    assert not written.startswith("unix://")
+    read = unquote_to_bytes(written.removeprefix("unix:"))
+    assert read.lstrip(b"/") == path.lstrip(b"/")
+    assert read.startswith(b"/") == path.startswith(b"/")
+
+
+@pytest.mark.parametrize("address", ["unix:/run/vllm.sock", "tcp:127.0.0.1:5", "tcp:[::1]:5", ""])
+def test_a_plain_address_is_its_own_uri(address: str) -> None:
+    assert uri(address) == address
+
+
+def test_the_zone_of_a_host_is_written_as_in_a_uri() -> None:
+    assert uri("tcp:[fe80::1%eth0]:5") == "tcp:[fe80::1%25eth0]:5"

@@ -112,6 +112,14 @@ async def test_any_path_is_taken_as_it_is(name: str, tmp_path: Path, server: Grp
     assert os.listdir(tmp_path) == [name]
 
 
+async def test_a_path_that_clients_of_grpc_cannot_take_is_a_warning(
+    tmp_path: Path, server: GrpcServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.bind(f"unix:{tmp_path}/a,b")
+    assert os.listdir(tmp_path) == ["a,b"]
+    assert f"cannot connect to unix:{tmp_path}/a%2Cb: they take a comma" in caplog.text
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 async def test_port_0_becomes_one_that_was_free(host: str, server: GrpcServer) -> None:
     address = server.bind(f"tcp:{host}:0")
@@ -150,6 +158,8 @@ async def test_a_folder_that_cannot_be_made_is_an_error_with_the_reason(server: 
     [
         ("unix:/a b%", "unix:/a%20b%25"),
         ("unix:relative", "unix:relative"),
+        ("unix:///run/s", "unix:/run/s"),
+        ("unix://run/s", "unix:/run/s"),
         ("tcp:127.0.0.1:5", "127.0.0.1:5"),
         ("tcp:[::1]:5", "[::1]:5"),
         ("tcp:::1:5", "[::1]:5"),

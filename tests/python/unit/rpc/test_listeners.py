@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import grpc
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.grpc_server import GrpcServer, services
@@ -89,7 +92,48 @@ async def test_folders_are_removed_when_nothing_is_left_in_them(tmp_path: Path) 
     listeners, _ = made()
     await listeners.open([f"unix:{tmp_path}/a/s"], [f"unix:{tmp_path}/b/g"])
     (tmp_path / "b" / "other").touch()
-    listeners.remove_sockets()
-    listeners.remove_folders()
+    listeners.remove_files()
     assert os.listdir(tmp_path) == ["b"]
     await listeners.close(0)
+
+
+async def test_folders_that_were_there_before_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    listeners, _ = made()
+    await listeners.open([f"unix:{tmp_path}/theirs/ours/s"], [f"unix:{tmp_path}/theirs/g"])
+    await listeners.close(0)
+    assert (os.listdir(tmp_path), os.listdir(tmp_path / "theirs")) == (["theirs"], [])
+
+
+async def find_each_other(bound: Addresses) -> None:
+    """Connects with each kind by what is announced, and reads there the address of the other."""
+    sessions, over_grpc = bound.sessions_beside("unix"), bound.grpc_beside("unix")
+    native = Client(over_grpc, session_address=sessions)
+    async with native as client, client.session(token=TOKEN) as session:
+        assert session.hello.grpc_address == over_grpc
+    async with Client(sessions) as client:
+        if "%2C" in over_grpc:
+            return  # this client of gRPC takes a comma for the end of an address
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.call("Thing", "echo", 1)
+        assert f"gRPC is served at {over_grpc}: use" in (caught.value.details() or "")
+    async with Client(over_grpc) as client, client.session(token=TOKEN) as session:
+        assert session.hello.session_address == sessions
+
+
+ANY_PATH = st.binary(min_size=1, max_size=40).map(lambda it: it.replace(b"\0", b"0"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(ANY_PATH)
+async def test_at_any_path_both_listeners_are_found_by_what_they_announce(name: bytes) -> None:
+    """Also one with slashes at its beginning, of which gRPC would make the name of a host."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = f"{folder}/x" + os.fsdecode(name.replace(b"/", b"_"))
+        listeners, bound = made()
+        await listeners.open([f"unix://{path}"], [f"unix:{path}.grpc"])
+        try:
+            await find_each_other(bound)
+        finally:
+            await listeners.close(0)
+        assert os.listdir(folder) == []

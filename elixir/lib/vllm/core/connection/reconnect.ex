@@ -10,6 +10,7 @@ defmodule Vllm.Core.Connection.Reconnect do
   alias Vllm.Error
   alias Vllm.Core.Connection.Handshake
   alias Vllm.Core.Instance.{LastFailure, Locator}
+  alias Vllm.Core.Wire.Socket
 
   @first_pause 200
   @longest_pause 5_000
@@ -80,7 +81,8 @@ defmodule Vllm.Core.Connection.Reconnect do
   defp down({name, _node}, address, error) do
     Error.new(
       :worker_down,
-      "#{inspect(name)} has no session with the worker at #{address} and keeps trying: " <>
+      "#{inspect(name)} has no session with the worker at #{Socket.shown(address)} and keeps " <>
+        "trying: " <>
         error.message,
       cause: error.cause
     )

@@ -3,6 +3,7 @@ defmodule Vllm.Core.Doctor.Machine do
   # What `Vllm.Doctor` reads from the machine, as data and functions. Tests replace them to describe
   # other machines, such as one without Python or without memory.
 
+  alias Vllm.Core.Worker.Folder
   alias Vllm.Environment
 
   # Prints one `key value` per line, because Elixir 1.14 reads no JSON. The alarm ends a Python process
@@ -37,8 +38,8 @@ defmodule Vllm.Core.Doctor.Machine do
             read: nil,
             list: nil,
             free_kib: nil,
-            bind: nil,
-            tmp_dir: nil,
+            make_folder: nil,
+            cores: nil,
             cache_dir: nil,
             worker_dir: nil
 
@@ -54,8 +55,8 @@ defmodule Vllm.Core.Doctor.Machine do
           read: (Path.t() -> {:ok, binary()} | {:error, atom()}),
           list: (Path.t() -> [String.t()]),
           free_kib: (Path.t() -> {:ok, non_neg_integer()} | :unknown),
-          bind: (Path.t() -> :ok | {:error, String.t()}),
-          tmp_dir: Path.t() | nil,
+          make_folder: (() -> {:ok, Folder.t()} | {:error, String.t()}),
+          cores: pos_integer(),
           cache_dir: Path.t(),
           worker_dir: Path.t() | nil
         }
@@ -72,8 +73,8 @@ defmodule Vllm.Core.Doctor.Machine do
       read: &File.read/1,
       list: &list/1,
       free_kib: &free_kib/1,
-      bind: &bind/1,
-      tmp_dir: System.tmp_dir(),
+      make_folder: &make_folder/0,
+      cores: System.schedulers_online(),
       cache_dir: Environment.cache_dir(),
       worker_dir: worker_dir()
     }
@@ -154,17 +155,11 @@ defmodule Vllm.Core.Doctor.Machine do
   # The nearest parent folder that exists. A folder that is made there is on the same disk.
   defp existing(path), do: if(File.exists?(path), do: path, else: existing(Path.dirname(path)))
 
-  defp bind(path) do
-    folder = Path.dirname(path)
-
-    with :ok <- File.mkdir(folder),
-         :ok <- File.chmod(folder, 0o700),
-         {:ok, socket} <- :gen_tcp.listen(0, ifaddr: {:local, path}) do
-      :gen_tcp.close(socket)
-    else
-      {:error, reason} -> {:error, to_string(:inet.format_error(reason))}
+  # As an instance does that has no option :socket_dir.
+  defp make_folder do
+    with {:ok, folder} <- text(Folder.make(nil)) do
+      Folder.remove(folder)
+      {:ok, folder}
     end
-  after
-    File.rm_rf(Path.dirname(path))
   end
 end

@@ -5,10 +5,6 @@ defmodule Vllm.Core.Doctor.MachineChecks do
 
   import Vllm.Core.Doctor.Result
 
-  # The longest path of a socket on every system: sun_path of sockaddr_un holds 108 bytes on Linux and
-  # 104 on macOS, with a final zero.
-  @socket_path_bytes 103
-
   # An engine with the smallest model has three processes of 600 MB and 1 GiB of KV cache.
   @memory_gib 4.0
   # Needed to make the Python environment.
@@ -33,28 +29,24 @@ defmodule Vllm.Core.Doctor.MachineChecks do
   def cowlib(%{cowlib: {:error, reason}}),
     do: fail(reason, "run `mix deps.get` and compile again, or `make setup` in a clone")
 
-  def socket(%{tmp_dir: nil}),
-    do: fail("no temporary folder is writable", "set TMPDIR to a folder that is")
-
+  # The folder was made by what makes it for a worker, and has been removed.
   def socket(machine) do
-    # Not shorter than the worker's own path.
-    name = "vllm_bridge-#{System.unique_integer([:positive])}-#{System.pid()}"
-    path = Path.join([machine.tmp_dir, name, "worker.sock"])
+    case machine.make_folder.() do
+      {:ok, %{warning: nil, passed_over: []} = folder} ->
+        ok("in #{Path.dirname(folder.files)}")
 
-    if byte_size(path) > @socket_path_bytes do
-      fail(
-        "the path #{path} has #{byte_size(path)} bytes; a socket's path has at most " <>
-          "#{@socket_path_bytes}",
-        "set TMPDIR to a shorter path"
-      )
-    else
-      case machine.bind.(path) do
-        :ok ->
-          ok("in #{machine.tmp_dir}")
+      {:ok, %{warning: nil} = folder} ->
+        ok("in #{Path.dirname(folder.files)}: #{Enum.join(folder.passed_over, "; ")}")
 
-        {:error, reason} ->
-          fail("#{path}: #{reason}", "set TMPDIR to a folder that allows sockets")
-      end
+      {:ok, folder} ->
+        warn(
+          "in #{Path.dirname(folder.files)}; other users could replace the folder of a worker: " <>
+            folder.warning,
+          "set TMPDIR, or the option :socket_dir, to a folder that only this user may write to"
+        )
+
+      {:error, reason} ->
+        fail(reason, "set TMPDIR to a short path in which this user can make sockets")
     end
   end
 

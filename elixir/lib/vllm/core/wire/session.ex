@@ -5,7 +5,7 @@ defmodule Vllm.Core.Wire.Session do
 
   alias Vllm.Error
   alias Vllm.Core.Codec
-  alias Vllm.Core.Wire.{GRPC, HTTP2}
+  alias Vllm.Core.Wire.{GRPC, HTTP2, Socket}
   alias Vllm.Proto.{ClientFrame, ClientHello, Failure, ServerFrame, ServerHello}
 
   @protocol_version 1
@@ -109,12 +109,14 @@ defmodule Vllm.Core.Wire.Session do
     {:error, Codec.Failure.from_proto(failure)}
   end
 
-  def check_hello(%ServerFrame{hello: %ServerHello{session_address: "" <> _ = address}})
-      when address != "" do
+  def check_hello(%ServerFrame{hello: %ServerHello{session_address: "" <> _ = uri}})
+      when uri != "" do
+    address = Socket.from_uri(uri)
+
     {:error,
      Error.new(
        :protocol,
-       "this address serves gRPC; sessions are opened at #{address}: use that address",
+       "this address serves gRPC; sessions are opened at #{Socket.shown(address)}: use that address",
        details: %{"session_address" => address}
      )}
   end

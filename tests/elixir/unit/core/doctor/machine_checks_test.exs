@@ -3,16 +3,25 @@ defmodule Vllm.Core.Doctor.MachineChecksTest do
 
   import Vllm.Machines
 
-  test "a temporary folder with a path too long for a socket is refused with both lengths" do
-    check = check("socket", tmp_dir: "/" <> String.duplicate("x", 90))
-    assert %{result: :fail, found: found} = check
-    assert found =~ ~r/has \d+ bytes; a socket's path has at most 103/
+  test "the place of a worker's folder is shown, and what was passed over" do
+    assert %{result: :ok, found: "in /tmp"} = check("socket", [])
+    folder = folder(passed_over: ["TMPDIR (/x y) has a space"])
+    assert %{result: :ok, found: found} = check("socket", make_folder: fn -> {:ok, folder} end)
+    assert found == "in /tmp: TMPDIR (/x y) has a space"
   end
 
-  test "a folder that allows no sockets is reported with the reason" do
-    check = check("socket", bind: fn _path -> {:error, "read-only file system"} end)
-    assert %{result: :fail, found: found} = check
-    assert found =~ "read-only file system"
+  test "a folder that others could replace is a warning with the reason" do
+    folder = folder(warning: "TMPDIR (/x) is in /x, where every user may rename files")
+    check = check("socket", make_folder: fn -> {:ok, folder} end)
+    assert %{result: :warn, found: found, advice: advice} = check
+    assert found =~ "every user may rename files"
+    assert advice =~ ":socket_dir"
+  end
+
+  test "without a place for sockets the reasons are reported" do
+    none = "no folder fits vLLM's sockets: /tmp allows no sockets: read-only file system"
+    check = check("socket", make_folder: fn -> {:error, none} end)
+    assert %{result: :fail, found: ^none, advice: "set TMPDIR to a short path" <> _} = check
   end
 
   test "Docker's 64 MB of shared memory are a warning" do
@@ -47,7 +56,7 @@ defmodule Vllm.Core.Doctor.MachineChecksTest do
   test "without /proc, nothing is reported" do
     gone = [read: fn _path -> {:error, :enoent} end, free_kib: fn _path -> :unknown end]
 
-    for name <- ["memory", "shared memory", "disk", "processor"] do
+    for name <- ["memory", "shared memory", "disk", "processor", "cpu"] do
       assert %{result: :ok, found: "cannot be checked on this system"} = check(name, gone)
     end
   end

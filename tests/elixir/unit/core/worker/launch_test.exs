@@ -8,6 +8,7 @@ defmodule Vllm.Core.Worker.LaunchTest do
     max_calls: 1,
     grace: 1_000,
     token_path: :auto,
+    nice: 10,
     engine_class: nil,
     worker_args: [],
     watchdog: %{stall_after: 120_000}
@@ -32,11 +33,23 @@ defmodule Vllm.Core.Worker.LaunchTest do
              {:ok, %{address: "unix:/s", grpc_address: nil, os_pid: 7}}
   end
 
+  test "reads the path of a socket from a URI" do
+    path = "/a " <> <<255>> <> ~s("\\ü%#\n)
+    uri = URI.encode("unix:" <> path, &(&1 in ?a..?z or &1 in [?:, ?/]))
+    line = ~s|VLLM_BRIDGE READY {"address": "#{uri}", "pid": 7, "grpc_address": "#{uri}.grpc"}|
+    assert {:ok, %{address: "unix:" <> ^path, grpc_address: grpc}} = Launch.ready(line)
+    assert grpc == "unix:" <> path <> ".grpc"
+  end
+
   test "keeps room in a socket's path for the one of gRPC" do
     folder = "/" <> String.duplicate("x", 86)
-    options = %{listen: :unix, socket_dir: folder}
+    options = %{listen: :unix, socket_dir: folder, env: %{}}
     assert {:error, %Vllm.Error{kind: :invalid, message: message}} = Launch.listen(options)
     assert message =~ "/s.grpc has"
+  end
+
+  test "passes the nice value" do
+    assert argument("--nice", %{@options | nice: 3}) == "3"
   end
 
   test "passes the token path" do
