@@ -4,6 +4,8 @@ On a CPU a request without a LoRA adapter has the index -1 among the adapter slo
 reads as the last slot. Beside a request with an adapter, a request to the base model is then
 answered with the adapter in that slot: with ``max_loras`` left at 1, with that of the other
 request. vLLM's kernels for GPUs skip -1. Here the rows of such requests are multiplied by zero.
+
+What is patched about the loading of adapters is in ``adapter_loading``.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.abc import MetaPathFinder
 from typing import Any
+
+from python_worker.process import adapter_loading
 
 LORA_OPS = "vllm.lora.ops.torch_ops.lora_ops"
 
@@ -72,4 +76,13 @@ class PatchOnImport(MetaPathFinder):
 
 def install() -> None:
     """Has vLLM's modules patched when they are imported."""
-    sys.meta_path.insert(0, PatchOnImport(LORA_OPS, patch_lora_ops))
+    for name, patch in PATCHES.items():
+        sys.meta_path.insert(0, PatchOnImport(name, patch))
+
+
+PATCHES: Mapping[str, Callable[[Any], None]] = {
+    LORA_OPS: patch_lora_ops,
+    adapter_loading.ADAPTER_MODEL: adapter_loading.patch_adapter_model,
+    adapter_loading.WORKER_MANAGER: adapter_loading.patch_worker_manager,
+}
+"""The modules of vLLM's that are patched, each with the function that does it."""

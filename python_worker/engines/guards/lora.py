@@ -41,7 +41,8 @@ class LoRAGuard(AsyncLLM):
             pin_lora=super().pin_lora,
             list_loras=super().list_loras,
         )
-        self._adapters = Adapters(self, vllm)
+        processes = self.vllm_config.parallel_config.world_size_across_dp
+        self._adapters = Adapters(self, vllm, processes=processes)
         self._adapters_in_use = AdaptersInUse(self.output_processor)
 
     @override

@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"exceptions", "settings", "buffers", "generated", ""},
+            {"exceptions", "settings", "buffers", "finite", "generated", ""},
             {"wire", "codec", "process"},
             {"failures", "core_errors", "streaming"},
             {"validation"},
@@ -51,7 +51,13 @@ APART = frozenset({"gen", "testing", "install"})
 PYTHON_IMPORTERS = {
     # `process/child.py` runs inside of vLLM's own processes.
     "vllm": {"engines/", "offline/", "chat/", "integrations/", "gen/", "testing/"},
-    "torch": {"codec/tensors.py", "engines/builder.py", "process/child.py", "testing/"},
+    "torch": {
+        "finite.py",
+        "codec/tensors.py",
+        "engines/builder.py",
+        "process/child.py",
+        "testing/",
+    },
     "numpy": {"codec/tensors.py", "testing/"},
     "msgpack": {
         *(
