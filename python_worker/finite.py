@@ -1,8 +1,7 @@
 """Finds numbers that are none: NaN and infinity, also those that another dtype makes of a number.
 
-A model that is given one writes NaN into its KV cache, and on a CPU attention multiplies what is
-left in a reused block by zero: NaN again, in the answers of other requests. So every tensor that
-reaches a model is looked at first.
+A model that is given one answers with noise, and writes NaN into its KV cache, from where it can
+reach the answers of other requests. So every tensor that reaches a model is looked at first.
 
 The smallest and the largest number of a tensor tell, in one pass and without a copy: NaN becomes
 both of them. Only a tensor that is refused is looked at number by number.

@@ -39,12 +39,11 @@ NOT_OF_THE_MODEL = "modules that the model does not have"
 
 def patch_adapter_model(module: Any) -> None:
     """Patches vLLM's module ``lora_model``: what it reads is checked."""
-    read = module.LoRAModel.from_lora_tensors.__func__
+    read: Callable[..., Any] = module.LoRAModel.from_lora_tensors.__func__
     is_of_base = getattr(module, "is_base_embedding_weights", lambda name: False)
 
-    @functools.wraps(read)
     def from_lora_tensors(
-        cls: Any, lora_model_id: int, tensors: Mapping[str, Any], peft_helper: Any, **kwargs: Any
+        cls: Any, /, lora_model_id: int, tensors: Mapping[str, Any], peft_helper: Any, **kwargs: Any
     ) -> Any:
         check_tensors(tensors, kwargs.get("dtype"))
         adapter = read(cls, lora_model_id, tensors, peft_helper, **kwargs)

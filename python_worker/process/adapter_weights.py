@@ -185,7 +185,7 @@ def layer_sizes(manager: Manager) -> dict[str, Sizes]:
     sizes: dict[str, Sizes] = {}
     for module, layer in manager.modules.items():
         parts = manager.packed_modules.get(module, [module])
-        stacks = getattr(layer, "lora_a_stacked", None)
+        stacks: Any = getattr(layer, "lora_a_stacked", None)
         # Of a layer that is split among processes this one has a part. Of an embedding and of the
         # head vLLM compares the vocabulary.
         is_plain = isinstance(stacks, tuple) and getattr(layer, "tp_size", 1) == 1

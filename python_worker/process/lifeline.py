@@ -14,7 +14,7 @@ child processes import through it. The modules, in reading order:
 ``child``         the first code that runs in vLLM's child processes
 ``vllm_patches``  patches of errors in vLLM that show in its child processes, with
                   ``adapter_loading``, which undoes loads that fail, and ``adapter_weights``,
-                  which checks what is loaded
+                  which checks what is loaded, and ``fresh_blocks``
 ``run_folder``    names and removes the files and shared memory of a worker and its children
 ``cpu_share``     lowers the worker's priority, so that the client is scheduled promptly
 ``allocator``     has glibc keep the memory of large messages

@@ -17,7 +17,7 @@ DTYPES = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_
 
 
 def tensor(dtype: str, value: float) -> Any:
-    numbers = torch.ones(2, 3, 4)
+    numbers = torch.ones(2, 3, 4, dtype=torch.float64)
     numbers[1, 2, 3] = value
     return numbers.to(getattr(torch, dtype))
 
