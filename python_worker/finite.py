@@ -99,7 +99,8 @@ def _is_finite(tensor: Any, dtype: Any) -> bool:
     first_wrong = ONE_BYTE_DTYPES.get(str(tensor.dtype))
     if first_wrong is not None:
         # Whatever is finite in one byte is so in every other dtype.
-        return int((tensor.view(torch.uint8) & 0x7F).max()) < first_wrong
+        chunks = tensor.contiguous().view(-1).view(torch.uint8).split(CHUNK)
+        return all(int((chunk & 0x7F).max()) < first_wrong for chunk in chunks)
     ends = torch.stack(torch.aminmax(tensor))
     return bool(torch.isfinite(ends if dtype is None else ends.to(dtype)).all())
 

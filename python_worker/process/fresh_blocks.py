@@ -56,5 +56,7 @@ def zero_blocks(runner: Any, block_ids: Sequence[int]) -> None:
     for cache in runner.kv_caches:
         if not isinstance(cache, torch.Tensor):
             continue  # the state of a layer without attention
+        if cache.element_size() == 1:  # torch fills no floats of one byte
+            cache = cache.view(torch.uint8)
         parts = cache.shape[0] // runner.kv_cache_config.num_blocks
         cache.unflatten(0, (-1, parts)).index_fill_(0, ids, 0)

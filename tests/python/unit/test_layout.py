@@ -49,7 +49,7 @@ APART = frozenset({"gen", "testing", "install"})
 
 # Foreign thing -> the folders and files of the worker that may import it; folders end in "/".
 PYTHON_IMPORTERS = {
-    # `process/child.py` runs inside of vLLM's own processes.
+    # `process/child.py` and `process/fresh_blocks.py` run inside of vLLM's own processes.
     "vllm": {"engines/", "offline/", "chat/", "integrations/", "gen/", "testing/"},
     "torch": {
         "finite.py",

@@ -47,7 +47,7 @@ def test_every_cache_needs_it_on_a_cpu(
     monkeypatch.setitem(
         sys.modules,
         "vllm.platforms",
-        SimpleNamespace(current_platform=platform),  # type: ignore
+        SimpleNamespace(current_platform=platform),
     )
     patched: Any = type("KVCacheConfig", (KVCacheConfig,), {"mixed": mixed})
     fresh_blocks.patch_kv_cache_interface(SimpleNamespace(KVCacheConfig=patched))
@@ -55,18 +55,18 @@ def test_every_cache_needs_it_on_a_cpu(
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e5m2])
 def test_the_blocks_of_all_layers_are_zeroed_and_no_others(parts: int, dtype: Any) -> None:
     patched: Any = type("CPUModelRunner", (CPUModelRunner,), {})
     fresh_blocks.patch_cpu_model_runner(SimpleNamespace(CPUModelRunner=patched))
     runner = patched()
-    caches = [torch.full((4 * parts, 2, 3), math.nan, dtype=dtype) for _ in range(2)]
+    caches = [torch.full((4 * parts, 2, 3), math.nan).to(dtype) for _ in range(2)]
     runner.kv_caches = [*caches, [torch.ones(1)]]
     runner.kv_cache_config = SimpleNamespace(num_blocks=4)
     runner._init_kv_zero_meta()
     runner._zero_block_ids([1, 3])
     for cache in caches:
-        blocks = cache.unflatten(0, (4, parts))
+        blocks = cache.float().unflatten(0, (4, parts))
         assert [bool(block.isnan().all()) for block in blocks] == [True, False, True, False]
         assert not blocks[1].any()
         assert not blocks[3].any()
