@@ -1,7 +1,7 @@
 """Tensors in requests: no number that a model gets is NaN or infinite.
 
-They are checked twice. What a client sends is checked before anything is done with it, and the error
-names the client's own tensor. What vLLM makes of it is checked on its way to EngineCore: its
+They are checked twice. What a client sends is checked before anything is done with it, and the
+error names the client's own tensor. What vLLM makes of it is checked on its way to EngineCore: its
 processors compute, and cast to the model's dtype.
 
 A check takes a few hundredths of the transport of the tensor: ``tests/bench/finite_numbers.py``.

@@ -52,11 +52,8 @@ PYTHON_IMPORTERS = {
     # `process/child.py` and `process/fresh_blocks.py` run inside of vLLM's own processes.
     "vllm": {"engines/", "offline/", "chat/", "integrations/", "gen/", "testing/"},
     "torch": {
-        "finite.py",
-        "codec/tensors.py",
-        "engines/builder.py",
-        "process/child.py",
-        "testing/",
+        *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
+        *("process/child.py", "process/fresh_blocks.py"),
     },
     "numpy": {"codec/tensors.py", "testing/"},
     "msgpack": {
