@@ -10,7 +10,7 @@ A check takes a few hundredths of the transport of the tensor: ``tests/bench/fin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from python_worker.engines.guards.protocols import EngineCoreRequest
@@ -21,12 +21,10 @@ OFF_LOOP_BYTES = 8 * 2**20
 """From this size on tensors are checked in a thread: to check them takes half a millisecond or
 more, to hand them over a tenth."""
 
-LIST_ITEM_BYTES = 1024
-"""What a number in a list counts: to check one takes as long as so many bytes of a tensor."""
-
 # The fields of vLLM's prompts whose numbers reach the model, alone or as factors. All others hold
 # texts, ids and hashes.
-FIELDS = ("prompt_embeds", "multi_modal_data", "mm_processor_kwargs", "media_io_kwargs")
+EMBEDS = "prompt_embeds"
+FIELDS = (EMBEDS, "multi_modal_data", "mm_processor_kwargs", "media_io_kwargs")
 # The fields that hold prompts.
 PROMPTS = ("encoder_prompt", "decoder_prompt")
 
@@ -44,8 +42,13 @@ async def check_prompt_tensors(prompt: object, dtype: object) -> None:
     Raises:
         InvalidArgument: It names the field, the number's position and the number.
     """
-    if isinstance(prompt, dict):
-        await _check(list(_of_prompt(prompt, "prompt", dtype)))
+    if not isinstance(prompt, dict):
+        return
+    given = [field for field in (*FIELDS, *PROMPTS) if prompt.get(field) is not None]
+    if given:
+        # Only embeddings have a size that can be told before they are gone through.
+        size = prompt[EMBEDS].nbytes if given == [EMBEDS] else OFF_LOOP_BYTES
+        await _check(_of_prompt(prompt, "prompt", dtype), size)
 
 
 async def check_request_tensors(request: EngineCoreRequest, dtype: object) -> None:
@@ -55,21 +58,21 @@ async def check_request_tensors(request: EngineCoreRequest, dtype: object) -> No
         request: Ready to be sent.
         dtype: The model's, of torch's.
     """
-    numbers = []
+    numbers: list[Numbers] = []
     if request.prompt_embeds is not None:
-        numbers.append(("prompt.prompt_embeds", request.prompt_embeds, dtype))
+        numbers.append((f"prompt.{EMBEDS}", request.prompt_embeds, dtype))
     for feature in request.mm_features or ():
         path = f"prompt.multi_modal_data[{feature.modality!r}]"
         # None where EngineCore has it in its cache.
         for key, element in (feature.data or {}).items():
             numbers += _within(element.data, f"{path}.{key}", None)
-    await _check(numbers)
+    await _check(numbers, sum(it.nbytes for _, it, _ in numbers if is_array(it)))
 
 
 def _of_prompt(prompt: Mapping[str, Any], path: str, dtype: object) -> Iterator[Numbers]:
     for field in FIELDS:
         if prompt.get(field) is not None:
-            wanted = dtype if field == "prompt_embeds" else None
+            wanted = dtype if field == EMBEDS else None
             yield from _within(prompt[field], f"{path}.{field}", wanted)
     for field in PROMPTS:
         if isinstance(prompt.get(field), dict):
@@ -95,20 +98,14 @@ def _within(value: object, path: str, dtype: object) -> Iterator[Numbers]:
                 waiting += [(f"{path}[{i}]", it) for i, it in reversed(list(enumerate(value)))]
 
 
-async def _check(numbers: Sequence[Numbers]) -> None:
-    if not numbers:
-        return
-    if sum(_size(it) for _, it, _ in numbers) < OFF_LOOP_BYTES:
+async def _check(numbers: Iterable[Numbers], size: int) -> None:
+    if size < OFF_LOOP_BYTES:
         _check_now(numbers)
     else:
         await asyncio.to_thread(_check_now, numbers)
 
 
-def _size(numbers: Any) -> int:
-    return int(numbers.nbytes) if is_array(numbers) else LIST_ITEM_BYTES * len(numbers)
-
-
-def _check_now(numbers: Sequence[Numbers]) -> None:
+def _check_now(numbers: Iterable[Numbers]) -> None:
     for path, values, dtype in numbers:
         found = first_not_finite(values, dtype)
         if found is not None:

@@ -127,9 +127,18 @@ async def test_what_vllm_makes_of_a_prompt_is_looked_at() -> None:
         assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("size", [1, 2])
-async def test_large_tensors_are_checked_off_the_loop(
-    size: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("prompt", "on_loop"),
+    [
+        ({"prompt_embeds": FINE}, True),
+        ({"prompt_embeds": torch.zeros(2, 6)}, False),
+        # How much it is would have to be found out first.
+        ({"multi_modal_data": {"image": FINE}}, False),
+        ({"encoder_prompt": {"prompt_embeds": FINE}, "decoder_prompt": None}, False),
+    ],
+)
+async def test_what_is_large_or_may_be_is_checked_off_the_loop(
+    prompt: Any, on_loop: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
 
@@ -138,5 +147,21 @@ async def test_large_tensors_are_checked_off_the_loop(
 
     monkeypatch.setattr(tensors, "first_not_finite", look)
     monkeypatch.setattr(tensors, "OFF_LOOP_BYTES", 2 * FINE.nbytes)
-    await check_prompt_tensors({"multi_modal_data": {"image": [FINE] * size}}, None)
-    assert [it is threading.main_thread() for it in threads] == [size == 1] * size
+    await check_prompt_tensors(prompt, None)
+    assert [it is threading.main_thread() for it in threads] == [on_loop]
+
+
+async def test_what_vllm_made_is_checked_off_the_loop_where_it_is_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def look(numbers: Any, dtype: Any) -> None:
+        threads.append(threading.current_thread())
+
+    monkeypatch.setattr(tensors, "first_not_finite", look)
+    monkeypatch.setattr(tensors, "OFF_LOOP_BYTES", 2 * FINE.nbytes)
+    for features in (1, 2):
+        made = [feature({"pixels": element([FINE])})] * features
+        await check_request_tensors(request(None, *made), None)
+    assert [it is threading.main_thread() for it in threads] == [True, False, False]
