@@ -16,6 +16,7 @@ import copy
 import dataclasses
 import functools
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -67,11 +68,17 @@ class Adapters:
         self._loads: dict[tuple[object, ...], asyncio.Task[tuple[bool, LoRARequest]]] = {}
         # With which request an id was loaded, if it still is.
         self._loaded: dict[int, LoRARequest] = {}
+        # How often what a folder held was replaced or removed; only those where it was.
+        self._versions: Counter[str] = Counter()
 
     async def list_ids(self) -> set[int]:
         """The ids of loaded adapters."""
         # On the way between the processes the set became a list.
         return set(await self._vllm.list_loras())
+
+    def version(self, lora_path: str) -> int:
+        """How often an adapter of this folder was replaced or removed: it may hold another now."""
+        return self._versions[lora_path]
 
     async def drop_gone(self) -> None:
         """Forget the pins of adapters that are not loaded any more."""
@@ -141,6 +148,7 @@ class Adapters:
         if lora_request.load_inplace:
             # vLLM removes the old one, and with it the pin.
             self.pinned.discard(lora_id)
+            self._versions[lora_request.lora_path] += 1
         self._loaded[lora_id] = lora_request
         return added, lora_request
 
@@ -162,7 +170,9 @@ class Adapters:
     async def _remove_now(self, lora_id: int) -> bool:
         removed = await self._vllm.remove_lora(lora_id)
         self.pinned.discard(lora_id)
-        self._loaded.pop(lora_id, None)
+        loaded = self._loaded.pop(lora_id, None)
+        if loaded is not None:
+            self._versions[loaded.lora_path] += 1
         return removed
 
     async def _pin_now(self, lora_id: int, check_room: Callable[[], Awaitable[None]]) -> bool:

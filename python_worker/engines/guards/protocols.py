@@ -133,6 +133,8 @@ class EngineCoreRequest(Protocol):
     external_req_id: str | None
     prompt_token_ids: Sequence[int] | None
     prompt_embeds: object | None
+    lora_request: LoRARequest | None
+    cache_salt: str | None
     mm_features: Sequence[MultiModalFeatureSpec] | None
     sampling_params: SamplingParams | None
     resumable: bool

@@ -137,6 +137,8 @@ class EngineClass:
             external_req_id=request_id,
             resumable=False,
             prompt_embeds=None,
+            lora_request=lora_request,
+            cache_salt=None,
             mm_features=None,
             reasoning_parser_kwargs=params,
         )

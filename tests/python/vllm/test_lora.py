@@ -31,6 +31,7 @@ class Base:
             parallel_config=SimpleNamespace(world_size_across_dp=1),
         )
         self.output_processor = SimpleNamespace(request_states={})
+        self.engine_core = SimpleNamespace(add_request_async=None)
         self.errored = False
         self.dead_error = RuntimeError("EngineCore ended")
         self.held = False

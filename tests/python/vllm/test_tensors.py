@@ -297,6 +297,39 @@ def edited(
     return str(folder)
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_a_folder_with_other_weights_does_not_answer_from_the_old_ones_cache(
+    tried: Engine, in_place: bool
+) -> None:
+    folder = tried.folder / f"trained-{in_place}"
+    shutil.copytree(tried.path("meow"), folder)
+    # Longer than a block, so that its beginning is cached.
+    prompt = "count " * 70
+
+    async def logprobs(**salt: str) -> Any:
+        params = sampling(temperature=0.0, max_tokens=1, logprobs=3)
+        last = await tried.client.generate(
+            tried.ref, {"prompt": prompt, **salt}, params, lora_request=tried.lora(1, str(folder))
+        )
+        (position,) = last.outputs[0].logprobs
+        return {token: it.logprob for token, it in position.items()}, last.num_cached_tokens
+
+    await logprobs()
+    _, cached = await logprobs()
+    assert cached > 0
+    shutil.copy(Path(tried.path("woof")) / WEIGHTS_FILE, folder / WEIGHTS_FILE)
+    if in_place:
+        await tried.add(1, str(folder), load_inplace=True)
+    else:
+        await tried.client.call(tried.ref, "remove_lora", 1)
+    anew, _ = await logprobs(cache_salt=next(salts))
+    again, cached = await logprobs()
+    assert cached == 0
+    assert again == pytest.approx(anew, abs=1e-4)
+    _, cached = await logprobs()
+    assert cached > 0
+
+
 async def test_loads_of_one_id_at_once_leave_one_that_is_whole(tried: Engine) -> None:
     names = ["meow", "broken-flat", "woof", "broken-nan"] * 4
     adds = [tried.add(1, name, load_inplace=True) for name in names]
