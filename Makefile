@@ -164,6 +164,8 @@ bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench 
 	@for script in tests/bench/*.exs; do \
 	  printf '\n== %s\n' "$$script" >&2; \
 	  $(LEAVING_NOTHING) mix run "$$script" $(or $(OPTIONS),--all); done
+	@printf '\n== tests/bench/finite_numbers.py\n' >&2
+	@$(PYTHON) -m tests.bench.finite_numbers
 
 soak: setup ## keep a real engine under load, then beside a hostile client: make soak [MINUTES=30]
 	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) mix run tests/soak/soak.exs

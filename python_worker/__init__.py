@@ -20,6 +20,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``process``       what concerns the process: signals, children, files, memory
 ``exceptions``    the worker's own exceptions, and the kinds of failures
 ``buffers``       bytes that are passed on without a copy
+``finite``        finds NaN and infinity in tensors
 ``generated``     protobuf code, and the manifest of vLLM's surface
 ----------------  ------------------------------------------------------------------------------
 ``gen``           makes the generated code of both languages; ``gen.drift`` compares vLLM versions

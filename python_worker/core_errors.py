@@ -30,8 +30,6 @@ class Meaning(enum.Enum):
     """There is no adapter of this path, or none loaded of this id."""
     NO_FREE_SLOT = enum.auto()
     """Pinned adapters leave no slot for another one."""
-    ADAPTER_MISFIT = enum.auto()
-    """A weight of an adapter has another shape than its layer: the adapter stays registered."""
     RELOAD_REFUSED = enum.auto()
     """This load format cannot be loaded again; no weight has been touched."""
 
@@ -101,7 +99,6 @@ TEXTS: tuple[Text, ...] = (
     Text(Meaning.ADAPTER_NOT_FOUND, "LoRA {} is not registered", "vllm/lora/model_manager.py"),
     Text(Meaning.NO_FREE_SLOT, "No free lora slots", "vllm/lora/model_manager.py"),
     Text(Meaning.NO_FREE_SLOT, "All items are pinned", "vllm/utils/cache.py"),
-    Text(Meaning.ADAPTER_MISFIT, "The size of tensor ", "torch/lib/libtorch_cpu.so"),
     Text(
         Meaning.RELOAD_REFUSED,
         "Model reloading with `{}` format",

@@ -4,6 +4,9 @@ On a CPU a request without a LoRA adapter has the index -1 among the adapter slo
 reads as the last slot. Beside a request with an adapter, a request to the base model is then
 answered with the adapter in that slot: with ``max_loras`` left at 1, with that of the other
 request. vLLM's kernels for GPUs skip -1. Here the rows of such requests are multiplied by zero.
+
+What is patched about the loading of adapters is in ``adapter_loading``, and about the KV cache in
+``fresh_blocks``.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.abc import MetaPathFinder
 from typing import Any
+
+from python_worker.process import adapter_loading, fresh_blocks
 
 LORA_OPS = "vllm.lora.ops.torch_ops.lora_ops"
 
@@ -72,4 +77,15 @@ class PatchOnImport(MetaPathFinder):
 
 def install() -> None:
     """Has vLLM's modules patched when they are imported."""
-    sys.meta_path.insert(0, PatchOnImport(LORA_OPS, patch_lora_ops))
+    for name, patch in PATCHES.items():
+        sys.meta_path.insert(0, PatchOnImport(name, patch))
+
+
+PATCHES: Mapping[str, Callable[[Any], None]] = {
+    LORA_OPS: patch_lora_ops,
+    adapter_loading.ADAPTER_MODEL: adapter_loading.patch_adapter_model,
+    adapter_loading.WORKER_MANAGER: adapter_loading.patch_worker_manager,
+    fresh_blocks.KV_CACHE_INTERFACE: fresh_blocks.patch_kv_cache_interface,
+    fresh_blocks.CPU_MODEL_RUNNER: fresh_blocks.patch_cpu_model_runner,
+}
+"""The modules of vLLM's that are patched, each with the function that does it."""

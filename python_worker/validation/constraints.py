@@ -22,6 +22,9 @@ Compile = Callable[[Any], Check]
 
 INT64 = 2**63 - 1
 
+# The least that has a reciprocal.
+SMALLEST_FLOAT32 = 2.0**-126
+
 # Tokenizers read these from ``tokenization_kwargs``; vLLM ignores any other.
 TOKENIZATION: Mapping[str, Any] = {
     "max_length": int | None,
@@ -207,6 +210,10 @@ def additional_checks(compile_: Compile) -> Mapping[str, Check]:
         "collective_rpc.kwargs": all_of(keyword_arguments, plain_data),
         "lora_id": lora_id,
         "LoRARequest.lora_int_id": lora_id,
+        # The model's processes divide by it and multiply with it in float32.
+        "SamplingParams.repetition_penalty": in_range(
+            SMALLEST_FLOAT32, 1 / SMALLEST_FLOAT32, "a number above 0 that is one as float32"
+        ),
         "SamplingParams.extra_args": all_of(typed_keys(EXTRA_ARGS, compile_), plain_data),
         "PoolingParams.extra_kwargs": all_of(
             typed_keys(EXTRA_KWARGS, compile_), checked_keys(extra_kwargs), plain_data

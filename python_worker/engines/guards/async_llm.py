@@ -22,6 +22,7 @@ from python_worker.engines.guards.protocols import (
     VllmConfig,
 )
 from python_worker.engines.guards.reasoning import parser_class
+from python_worker.engines.guards.tensors import check_prompt_tensors
 from python_worker.engines.guards.weight_updates import FROM_WITHIN
 from python_worker.engines.guards.weights import Weights
 from python_worker.engines.guards.worker_extension import checked_path
@@ -66,6 +67,7 @@ class AsyncLLMGuard(AsyncLLM):
     ) -> RequestOutputCollector:
         check_prompt(prompt, tokenization_kwargs, self.model_config)
         check_token_types(params, self.model_config)
+        await check_prompt_tensors(prompt, self.model_config.dtype)
         return await super().add_request(
             request_id,
             prompt,

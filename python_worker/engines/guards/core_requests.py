@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from python_worker.engines.guards.protocols import AsyncLLM, EngineCoreRequest
 from python_worker.engines.guards.reasoning import Parser, check_reasoning
+from python_worker.engines.guards.tensors import check_request_tensors
 from python_worker.engines.guards.weights import Weights
+from python_worker.exceptions import InvalidArgument
 
 
 class CoreRequests:
@@ -39,6 +41,8 @@ class CoreRequests:
     async def send(self, request: EngineCoreRequest) -> None:
         """In place of the client's ``add_request_async``."""
         try:
+            if request.prompt_embeds is not None or request.mm_features:
+                await self._check_tensors(request)
             # An update may have begun while the prompt was tokenized.
             self._weights.check("add_request")
             self._verify(request)
@@ -49,3 +53,15 @@ class CoreRequests:
             self._engine.output_processor.abort_requests([request.request_id], internal=True)
             raise
         await self._send(request)
+
+    async def _check_tensors(self, request: EngineCoreRequest) -> None:
+        try:
+            await check_request_tensors(request, self._engine.model_config.dtype)
+        except InvalidArgument:
+            # vLLM takes for sent what it has processed, and sends only its hash the next time.
+            cache = self._engine.renderer.mm_processor_cache
+            hashes = [it.mm_hash for it in request.mm_features or () if it.mm_hash is not None]
+            if cache is not None:
+                for mm_hash in hashes:
+                    cache.invalidate(mm_hash)
+            raise

@@ -9,8 +9,8 @@ does not:
 ``vllm_parts``            what guards call of vLLM beside its engine class
 ------------------------  ----------------------------------------------------------------------
 ``async_llm``             checks the configuration, requests, and calls of worker processes, by
-                          ``core_requests``, ``prompts``, ``reasoning``, ``logits_processors``,
-                          ``worker_methods`` and ``worker_extension``
+                          ``core_requests``, ``prompts``, ``tensors``, ``reasoning``,
+                          ``logits_processors``, ``worker_methods`` and ``worker_extension``
 ``weight_updates``        keeps requests and weight updates apart; the state is in ``weights``
 ``lora``                  loads adapters before their requests, by ``lora_loading`` and
                           ``lora_usage``

@@ -7,6 +7,9 @@ only raises (``lora_loading``), and three more things are kept away from the ste
 - two adapters of one name: of those a step loads one;
 - adapters for which pinned ones leave no slot, which the scheduler overlooks;
 - ids that do not fit the 64 bits they get there.
+
+And vLLM finds a prompt's KV cache by the name and the folder of its adapter. Where a folder holds
+other weights than before, that cache is of the old ones: so requests for it get a salt.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from python_worker.engines.guards.lora_loading import Adapters, VllmCalls, chang
 from python_worker.engines.guards.lora_usage import AdaptersInUse
 from python_worker.engines.guards.protocols import (
     AsyncLLM,
+    EngineCoreRequest,
     LoRARequest,
     RequestOutputCollector,
 )
@@ -41,8 +45,12 @@ class LoRAGuard(AsyncLLM):
             pin_lora=super().pin_lora,
             list_loras=super().list_loras,
         )
-        self._adapters = Adapters(self, vllm)
+        processes = self.vllm_config.parallel_config.world_size_across_dp
+        self._adapters = Adapters(self, vllm, processes=processes)
         self._adapters_in_use = AdaptersInUse(self.output_processor)
+        if self.vllm_config.lora_config is not None:
+            self._send_to_core = self.engine_core.add_request_async
+            self.engine_core.add_request_async = self._send_with_version
 
     @override
     def add_request(
@@ -103,6 +111,14 @@ class LoRAGuard(AsyncLLM):
         _, lora_request = await self._adapters.load(lora_request)
         # With ``load_inplace`` vLLM would load it anew at every step.
         return changed(lora_request, load_inplace=False)
+
+    async def _send_with_version(self, request: EngineCoreRequest) -> None:
+        """In place of the client's ``add_request_async``."""
+        if request.lora_request is not None:
+            version = self._adapters.version(request.lora_request.lora_path)
+            if version:
+                request.cache_salt = f"{request.cache_salt or ''} adapter version {version}"
+        await self._send_to_core(request)
 
     def _slots(self) -> int:
         """How many adapters a step can use."""

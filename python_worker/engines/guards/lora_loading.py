@@ -1,7 +1,9 @@
 """Loads, pins and removes the adapters of one engine, so that a step finds each as it should be.
 
-- vLLM keeps an adapter that failed to fit the model's layers, and takes it for loaded from then
-  on. It is removed before anybody else gets at its id, also where the caller has left.
+- A load that fails is undone in the process that has the model (``process.adapter_loading``), so
+  an id keeps what it stood for. Where several processes have parts of the model, or copies, some
+  may have loaded what others have not: there the adapter is removed from all, before anybody else
+  gets at its id, also where the caller has left.
 - vLLM goes by the id of an adapter while that is loaded, and by the path once it is not. A path
   that has never been read must reach no step, which may have to load it again.
 - Calls about one id run one after the other.
@@ -14,6 +16,7 @@ import copy
 import dataclasses
 import functools
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -23,6 +26,7 @@ from python_worker.core_errors import Meaning
 from python_worker.engines.core_calls import CoreCalls, Mortal
 from python_worker.engines.guards import vllm_parts
 from python_worker.engines.guards.protocols import LoRARequest
+from python_worker.process.adapter_loading import AS_BEFORE
 
 Result = TypeVar("Result")
 
@@ -45,16 +49,18 @@ class Adapters:
     Args:
         engine: The engine.
         vllm: Its own methods.
+        processes: How many processes have its model, or a part of it.
 
     Attributes:
         pinned: The ids of pinned adapters. Reloading the model's weights drops all adapters
             without telling, so there may be fewer; see ``drop_gone``.
     """
 
-    def __init__(self, engine: Mortal, vllm: VllmCalls) -> None:
+    def __init__(self, engine: Mortal, vllm: VllmCalls, *, processes: int = 1) -> None:
         self.pinned: set[int] = set()
         self._engine = engine
         self._vllm = vllm
+        self._processes = processes
         self._calls = CoreCalls()
         # A lock for each id that a call is about.
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -62,11 +68,17 @@ class Adapters:
         self._loads: dict[tuple[object, ...], asyncio.Task[tuple[bool, LoRARequest]]] = {}
         # With which request an id was loaded, if it still is.
         self._loaded: dict[int, LoRARequest] = {}
+        # How often what a folder held was replaced or removed; only those where it was.
+        self._versions: Counter[str] = Counter()
 
     async def list_ids(self) -> set[int]:
         """The ids of loaded adapters."""
         # On the way between the processes the set became a list.
         return set(await self._vllm.list_loras())
+
+    def version(self, lora_path: str) -> int:
+        """How often an adapter of this folder was replaced or removed: it may hold another now."""
+        return self._versions[lora_path]
 
     async def drop_gone(self) -> None:
         """Forget the pins of adapters that are not loaded any more."""
@@ -127,7 +139,7 @@ class Adapters:
             lora_request = await self._as_loaded(lora_request)
             added = await self._vllm.add_lora(lora_request)
         except Exception as error:
-            if leaves_adapter(error, lora_request):
+            if leaves_adapter(error, self._processes):
                 await self._remove_now(lora_id)
             raise
         finally:
@@ -136,6 +148,7 @@ class Adapters:
         if lora_request.load_inplace:
             # vLLM removes the old one, and with it the pin.
             self.pinned.discard(lora_id)
+            self._versions[lora_request.lora_path] += 1
         self._loaded[lora_id] = lora_request
         return added, lora_request
 
@@ -157,7 +170,9 @@ class Adapters:
     async def _remove_now(self, lora_id: int) -> bool:
         removed = await self._vllm.remove_lora(lora_id)
         self.pinned.discard(lora_id)
-        self._loaded.pop(lora_id, None)
+        loaded = self._loaded.pop(lora_id, None)
+        if loaded is not None:
+            self._versions[loaded.lora_path] += 1
         return removed
 
     async def _pin_now(self, lora_id: int, check_room: Callable[[], Awaitable[None]]) -> bool:
@@ -173,16 +188,15 @@ class Adapters:
             raise explained(error, f"adapter {lora_id} cannot be pinned") from None
 
 
-def leaves_adapter(error: Exception, lora_request: LoRARequest) -> bool:
-    """Whether a load that failed has left an adapter that vLLM takes for loaded.
+def leaves_adapter(error: Exception, processes: int) -> bool:
+    """Whether a load that failed may have left an adapter that vLLM takes for loaded.
 
-    Weights that do not fit fail after they were registered. vLLM would answer True the next
-    time, use half of them, and die of them once they left their slot. A reload that failed
-    earlier has left the old adapter as it was.
+    Args:
+        error: What the load raised.
+        processes: How many have the model, or a part of it.
     """
-    if core_errors.means(error, Meaning.ADAPTER_MISFIT):
-        return True
-    return type(error) is Exception and not lora_request.load_inplace
+    # EngineCore's own errors have no other class. Others have not reached it, or it is dead.
+    return type(error) is Exception and (processes > 1 or AS_BEFORE not in str(error))
 
 
 def explained(error: Exception, what: str) -> Exception:
@@ -195,7 +209,7 @@ def explained(error: Exception, what: str) -> Exception:
     text = core_errors.said(error)
     if text is None:
         return error
-    message = f"{what}: {text}"
+    message = f"{what}: {text.removesuffix(f'; {AS_BEFORE}')}"
     if core_errors.means(error, Meaning.ADAPTER_NOT_FOUND):
         return vllm_parts.adapter_not_found(message)
     if core_errors.means(error, Meaning.NO_FREE_SLOT):

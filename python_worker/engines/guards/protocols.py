@@ -36,6 +36,8 @@ class ModelConfig(Protocol):
     max_model_len: int
     skip_tokenizer_init: bool
     enable_prompt_embeds: bool
+    # Of torch's.
+    dtype: object
     runner_type: str
     logits_processors: Sequence[str | type] | None
     # Of transformers, a class for each kind of model.
@@ -60,6 +62,10 @@ class ParallelConfig(Protocol):
     """How an engine is distributed."""
 
     worker_extension_cls: str
+
+    @property
+    def world_size_across_dp(self) -> int:
+        """How many worker processes have the model, or a part of it."""
 
 
 class LoRAConfig(Protocol):
@@ -106,12 +112,30 @@ class SamplingParams(Protocol):
     max_tokens: int | None
 
 
+class MultiModalFieldElem(Protocol):
+    """One argument of the model for one image, video or sound."""
+
+    data: object
+
+
+class MultiModalFeatureSpec(Protocol):
+    """One image, video or sound, as the model gets it."""
+
+    data: Mapping[str, MultiModalFieldElem] | None
+    modality: str
+    mm_hash: str | None
+
+
 class EngineCoreRequest(Protocol):
     """A request as it is sent to EngineCore."""
 
     request_id: str
     external_req_id: str | None
     prompt_token_ids: Sequence[int] | None
+    prompt_embeds: object | None
+    lora_request: LoRARequest | None
+    cache_salt: str | None
+    mm_features: Sequence[MultiModalFeatureSpec] | None
     sampling_params: SamplingParams | None
     resumable: bool
     reasoning_parser_kwargs: Mapping[str, object] | None
@@ -200,6 +224,22 @@ class AsyncMPClient(Protocol):
 
 # --- The engine ---
 
+
+class MultiModalCache(Protocol):
+    """Knows what EngineCore has of images, videos and sounds."""
+
+    def invalidate(self, mm_hash: str) -> None:
+        """Forget one, so that the next request for it sends it again."""
+
+
+class Renderer(Protocol):
+    """Makes tokens and tensors of prompts."""
+
+    @property
+    def mm_processor_cache(self) -> MultiModalCache | None:
+        """What it remembers, if it does."""
+
+
 if TYPE_CHECKING:
 
     class AsyncLLM(Protocol):
@@ -208,6 +248,7 @@ if TYPE_CHECKING:
         vllm_config: VllmConfig
         model_config: ModelConfig
         output_processor: OutputProcessor
+        renderer: Renderer
         output_handler: asyncio.Task[None] | None
         engine_core: AsyncMPClient
 

@@ -22,6 +22,15 @@ broken-no-weights    a configuration, and no weights
 broken-weights       its weights are no safetensors file
 broken-target        weights for a layer that a Llama has not
 broken-width         made for a model with wider layers
+broken-narrow        made for a model with narrower layers
+broken-prefix        its weights are for modules under another name than the model's
+broken-nan           one of its weights is NaN
+broken-infinity      one of its weights is infinite
+broken-alpha         ``lora_alpha`` is NaN
+broken-scale         ``lora_alpha`` is 1e300
+broken-flat          a weight has one dimension
+broken-half          ``lora_B`` is missing for the last layer
+broken-pair          ``lora_A`` has half the rank of ``lora_B``
 broken-empty         an empty folder, but for the stamp of this command
 ==================== =============================================================
 """
@@ -29,6 +38,7 @@ broken-empty         an empty folder, but for the stamp of this command
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -89,6 +99,37 @@ def _widen(_files: Files, tensors: Tensors) -> Tensors:
     }
 
 
+def _narrow(_files: Files, tensors: Tensors) -> Tensors:
+    return {
+        name: tensor[tuple(slice(min(size, 16) if size > RANK else size) for size in tensor.shape)]
+        for name, tensor in tensors.items()
+    }
+
+
+def _rename(_files: Files, tensors: Tensors) -> Tensors:
+    return {name.replace("model.layers", "transformer.h"): it for name, it in tensors.items()}
+
+
+def _change(end: str, change: Callable[[Any], Any]) -> Breakage:
+    """Changes the last tensor with this end of its name; None leaves it out."""
+
+    def breaks(_files: Files, tensors: Tensors) -> Tensors:
+        name = [it for it in tensors if it.endswith(end)][-1]
+        changed = change(tensors[name].copy())
+        others = {it: tensor for it, tensor in tensors.items() if it != name}
+        return others if changed is None else {**others, name: changed}
+
+    return breaks
+
+
+def _put(value: float) -> Callable[[Any], Any]:
+    def put(tensor: Any) -> Any:
+        tensor[3, 5] = value
+        return tensor
+
+    return put
+
+
 def _leave_out_all(files: Files, _tensors: Tensors) -> None:
     files.clear()
 
@@ -104,6 +145,15 @@ BROKEN: Mapping[str, Breakage] = {
     "broken-weights": _break_weights,
     "broken-target": _retarget,
     "broken-width": _widen,
+    "broken-narrow": _narrow,
+    "broken-prefix": _rename,
+    "broken-nan": _change("lora_B.weight", _put(np.nan)),
+    "broken-infinity": _change("lora_A.weight", _put(np.inf)),
+    "broken-alpha": _configure(lora_alpha=math.nan),
+    "broken-scale": _configure(lora_alpha=1e300),
+    "broken-flat": _change("lora_A.weight", lambda tensor: tensor[0]),
+    "broken-half": _change("lora_B.weight", lambda tensor: None),
+    "broken-pair": _change("lora_A.weight", lambda tensor: tensor[: RANK // 2]),
     "broken-empty": _leave_out_all,
 }
 

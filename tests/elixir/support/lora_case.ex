@@ -12,7 +12,8 @@ defmodule Vllm.LoraCase do
 
   @words ~w(meow woof one two three four five six seven eight)
   @broken ~w(broken-rank broken-dora broken-modules broken-json broken-fields broken-no-weights
-             broken-weights broken-target broken-width broken-empty)
+             broken-weights broken-target broken-width broken-empty broken-narrow broken-prefix
+             broken-nan broken-infinity broken-alpha broken-scale broken-flat broken-half broken-pair)
 
   using do
     quote do

@@ -17,6 +17,15 @@ defmodule Vllm.RealEngine.LoraErrorsTest do
       "broken-weights" => {:invalid, "header"},
       "broken-target" => {:invalid, "conv_proj"},
       "broken-width" => {:invalid, "must match"},
+      "broken-narrow" => {:invalid, "must match the layer's"},
+      "broken-prefix" => {:invalid, "no module of the adapter is one of the model's"},
+      "broken-nan" => {:invalid, "o_proj.lora_B.weight[3, 5]: wants a finite number, got nan"},
+      "broken-infinity" => {:invalid, "wants a finite number, got inf"},
+      "broken-alpha" => {:invalid, "lora_alpha and r in adapter_config.json make the factor nan"},
+      "broken-scale" => {:invalid, "make the factor 1.25e+299"},
+      "broken-flat" => {:invalid, "want the shapes [rank, inputs] and [outputs, rank]"},
+      "broken-half" => {:invalid, "lora_B is missing, only lora_A is there"},
+      "broken-pair" => {:invalid, "want the shapes [rank, inputs] and [outputs, rank]"},
       "broken-empty" => {:not_found, "No adapter found"}
     }
 

@@ -57,10 +57,11 @@ def configuration(**model: Any) -> Any:
         "logits_processors": None,
         "runner_type": "generate",
         "get_vocab_size": lambda: 100,
+        "dtype": None,
     }
     return SimpleNamespace(
         model_config=SimpleNamespace(**given | model),
-        parallel_config=SimpleNamespace(worker_extension_cls=""),
+        parallel_config=SimpleNamespace(worker_extension_cls="", world_size_across_dp=1),
         lora_config=SimpleNamespace(max_loras=2),
         structured_outputs_config=SimpleNamespace(reasoning_parser=""),
         speculative_config=None,
@@ -135,6 +136,10 @@ class EngineClass:
             request_id=f"{request_id}-1",
             external_req_id=request_id,
             resumable=False,
+            prompt_embeds=None,
+            lora_request=lora_request,
+            cache_salt=None,
+            mm_features=None,
             reasoning_parser_kwargs=params,
         )
         queue = SimpleNamespace(request_id=request.request_id, aggregate=True)

@@ -56,7 +56,7 @@ def references_in(value: object) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An array, undecoded."""
+    """An array, its numbers as bytes."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -99,6 +99,8 @@ def _extend(value: object) -> msgpack.ExtType:
         return msgpack.ExtType(RECORD, encode([value.name, value.fields]))
     if isinstance(value, tuple):
         return msgpack.ExtType(TUPLE, encode(list(value)))
+    if isinstance(value, Tensor):
+        return msgpack.ExtType(TENSOR, encode([value.dtype, list(value.shape), value.data]))
     if isinstance(value, (set, frozenset)):
         return msgpack.ExtType(SET, encode(list(value)))
     if isinstance(value, int):

@@ -114,6 +114,12 @@ def test_an_exception_without_words_is_named() -> None:
     assert failures.to_proto(RuntimeError()).message == "RuntimeError without a message"
 
 
+def test_details_of_an_error_that_says_nothing_are_those_of_its_cause() -> None:
+    error = Exception()
+    error.__cause__ = exceptions.InvalidArgument("wrong", parameter="p")
+    assert codec.decode(failures.to_proto(error).details) == {"parameter": "p"}
+
+
 def test_details_that_cannot_be_sent_are_sent_as_text() -> None:
     failure = failures.to_proto(exceptions.InvalidArgument("no", value=print))
     assert codec.decode(failure.details) == {"value": repr(print)}

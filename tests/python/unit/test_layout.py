@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"exceptions", "settings", "buffers", "generated", ""},
+            {"exceptions", "settings", "buffers", "finite", "generated", ""},
             {"wire", "codec", "process"},
             {"failures", "core_errors", "streaming"},
             {"validation"},
@@ -49,9 +49,12 @@ APART = frozenset({"gen", "testing", "install"})
 
 # Foreign thing -> the folders and files of the worker that may import it; folders end in "/".
 PYTHON_IMPORTERS = {
-    # `process/child.py` runs inside of vLLM's own processes.
+    # `process/child.py` and `process/fresh_blocks.py` run inside of vLLM's own processes.
     "vllm": {"engines/", "offline/", "chat/", "integrations/", "gen/", "testing/"},
-    "torch": {"codec/tensors.py", "engines/builder.py", "process/child.py", "testing/"},
+    "torch": {
+        *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
+        *("process/child.py", "process/fresh_blocks.py"),
+    },
     "numpy": {"codec/tensors.py", "testing/"},
     "msgpack": {
         *(

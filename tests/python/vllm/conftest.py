@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from python_worker.testing.models.scripted_model import ScriptedModel
-from tests.python.support.client import Client
+from tests.python.support.client import Client, build_engine
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
 from tests.python.support.workers import real_arguments
@@ -40,6 +40,24 @@ class Equipped:
     engine: Ref
     config: Ref
     traces: Path
+
+
+@pytest.fixture(scope="session")
+def embedding_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
+    """One real engine that takes embeddings and adapters, with few blocks."""
+    return build_engine(
+        vllm_worker.address,
+        **real_arguments(
+            model,
+            max_model_len=256,
+            num_gpu_blocks_override=24,
+            enable_prompt_embeds=True,
+            enable_lora=True,
+            max_loras=2,
+            max_cpu_loras=2,
+            max_lora_rank=8,
+        ),
+    )
 
 
 @pytest.fixture(scope="session")

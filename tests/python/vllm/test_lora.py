@@ -26,8 +26,12 @@ class Base:
     """vLLM's AsyncLLM, as far as adapters go, with its EngineCore."""
 
     def __init__(self, slots: int = 4) -> None:
-        self.vllm_config = SimpleNamespace(lora_config=SimpleNamespace(max_loras=slots))
+        self.vllm_config = SimpleNamespace(
+            lora_config=SimpleNamespace(max_loras=slots),
+            parallel_config=SimpleNamespace(world_size_across_dp=1),
+        )
         self.output_processor = SimpleNamespace(request_states={})
+        self.engine_core = SimpleNamespace(add_request_async=None)
         self.errored = False
         self.dead_error = RuntimeError("EngineCore ended")
         self.held = False

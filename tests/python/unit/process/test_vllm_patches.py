@@ -46,7 +46,8 @@ def test_install_has_vllm_patched_on_import() -> None:
     finders = list(sys.meta_path)
     try:
         vllm_patches.install()
-        (added,) = [it for it in sys.meta_path if it not in finders]
-        assert isinstance(added, vllm_patches.PatchOnImport)
+        added = [it for it in sys.meta_path if it not in finders]
+        assert len(added) == len(vllm_patches.PATCHES)
+        assert all(isinstance(it, vllm_patches.PatchOnImport) for it in added)
     finally:
         sys.meta_path[:] = finders

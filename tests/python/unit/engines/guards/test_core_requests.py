@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,8 +26,13 @@ def verify(request: Any) -> None:
         raise InvalidArgument("EngineCore could not read this request")
 
 
-def request(request_id: str = "r", **keywords: Any) -> Any:
-    return SimpleNamespace(request_id=request_id, reasoning_parser_kwargs=keywords or None)
+def request(request_id: str = "r", *features: Any, **keywords: Any) -> Any:
+    return SimpleNamespace(
+        request_id=request_id,
+        reasoning_parser_kwargs=keywords or None,
+        prompt_embeds=None,
+        mm_features=features,
+    )
 
 
 @pytest.fixture
@@ -58,3 +64,22 @@ async def test_a_request_that_is_refused_is_forgotten(
         await CoreRequests(engine, weights, verify=verify, parser=Parser).send(refused)
     assert engine.engine_core.sent == []
     assert engine.output_processor.aborted == [refused.request_id]
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+async def test_a_number_that_processing_made_none_is_refused_and_not_remembered(
+    engine: Any, remembers: bool
+) -> None:
+    forgotten: list[str] = []
+    cache = SimpleNamespace(invalidate=forgotten.append)
+    engine.renderer = SimpleNamespace(mm_processor_cache=cache if remembers else None)
+    pixels = SimpleNamespace(data=[0.0, math.nan])
+    features = [
+        SimpleNamespace(modality="image", mm_hash=it, data={"pixels": pixels}) for it in ("h", None)
+    ]
+    sent = request("r", *features)
+    with pytest.raises(InvalidArgument, match=r"\['image'\]\.pixels\[1\]: wants a finite number"):
+        await CoreRequests(engine, Weights(), verify=verify, parser=Parser).send(sent)
+    assert engine.engine_core.sent == []
+    assert engine.output_processor.aborted == ["r"]
+    assert forgotten == (["h"] if remembers else [])

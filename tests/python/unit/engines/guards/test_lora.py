@@ -10,7 +10,7 @@ import pytest
 from python_worker.engines.guards.guarded import compose
 from python_worker.engines.guards.lora import MAX_ID, LoRAGuard
 from python_worker.testing.fake_vllm.errors import QueueOverflowError, VLLMValidationError
-from tests.python.support.engine_class import EngineClass, configuration
+from tests.python.support.engine_class import CoreClient, EngineClass, configuration
 
 
 @dataclass
@@ -107,3 +107,26 @@ async def test_a_name_of_another_adapter_is_refused(engine: Any) -> None:
         pytest.raises(VLLMValidationError, match="'mine' is the name of adapter 1"),
     ):
         await engine.add_request("r", [1], None, lora_request=LoRA(2, "mine"))
+
+
+async def test_a_folder_that_may_hold_other_weights_gets_a_salt_of_its_own(engine: Any) -> None:
+    async def salt(lora_request: LoRA | None) -> str | None:
+        await engine.add_request("r", [1], None, lora_request=lora_request)
+        given: str | None = engine.engine_core.sent[-1].cache_salt
+        return given
+
+    assert [await salt(None), await salt(LoRA(1)), await salt(LoRA(1))] == [None] * 3
+    await engine.add_lora(LoRA(1, load_inplace=True))
+    replaced = await salt(LoRA(1))
+    assert replaced is not None
+    assert replaced == await salt(LoRA(1))
+    await engine.remove_lora(1)
+    assert await salt(LoRA(1)) not in (None, replaced)
+    assert [await salt(None), await salt(LoRA(2, lora_path="/other"))] == [None] * 2
+
+
+async def test_without_adapters_requests_are_sent_as_before() -> None:
+    config = configuration()
+    config.lora_config = None
+    engine: Any = compose(EngineClass, (LoRAGuard,))(config)
+    assert engine.engine_core.add_request_async.__func__ is CoreClient.add_request_async

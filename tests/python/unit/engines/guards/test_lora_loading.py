@@ -20,6 +20,7 @@ from python_worker.engines.guards.lora_loading import (
     leaves_adapter,
     with_absolute_path,
 )
+from python_worker.process.adapter_loading import AS_BEFORE
 from python_worker.testing.fake_vllm.errors import (
     QueueOverflowError,
     VLLMNotFoundError,
@@ -28,6 +29,7 @@ from python_worker.testing.fake_vllm.errors import (
 from tests.python.support.engine_class import EngineClass
 
 MISFIT = Exception("Call to add_lora method failed: The size of tensor a (64) must match")
+UNDONE = Exception(f"Call to add_lora method failed: The size of tensor a; {AS_BEFORE}")
 
 
 @dataclass
@@ -140,16 +142,44 @@ async def test_without_room_nothing_is_pinned(adapters: Adapters, vllm: Vllm) ->
 
 
 @pytest.mark.parametrize(
-    ("error", "inplace", "left"),
+    ("error", "processes", "left"),
     [
-        (Exception("Call to add_lora method failed: anything"), False, True),
-        (Exception("Call to add_lora method failed: anything"), True, False),
-        (MISFIT, True, True),
-        (RuntimeError("The size of tensor a"), False, False),
+        (MISFIT, 1, True),
+        (UNDONE, 1, False),
+        (UNDONE, 2, True),
+        (RuntimeError("The size of tensor a"), 1, False),
     ],
 )
-def test_which_failures_leave_an_adapter(error: Exception, inplace: bool, left: bool) -> None:
-    assert leaves_adapter(error, LoRA(load_inplace=inplace)) == left
+def test_which_failures_leave_an_adapter(error: Exception, processes: int, left: bool) -> None:
+    assert leaves_adapter(error, processes) == left
+
+
+async def test_a_load_that_was_undone_leaves_an_id_what_it_was(
+    adapters: Adapters, vllm: Vllm
+) -> None:
+    await adapters.load(LoRA())
+    await adapters.pin(1, room)
+    vllm.error = UNDONE
+    with pytest.raises(VLLMValidationError) as caught:
+        await adapters.load(LoRA(lora_path="/other", load_inplace=True))
+    assert str(caught.value) == "adapter 'mine' in /other cannot be loaded: The size of tensor a"
+    assert ("remove_lora", 1) not in vllm.calls
+    assert adapters.pinned == {1}
+    vllm.error = None
+    _, loaded = await adapters.load(LoRA(lora_path="/never/read"))
+    assert loaded.lora_path == "/adapter"
+
+
+async def test_with_several_processes_a_load_that_fails_leaves_no_adapter(vllm: Vllm) -> None:
+    calls = VllmCalls(vllm.add_lora, vllm.remove_lora, vllm.pin_lora, vllm.list_loras)
+    adapters = Adapters(vllm, calls, processes=2)
+    await adapters.load(LoRA())
+    await adapters.pin(1, room)
+    vllm.error = UNDONE
+    with pytest.raises(VLLMValidationError):
+        await adapters.load(LoRA(load_inplace=True))
+    assert vllm.calls[-1] == ("remove_lora", 1)
+    assert adapters.pinned == set()
 
 
 @pytest.mark.parametrize(
