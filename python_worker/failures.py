@@ -91,9 +91,11 @@ def message_of(error: BaseException) -> str:
 
 
 def details_of(error: BaseException) -> Mapping[str, object]:
-    """The data an exception carries beside its message."""
+    """The data an exception carries beside its message, or its cause where it says nothing."""
     if isinstance(error, BridgeError):
         return error.details
+    if not str(error) and error.__cause__ is not None:
+        return details_of(error.__cause__)
     # VLLMValidationError names the parameter and the value it refused.
     named = {name: getattr(error, name, None) for name in ("parameter", "value")}
     return {name: value for name, value in named.items() if value is not None}

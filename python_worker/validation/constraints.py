@@ -109,6 +109,13 @@ def _key(key: Any, path: str) -> Any:
     return refuse(key, f"{path} key", "str | int")
 
 
+def not_extreme(value: Any, path: str) -> Any:
+    """Checks a factor of logits, which are float32: beyond these bounds it makes no numbers."""
+    if value > 1e30 or 0 < value < 1e-30:
+        refuse(value, path, "a number from 1.0e-30 to 1.0e30")
+    return value
+
+
 def keyword_arguments(value: Any, path: str) -> Any:
     """Checks keyword arguments, whose names must be texts."""
     for key in value or ():
@@ -207,6 +214,7 @@ def additional_checks(compile_: Compile) -> Mapping[str, Check]:
         "collective_rpc.kwargs": all_of(keyword_arguments, plain_data),
         "lora_id": lora_id,
         "LoRARequest.lora_int_id": lora_id,
+        "SamplingParams.repetition_penalty": not_extreme,
         "SamplingParams.extra_args": all_of(typed_keys(EXTRA_ARGS, compile_), plain_data),
         "PoolingParams.extra_kwargs": all_of(
             typed_keys(EXTRA_KWARGS, compile_), checked_keys(extra_kwargs), plain_data

@@ -71,7 +71,16 @@ class LoRAConfig(Protocol):
 class StructuredOutputsConfig(Protocol):
     """How an engine keeps outputs to a format."""
 
+    backend: str
     reasoning_parser: str
+
+
+class ReasoningConfig(Protocol):
+    """How an engine knows what a model thinks from what it says."""
+
+    @property
+    def reasoning_end_token_ids(self) -> Sequence[int] | None:
+        """What it is forced to say when its budget for thinking is spent."""
 
 
 class VllmConfig(Protocol):
@@ -81,6 +90,7 @@ class VllmConfig(Protocol):
     parallel_config: ParallelConfig
     lora_config: LoRAConfig | None
     structured_outputs_config: StructuredOutputsConfig
+    reasoning_config: ReasoningConfig | None
     speculative_config: object | None
 
 
@@ -98,12 +108,41 @@ class LoRARequest(Protocol):
     is_3d_lora_weight: bool
 
 
+class StructuredOutputsParams(Protocol):
+    """The form that an output is kept to."""
+
+    json: object | None
+    regex: str | None
+    choice: Sequence[str] | None
+    grammar: str | None
+    json_object: bool | None
+    structural_tag: str | None
+    # The back end that vLLM chose for it.
+    _backend: str | None
+
+
 class SamplingParams(Protocol):
     """How tokens are chosen."""
 
     __struct_fields__: ClassVar[tuple[str, ...]]
     output_kind: Any  # vLLM's enum RequestOutputKind, whose members are taken from its class
     max_tokens: int | None
+    min_tokens: int
+    allowed_token_ids: Sequence[int] | None
+    logit_bias: Mapping[int, float] | None
+    bad_words: Sequence[str] | None
+    stop_token_ids: Sequence[int] | None
+    structured_outputs: StructuredOutputsParams | None
+    thinking_token_budget: int | None
+    trace_decode_token_ids: Sequence[int] | None
+
+    @property
+    def bad_words_token_ids(self) -> Sequence[Sequence[int]] | None:
+        """What vLLM made of ``bad_words``."""
+
+    @property
+    def all_stop_token_ids(self) -> Collection[int]:
+        """``stop_token_ids``, and what else ends a sequence of this model."""
 
 
 class EngineCoreRequest(Protocol):
@@ -123,6 +162,9 @@ class RequestOutputCollector(Protocol):
     request_id: str
     aggregate: bool
 
+    def put(self, output: Exception) -> None:
+        """Take an output, or an error in its place."""
+
 
 class IncrementalDetokenizer(Protocol):
     """Turns the tokens of a request into text."""
@@ -131,15 +173,95 @@ class IncrementalDetokenizer(Protocol):
         """How many there are."""
 
 
+class AddedToken(Protocol):
+    """A token of ``tokenizers`` that is found in a text before all others."""
+
+    special: bool
+
+
+class TokenizersBackend(Protocol):
+    """A ``Tokenizer`` of the library ``tokenizers``."""
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """The text of these ids."""
+
+    def token_to_id(self, token: str) -> int | None:
+        """The id of a token."""
+
+    def get_added_tokens_decoder(self) -> Mapping[int, AddedToken]:
+        """The added tokens, by their ids."""
+
+
+class SlowTokenizer(Protocol):
+    """A tokenizer that the library ``tokenizers`` has no part in."""
+
+    is_fast: bool
+
+    def convert_ids_to_tokens(
+        self, ids: list[int], skip_special_tokens: bool = False
+    ) -> list[str | None]:
+        """The tokens of these ids."""
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """The text of tokens."""
+
+    def get_added_vocab(self) -> Mapping[str, int]:
+        """The added tokens."""
+
+
+class FastIncrementalDetokenizer(Protocol):
+    """The detokenizer for tokenizers of the library ``tokenizers``."""
+
+    tokenizer: TokenizersBackend
+    skip_special_tokens: bool
+    # Has ``step(tokenizer, token)``.
+    stream: object
+
+
+class SlowIncrementalDetokenizer(Protocol):
+    """The detokenizer for all other tokenizers."""
+
+    tokenizer: SlowTokenizer
+    skip_special_tokens: bool
+    spaces_between_special_tokens: bool
+    tokens: list[str]
+    prefix_offset: int
+    read_offset: int
+    decode_next: Callable[[int], str]
+
+
+class StreamingUpdate(Protocol):
+    """An element of a streamed prompt that waits for its turn."""
+
+    prompt_token_ids: Sequence[int] | None
+
+
+class ParentRequest(Protocol):
+    """A request of several completions, each of which is a request to EngineCore."""
+
+    request_id: str
+
+
 class RequestState(Protocol):
     """A request that has not ended."""
 
+    # A field here: guards replace it.
+    apply_streaming_update: Callable[[StreamingUpdate], None]
+    parent_req: ParentRequest | None
+    queue: RequestOutputCollector | None
     lora_request: LoRARequest | None
     streaming_input: bool
     # Elements that EngineCore has not begun; None when it has answered all that came.
     input_chunk_queue: Collection[object] | None
     prompt_len: int
     detokenizer: IncrementalDetokenizer | None
+
+
+class InputProcessor(Protocol):
+    """Makes requests of prompts and parameters."""
+
+    # A field here: guards replace it.
+    _validate_params: Callable[[object, object], object]
 
 
 class OutputProcessor(Protocol):
@@ -158,6 +280,7 @@ class EngineCoreOutput(Protocol):
     """What a step has made of one request."""
 
     request_id: str
+    new_token_ids: Sequence[int]
     finish_reason: object | None
 
 
@@ -210,6 +333,7 @@ if TYPE_CHECKING:
         output_processor: OutputProcessor
         output_handler: asyncio.Task[None] | None
         engine_core: AsyncMPClient
+        input_processor: InputProcessor
 
         # Passed on as they came: vLLM's own parameters differ between versions.
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
@@ -245,6 +369,8 @@ if TYPE_CHECKING:
             index: int,
             queue: RequestOutputCollector,
         ) -> Coroutine[Any, Any, object]: ...
+
+        async def abort(self, request_id: str | Iterable[str], internal: bool = False) -> None: ...
 
         def _run_output_handler(self) -> None: ...
 
