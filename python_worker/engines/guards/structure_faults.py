@@ -18,6 +18,12 @@ Refusal = Callable[[Any], str | None]
 REFERENCES = ("$defs", "definitions")
 """Parts of a schema that others refer to."""
 
+LEADING = frozenset({"type", "$ref", "triggers", "begin", "end", *REFERENCES})
+"""Keywords that say little of themselves; some are those of structural tags."""
+
+MAPS = frozenset({"properties", "patternProperties", "dependentSchemas", *REFERENCES})
+"""Keywords whose value has a schema for each name."""
+
 MAX_CHARS = 200_000
 """To be checked for one refusal, which takes 0.2 s at most. Whatever the schema has become by then
 is described."""
@@ -95,21 +101,29 @@ def _reduce(node: Any, is_refused: Callable[[], bool]) -> None:
 
 
 def _place(node: dict[str, Any], pointer: str) -> tuple[str, dict[str, Any]]:
-    """The innermost part that has all that is left."""
-    names = list(node)
-    referred = [name for name in names if name in REFERENCES]
-    if referred and set(names) <= {"$ref", *REFERENCES}:
-        names = referred
-    if len(names) == 1:
-        (name,) = names
-        inner = node[name]
-        steps = [name]
-        if isinstance(inner, list):
-            full = [index for index, item in enumerate(inner) if item not in ({}, [])]
-            if len(full) == 1 and isinstance(inner[full[0]], dict):
-                steps.append(str(full[0]))
-                inner = inner[full[0]]
-        if isinstance(inner, dict) and inner:
-            escaped = (step.replace("~", "~0").replace("/", "~1") for step in steps)
-            return _place(inner, "/".join((pointer, *escaped)))
-    return pointer, node
+    """The innermost part that has all that is left, but what only leads to it."""
+    names = [name for name in node if name not in LEADING]
+    if not names or set(names) <= set(REFERENCES):
+        names = [name for name in node if name in REFERENCES]
+    steps = _steps(node, names[0]) if len(names) == 1 else []
+    if not steps:
+        return pointer, node
+    inner: Any = node
+    for step in steps:
+        inner = inner[step]
+        pointer += "/" + str(step).replace("~", "~0").replace("/", "~1")
+    return _place(inner, pointer)
+
+
+def _steps(node: dict[str, Any], name: str) -> list[str | int]:
+    """How to get from a keyword to the one schema in it; nothing where there is none, or more."""
+    value = node[name]
+    steps: list[str | int] = [name]
+    if (name in MAPS and isinstance(value, dict)) or isinstance(value, list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        full = [(key, item) for key, item in items if item != {}]
+        if len(full) != 1:
+            return []
+        key, value = full[0]
+        steps.append(key)
+    return steps if isinstance(value, dict) and value else []

@@ -43,9 +43,13 @@ Validators = Mapping[str, Callable[[Any], None]]
 class Backends(Protocol):
     """What is called of vLLM's back ends."""
 
-    validators: Validators
-    # Those whose check here finds more than vLLM's.
-    strict: Collection[str]
+    @property
+    def validators(self) -> Validators:
+        """By their names."""
+
+    @property
+    def strict(self) -> Collection[str]:
+        """Those whose check here finds more than vLLM's."""
 
     def matches_nothing(self, structure: StructuredOutputsParams) -> bool:
         """Whether xgrammar leaves no token to begin with."""

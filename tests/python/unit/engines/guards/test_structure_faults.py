@@ -87,6 +87,31 @@ def test_a_fault_in_words() -> None:
     assert len(str(find_fault(long, refuse))) < 300
 
 
+@pytest.mark.parametrize(
+    ("schema", "pointer", "keywords"),
+    [
+        (
+            {"triggers": ["<a>"], "structures": [{"schema": {"bad": 1}}]},
+            "/structures/0/schema",
+            ["bad"],
+        ),
+        ({"type": "object", "patternProperties": {"^a": {}, "bad": {}}}, "", ["patternProperties"]),
+        ({"type": "object", "properties": {"a": {"type": "bad"}}}, "/properties/a", ["type"]),
+        ({"$ref": "bad"}, "", ["$ref"]),
+    ],
+)
+def test_what_only_leads_to_a_fault_is_not_one(
+    schema: Any, pointer: str, keywords: list[str]
+) -> None:
+    def needs_the_rest(given: Any) -> str | None:
+        rest = [name for name in schema if name not in given]
+        return None if rest or "bad" not in str(given) else WORDS
+
+    fault = find_fault(schema, needs_the_rest)
+    assert fault is not None
+    assert (fault.pointer, fault.keywords) == (pointer, keywords)
+
+
 def test_where_there_is_none() -> None:
     assert find_fault({"type": "integer"}, refuse) is None
     assert find_fault([], lambda schema: WORDS) is None
@@ -105,5 +130,5 @@ def test_the_work_is_limited() -> None:
     schema = {"properties": {f"p{n}": {"type": "string"} for n in range(1000)} | {"z": FIVE}}
     fault = find_fault(schema, count, max_chars=100_000)
     assert fault is not None
-    assert fault.pointer == "/properties"
+    assert (fault.pointer, fault.keywords) == ("", ["properties"])
     assert tried < 10
