@@ -10,7 +10,10 @@ does not:
 ------------------------  ----------------------------------------------------------------------
 ``async_llm``             checks the configuration, requests, and calls of worker processes, by
                           ``core_requests``, ``prompts``, ``reasoning``, ``logits_processors``,
-                          ``worker_methods`` and ``worker_extension``
+                          ``worker_methods`` and ``worker_extension``; keeps prompts out of texts
+                          by ``prompt_ends``; refuses what leaves no token by
+                          ``token_constraints`` and ``watched_tokens``, and structures by
+                          ``structures`` and ``structure_faults``
 ``weight_updates``        keeps requests and weight updates apart; the state is in ``weights``
 ``lora``                  loads adapters before their requests, by ``lora_loading`` and
                           ``lora_usage``

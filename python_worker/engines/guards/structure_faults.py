@@ -8,6 +8,7 @@ the fault. Nothing of a back end's own rules is repeated here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ MAX_CHARS = 200_000
 is described."""
 
 MAX_SHOWN_CHARS = 200
+
+NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,13 @@ def find_fault(schema: Any, refuse: Refusal, *, max_chars: int = MAX_CHARS) -> F
     words = refuse(schema)
     if words is None or not isinstance(schema, dict):
         return None
+    wanted = _without_numbers(words)
     text = json.dumps(schema)
     whole = json.loads(text)
     tries = iter(range(max_chars // len(text)))
 
     def is_refused() -> bool:
-        return next(tries, None) is not None and refuse(whole) == words
+        return next(tries, None) is not None and _without_numbers(refuse(whole)) == wanted
 
     _reduce(whole, is_refused)
     pointer, part = _place(whole, "")
@@ -79,6 +83,11 @@ def find_fault(schema: Any, refuse: Refusal, *, max_chars: int = MAX_CHARS) -> F
     if len(shown) > MAX_SHOWN_CHARS:
         shown = shown[:MAX_SHOWN_CHARS] + "…"
     return Fault(pointer, keywords, shown)
+
+
+def _without_numbers(words: str | None) -> str | None:
+    """A refusal without positions, which change with the schema."""
+    return None if words is None else NUMBER.sub("0", words)
 
 
 def _reduce(node: Any, is_refused: Callable[[], bool]) -> None:

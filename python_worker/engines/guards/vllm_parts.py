@@ -89,6 +89,11 @@ class _Backends:
                 enforcer.lmformatenforcer.JsonSchemaParser(
                     json.loads(schema) if isinstance(schema, str) else schema
                 )
+            try:
+                enforcer.lmfe_vllm.build_vllm_token_enforcer_tokenizer_data  # noqa: B018
+            except ImportError as error:
+                # Of lm-format-enforcer 0.11.3, which wants an older vLLM.
+                raise ValueError("It cannot be used with this vLLM.") from error
 
         self.strict = frozenset({"lm-format-enforcer"})
         self.validators: Mapping[str, Callable[[Any], None]] = {

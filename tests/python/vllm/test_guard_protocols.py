@@ -19,8 +19,10 @@ SOURCES = {
     "ParallelConfig": ("config/parallel.py", "ParallelConfig"),
     "LoRAConfig": ("config/lora.py", "LoRAConfig"),
     "StructuredOutputsConfig": ("config/structured_outputs.py", "StructuredOutputsConfig"),
+    "ReasoningConfig": ("config/reasoning.py", "ReasoningConfig"),
     "VllmConfig": ("config/vllm.py", "VllmConfig"),
     "LoRARequest": ("lora/request.py", "LoRARequest"),
+    "StructuredOutputsParams": ("sampling_params.py", "StructuredOutputsParams"),
     "SamplingParams": ("sampling_params.py", "SamplingParams"),
     "EngineCoreRequest": ("v1/engine/__init__.py", "EngineCoreRequest"),
     "EngineCoreOutput": ("v1/engine/__init__.py", "EngineCoreOutput"),
@@ -28,14 +30,20 @@ SOURCES = {
     "RequestOutputCollector": ("v1/engine/output_processor.py", "RequestOutputCollector"),
     "RequestState": ("v1/engine/output_processor.py", "RequestState"),
     "OutputProcessor": ("v1/engine/output_processor.py", "OutputProcessor"),
+    "InputProcessor": ("v1/engine/input_processor.py", "InputProcessor"),
+    "StreamingUpdate": ("v1/engine/output_processor.py", "StreamingUpdate"),
+    "ParentRequest": ("v1/engine/parallel_sampling.py", "ParentRequest"),
     "IncrementalDetokenizer": ("v1/engine/detokenizer.py", "IncrementalDetokenizer"),
+    "FastIncrementalDetokenizer": ("v1/engine/detokenizer.py", "FastIncrementalDetokenizer"),
+    "SlowIncrementalDetokenizer": ("v1/engine/detokenizer.py", "SlowIncrementalDetokenizer"),
+    "SlowTokenizer": ("tokenizers/protocol.py", "TokenizerLike"),
     "BackgroundResources": ("v1/engine/core_client.py", "BackgroundResources"),
     "AsyncMPClient": ("v1/engine/core_client.py", "AsyncMPClient"),
     "AsyncLLM": ("v1/engine/async_llm.py", "AsyncLLM"),
 }
 
-#: Every class of a model has its own file.
-WITHOUT_SOURCE = {"Model"}
+#: Every class of a model has its own file; the others are those of the library tokenizers, in Rust.
+WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend"}
 
 #: Made by msgspec, or by dataclasses.
 GENERATED = {"__struct_fields__", "__init__"}

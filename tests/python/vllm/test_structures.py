@@ -73,6 +73,7 @@ OTHERS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("guidance", {"$ref": "#/nowhere"}, ["$ref"]),
     ("guidance", STRING | {"pattern": "("}, ["pattern"]),
     ("outlines", STRING | {"pattern": "(?=a)b"}, ["pattern"]),
+    ("outlines", STRING | {"pattern": "("}, ["pattern"]),
     ("outlines", {"$ref": "#/nowhere"}, ["$ref"]),
 ]
 
@@ -125,6 +126,12 @@ def test_other_back_ends(backend: str, part: dict[str, Any], keywords: list[str]
 def test_what_vllm_leaves_to_engine_core() -> None:
     error = refused("lm-format-enforcer", json={"type": "nonsense", "title": "it"})
     check(error, "lm-format-enforcer", "json", ["type"], "")
+
+
+def test_a_back_end_that_is_of_no_use_says_so() -> None:
+    """lm-format-enforcer imports a module of vLLM's that is gone."""
+    error = refused("lm-format-enforcer", choice=["a"])
+    assert "lm-format-enforcer does not take it: It cannot be used with this vLLM" in str(error)
 
 
 def test_a_schema_within_a_structural_tag() -> None:
