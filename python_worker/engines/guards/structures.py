@@ -94,15 +94,15 @@ class Structures:
         return result
 
     def _refusals(self, structure: StructuredOutputsParams, error: Exception) -> dict[str, Refused]:
-        """What refused a structure; nothing where vLLM refused something else."""
+        """What refused a structure; nothing where that was no back end."""
         backend = self._config.backend
-        if backend != AUTO:
-            return refusals_of(structure, self._backends.validators, [backend])
-        found = refusals_of(structure, self._backends.validators, AUTO_ORDER)
-        if "xgrammar" not in found:
-            return {}
+        asked = AUTO_ORDER if backend == AUTO else (backend,)
+        found = refusals_of(structure, self._backends.validators, asked)
         words = words_of(error)
-        return {name: it for name, it in found.items() if name == "xgrammar" or it.words == words}
+        if all(it.words != words for it in found.values()):
+            return {}
+        # With ``auto`` the first refused it too, or no other would have been asked.
+        return {name: it for name, it in found.items() if name == asked[0] or it.words == words}
 
     def _check_strictly(self, given: StructuredOutputsParams) -> None:
         """Refuse what vLLM has let through, and its back end will not compile."""
