@@ -95,7 +95,7 @@ class CoreRequests:
         state = self._engine.output_processor.request_states.get(request.request_id)
         self._prompt_ends.begin(request, state)
         if constraints is not None or request.resumable:
-            self._watched.add(state, constraints)
+            self._watched.add(request.request_id, constraints)
         if structure is not None:
             self._structures.settle(structure)
         await self._send(request)

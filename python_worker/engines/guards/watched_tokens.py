@@ -7,7 +7,6 @@ looked up; while there are none, a step costs one more call.
 from __future__ import annotations
 
 from collections import deque
-from weakref import WeakKeyDictionary
 
 from python_worker.engines.guards.protocols import (
     AsyncLLM,
@@ -18,6 +17,9 @@ from python_worker.engines.guards.protocols import (
 from python_worker.engines.guards.token_constraints import TokenConstraints
 from python_worker.exceptions import NoTokenLeft
 
+MANY = 64
+"""Watched requests from which on those that have ended are looked for."""
+
 ERROR = "error"
 """The finish reason of a request that EngineCore could not go on with."""
 
@@ -25,15 +27,20 @@ ERROR = "error"
 class WatchedRequest:
     """The output of one request so far.
 
+    Args:
+        state: vLLM's state of it.
+
     Attributes:
+        state: The same.
         elements: The constraints of each element of its prompt that is not answered yet, the
             present one first; None for one that forbids nothing. There is one, unless the prompt
             is a stream.
     """
 
-    __slots__ = ("_output", "elements")
+    __slots__ = ("_output", "elements", "state")
 
-    def __init__(self) -> None:
+    def __init__(self, state: RequestState) -> None:
+        self.state = state
         self.elements: deque[TokenConstraints | None] = deque()
         self._output: list[int] = []
 
@@ -73,18 +80,34 @@ class WatchedTokens:
     def __init__(self, engine: AsyncLLM) -> None:
         self._engine = engine
         self._receive = engine.engine_core.get_output_async
-        self._watched: WeakKeyDictionary[RequestState, WatchedRequest] = WeakKeyDictionary()
+        # By the request's id. vLLM tells nobody that a request has ended, so those that have are
+        # looked for when there are many.
+        self._watched: dict[str, WatchedRequest] = {}
+        self._many = MANY
 
-    def add(self, state: RequestState | None, constraints: TokenConstraints | None) -> None:
-        """Watch a request, or the next element of a streamed prompt."""
+    def add(self, request_id: str, constraints: TokenConstraints | None) -> None:
+        """Watch a request, or the next element of a streamed prompt.
+
+        Args:
+            request_id: vLLM's own; the request may have ended.
+            constraints: None for an element that forbids nothing.
+        """
+        state = self._engine.output_processor.request_states.get(request_id)
         if state is None:
             return
-        watched = self._watched.get(state)
-        if watched is None:
-            if constraints is None and not state.streaming_input:
-                return
-            watched = self._watched[state] = WatchedRequest()
+        watched = self._watched.get(request_id)
+        if watched is None or watched.state is not state:
+            if len(self._watched) >= self._many:
+                self._forget_ended()
+            watched = self._watched[request_id] = WatchedRequest(state)
         watched.elements.append(constraints)
+
+    def _forget_ended(self) -> None:
+        states = self._engine.output_processor.request_states
+        self._watched = {
+            name: it for name, it in self._watched.items() if states.get(name) is it.state
+        }
+        self._many = max(MANY, 2 * len(self._watched))
 
     async def get(self) -> EngineCoreOutputs:
         """In place of the client's ``get_output_async``: called once for each step."""
@@ -97,15 +120,20 @@ class WatchedTokens:
         states = self._engine.output_processor.request_states
         ended: dict[str, RequestState] = {}
         for output in outputs.outputs:
-            state = states.get(output.request_id)
-            watched = None if state is None else self._watched.get(state)
-            if state is None or watched is None:
+            watched = self._watched.get(output.request_id)
+            if watched is None:
+                continue
+            state = watched.state
+            if states.get(output.request_id) is not state:
+                del self._watched[output.request_id]
                 continue
             error = watched.take(output)
             if error is not None:
                 ended[output.request_id] = state
                 if state.queue is not None:
                     state.queue.put(error)
+            if not watched.elements and not state.streaming_input:
+                del self._watched[output.request_id]
         if ended:
             outputs.outputs = [it for it in outputs.outputs if it.request_id not in ended]
             parents = (it.parent_req for it in ended.values())

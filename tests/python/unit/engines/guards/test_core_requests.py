@@ -58,8 +58,8 @@ class Notes:
     def begin(self, request: Any, state: Any) -> None:
         self.told.append(("begin", request.request_id, state))
 
-    def add(self, state: Any, constraints: Any) -> None:
-        self.told.append(("add", state, constraints.is_forbidden(6, [])))
+    def add(self, request_id: str, constraints: Any) -> None:
+        self.told.append(("add", request_id, constraints.is_forbidden(6, [])))
 
 
 @pytest.fixture
@@ -120,4 +120,4 @@ async def test_a_request_that_is_refused_is_forgotten(
 async def test_what_forbids_tokens_is_watched(engine: Any, notes: Any) -> None:
     params = sampling(allowed_token_ids=[5, *MANY], structured_outputs="known")
     await requests_of(engine, notes).send(request(params=params))
-    assert notes.told == [("begin", "r", None), ("add", None, True), ("settle", "known")]
+    assert notes.told == [("begin", "r", None), ("add", "r", True), ("settle", "known")]

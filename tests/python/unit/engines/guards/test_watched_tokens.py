@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from python_worker.engines.guards.token_constraints import constraints_of
-from python_worker.engines.guards.watched_tokens import WatchedTokens
+from python_worker.engines.guards.watched_tokens import MANY, WatchedTokens
 from python_worker.exceptions import NoTokenLeft
 from tests.python.support.engine_class import EngineClass
 from tests.python.support.sampling import sampling
@@ -43,7 +42,7 @@ class Engine(EngineClass):
 
     def add(self, request_id: str, state: State, **params: Any) -> None:
         self.output_processor.request_states[request_id] = state
-        self.watched.add(state, constraints_of(sampling(**params), 10))  # type: ignore[arg-type]
+        self.watched.add(request_id, constraints_of(sampling(**params), 10))
 
     async def step(self, *outputs: Any) -> list[str]:
         self.engine_core.outputs_queue.put_nowait(SimpleNamespace(outputs=list(outputs)))
@@ -107,14 +106,37 @@ async def test_each_element_of_a_streamed_prompt_has_its_own_constraints(engine:
 
 
 async def test_a_request_that_is_gone_is_not_kept(engine: Engine) -> None:
-    engine.add("r", State(), allowed_token_ids=[4])
-    engine.output_processor.request_states.clear()
-    gc.collect()
-    assert len(engine.watched._watched) == 0
-    assert await engine.step(output("r", 5)) == ["r"]
-    # One that was refused has no state.
-    engine.watched.add(None, constraints_of(sampling(allowed_token_ids=[4]), 10))
-    assert len(engine.watched._watched) == 0
+    states = engine.output_processor.request_states
+    constraints = constraints_of(sampling(allowed_token_ids=[4]), 10)
+    engine.add("ended", State(), allowed_token_ids=[4])
+    assert await engine.step(output("ended", 4, finish="length")) == ["ended"]
+    assert engine.watched._watched == {}
+    # One that was refused, or aborted, has no state.
+    engine.watched.add("refused", constraints)
+    assert engine.watched._watched == {}
+    engine.add("aborted", State(), allowed_token_ids=[4])
+    states.clear()
+    assert await engine.step(output("aborted", 5)) == ["aborted"]
+    assert engine.watched._watched == {}
+    # Another request of the same id.
+    engine.add("again", State(), allowed_token_ids=[4])
+    states["again"] = State()
+    assert await engine.step(output("again", 5)) == ["again"]
+    assert engine.watched._watched == {}
+
+
+async def test_those_that_have_ended_are_forgotten_when_there_are_many(engine: Engine) -> None:
+    for number in range(10 * MANY):
+        engine.add(str(number), State(), allowed_token_ids=[4])
+        if number % 2:
+            del engine.output_processor.request_states[str(number)]
+    running = {str(number) for number in range(0, 10 * MANY, 2)}
+    assert running <= engine.watched._watched.keys()
+    for name in running:
+        del engine.output_processor.request_states[name]
+    for number in range(2 * MANY):
+        engine.add(f"new-{number}", State(), allowed_token_ids=[4])
+    assert len(engine.watched._watched) <= 10 * MANY
 
 
 async def test_what_the_structure_rejects_is_the_same(engine: Engine) -> None:
