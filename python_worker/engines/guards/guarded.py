@@ -5,7 +5,8 @@ does not:
 
 ========================  ======================================================================
 ``guarded``               the guards in their order, and how they are mixed in
-``protocols``             what guards use of vLLM's classes, for mypy
+``protocols``             what guards use of vLLM's classes, for mypy; of detokenizers, in
+                          ``text_protocols``
 ``vllm_parts``            what guards call of vLLM beside its engine class
 ------------------------  ----------------------------------------------------------------------
 ``async_llm``             checks the configuration, requests, and calls of worker processes, by

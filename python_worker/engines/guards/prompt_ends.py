@@ -18,10 +18,12 @@ from typing import cast
 
 from python_worker.engines.guards.protocols import (
     EngineCoreRequest,
-    FastIncrementalDetokenizer,
     RequestState,
-    SlowIncrementalDetokenizer,
     StreamingUpdate,
+)
+from python_worker.engines.guards.text_protocols import (
+    FastIncrementalDetokenizer,
+    SlowIncrementalDetokenizer,
     TokenizersBackend,
 )
 

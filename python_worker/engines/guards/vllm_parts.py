@@ -15,10 +15,10 @@ from typing import Any
 from python_worker.engines.guards.prompt_ends import PromptEnds
 from python_worker.engines.guards.protocols import (
     EngineCoreRequest,
-    SlowIncrementalDetokenizer,
     StructuredOutputsParams,
 )
 from python_worker.engines.guards.structures import Backends
+from python_worker.engines.guards.text_protocols import SlowIncrementalDetokenizer
 from python_worker.exceptions import InvalidArgument
 from python_worker.streaming import known_sources
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from python_worker.engines.guards import protocols
+from python_worker.engines.guards import protocols, text_protocols
 from python_worker.gen.drift.package import installed
 
 #: Protocol -> the file of vLLM's that has the class, and its name where that is another.
@@ -59,10 +59,11 @@ def tree(path: Path) -> ast.Module:
 def own_protocols() -> dict[str, ast.ClassDef]:
     """The classes of ``protocols``; the first of a name, as mypy sees them."""
     found: dict[str, ast.ClassDef] = {}
-    assert protocols.__file__ is not None
-    for node in ast.walk(tree(Path(protocols.__file__))):
-        if isinstance(node, ast.ClassDef):
-            found.setdefault(node.name, node)
+    for module in (protocols, text_protocols):
+        assert module.__file__ is not None
+        for node in ast.walk(tree(Path(module.__file__))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, node)
     return found
 
 
