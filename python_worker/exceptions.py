@@ -5,6 +5,7 @@ are sent. Each exception with its kind::
 
     BridgeError
     ├── InvalidArgument   an argument is wrong                      INVALID
+    ├── NoTokenLeft       constraints forbid every token            INVALID
     ├── NotServed         no such class, method or parameter        NOT_FOUND
     ├── Unsupported       known, but not available in this way      UNSUPPORTED
     ├── Conflict          not possible in the present state         CONFLICT
@@ -63,6 +64,12 @@ class BridgeError(Exception):
 
 class InvalidArgument(BridgeError):
     """An argument is wrong. The engine has not received the call."""
+
+    kind = Kind.INVALID
+
+
+class NoTokenLeft(BridgeError):
+    """The request's parameters together forbid every token; that showed while it was generated."""
 
     kind = Kind.INVALID
 

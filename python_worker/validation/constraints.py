@@ -22,9 +22,6 @@ Compile = Callable[[Any], Check]
 
 INT64 = 2**63 - 1
 
-# The least that has a reciprocal.
-SMALLEST_FLOAT32 = 2.0**-126
-
 # Tokenizers read these from ``tokenization_kwargs``; vLLM ignores any other.
 TOKENIZATION: Mapping[str, Any] = {
     "max_length": int | None,
@@ -110,6 +107,14 @@ def _key(key: Any, path: str) -> Any:
     if isinstance(key, (str, int)):
         return plain_data(key, f"{path} key {key!r}")
     return refuse(key, f"{path} key", "str | int")
+
+
+def not_extreme(value: Any, path: str) -> Any:
+    """Checks a factor of logits, which are float32: beyond these bounds it makes no numbers."""
+    # vLLM refuses those that are not above 0.
+    if value is not None and not (value <= 0 or 1e-30 <= value <= 1e30):
+        refuse(value, path, "a number from 1.0e-30 to 1.0e30")
+    return value
 
 
 def keyword_arguments(value: Any, path: str) -> Any:
@@ -210,10 +215,7 @@ def additional_checks(compile_: Compile) -> Mapping[str, Check]:
         "collective_rpc.kwargs": all_of(keyword_arguments, plain_data),
         "lora_id": lora_id,
         "LoRARequest.lora_int_id": lora_id,
-        # The model's processes divide by it and multiply with it in float32.
-        "SamplingParams.repetition_penalty": in_range(
-            SMALLEST_FLOAT32, 1 / SMALLEST_FLOAT32, "a number above 0 that is one as float32"
-        ),
+        "SamplingParams.repetition_penalty": not_extreme,
         "SamplingParams.extra_args": all_of(typed_keys(EXTRA_ARGS, compile_), plain_data),
         "PoolingParams.extra_kwargs": all_of(
             typed_keys(EXTRA_KWARGS, compile_), checked_keys(extra_kwargs), plain_data

@@ -22,7 +22,9 @@ from python_worker.engines.guards.protocols import (
     VllmConfig,
 )
 from python_worker.engines.guards.reasoning import parser_class
+from python_worker.engines.guards.structures import Structures
 from python_worker.engines.guards.tensors import check_prompt_tensors
+from python_worker.engines.guards.watched_tokens import WatchedTokens
 from python_worker.engines.guards.weight_updates import FROM_WITHIN
 from python_worker.engines.guards.weights import Weights
 from python_worker.engines.guards.worker_extension import checked_path
@@ -48,10 +50,24 @@ class AsyncLLMGuard(AsyncLLM):
             self.vllm_config.structured_outputs_config.reasoning_parser,
             vllm_parts.find_reasoning_parser,
         )
+        structures = Structures(
+            self.vllm_config.structured_outputs_config,
+            vllm_parts.structure_backends(self.tokenizer),
+            self.input_processor._validate_params,
+        )
+        self.input_processor._validate_params = structures.validate
+        watched = WatchedTokens(self)
         requests = CoreRequests(
-            self, self._weights, verify=vllm_parts.request_verifier(), parser=parser
+            self,
+            self._weights,
+            verify=vllm_parts.request_verifier(),
+            parser=parser,
+            structures=structures,
+            prompt_ends=vllm_parts.prompt_ends(),
+            watched=watched,
         )
         self.engine_core.add_request_async = requests.send
+        self.engine_core.get_output_async = watched.get
 
     @override
     async def add_request(

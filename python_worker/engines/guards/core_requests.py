@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 
-from python_worker.engines.guards.protocols import AsyncLLM, EngineCoreRequest
+from python_worker.engines.guards.prompt_ends import PromptEnds
+from python_worker.engines.guards.protocols import AsyncLLM, EngineCoreRequest, SamplingParams
 from python_worker.engines.guards.reasoning import Parser, check_reasoning
+from python_worker.engines.guards.structures import Structures
 from python_worker.engines.guards.tensors import check_request_tensors
+from python_worker.engines.guards.token_constraints import (
+    TokenConstraints,
+    constraints_of,
+    may_forbid,
+)
+from python_worker.engines.guards.watched_tokens import WatchedTokens
 from python_worker.engines.guards.weights import Weights
 from python_worker.exceptions import InvalidArgument
+
+LONG = 20_000
+"""Token ids in a request's constraints from which on they are read in a thread: 1 ms."""
 
 
 class CoreRequests:
@@ -19,10 +32,24 @@ class CoreRequests:
         weights: The state of its weights.
         verify: Raises where EngineCore could not decode a request.
         parser: The engine's reasoning parser.
+        structures: Knows the back end of its structured outputs.
+        prompt_ends: Looks at the prompts of requests that are decoded.
+        watched: Gets the requests whose tokens are looked at.
     """
 
     # Slots, because every request comes by here.
-    __slots__ = ("_engine", "_parser", "_send", "_verify", "_weights")
+    __slots__ = (
+        "_engine",
+        "_forced",
+        "_parser",
+        "_prompt_ends",
+        "_send",
+        "_structures",
+        "_verify",
+        "_vocab_size",
+        "_watched",
+        "_weights",
+    )
 
     def __init__(
         self,
@@ -31,18 +58,35 @@ class CoreRequests:
         *,
         verify: Callable[[EngineCoreRequest], None],
         parser: Parser | None,
+        structures: Structures,
+        prompt_ends: PromptEnds,
+        watched: WatchedTokens,
     ) -> None:
         self._engine = engine
         self._weights = weights
         self._verify = verify
         self._parser = parser
+        self._structures = structures
+        self._prompt_ends = prompt_ends
+        self._watched = watched
+        self._vocab_size = engine.model_config.get_vocab_size()
+        reasoning = engine.vllm_config.reasoning_config
+        self._forced = None if reasoning is None else reasoning.reasoning_end_token_ids
         self._send = engine.engine_core.add_request_async
 
     async def send(self, request: EngineCoreRequest) -> None:
         """In place of the client's ``add_request_async``."""
+        params = request.sampling_params
+        structure = None if params is None else params.structured_outputs
+        constraints = None
         try:
+            # What may take a thread comes first: the rest holds until the request is sent.
             if request.prompt_embeds is not None or request.mm_features:
                 await self._check_tensors(request)
+            if params is not None and may_forbid(params):
+                constraints = await self._check_constraints(params)
+            if structure is not None:
+                await self._structures.check_backend(structure)
             # An update may have begun while the prompt was tokenized.
             self._weights.check("add_request")
             self._verify(request)
@@ -52,6 +96,12 @@ class CoreRequests:
             # Its outputs are awaited already, and would be for ever.
             self._engine.output_processor.abort_requests([request.request_id], internal=True)
             raise
+        state = self._engine.output_processor.request_states.get(request.request_id)
+        self._prompt_ends.begin(request, state)
+        if constraints is not None or request.resumable:
+            self._watched.add(request.request_id, constraints)
+        if structure is not None:
+            self._structures.settle(structure)
         await self._send(request)
 
     async def _check_tensors(self, request: EngineCoreRequest) -> None:
@@ -65,3 +115,11 @@ class CoreRequests:
                 for mm_hash in hashes:
                     cache.invalidate(mm_hash)
             raise
+
+    async def _check_constraints(self, params: SamplingParams) -> TokenConstraints | None:
+        read = partial(constraints_of, params, self._vocab_size, self._forced)
+        size = len(params.allowed_token_ids or ()) + len(params.logit_bias or ())
+        constraints = read() if size <= LONG else await asyncio.to_thread(read)
+        if constraints is not None:
+            constraints.check()
+        return constraints

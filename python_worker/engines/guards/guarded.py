@@ -5,12 +5,16 @@ does not:
 
 ========================  ======================================================================
 ``guarded``               the guards in their order, and how they are mixed in
-``protocols``             what guards use of vLLM's classes, for mypy
+``protocols``             what guards use of vLLM's classes, for mypy; of detokenizers, in
+                          ``text_protocols``
 ``vllm_parts``            what guards call of vLLM beside its engine class
 ------------------------  ----------------------------------------------------------------------
 ``async_llm``             checks the configuration, requests, and calls of worker processes, by
                           ``core_requests``, ``prompts``, ``tensors``, ``reasoning``,
-                          ``logits_processors``, ``worker_methods`` and ``worker_extension``
+                          ``logits_processors``, ``worker_methods`` and ``worker_extension``;
+                          keeps prompts out of texts by ``prompt_ends``; refuses what leaves no
+                          token by ``token_constraints`` and ``watched_tokens``, and structures
+                          by ``structures`` and ``structure_faults``
 ``weight_updates``        keeps requests and weight updates apart; the state is in ``weights``
 ``lora``                  loads adapters before their requests, by ``lora_loading`` and
                           ``lora_usage``

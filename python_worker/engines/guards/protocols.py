@@ -77,7 +77,16 @@ class LoRAConfig(Protocol):
 class StructuredOutputsConfig(Protocol):
     """How an engine keeps outputs to a format."""
 
+    backend: str
     reasoning_parser: str
+
+
+class ReasoningConfig(Protocol):
+    """How an engine knows what a model thinks from what it says."""
+
+    @property
+    def reasoning_end_token_ids(self) -> Sequence[int] | None:
+        """What it is forced to say when its budget for thinking is spent."""
 
 
 class VllmConfig(Protocol):
@@ -87,6 +96,7 @@ class VllmConfig(Protocol):
     parallel_config: ParallelConfig
     lora_config: LoRAConfig | None
     structured_outputs_config: StructuredOutputsConfig
+    reasoning_config: ReasoningConfig | None
     speculative_config: object | None
 
 
@@ -104,12 +114,41 @@ class LoRARequest(Protocol):
     is_3d_lora_weight: bool
 
 
+class StructuredOutputsParams(Protocol):
+    """The form that an output is kept to."""
+
+    json: object | None
+    regex: str | None
+    choice: Sequence[str] | None
+    grammar: str | None
+    json_object: bool | None
+    structural_tag: str | None
+    # The back end that vLLM chose for it.
+    _backend: str | None
+
+
 class SamplingParams(Protocol):
     """How tokens are chosen."""
 
     __struct_fields__: ClassVar[tuple[str, ...]]
     output_kind: Any  # vLLM's enum RequestOutputKind, whose members are taken from its class
     max_tokens: int | None
+    min_tokens: int
+    allowed_token_ids: Sequence[int] | None
+    logit_bias: Mapping[int, float] | None
+    bad_words: Sequence[str] | None
+    stop_token_ids: Sequence[int] | None
+    structured_outputs: StructuredOutputsParams | None
+    thinking_token_budget: int | None
+    trace_decode_token_ids: Sequence[int] | None
+
+    @property
+    def bad_words_token_ids(self) -> Sequence[Sequence[int]] | None:
+        """What vLLM made of ``bad_words``."""
+
+    @property
+    def all_stop_token_ids(self) -> Collection[int]:
+        """``stop_token_ids``, and what else ends a sequence of this model."""
 
 
 class MultiModalFieldElem(Protocol):
@@ -147,6 +186,9 @@ class RequestOutputCollector(Protocol):
     request_id: str
     aggregate: bool
 
+    def put(self, output: Exception) -> None:
+        """Take an output, or an error in its place."""
+
 
 class IncrementalDetokenizer(Protocol):
     """Turns the tokens of a request into text."""
@@ -155,15 +197,38 @@ class IncrementalDetokenizer(Protocol):
         """How many there are."""
 
 
+class StreamingUpdate(Protocol):
+    """An element of a streamed prompt that waits for its turn."""
+
+    prompt_token_ids: Sequence[int] | None
+
+
+class ParentRequest(Protocol):
+    """A request of several completions, each of which is a request to EngineCore."""
+
+    request_id: str
+
+
 class RequestState(Protocol):
     """A request that has not ended."""
 
+    # A field here: guards replace it.
+    apply_streaming_update: Callable[[StreamingUpdate], None]
+    parent_req: ParentRequest | None
+    queue: RequestOutputCollector | None
     lora_request: LoRARequest | None
     streaming_input: bool
     # Elements that EngineCore has not begun; None when it has answered all that came.
     input_chunk_queue: Collection[object] | None
     prompt_len: int
     detokenizer: IncrementalDetokenizer | None
+
+
+class InputProcessor(Protocol):
+    """Makes requests of prompts and parameters."""
+
+    # A field here: guards replace it.
+    _validate_params: Callable[[object, object], object]
 
 
 class OutputProcessor(Protocol):
@@ -182,6 +247,7 @@ class EngineCoreOutput(Protocol):
     """What a step has made of one request."""
 
     request_id: str
+    new_token_ids: Sequence[int]
     finish_reason: object | None
 
 
@@ -251,6 +317,7 @@ if TYPE_CHECKING:
         renderer: Renderer
         output_handler: asyncio.Task[None] | None
         engine_core: AsyncMPClient
+        input_processor: InputProcessor
 
         # Passed on as they came: vLLM's own parameters differ between versions.
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
@@ -286,6 +353,8 @@ if TYPE_CHECKING:
             index: int,
             queue: RequestOutputCollector,
         ) -> Coroutine[Any, Any, object]: ...
+
+        async def abort(self, request_id: str | Iterable[str], internal: bool = False) -> None: ...
 
         def _run_output_handler(self) -> None: ...
 

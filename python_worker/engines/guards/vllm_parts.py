@@ -5,12 +5,20 @@ Every import of vLLM is in a function: it takes seconds, and unit tests have non
 
 from __future__ import annotations
 
+import functools
 import importlib
+import json
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
-from python_worker.engines.guards.protocols import EngineCoreRequest
+from python_worker.engines.guards.prompt_ends import PromptEnds
+from python_worker.engines.guards.protocols import (
+    EngineCoreRequest,
+    StructuredOutputsParams,
+)
+from python_worker.engines.guards.structures import Backends
+from python_worker.engines.guards.text_protocols import SlowIncrementalDetokenizer
 from python_worker.exceptions import InvalidArgument
 from python_worker.streaming import known_sources
 
@@ -53,6 +61,121 @@ def load_logits_processors(given: tuple[str | type, ...]) -> object:
     from vllm.v1.sample.logits_processor import cached_load_custom_logitsprocs
 
     return cached_load_custom_logitsprocs(given)
+
+
+# --- Structured outputs ---
+
+
+class _Backends:
+    """What is called of vLLM's back ends; see ``structures``.
+
+    Args:
+        tokenizer: The engine's.
+    """
+
+    def __init__(self, tokenizer: object | None) -> None:
+        from vllm.v1.structured_output import backend_guidance as guidance
+        from vllm.v1.structured_output import backend_lm_format_enforcer as enforcer
+        from vllm.v1.structured_output import backend_outlines as outlines
+        from vllm.v1.structured_output import backend_xgrammar as xgrammar
+
+        mistral = getattr(tokenizer, "llg_tokenizer", None)
+
+        def enforce(params: Any) -> None:
+            # vLLM makes the parser of a schema in EngineCore only.
+            enforcer.validate_structured_output_request_lm_format_enforcer(params)
+            schema = params.structured_outputs.json
+            if schema:
+                enforcer.lmformatenforcer.JsonSchemaParser(
+                    json.loads(schema) if isinstance(schema, str) else schema
+                )
+            try:
+                enforcer.lmfe_vllm.build_vllm_token_enforcer_tokenizer_data  # noqa: B018
+            except ImportError as error:
+                # Of lm-format-enforcer 0.11.3, which wants an older vLLM.
+                raise ValueError("It cannot be used with this vLLM.") from error
+
+        self.strict = frozenset({"lm-format-enforcer"})
+        self.validators: Mapping[str, Callable[[Any], None]] = {
+            "xgrammar": xgrammar.validate_xgrammar_grammar,
+            "guidance": lambda params: guidance.validate_guidance_grammar(params, mistral),
+            "outlines": outlines.validate_structured_output_request_outlines,
+            "lm-format-enforcer": enforce,
+        }
+
+    @functools.cached_property
+    def _bytes(self) -> Any:
+        """The back end xgrammar of vLLM's, with a vocabulary of single bytes and an end."""
+        import xgrammar
+        from vllm.v1.structured_output.backend_xgrammar import XgrammarBackend
+
+        backend: Any = object.__new__(XgrammarBackend)  # ``__init__`` wants a whole engine
+        backend.vocab_size = END_OF_BYTES + 1
+        vocabulary = [bytes([byte]) for byte in range(END_OF_BYTES)] + [b"</s>"]
+        backend.compiler = xgrammar.GrammarCompiler(
+            xgrammar.TokenizerInfo(
+                vocabulary, vocab_size=backend.vocab_size, stop_token_ids=[END_OF_BYTES]
+            ),
+            max_threads=1,
+            cache_enabled=False,
+        )
+        backend.num_speculative_tokens = 0
+        backend.disable_any_whitespace = False
+        return backend
+
+    def matches_nothing(self, structure: StructuredOutputsParams) -> bool:
+        """Whether xgrammar leaves no token to begin with; what it cannot compile is another matter.
+
+        It takes 0.2 ms for a short grammar, because so few tokens are tried.
+        """
+        import xgrammar
+        from vllm.v1.structured_output.request import get_structured_output_key
+
+        try:
+            grammar = self._bytes.compile_grammar(
+                *get_structured_output_key(structure), stop_token_ids={END_OF_BYTES}
+            )
+        except Exception:
+            return False
+        mask = xgrammar.allocate_token_bitmask(1, self._bytes.vocab_size)
+        grammar.fill_bitmask(mask, 0)
+        return not mask.any()
+
+
+END_OF_BYTES = 256
+
+
+def structure_backends(tokenizer: object | None) -> Backends:
+    """The back ends of an engine's structured outputs."""
+    return _Backends(tokenizer)
+
+
+# --- Text of outputs ---
+
+
+def prompt_ends() -> PromptEnds:
+    """What looks at the prompts of an engine, with vLLM's way to decode."""
+    import tokenizers.decoders
+    from vllm.tokenizers import detokenizer_utils as utils
+
+    def text_of(detokenizer: SlowIncrementalDetokenizer, tokens: list[str]) -> str:
+        # As ``detokenize_incrementally`` does.
+        tokenizer = detokenizer.tokenizer
+        if tokenizer.is_fast or not tokenizer.get_added_vocab():
+            return tokenizer.convert_tokens_to_string(tokens)
+        text: str = utils._convert_tokens_to_string_with_added_encoders(
+            tokenizer,
+            tokens,
+            detokenizer.skip_special_tokens,
+            detokenizer.spaces_between_special_tokens,
+        )
+        return text
+
+    # Looked up each time, as vLLM does: the class may be replaced.
+    def decode_stream(ids: list[int], *, skip_special_tokens: bool) -> object:
+        return tokenizers.decoders.DecodeStream(ids=ids, skip_special_tokens=skip_special_tokens)
+
+    return PromptEnds(decode_stream, utils.detokenize_incrementally, text_of)
 
 
 # --- Adapters ---

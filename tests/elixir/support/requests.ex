@@ -104,11 +104,7 @@ defmodule Vllm.Requests do
            ~S({"type": "structural_tag", "format": {"type": "tag", "begin": "<a>", "end": "</a>", ) <>
              ~S("content": {"type": "regex", "pattern": "[a-z]{2,20}"}}})
        ]
-     ]},
-    {"a structure that vLLM cannot compile", "Hello",
-     [seed: 32, structured_outputs: [grammar: ~S(root ::= root "a")]]},
-    {"a structure that allows nothing of what is allowed", "Hello",
-     [seed: 33, logprobs: 1, allowed_token_ids: [70], structured_outputs: [choice: ["x"]]]}
+     ]}
   ]
 
   @doc "Each with a name, a prompt and parameters."

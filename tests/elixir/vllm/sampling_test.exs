@@ -134,6 +134,85 @@ defmodule Vllm.RealEngine.SamplingTest do
     end
   end
 
+  # Where nothing is left vLLM goes on with id 0.
+  describe "parameters that together leave no token are refused:" do
+    test "what is known before the first token", %{engine: engine, encode: encode, eos: eos} do
+      [a, b] = encode.("ab")
+      {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
+      {:ok, vocabulary} = Vllm.call(tokenizer, :get_vocab)
+      all = Map.values(vocabulary)
+
+      for {params, names} <- [
+            {[allowed_token_ids: [a], bad_words: ["a"]], ["allowed_token_ids", "bad_words"]},
+            {[allowed_token_ids: [a, b], bad_words: ["b", "a"]],
+             ["allowed_token_ids", "bad_words"]},
+            {[allowed_token_ids: [eos], min_tokens: 5], ["allowed_token_ids", "min_tokens"]},
+            {[allowed_token_ids: [eos, a], min_tokens: 5, bad_words: ["a"]],
+             ["allowed_token_ids", "bad_words", "min_tokens"]},
+            {[allowed_token_ids: [a], min_tokens: 1, stop_token_ids: [a]],
+             ["allowed_token_ids", "min_tokens"]},
+            {[allowed_token_ids: [a], logit_bias: %{a => :neg_infinity}],
+             ["allowed_token_ids", "logit_bias"]},
+            {[allowed_token_ids: [a], logit_bias: %{a => -1.0e39}],
+             ["allowed_token_ids", "logit_bias"]},
+            {[logit_bias: Map.new(all, &{&1, :neg_infinity})], ["logit_bias"]},
+            {[stop_token_ids: all, min_tokens: 2], ["min_tokens"]}
+          ],
+          more <- [[temperature: 0.0], [seed: 1], [seed: 1, n: 3], [seed: 1, top_k: 1]] do
+        result = AsyncLLM.generate(engine, "Hello", params ++ more, request_id())
+        assert {:error, %Error{kind: :invalid} = error} = result
+        assert error.message =~ "no token is left to choose"
+        assert error.details["parameters"] == names
+      end
+
+      assert_well(engine)
+    end
+
+    for kind <- [:CUMULATIVE, :DELTA, :FINAL_ONLY], n <- [1, 3] do
+      @kind kind
+      @n n
+
+      test "what shows later ends the request, #{kind}, n: #{n}", context do
+        [a] = context.encode.("a")
+
+        beside =
+          Task.async(fn ->
+            text(complete(context.engine, "count", temperature: 0.0, max_tokens: 200))
+          end)
+
+        for {params, names, tokens} <- [
+              {[allowed_token_ids: [a], bad_words: ["aa"]], ["allowed_token_ids", "bad_words"],
+               1},
+              {[allowed_token_ids: [a, context.eos], bad_words: ["aaa"], min_tokens: 5],
+               ["allowed_token_ids", "bad_words", "min_tokens"], 2}
+            ] do
+          params = params ++ [seed: 1, n: @n, output_kind: @kind, max_tokens: 8]
+          assert {:ok, stream} = AsyncLLM.generate(context.engine, "Hello", params, request_id())
+          assert {:error, %Error{kind: :invalid} = error} = Stream.collect(stream)
+          assert error.message =~ "after #{tokens} tokens no token was left to choose"
+          assert error.details["parameters"] == names
+        end
+
+        assert Task.await(beside, :infinity) == counting(200)
+        assert_well(context.engine)
+      end
+    end
+
+    test "and what leaves one gives that one", %{engine: engine, encode: encode, eos: eos} do
+      [a, b] = encode.("ab")
+
+      for {params, said} <- [
+            {[allowed_token_ids: [a, b], bad_words: ["a"]], "bbbb"},
+            {[allowed_token_ids: [a, b], bad_words: ["aa", "bb"]], ~r/\A((ab)+|(ba)+)\z/},
+            {[allowed_token_ids: [a, eos], min_tokens: 4], "aaaa"},
+            {[allowed_token_ids: [a, b], logit_bias: %{a => :neg_infinity}], "bbbb"},
+            {[allowed_token_ids: [a, b], logit_bias: %{a => :infinity}], "aaaa"}
+          ] do
+        assert text(complete(engine, "Hello", params ++ [seed: 1, max_tokens: 4])) =~ said
+      end
+    end
+  end
+
   test "an interval reduces the number of items", %{engine: engine} do
     params = [temperature: 0.0, max_tokens: 100, output_kind: :DELTA, stream_interval: 20]
     items = engine |> generate("count", params) |> Enum.to_list()

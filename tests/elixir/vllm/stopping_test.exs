@@ -38,6 +38,39 @@ defmodule Vllm.RealEngine.StoppingTest do
       end
     end
 
+    # vLLM's own detokenizer gives such a prompt as the first text.
+    for kind <- [:DELTA, :CUMULATIVE, :FINAL_ONLY], n <- [1, 3] do
+      @kind kind
+      @n n
+
+      test "is not found in a prompt that ends inside a character, #{kind}, n: #{n}", context do
+        {prompt, [last]} = "the secret prompt é" |> context.encode.() |> Enum.split(-1)
+        [x] = context.encode.("x")
+
+        for {allowed, stop, said, reason} <- [
+              {[last], "secret", "é", nil},
+              {[x], "secret", "x", nil},
+              {[x], "x", "", "x"}
+            ] do
+          params = [seed: 1, n: @n, max_tokens: 1, allowed_token_ids: allowed, stop: [stop]]
+          params = params ++ [output_kind: @kind, logprobs: 1]
+          output = complete(context.engine, %{prompt_token_ids: prompt}, params)
+
+          assert Enum.map(output.outputs, &{&1.text, &1.stop_reason}) ==
+                   List.duplicate({said, reason}, @n)
+        end
+      end
+    end
+
+    test "is not found in a prompt that is cut inside a character", context do
+      count = length(context.encode.("secret é"))
+      kwargs = %{"truncate_prompt_tokens" => count - 1, "truncation_side" => "right"}
+      params = [temperature: 0.0, max_tokens: 3, stop: ["secret"]]
+      output = complete(context.engine, "secret é", params, tokenization_kwargs: kwargs)
+      assert length(output.prompt_token_ids) == count - 1
+      assert text(output) == " I only know"
+    end
+
     # tests/detokenizer/test_stop_reason.py::test_stop_reason
     test "has a token, a string or the end of the sequence as its reason", context do
       %{engine: engine, encode: encode, eos: eos} = context

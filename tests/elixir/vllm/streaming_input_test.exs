@@ -101,6 +101,14 @@ defmodule Vllm.RealEngine.StreamingInputTest do
     assert hd(List.last(outputs).outputs).finish_reason == "length"
   end
 
+  test "elements that end inside a character are no part of the text", %{engine: engine} do
+    {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
+    {:ok, ids} = Vllm.call(tokenizer, :encode, ["secret é"])
+    element = %{prompt_token_ids: Enum.drop(ids, -1)}
+    params = Keyword.merge(@params, max_tokens: 1, allowed_token_ids: [List.last(ids)])
+    assert said(bunched(engine, [element, element, "count"], params)) =~ ~r/\Aéé/
+  end
+
   test "without elements there are no items", %{engine: engine} do
     assert engine |> generate(tracked([]), @params) |> Enum.to_list() == []
     assert_receive {:closed, _}

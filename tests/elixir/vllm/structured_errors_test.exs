@@ -65,56 +65,96 @@ defmodule Vllm.RealEngine.StructuredErrorsTest do
     end
   end
 
-  describe "an error that vLLM finds while it compiles a structure ends the request:" do
-    for {name, structure} <- [
-          {"a rule that begins with itself", [grammar: ~S(root ::= root "a")]},
-          {"an alternative of nothing", [grammar: ~S(root ::= "a" | )]},
-          {"a tag with a schema of no type",
+  describe "the back end of the engine's first structure is that of all others:" do
+    for {name, structure, word} <- [
+          {"a keyword that only guidance knows",
+           [json: %{properties: %{n: %{type: "integer", multipleOf: 3}}}],
+           "xgrammar does not take multipleOf at /properties/n"},
+          {"a grammar that only guidance reads", [grammar: ~S(root ::= "a" | )],
+           "EBNF parser error at line 1, column 16"},
+          {"a tag whose schema only guidance reads",
            [
              structural_tag:
                ~S({"type": "structural_tag", "triggers": ["<a>"], "structures": ) <>
                  ~S([{"begin": "<a>", "schema": {"type": "nonsense"}, "end": "</a>"}]})
-           ]}
+           ], "xgrammar does not take type at /structures/0/schema"}
+        ] do
+      @structure structure
+      @word word
+
+      test name, %{engine: engine} do
+        params = @greedy ++ [structured_outputs: @structure]
+        result = AsyncLLM.generate(engine, "list", params, request_id())
+        assert {:error, %Error{kind: :invalid} = error} = result
+        assert error.message =~ @word
+        assert error.message =~ "this engine compiles all structures with xgrammar"
+      end
+    end
+  end
+
+  test "a refused keyword is named as data", %{engine: engine} do
+    schema = %{type: "object", properties: %{"a/b" => %{type: "array", uniqueItems: true}}}
+    params = @greedy ++ [structured_outputs: [json: schema]]
+    assert {:error, error} = AsyncLLM.generate(engine, "list", params, request_id())
+
+    assert error.details == %{
+             "parameter" => "sampling_params.structured_outputs.json",
+             "keywords" => ["uniqueItems"],
+             "pointer" => "/properties/a~1b"
+           }
+  end
+
+  describe "a structure that leaves no token is an error of its request:" do
+    for {name, grammar} <- [
+          {"a rule that begins with itself", ~S(root ::= root "a")},
+          {"a Lark rule that begins with itself", ~S(start: start "a")}
+        ] do
+      @grammar grammar
+
+      test name, %{engine: engine} do
+        params = @greedy ++ [structured_outputs: [grammar: @grammar]]
+        result = AsyncLLM.generate(engine, "list", params, request_id())
+        assert {:error, %Error{kind: :invalid} = error} = result
+        assert error.message =~ "grammar: nothing matches it, so no token is left"
+      end
+    end
+
+    for {name, structure} <- [
+          {"a schema that is its own", [json: %{"$ref" => "#"}]},
+          {"a choice among what is not allowed", [choice: ["Paris"]]}
         ],
         kind <- [:CUMULATIVE, :DELTA, :FINAL_ONLY] do
       @structure structure
       @kind kind
 
       test "#{name}, #{kind}", %{engine: engine} do
-        params = @greedy ++ [structured_outputs: @structure]
-        assert [item] = items(engine, params, @kind)
-        assert %RequestOutput{finished: true, outputs: [completion]} = item
-        assert %CompletionOutput{text: "", finish_reason: "error", stop_reason: nil} = completion
+        {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
+        {:ok, [token]} = Vllm.call(tokenizer, :encode, ["x"])
+
+        params =
+          @greedy ++
+            [structured_outputs: @structure, allowed_token_ids: [token], output_kind: @kind]
+
+        assert {:error, %Error{kind: :invalid} = error} =
+                 engine |> generate("list", params) |> Stream.collect()
+
+        assert error.message =~ "after 0 tokens no token was left to choose"
+        assert error.details["parameters"] == ["allowed_token_ids", "structured_outputs"]
       end
-    end
-
-    test "a structure that excludes all allowed tokens", %{engine: engine} do
-      {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
-      {:ok, [token]} = Vllm.call(tokenizer, :encode, ["x"])
-
-      params =
-        @greedy ++
-          [structured_outputs: [choice: ["Paris"]], allowed_token_ids: [token]]
-
-      assert [%{text: "", finish_reason: "error"}] = complete(engine, "list", params).outputs
     end
   end
 
   test "an error of one request does not affect the others", %{engine: engine} do
-    structures = [[grammar: ~S(root ::= root "a")], [choice: ["yes"]]]
+    structures = [[json: %{"$ref" => "#"}], [choice: ["yes"]]]
 
     for n <- 1..16 do
       params = @greedy ++ [structured_outputs: Enum.at(structures, rem(n, 2))]
-      Task.async(fn -> {rem(n, 2), complete(engine, "list", params).outputs} end)
+      Task.async(fn -> {rem(n, 2), engine |> generate("list", params) |> Stream.collect()} end)
     end
     |> Task.await_many(:infinity)
     |> Enum.each(fn
-      {0, [completion]} -> assert completion.finish_reason == "error"
-      {1, [completion]} -> assert {completion.text, completion.finish_reason} == {"yes", "stop"}
+      {0, {:error, error}} -> assert error.kind == :invalid
+      {1, {:ok, output}} -> assert [%{text: "yes", finish_reason: "stop"}] = output.outputs
     end)
-  end
-
-  defp items(engine, params, kind) do
-    engine |> generate("list", params ++ [output_kind: kind]) |> Enum.to_list()
   end
 end

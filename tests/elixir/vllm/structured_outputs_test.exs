@@ -183,17 +183,31 @@ defmodule Vllm.RealEngine.StructuredOutputsTest do
       structure = [structured_outputs: [choice: ["Paris is it"]]]
       # What the model would say next.
       [word] = context.encode.(" I")
-      [space] = context.encode.(" ")
+      params = @greedy ++ structure ++ [stop_token_ids: [word]]
+      [completion] = complete(context.engine, "list", params).outputs
 
-      for {stop, text, finish_reason, stop_reason} <- [
-            {word, "Paris is it", "stop", word},
-            {space, "Paris", "error", nil}
-          ] do
-        params = @greedy ++ structure ++ [stop_token_ids: [stop]]
-        [completion] = complete(context.engine, "list", params).outputs
-        assert {completion.text, completion.finish_reason} == {text, finish_reason}
-        assert completion.stop_reason == stop_reason
-      end
+      assert {completion.text, completion.finish_reason, completion.stop_reason} ==
+               {"Paris is it", "stop", word}
+
+      [space] = context.encode.(" ")
+      params = @greedy ++ structure ++ [stop_token_ids: [space]]
+      stream = generate(context.engine, "list", params)
+      assert {:error, %Error{kind: :invalid} = error} = Stream.collect(stream)
+      assert error.message =~ "after 5 tokens no token was left to choose"
+      assert error.details["parameters"] == ["stop_token_ids", "structured_outputs"]
+    end
+
+    # vLLM lets it end before min_tokens where it can do nothing else.
+    test "min_tokens beyond its end are not waited for", %{engine: engine} do
+      params = @greedy ++ [structured_outputs: [choice: ["a"]], min_tokens: 5]
+      assert [%{text: "a", finish_reason: "stop"}] = complete(engine, "list", params).outputs
+    end
+
+    test "nothing is said of what follows an end that is ignored", %{engine: engine} do
+      params = @greedy ++ [structured_outputs: [choice: ["a"]], ignore_eos: true]
+      [completion] = complete(engine, "Hello", params).outputs
+      assert {completion.finish_reason, length(completion.token_ids)} == {"length", 64}
+      assert String.starts_with?(completion.text, "a")
     end
 
     test "banned, biased and allowed tokens are respected", %{engine: engine, encode: encode} do

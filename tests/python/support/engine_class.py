@@ -63,7 +63,8 @@ def configuration(**model: Any) -> Any:
         model_config=SimpleNamespace(**given | model),
         parallel_config=SimpleNamespace(worker_extension_cls="", world_size_across_dp=1),
         lora_config=SimpleNamespace(max_loras=2),
-        structured_outputs_config=SimpleNamespace(reasoning_parser=""),
+        structured_outputs_config=SimpleNamespace(backend="xgrammar", reasoning_parser=""),
+        reasoning_config=None,
         speculative_config=None,
     )
 
@@ -90,6 +91,7 @@ class EngineClass:
         self.output_processor = OutputProcessor()
         self.output_handler: Any = None
         self.engine_core = CoreClient()
+        self.input_processor = SimpleNamespace(_validate_params=lambda params, tasks: None)
         self.tokenizer = "tokenizer"
         self.calls: list[Any] = []
         self.rpc_error: Exception | None = None
@@ -140,6 +142,8 @@ class EngineClass:
             lora_request=lora_request,
             cache_salt=None,
             mm_features=None,
+            sampling_params=None,
+            prompt_token_ids=None,
             reasoning_parser_kwargs=params,
         )
         queue = SimpleNamespace(request_id=request.request_id, aggregate=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ from python_worker.streaming.token_tap import TokenTap
 from tests.python.support.patches import Consumer, expected
 from tests.python.support.streams import Places, wait_turns
 
-PROMPT = [1, 30, 31]
+PROMPT = (1, 30, 31)
 ID, NAME = "req-12345678", "req"
 
 #: Of the loop, in which a stream sends an output by its task: it takes four.
@@ -93,15 +93,21 @@ class Side:
     """A request in an output processor, and how many outputs of it were made."""
 
     def __init__(
-        self, tokenizer: Any, params: Any, *, log_stats: bool, stream_interval: int
+        self,
+        tokenizer: Any,
+        params: Any,
+        *,
+        log_stats: bool,
+        stream_interval: int,
+        prompt: list[int],
     ) -> None:
         self.log_stats = log_stats
         self.processor = OutputProcessor(
             tokenizer, log_stats=log_stats, stream_interval=stream_interval
         )
         self.collector = RequestOutputCollector(params.output_kind, ID)
-        request = EngineCoreRequest(
-            ID, list(PROMPT), None, params, None, 100.0, None, None, None, external_req_id=NAME
+        self.request = request = EngineCoreRequest(
+            ID, list(prompt), None, params, None, 100.0, None, None, None, external_req_id=NAME
         )
         if params.n == 1:
             self.processor.add_request(request, "prompt", None, 0, self.collector)
@@ -145,6 +151,7 @@ class BothWays:
         log_stats: Whether outputs have metrics.
         stream_interval: The engine's.
         places: How much credit the stream has.
+        prompt: Its ids.
         params: Of the request; ``n`` and ``kind``, the name of the output kind, among them.
     """
 
@@ -156,11 +163,17 @@ class BothWays:
         stream_interval: int = 1,
         places: int = 1000,
         kind: str = "DELTA",
+        prompt: Sequence[int] = PROMPT,
         **params: Any,
     ) -> None:
         def side() -> Side:
-            sampling = SamplingParams(output_kind=RequestOutputKind[kind], **params)
-            return Side(tokenizer, sampling, log_stats=log_stats, stream_interval=stream_interval)
+            return Side(
+                tokenizer,
+                SamplingParams(output_kind=RequestOutputKind[kind], **params),
+                log_stats=log_stats,
+                stream_interval=stream_interval,
+                prompt=list(prompt),
+            )
 
         self.delta = kind == "DELTA"
         self.vllm, self.ours = side(), side()

@@ -51,7 +51,8 @@ TESTED_IN = {
 # Modules without a test file of their own: what they are is seen at what uses them.
 WITHOUT_A_TEST = {
     # Types, protocols and constants, used by the tests of every module above them.
-    *("codec/types", "engines/guards/protocols", "wire/limits"),
+    *("codec/types", "engines/guards/protocols", "engines/guards/text_protocols"),
+    "wire/limits",
     # Seen at a worker with the fake engine: `bridge/`.
     *("rpc/sessions", "server"),
     # Parts of the dispatcher, seen at it: `unit/dispatch/test_dispatcher*`, `test_served_classes`.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from python_worker.engines.guards import protocols
+from python_worker.engines.guards import protocols, text_protocols
 from python_worker.gen.drift.package import installed
 
 #: Protocol -> the file of vLLM's that has the class, and its name where that is another.
@@ -19,12 +19,14 @@ SOURCES = {
     "ParallelConfig": ("config/parallel.py", "ParallelConfig"),
     "LoRAConfig": ("config/lora.py", "LoRAConfig"),
     "StructuredOutputsConfig": ("config/structured_outputs.py", "StructuredOutputsConfig"),
+    "ReasoningConfig": ("config/reasoning.py", "ReasoningConfig"),
     "VllmConfig": ("config/vllm.py", "VllmConfig"),
     "LoRARequest": ("lora/request.py", "LoRARequest"),
     "MultiModalFieldElem": ("multimodal/inputs.py", "MultiModalFieldElem"),
     "MultiModalFeatureSpec": ("multimodal/inputs.py", "MultiModalFeatureSpec"),
     "MultiModalCache": ("multimodal/cache/base.py", "BaseMultiModalProcessorCache"),
     "Renderer": ("renderers/base.py", "BaseRenderer"),
+    "StructuredOutputsParams": ("sampling_params.py", "StructuredOutputsParams"),
     "SamplingParams": ("sampling_params.py", "SamplingParams"),
     "EngineCoreRequest": ("v1/engine/__init__.py", "EngineCoreRequest"),
     "EngineCoreOutput": ("v1/engine/__init__.py", "EngineCoreOutput"),
@@ -32,14 +34,20 @@ SOURCES = {
     "RequestOutputCollector": ("v1/engine/output_processor.py", "RequestOutputCollector"),
     "RequestState": ("v1/engine/output_processor.py", "RequestState"),
     "OutputProcessor": ("v1/engine/output_processor.py", "OutputProcessor"),
+    "InputProcessor": ("v1/engine/input_processor.py", "InputProcessor"),
+    "StreamingUpdate": ("v1/engine/output_processor.py", "StreamingUpdate"),
+    "ParentRequest": ("v1/engine/parallel_sampling.py", "ParentRequest"),
     "IncrementalDetokenizer": ("v1/engine/detokenizer.py", "IncrementalDetokenizer"),
+    "FastIncrementalDetokenizer": ("v1/engine/detokenizer.py", "FastIncrementalDetokenizer"),
+    "SlowIncrementalDetokenizer": ("v1/engine/detokenizer.py", "SlowIncrementalDetokenizer"),
+    "SlowTokenizer": ("tokenizers/protocol.py", "TokenizerLike"),
     "BackgroundResources": ("v1/engine/core_client.py", "BackgroundResources"),
     "AsyncMPClient": ("v1/engine/core_client.py", "AsyncMPClient"),
     "AsyncLLM": ("v1/engine/async_llm.py", "AsyncLLM"),
 }
 
-#: Every class of a model has its own file.
-WITHOUT_SOURCE = {"Model"}
+#: Every class of a model has its own file; the others are those of the library tokenizers, in Rust.
+WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend"}
 
 #: Made by msgspec, or by dataclasses.
 GENERATED = {"__struct_fields__", "__init__"}
@@ -55,10 +63,11 @@ def tree(path: Path) -> ast.Module:
 def own_protocols() -> dict[str, ast.ClassDef]:
     """The classes of ``protocols``; the first of a name, as mypy sees them."""
     found: dict[str, ast.ClassDef] = {}
-    assert protocols.__file__ is not None
-    for node in ast.walk(tree(Path(protocols.__file__))):
-        if isinstance(node, ast.ClassDef):
-            found.setdefault(node.name, node)
+    for module in (protocols, text_protocols):
+        assert module.__file__ is not None
+        for node in ast.walk(tree(Path(module.__file__))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, node)
     return found
 
 

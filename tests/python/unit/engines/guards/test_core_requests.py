@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from python_worker.engines.guards.core_requests import CoreRequests
+from python_worker.engines.guards.core_requests import LONG, CoreRequests
 from python_worker.engines.guards.weights import State, Weights
 from python_worker.exceptions import Conflict, InvalidArgument
 from tests.python.support.engine_class import EngineClass
+from tests.python.support.sampling import sampling
+
+#: Of the 100 tokens of the engine.
+NOTHING_LEFT = dict.fromkeys(range(100), -math.inf)
+
+#: So many that they are read in a thread.
+MANY = [7] * LONG
 
 
 class Parser:
@@ -26,12 +33,51 @@ def verify(request: Any) -> None:
         raise InvalidArgument("EngineCore could not read this request")
 
 
-def request(request_id: str = "r", *features: Any, **keywords: Any) -> Any:
+def request(request_id: str = "r", *features: Any, params: Any = None, **keywords: Any) -> Any:
     return SimpleNamespace(
         request_id=request_id,
         reasoning_parser_kwargs=keywords or None,
+        sampling_params=params,
+        resumable=False,
         prompt_embeds=None,
         mm_features=features,
+    )
+
+
+class Notes:
+    """Stands in for what looks at requests as they are sent; notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    async def check_backend(self, structure: Any) -> None:
+        if structure == "unknown":
+            raise InvalidArgument("this engine compiles all structures with another back end")
+
+    def settle(self, structure: Any) -> None:
+        self.told.append(("settle", structure))
+
+    def begin(self, request: Any, state: Any) -> None:
+        self.told.append(("begin", request.request_id, state))
+
+    def add(self, request_id: str, constraints: Any) -> None:
+        self.told.append(("add", request_id, constraints.is_forbidden(6, [])))
+
+
+@pytest.fixture
+def notes() -> Any:
+    return Notes()
+
+
+def requests_of(engine: Any, notes: Any, weights: Weights | None = None) -> CoreRequests:
+    return CoreRequests(
+        engine,
+        weights or Weights(),
+        verify=verify,
+        parser=Parser,
+        structures=notes,
+        prompt_ends=notes,
+        watched=notes,
     )
 
 
@@ -41,8 +87,10 @@ def engine() -> Any:
 
 
 @pytest.mark.parametrize("sent", [request(), request(thinking=True)])
-async def test_a_good_request_is_sent(engine: Any, sent: Any) -> None:
-    await CoreRequests(engine, Weights(), verify=verify, parser=Parser).send(sent)
+async def test_a_good_request_is_sent(engine: Any, notes: Any, sent: Any) -> None:
+    engine.output_processor.request_states["r"] = "state"
+    await requests_of(engine, notes).send(sent)
+    assert notes.told == [("begin", "r", "state")]
     assert engine.engine_core.sent == [sent]
     assert engine.output_processor.aborted == []
 
@@ -53,22 +101,27 @@ async def test_a_good_request_is_sent(engine: Any, sent: Any) -> None:
         (request("unreadable"), State.WHOLE, InvalidArgument),
         (request(other=1), State.WHOLE, InvalidArgument),
         (request(), State.OPEN, Conflict),
+        (request(params=sampling(structured_outputs="unknown")), State.WHOLE, InvalidArgument),
+        (request(params=sampling(allowed_token_ids=[])), State.WHOLE, InvalidArgument),
+        (request(params=sampling(logit_bias=NOTHING_LEFT)), State.WHOLE, InvalidArgument),
+        (request(params=sampling(allowed_token_ids=[5, *MANY])), State.OPEN, Conflict),
     ],
 )
 async def test_a_request_that_is_refused_is_forgotten(
-    engine: Any, refused: Any, state: State, error: type[Exception]
+    engine: Any, notes: Any, refused: Any, state: State, error: type[Exception]
 ) -> None:
     weights = Weights()
     weights.state = state
     with pytest.raises(error):
-        await CoreRequests(engine, weights, verify=verify, parser=Parser).send(refused)
+        await requests_of(engine, notes, weights).send(refused)
+    assert notes.told == []
     assert engine.engine_core.sent == []
     assert engine.output_processor.aborted == [refused.request_id]
 
 
 @pytest.mark.parametrize("remembers", [False, True])
 async def test_a_number_that_processing_made_none_is_refused_and_not_remembered(
-    engine: Any, remembers: bool
+    engine: Any, notes: Any, remembers: bool
 ) -> None:
     forgotten: list[str] = []
     cache = SimpleNamespace(invalidate=forgotten.append)
@@ -79,7 +132,13 @@ async def test_a_number_that_processing_made_none_is_refused_and_not_remembered(
     ]
     sent = request("r", *features)
     with pytest.raises(InvalidArgument, match=r"\['image'\]\.pixels\[1\]: wants a finite number"):
-        await CoreRequests(engine, Weights(), verify=verify, parser=Parser).send(sent)
+        await requests_of(engine, notes).send(sent)
     assert engine.engine_core.sent == []
     assert engine.output_processor.aborted == ["r"]
     assert forgotten == (["h"] if remembers else [])
+
+
+async def test_what_forbids_tokens_is_watched(engine: Any, notes: Any) -> None:
+    params = sampling(allowed_token_ids=[5, *MANY], structured_outputs="known")
+    await requests_of(engine, notes).send(request(params=params))
+    assert notes.told == [("begin", "r", None), ("add", "r", True), ("settle", "known")]
