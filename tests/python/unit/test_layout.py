@@ -45,14 +45,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 
 # Not part of the running worker: each may import from it, and nothing of it imports them.
-APART = frozenset({"gen", "testing", "install"})
+APART = frozenset({"gen", "testing", "small_models", "install"})
 
 # Foreign thing -> the folders and files of the worker that may import it; folders end in "/".
 PYTHON_IMPORTERS = {
     # `process/child.py` runs inside of vLLM's own processes.
     "vllm": {"engines/", "offline/", "chat/", "integrations/", "gen/", "testing/"},
     "torch": {"codec/tensors.py", "engines/builder.py", "process/child.py", "testing/"},
-    "numpy": {"codec/tensors.py", "testing/"},
+    "numpy": {"codec/tensors.py", "small_models/", "testing/"},
+    "gguf": {"small_models/"},
     "msgpack": {
         *(
             "codec/decoder.py",
