@@ -84,7 +84,7 @@ defmodule Mix.Tasks.Vllm.Demo do
         {:chat, path}
 
       {:error, error} ->
-        IO.puts("  #{error.message}")
+        error.message |> indent() |> IO.puts()
 
         IO.puts(
           "  The demo goes on with a scripted model, which answers in words known in advance."
