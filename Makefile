@@ -54,7 +54,7 @@ endef
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## start a worker, load a tiny model, stream tokens to this terminal
+demo: setup ## start a worker, load a small model, stream its answer to this terminal
 	$(call announce,demo)
 	@$(LEAVING_NOTHING) mix vllm.demo
 

@@ -25,6 +25,7 @@ order in which a call travels through them; the docstring of each says what its 
 ----------------  ------------------------------------------------------------------------------
 ``gen``           makes the generated code of both languages; ``gen.drift`` compares vLLM versions
 ``testing``       tiny models and a fake engine, for tests and for users
+``small_models``  real models out of packages, for trying the bridge and for tests
 ``install``       sets up the machine; needs nothing but Python
 ================  ==============================================================================
 

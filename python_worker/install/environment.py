@@ -13,20 +13,18 @@ is held while building, so that two set-ups at once make one environment.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from python_worker.install.locks import locked
 from python_worker.install.progress import Progress, SetupError, run
 
 # vLLM 0.32 itself accepts 3.11 to 3.14; 3.14 has not been tried with the worker.
@@ -51,21 +49,29 @@ class Wanted:
     Attributes:
         extra: "cpu" or "cuda".
         runtime: Requirements of the worker, that extra's included.
+        small_models: Requirements of `small_models`.
         dev: Requirements of the tools, empty if they are not asked for.
         cache: Folder of all environments.
     """
 
     extra: str
     runtime: tuple[str, ...]
+    small_models: tuple[str, ...]
     dev: tuple[str, ...]
     cache: Path
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The requirements as the marker names them, in the order of installation."""
+        groups = {"runtime": self.runtime, "small-models": self.small_models, "dev": self.dev}
+        return {name: sorted(lines) for name, lines in groups.items() if lines}
 
     @property
     def path(self) -> Path:
         """Folder of this environment.
 
-        The tools are not part of the name: they are added to the environment of the runtime
-        requirements, so that a developer does not pay for two.
+        Only the runtime requirements are part of the name. The others are added to their
+        environment, so that a developer does not pay for two.
         """
         text = json.dumps([python_version(), self.extra, sorted(self.runtime)])
         return self.cache / f"venv-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -108,6 +114,7 @@ def read_wanted(pyproject: Path, *, extra: str, dev: bool) -> Wanted:
     return Wanted(
         extra=extra,
         runtime=(*project["dependencies"], *extras[extra]),
+        small_models=tuple(extras["small-models"]),
         dev=tuple(extras["dev"]) if dev else (),
         cache=cache_dir(),
     )
@@ -129,7 +136,7 @@ def make(wanted: Wanted, *, progress: Progress) -> None:
     """
     wanted.cache.mkdir(parents=True, exist_ok=True)
     log = wanted.cache / "setup-python.log"
-    with _lock(wanted.path.with_suffix(".lock"), progress):
+    with locked(wanted.path.with_suffix(".lock"), progress, "another set-up of this environment"):
         missing = _missing(wanted)  # looked at under the lock: another set-up may just have ended
         if missing:
             log.write_text("", encoding="utf-8")
@@ -139,17 +146,15 @@ def make(wanted: Wanted, *, progress: Progress) -> None:
             _remove_broken_companions(wanted, log, progress)
             _write_marker(wanted, {"extra": wanted.extra, "runtime": sorted(wanted.runtime)})
             _mention_others(wanted, progress)
-        if wanted.dev and "dev" in missing:
-            _pip_install(wanted, wanted.dev, log, progress)
-            _write_marker(wanted, {**_read_marker(wanted), "dev": sorted(wanted.dev)})
+        for name in missing:
+            if name != "runtime":
+                _pip_install(wanted, wanted.groups[name], log, progress)
+                _write_marker(wanted, {**_read_marker(wanted), name: wanted.groups[name]})
     _point_link(wanted.cache / "venv", wanted.path)
 
 
 def _missing(wanted: Wanted) -> list[str]:
-    marker = _read_marker(wanted)
-    wants = {"runtime": sorted(wanted.runtime)}
-    if wanted.dev:
-        wants["dev"] = sorted(wanted.dev)
+    marker, wants = _read_marker(wanted), wanted.groups
     # An interpreter that has been removed leaves a dangling link, which does not exist.
     if not wanted.python.exists() or marker.get("runtime") != wants["runtime"]:
         return list(wants)
@@ -254,19 +259,6 @@ def _mention_others(wanted: Wanted, progress: Progress) -> None:
     others = [path.parent for path in wanted.cache.glob(f"venv-*/{COMPLETE}")]
     for path in sorted(set(others) - {wanted.path}):
         progress.note(f"{path} has other requirements; delete it if no clone uses it (3.5 GB)")
-
-
-@contextlib.contextmanager
-def _lock(path: Path, progress: Progress) -> Iterator[None]:
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                progress.update("waiting for another set-up of the same environment")
-                time.sleep(0.2)
-        yield  # closing the file gives the lock back, and so does dying
 
 
 def _point_link(link: Path, target: Path) -> None:

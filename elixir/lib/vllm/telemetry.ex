@@ -41,6 +41,8 @@ defmodule Vllm.Telemetry do
   ]
   @declared [@instance, {:engine, "the name it is declared under with `engines:`"}]
 
+  @small_model [{:model, "the model's name, such as `\"smollm2-135m-instruct\"`"}]
+
   # The worker sends them under these names; the first is a property of the engine.
   @numbers [
     requests_unfinished: "requests that were accepted and have not ended",
@@ -128,6 +130,13 @@ defmodule Vllm.Telemetry do
      ], @any_engine},
     {[:vllm, :engine, :recovered], "An engine that hung makes progress again.",
      [{:duration, "for how long it made none, in the native time unit"}], @any_engine},
+    {[:vllm, :small_model, :step], "`Vllm.SmallModel` has begun a step of making a model.",
+     [{:duration, "since the call, in the native time unit"}],
+     @small_model ++ [{:text, "the step, to be read by a person"}]},
+    {[:vllm, :small_model, :made], "`Vllm.SmallModel` has made a model.", [@duration],
+     @small_model ++ [{:path, "its folder"}]},
+    {[:vllm, :small_model, :failed], "`Vllm.SmallModel` could not make a model.", [@duration],
+     @small_model ++ [{:error, "the `Vllm.Error`"}]},
     {[:vllm, :instance, :metrics], "Once in each `metrics_interval:`, for the instance.",
      [
        {:calls, "how many calls are in flight, including streams"},

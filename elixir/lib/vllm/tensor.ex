@@ -11,14 +11,21 @@ defmodule Vllm.Tensor do
       iex> Vllm.Tensor.to_list(tensor)
       [[1.0, 2.0], [3.0, 4.0]]
 
+  `dot/2` and `cosine/2` compare embeddings without a library for numbers:
+
+      iex> cat = Vllm.Tensor.from_list([1.0, 2.0, 2.0], "float32")
+      iex> kitten = Vllm.Tensor.from_list([1.0, 2.0, 1.5], "float16")
+      iex> Float.round(Vllm.Tensor.cosine(cat, kitten), 2)
+      0.99
+
   ## With Nx
 
-  Nx has other names for the types. For the usual ones:
+  Where [Nx](https://hexdocs.pm/nx) is loaded, `to_nx/1` and `from_nx/1` convert. Nx is no dependency of this
+  library. To pass tensors of Nx as arguments, say once how they are sent:
 
-      type = %{"float32" => :f32, "bfloat16" => :bf16, "float16" => :f16, "int64" => :s64}[tensor.dtype]
-      tensor.data |> Nx.from_binary(type) |> Nx.reshape(List.to_tuple(tensor.shape))
-
-  This holds on little-endian machines, which all machines that run vLLM are.
+      defimpl Vllm.Encoder, for: Nx.Tensor do
+        def encode(tensor), do: Vllm.Tensor.from_nx(tensor)
+      end
 
   ## Fields
 
@@ -33,6 +40,28 @@ defmodule Vllm.Tensor do
   defstruct [:dtype, :shape, :data]
 
   @type t :: %__MODULE__{dtype: String.t(), shape: [non_neg_integer()], data: binary()}
+
+  # The types of Nx that numpy and torch have too. Nx has no bool.
+  @nx_types %{
+    "uint8" => {:u, 8},
+    "uint16" => {:u, 16},
+    "uint32" => {:u, 32},
+    "uint64" => {:u, 64},
+    "int8" => {:s, 8},
+    "int16" => {:s, 16},
+    "int32" => {:s, 32},
+    "int64" => {:s, 64},
+    "float8_e5m2" => {:f, 8},
+    "float8_e4m3fn" => {:f8_e4m3fn, 8},
+    "float16" => {:f, 16},
+    "bfloat16" => {:bf, 16},
+    "float32" => {:f, 32},
+    "float64" => {:f, 64},
+    "complex64" => {:c, 64},
+    "complex128" => {:c, 128}
+  }
+
+  @dtypes Map.new(@nx_types, fn {dtype, type} -> {type, dtype} end)
 
   @doc """
   Returns the numbers as nested lists, one level for each dimension.
@@ -91,6 +120,126 @@ defmodule Vllm.Tensor do
     do: Enum.flat_map(list, &flatten(&1, inner))
 
   defp flatten(_other, _shape), do: raise(ArgumentError, "the lists are of uneven lengths")
+
+  @doc """
+  Returns the dot product of two vectors: the sum of the products of their numbers.
+
+  The vectors are of the same length and may differ in their types. The products are summed as 64-bit
+  floats, and exactly if both vectors hold integers. `true` counts as 1, `false` as 0. Other shapes, complex
+  numbers and numbers that are not finite raise `ArgumentError`; a result beyond 64-bit floats raises
+  `ArithmeticError`.
+
+      iex> a = Vllm.Tensor.from_list([1, 2, 3], "int8")
+      iex> b = Vllm.Tensor.from_list([0.5, 0.0, 2.0], "bfloat16")
+      iex> {Vllm.Tensor.dot(a, a), Vllm.Tensor.dot(a, b)}
+      {14, 6.5}
+  """
+  @spec dot(t(), t()) :: number()
+  def dot(%__MODULE__{} = a, %__MODULE__{} = b) do
+    {numbers_a, numbers_b} = vectors(a, b)
+    zero = if whole?(a) and whole?(b), do: 0, else: 0.0
+    sum_of_products(numbers_a, numbers_b, zero)
+  end
+
+  @doc """
+  Returns the cosine of the angle between two vectors, from -1.0 to 1.0.
+
+  The closer it is to 1.0, the more similar are two embeddings. The lengths of the vectors do not matter.
+  Raises what `dot/2` raises, and `ArgumentError` for a vector of zeros, which has no direction.
+
+      iex> a = Vllm.Tensor.from_list([3.0, 0.0], "float32")
+      iex> b = Vllm.Tensor.from_list([0.0, 0.1], "float32")
+      iex> {Vllm.Tensor.cosine(a, a), Vllm.Tensor.cosine(a, b)}
+      {1.0, 0.0}
+  """
+  @spec cosine(t(), t()) :: float()
+  def cosine(%__MODULE__{} = a, %__MODULE__{} = b) do
+    {a, b} = vectors(a, b)
+    {a, b} = {scaled(a), scaled(b)}
+    norms = :math.sqrt(sum_of_products(a, a, 0.0) * sum_of_products(b, b, 0.0))
+    # Rounding may have gone beyond.
+    (sum_of_products(a, b, 0.0) / norms) |> min(1.0) |> max(-1.0)
+  end
+
+  # To a largest number of 1, because the squares of others may be too large or vanish.
+  defp scaled(numbers) do
+    case numbers |> Enum.map(&abs/1) |> Enum.max(fn -> 0 end) do
+      zero when zero == 0 -> raise ArgumentError, "a vector of zeros has no direction"
+      largest -> Enum.map(numbers, &(&1 / largest))
+    end
+  end
+
+  defp sum_of_products(a, b, zero), do: Enum.zip_reduce(a, b, zero, &(&1 * &2 + &3))
+
+  defp vectors(%{shape: [length]} = a, %{shape: [length]} = b), do: {numbers(a), numbers(b)}
+
+  defp vectors(%{shape: a}, %{shape: b}) do
+    raise ArgumentError,
+          "two vectors of the same length are needed, with shapes such as [384] and [384], " <>
+            "but the shapes are #{Kernel.inspect(a, charlists: :as_lists)} and " <>
+            Kernel.inspect(b, charlists: :as_lists)
+  end
+
+  defp numbers(tensor) do
+    for number <- to_list(tensor) do
+      case number do
+        number when is_number(number) ->
+          number
+
+        true ->
+          1
+
+        false ->
+          0
+
+        other ->
+          raise ArgumentError, "finite real numbers are needed, but there is #{inspect(other)}"
+      end
+    end
+  end
+
+  defp whole?(%{dtype: dtype}), do: dtype == "bool" or dtype =~ "int"
+
+  @doc """
+  Converts to a tensor of Nx, on Nx's default backend. A `"bool"` becomes `:u8`, as in Nx.
+
+  Raises `ArgumentError` if Nx is not loaded, and for a tensor without numbers, which Nx does not have.
+  """
+  @spec to_nx(t()) :: struct()
+  def to_nx(%__MODULE__{dtype: dtype, shape: shape, data: data} = tensor) do
+    with {:error, reason} <- check(dtype, shape, data), do: raise(ArgumentError, reason)
+    if size(tensor) == 0, do: raise(ArgumentError, "Nx has no tensors without numbers")
+    type = if dtype == "bool", do: {:u, 8}, else: Map.fetch!(@nx_types, dtype)
+    nx(:reshape, [nx(:from_binary, [data, type]), List.to_tuple(shape)])
+  end
+
+  @doc """
+  Converts from a tensor of Nx. Its numbers are copied from Nx's backend.
+
+  Raises `ArgumentError` if Nx is not loaded, or if numpy and torch have no such type.
+  """
+  @spec from_nx(struct()) :: t()
+  def from_nx(tensor) do
+    type = nx(:type, [tensor])
+
+    case @dtypes do
+      %{^type => dtype} ->
+        shape = Tuple.to_list(nx(:shape, [tensor]))
+        %__MODULE__{dtype: dtype, shape: shape, data: nx(:to_binary, [tensor])}
+
+      _no_such_type ->
+        raise ArgumentError, "a tensor of Nx with the type #{inspect(type)} cannot be converted"
+    end
+  end
+
+  # By apply, because Nx is no dependency.
+  defp nx(function, arguments) do
+    unless Code.ensure_loaded?(Nx) do
+      raise ArgumentError, "Nx is not loaded; add :nx to the dependencies of the application"
+    end
+
+    apply(Nx, function, arguments)
+  end
 
   @doc "Returns how many numbers the tensor holds."
   @spec size(t()) :: non_neg_integer()

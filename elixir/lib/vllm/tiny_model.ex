@@ -2,6 +2,9 @@ defmodule Vllm.TinyModel do
   @moduledoc """
   Makes tiny Llama models, to try the bridge or to test an application with real vLLM.
 
+  Their words are known in advance, which suits tests. For a model that answers in words of its own there is
+  `Vllm.SmallModel`.
+
   Nothing is downloaded. The models have two layers and a byte tokenizer, and run on a CPU. They
   are made once, in under a second, by `python -m python_worker.testing.models.tiny_model`.
 
@@ -25,6 +28,7 @@ defmodule Vllm.TinyModel do
   The engine must have been built with `enable_lora: true`.
   """
 
+  alias Vllm.Core.PythonCommand
   alias Vllm.{Environment, Error}
   alias Vllm.Core.Options
 
@@ -69,7 +73,7 @@ defmodule Vllm.TinyModel do
 
     flags = for {name, it} <- [{:kind, kind} | options], flag <- ["--#{name}", "#{it}"], do: flag
 
-    with {:ok, _output} <- python("tiny_model", [folder | flags]), do: {:ok, folder}
+    with :ok <- python("tiny_model", [folder | flags]), do: {:ok, folder}
   end
 
   @doc """
@@ -93,24 +97,23 @@ defmodule Vllm.TinyModel do
     with :ok <- Options.check({:list, {:or, [:string, :atom]}}, names, "the names of adapters"),
          :ok <- Options.check(:string, folder, "the folder of adapters"),
          names = Enum.map(names, &to_string/1),
-         {:ok, _output} <- python("adapters", [folder | names]),
+         :ok <- python("adapters", [folder | names]),
          do: {:ok, Enum.map(names, &Path.join(folder, &1))}
   end
 
   defp default(name), do: Path.join([Environment.cache_dir(), "models", name])
 
   defp python(module, arguments) do
-    with {:ok, python} <- Environment.python(),
-         {:ok, worker_dir} <- Environment.worker_dir() do
-      arguments = ["-m", "python_worker.testing.models.#{module}" | arguments]
+    case PythonCommand.run("python_worker.testing.models.#{module}", arguments) do
+      {:ok, _lines, 0} ->
+        :ok
 
-      case System.cmd(python, arguments, cd: worker_dir, stderr_to_stdout: true) do
-        {output, 0} ->
-          {:ok, output}
+      {:ok, lines, _status} ->
+        output = Enum.join(lines, "\n")
+        {:error, Error.new(:python, "the model or adapter could not be made: #{output}")}
 
-        {output, _status} ->
-          {:error, Error.new(:python, "the model or adapter could not be made: #{output}")}
-      end
+      {:error, error} ->
+        {:error, error}
     end
   end
 end

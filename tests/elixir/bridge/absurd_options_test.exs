@@ -76,6 +76,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   # Of these the test makes no calls.
   @others %{
     {Vllm.Test, :start_worker!} => "only the process of a test may call it; as start_link/1",
+    {Vllm.SmallModel, :path} => "makes models; see its own test",
+    {Vllm.SmallModel, :path!} => "makes models; see its own test",
     {Vllm.TinyModel, :make} => "makes models; see its own test",
     {Vllm.TinyModel, :adapter} => "makes models; see its own test",
     {Vllm.TinyModel, :adapters} => "makes models; see its own test",
@@ -83,6 +85,10 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Codec, :encode} => "a function of its arguments alone; see its own test",
     {Vllm.Codec, :decode} => "a function of its arguments alone; see its own test",
     {Vllm.Encoder, :encode} => "a protocol",
+    {Vllm.Tensor, :cosine} => "a function of its arguments alone; see its own test",
+    {Vllm.Tensor, :dot} => "a function of its arguments alone; see its own test",
+    {Vllm.Tensor, :from_nx} => "a function of its argument alone; see its own test",
+    {Vllm.Tensor, :to_nx} => "a function of its argument alone; see its own test",
     {Vllm.Tensor, :byte_size} => "a function of its argument alone",
     {Vllm.Tensor, :from_list} => "a function of its arguments alone",
     {Vllm.Tensor, :size} => "a function of its argument alone",

@@ -5,12 +5,13 @@ defmodule Vllm.VllmEngine do
   #
   #     use Vllm.VllmEngine, engine: :scripted
   #
-  # puts `engine` into the context of every test of the module. The modules are not async: what
+  # The model of the engine :chat is downloaded when it is first used. Where it cannot be, the module's
+  # tests are skipped, and the message says why. The option puts `engine` into the context of every test of the module. The modules are not async: what
   # counts requests must not see those of another.
 
   use ExUnit.CaseTemplate
 
-  alias Vllm.{AsyncLLM, TinyModel}
+  alias Vllm.{AsyncLLM, SmallModel, TinyModel}
 
   @instance Vllm.VllmLane
 
@@ -59,7 +60,9 @@ defmodule Vllm.VllmEngine do
          worker_extension_cls: "tests.python.support.faults.FaultyWorker"
        ]},
     pooling: {:random, [max_model_len: 512, runner: "pooling"]},
-    classify: {{:classify, labels: 2}, [max_model_len: 512]}
+    classify: {{:classify, labels: 2}, [max_model_len: 512]},
+    # A model that answers in words. Its tokens take forty times the memory of the others'.
+    chat: {:chat, [max_model_len: 2048, dtype: "bfloat16", num_gpu_blocks_override: 64]}
   }
 
   # Building an engine, on a machine that has something else to do as well. It only ends what hangs.
@@ -75,8 +78,11 @@ defmodule Vllm.VllmEngine do
       @moduletag :vllm
       @moduletag timeout: unquote(@timeout)
 
+      @engine unquote(Keyword.get(options, :engine))
+      if reason = unavailable(@engine), do: @moduletag(skip: reason)
+
       setup_all do
-        %{engine: engine(unquote(Keyword.get(options, :engine)))}
+        %{engine: engine(@engine)}
       end
     end
   end
@@ -149,7 +155,11 @@ defmodule Vllm.VllmEngine do
 
   def arguments(kind, more \\ []) do
     {model, arguments} = Map.fetch!(@engines, kind)
-    Keyword.merge([model: model(model)] ++ common() ++ arguments, more)
+
+    [model: model(model)]
+    |> Keyword.merge(common())
+    |> Keyword.merge(arguments)
+    |> Keyword.merge(more)
   end
 
   # float32, because the scripted model's words are exact only there. So few blocks, because
@@ -163,7 +173,18 @@ defmodule Vllm.VllmEngine do
     folder
   end
 
+  def model(:chat), do: SmallModel.path!(:chat)
   def model(kind), do: model({kind, []})
+
+  # Why there is no model for an engine, or nil.
+  def unavailable(:chat) do
+    case SmallModel.path(:chat) do
+      {:ok, _folder} -> nil
+      {:error, error} -> error.message
+    end
+  end
+
+  def unavailable(_other), do: nil
 
   # The folders of LoRA adapters of the scripted model, by their names.
   def adapters(names) do

@@ -22,11 +22,12 @@ defmodule Vllm.TelemetryTest do
       guide = File.read!("elixir/guides/telemetry.md")
       examples = Regex.scan(~r/^ +(\w+)\("(vllm\.[\w.]+)",.* tags: \[([:\w, ]+)\]\)/m, guide)
       assert length(examples) > 10
+      table = Telemetry.table()
 
       for [_, kind, metric, tags] <- examples do
         {event, [measurement]} = metric |> String.split(".") |> Enum.split(-1)
         event = Enum.map(event, &String.to_existing_atom/1)
-        assert {_, _, measurements, metadata} = List.keyfind(Telemetry.table(), event, 0)
+        assert {_, _, measurements, metadata} = List.keyfind(table, event, 0)
         {tags, []} = Code.eval_string("[#{tags}]")
         assert tags -- Keyword.keys(metadata) == []
         # What a counter counts is events.

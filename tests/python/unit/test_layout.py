@@ -45,7 +45,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 
 # Not part of the running worker: each may import from it, and nothing of it imports them.
-APART = frozenset({"gen", "testing", "install"})
+APART = frozenset({"gen", "testing", "small_models", "install"})
 
 # Foreign thing -> the folders and files of the worker that may import it; folders end in "/".
 PYTHON_IMPORTERS = {
@@ -55,7 +55,8 @@ PYTHON_IMPORTERS = {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
         *("process/child.py", "process/fresh_blocks.py"),
     },
-    "numpy": {"codec/tensors.py", "testing/"},
+    "numpy": {"codec/tensors.py", "small_models/", "testing/"},
+    "gguf": {"small_models/"},
     "msgpack": {
         *(
             "codec/decoder.py",

@@ -2,22 +2,41 @@ defmodule Mix.Tasks.Vllm.Demo do
   @shortdoc "Streams tokens from a real vLLM engine to this terminal"
 
   @moduledoc """
-  Demonstrates the bridge with real vLLM and a tiny model, which it makes first:
+  Demonstrates the bridge with real vLLM and a small model, which it makes first:
 
       mix vllm.demo
 
-  It starts a worker, loads an engine, streams a completion token by token, shows what successful and
-  failing calls return, aborts a generation, and stops everything.
+  It starts a worker, loads an engine, asks it a question and streams the answer token by token, shows what
+  successful and failing calls return, aborts a generation, and stops everything.
+
+  The model is `Vllm.SmallModel`'s, which is downloaded once. Where it cannot be, for lack of a network,
+  the demo says so and goes on with the scripted model of `Vllm.TinyModel`.
   """
 
   use Mix.Task
 
-  alias Vllm.{AsyncLLM, Error, SamplingParams, TinyModel}
+  alias Vllm.{AsyncLLM, Error, SamplingParams, SmallModel, TinyModel}
 
   @instance Vllm.Demo
 
-  # Milliseconds between two tokens, so that a person can follow. The model generates 500 per second.
-  @reading_pause 60
+  # Of each model, `dtype: "float32"` because the words of the scripted one are exact only there; what the
+  # demo asks; and the milliseconds between two tokens of the answer, so that a person can follow.
+  @models %{
+    chat: %{
+      title: "SmolLM2-135M-Instruct",
+      dtype: "auto",
+      question: "Why is the sky blue?",
+      story: "Tell me a story about the sea.",
+      pause: 0
+    },
+    scripted: %{
+      title: "a tiny Llama whose words are known in advance",
+      dtype: "float32",
+      question: "Hello",
+      story: "count",
+      pause: 60
+    }
+  }
 
   @impl true
   def run(_argv) do
@@ -27,26 +46,28 @@ defmodule Mix.Tasks.Vllm.Demo do
     began = System.monotonic_time(:millisecond)
     unless System.get_env("VLLM_CPU_KVCACHE_SPACE"), do: System.put_env(kv_cache())
 
-    {:ok, model} = TinyModel.make(:scripted)
+    say("Making a model, unless it exists")
+    {kind, path} = make_model()
+    model = Map.fetch!(@models, kind)
     say("Starting a worker")
     {:ok, instance} = in_time(fn -> Vllm.start_link(name: @instance, log: :debug) end)
 
-    say("Loading an engine: real vLLM with a tiny Llama model")
+    say("Loading an engine: real vLLM with #{model.title}")
 
     {:ok, engine} =
       in_time(fn ->
         AsyncLLM.from_engine_args(@instance,
-          model: model,
-          dtype: "float32",
+          model: path,
+          dtype: model.dtype,
           enforce_eager: true,
           max_model_len: 512
         )
       end)
 
-    stream_tokens(engine)
+    stream_tokens(engine, kind, model)
     show_results(engine)
     show_errors(engine)
-    abort_generation(engine)
+    abort_generation(engine, kind, model)
 
     say("Stopping")
     in_time(fn -> AsyncLLM.shutdown(engine) end)
@@ -56,18 +77,51 @@ defmodule Mix.Tasks.Vllm.Demo do
 
   defp kv_cache, do: %{"VLLM_CPU_KVCACHE_SPACE" => "1"}
 
-  defp stream_tokens(engine) do
-    say("A completion, token by token")
-    params = %SamplingParams{max_tokens: 32, temperature: 0.0, output_kind: :DELTA}
-    {:ok, stream} = AsyncLLM.generate(engine, "Hello", params, "demo-1")
-    IO.write("  Hello")
+  defp make_model do
+    case SmallModel.path(:chat, progress: &IO.puts("  " <> &1)) do
+      {:ok, path} ->
+        IO.puts("  #{path}")
+        {:chat, path}
 
-    for output <- stream, completion <- output.outputs do
-      IO.write(completion.text)
-      Process.sleep(@reading_pause)
+      {:error, error} ->
+        error.message |> indent() |> IO.puts()
+
+        IO.puts(
+          "  The demo goes on with a scripted model, which answers in words known in advance."
+        )
+
+        {:ok, path} = TinyModel.make(:scripted)
+        {:scripted, path}
     end
+  end
 
-    IO.puts("")
+  defp stream_tokens(engine, kind, %{question: question, pause: pause}) do
+    say("An answer, token by token")
+    params = %SamplingParams{max_tokens: 96, temperature: 0.0, output_kind: :DELTA}
+    {:ok, stream} = AsyncLLM.generate(engine, prompt(engine, kind, question), params, "demo-1")
+    IO.puts("  > #{question}")
+    IO.write("  ")
+    began = System.monotonic_time(:millisecond)
+
+    tokens =
+      for output <- stream, completion <- output.outputs do
+        completion.text |> String.replace("\n", "\n  ") |> IO.write()
+        Process.sleep(pause)
+        length(completion.token_ids)
+      end
+
+    IO.puts("\n  (#{Enum.sum(tokens)} tokens in #{seconds_since(began)} s)")
+  end
+
+  # What the model is given: a question in its chat template. The scripted model continues any text.
+  defp prompt(_engine, :scripted, text), do: text
+
+  defp prompt(engine, :chat, question) do
+    {:ok, tokenizer} = AsyncLLM.get_tokenizer(engine)
+    messages = [%{role: "user", content: question}]
+    options = [tokenize: false, add_generation_prompt: true]
+    {:ok, prompt} = Vllm.call(tokenizer, :apply_chat_template, [messages], options)
+    prompt
   end
 
   defp show_results(engine) do
@@ -87,12 +141,13 @@ defmodule Mix.Tasks.Vllm.Demo do
     show("Vllm.call(engine, :no_such_method)", Vllm.call(engine, :no_such_method))
   end
 
-  defp abort_generation(engine) do
+  defp abort_generation(engine, kind, %{story: story}) do
     say("A generation that would run for 400 tokens, halted after five items")
     params = %SamplingParams{max_tokens: 400, temperature: 0.0, ignore_eos: true}
-    {:ok, stream} = AsyncLLM.generate(engine, "count", params, "demo-4")
+    {:ok, stream} = AsyncLLM.generate(engine, prompt(engine, kind, story), params, "demo-4")
     last = stream |> Enum.take(5) |> List.last()
-    IO.puts("  count" <> hd(last.outputs).text <> " …")
+    IO.puts("  > #{story}")
+    IO.puts("  #{String.trim(hd(last.outputs).text)} …")
 
     show(
       "Vllm.call(engine, :get_num_unfinished_requests)",

