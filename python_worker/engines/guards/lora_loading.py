@@ -68,6 +68,10 @@ class Adapters:
         # On the way between the processes the set became a list.
         return set(await self._vllm.list_loras())
 
+    def loaded(self) -> list[LoRARequest]:
+        """With which requests the adapters were loaded that vLLM has not dropped by itself."""
+        return list(self._loaded.values())
+
     async def drop_gone(self) -> None:
         """Forget the pins of adapters that are not loaded any more."""
         self.pinned &= await self.list_ids()
