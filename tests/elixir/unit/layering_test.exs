@@ -12,6 +12,7 @@ defmodule Vllm.LayeringTest do
     ["telemetry/emitter.ex"],
     ["redacted_server.ex"],
     ["options.ex", "telemetry/*"],
+    ["chat/*"],
     ["codec/*"],
     ["wire/*"],
     ["instance/last_failure.ex", "instance/locator.ex"],
