@@ -20,7 +20,7 @@ from python_worker.chat.answers import (
     ToolCallDelta,
 )
 from python_worker.codec.value_paths import MAX_DEPTH
-from python_worker.exceptions import BridgeError
+from python_worker.exceptions import BridgeError, InvalidArgument
 
 #: The types of ``response_format`` whose content is JSON.
 JSON_FORMATS = ("json_object", "json_schema")
@@ -90,6 +90,8 @@ class Choice:
         content, reasoning, calls = output.text, None, []
         if self._parser is not None:
             reasoning, content, calls = self._parsed(output, prompt_token_ids)
+        if self._named or self._request.tool_choice == "required":
+            content = content or ""
         message = ChatMessage(role=self._role or "assistant", content=content)
         message.reasoning = reasoning if self._request.include_reasoning else None
         if self._request.tools and self._request.tool_choice != "none":
@@ -139,9 +141,13 @@ class Choice:
             raise self._failure(error) from error
         return parsed
 
-    def _failure(self, error: Exception) -> ParserFailed:
+    def _failure(self, error: Exception) -> BridgeError:
         parts = (self._parser.reasoning_parser, self._parser.tool_parser)
         names = " and ".join(type(part).__name__ for part in parts if part is not None)
+        if isinstance(error, NotImplementedError):
+            return InvalidArgument(
+                f"this parser of vLLM's, {names}, cannot be used for a chat: {error}"
+            )
         return ParserFailed(
             f"vLLM's {names or type(self._parser).__name__} could not read what the model wrote: "
             f"{error}; another parser may fit this model better",

@@ -53,7 +53,8 @@ def online_renderer(engine: Any, **options: Any) -> Any:
         request_logger=None,
         trust_request_chat_template=True,
         trust_request_mm_kwargs=True,
-        enable_auto_tools=True,
+        # Without a parser of tool calls nobody would find them.
+        enable_auto_tools=options["tool_parser"] is not None,
         **options,
     )
 

@@ -115,7 +115,10 @@ defmodule Vllm.RealEngine.ChatTest do
   defp whole(%{"choices" => choices, "usage" => usage}) do
     for choice <- choices do
       message = choice["message"]
-      calls = for %{"function" => f} <- message["tool_calls"], do: {f["name"], f["arguments"]}
+
+      calls =
+        for %{"function" => f} <- message["tool_calls"] || [], do: {f["name"], f["arguments"]}
+
       message = {message["role"], message["content"], message["reasoning"], calls}
 
       {message, choice["finish_reason"], choice["stop_reason"], choice["token_ids"],
@@ -299,7 +302,7 @@ defmodule Vllm.RealEngine.ChatTest do
     for key <- [:tool_parser, :reasoning_parser], name <- parsers(engine, key) do
       case Vllm.chat(engine, @hello, [{key, name}, temperature: 0.0, max_tokens: 4]) do
         {:ok, %ChatCompletion{}} -> :ok
-        {:error, %Error{kind: :invalid, message: message}} -> assert message =~ name
+        {:error, %Error{kind: :invalid, message: message}} -> assert message =~ "parser"
       end
     end
   end
