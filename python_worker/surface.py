@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from python_worker.chat.completions import Chats
 from python_worker.dispatch.served_classes import Constructors, ServedClass, ServedClasses
 from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import CONSTRUCTORS, Builder, abort
@@ -53,6 +54,7 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
 
 def async_llm(builder: Builder) -> ServedClass:
     """VLLM's ``AsyncLLM``."""
+    chats = Chats(abort)
     return ServedClass(
         name="AsyncLLM",
         constructors=Constructors(CONSTRUCTORS, functools.partial(_build_engine, builder)),
@@ -63,6 +65,7 @@ def async_llm(builder: Builder) -> ServedClass:
         refused={
             "_add_request": "it takes a request past vLLM's validation; use add_request",
         },
+        added={"chat": chats.chat, "stream_chat": chats.stream_chat},
         # A copy, so that no call on it reaches the engine.
         copied={"vllm_config": copy.deepcopy},
         strict=True,

@@ -42,7 +42,7 @@ defmodule Vllm do
              watchdog: [stall_after: 60_000, action: :replace]}
   """
 
-  alias Vllm.{Call, Error, Ref}
+  alias Vllm.{Call, Chat, Error, Ref}
   alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Call.Ownership
   alias Vllm.Core.Instance.{Engines, Locator, Metrics}
@@ -95,6 +95,20 @@ defmodule Vllm do
   def call(ref, method, args \\ [], opts \\ []) do
     Call.invoke(ref, method, [], args, opts)
   end
+
+  @doc "Answers a chat; see `Vllm.Chat.chat/3`."
+  @spec chat(Ref.t(), Chat.messages(), keyword()) ::
+          {:ok, Vllm.ChatCompletion.t()} | {:error, Error.t()}
+  defdelegate chat(engine, messages, opts \\ []), to: Chat
+
+  @doc "Answers a chat piece by piece; see `Vllm.Chat.stream_chat/3`."
+  @spec stream_chat(Ref.t(), Chat.messages(), keyword()) ::
+          {:ok, Vllm.Stream.t()} | {:error, Error.t()}
+  defdelegate stream_chat(engine, messages, opts \\ []), to: Chat
+
+  @doc "Answers with a value that fits a JSON schema; see `Vllm.Chat.json/4`."
+  @spec json(Ref.t(), Chat.messages(), map(), keyword()) :: {:ok, term()} | {:error, Error.t()}
+  defdelegate json(engine, messages, schema, opts \\ []), to: Chat
 
   @doc """
   Returns the engine that an instance declares under a name.

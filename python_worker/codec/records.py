@@ -120,6 +120,91 @@ RECORDS: dict[str, RecordType] = {
             "is_3d_lora_weight",
         ),
     ),
+    "python_worker.chat.answers.ChatCompletion": (
+        "ChatCompletion",
+        (
+            "id",
+            "model",
+            "choices",
+            "usage",
+            "prompt",
+            "prompt_token_ids",
+        ),
+    ),
+    "python_worker.chat.answers.ChatChoice": (
+        "ChatChoice",
+        (
+            "index",
+            "message",
+            "finish_reason",
+            "stop_reason",
+            "logprobs",
+            "token_ids",
+        ),
+    ),
+    "python_worker.chat.answers.ChatMessage": (
+        "ChatMessage",
+        (
+            "role",
+            "content",
+            "reasoning",
+            "tool_calls",
+            "parsed",
+        ),
+    ),
+    "python_worker.chat.answers.ChatUsage": (
+        "ChatUsage",
+        (
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "cached_tokens",
+            "reasoning_tokens",
+        ),
+    ),
+    "python_worker.chat.answers.ChatDelta": (
+        "ChatDelta",
+        (
+            "id",
+            "index",
+            "role",
+            "content",
+            "reasoning",
+            "tool_calls",
+            "finish_reason",
+            "stop_reason",
+            "logprobs",
+            "token_ids",
+            "usage",
+        ),
+    ),
+    "python_worker.chat.answers.ToolCall": (
+        "ToolCall",
+        (
+            "id",
+            "name",
+            "arguments",
+            "arguments_json",
+        ),
+    ),
+    "python_worker.chat.answers.ToolCallDelta": (
+        "ToolCallDelta",
+        (
+            "index",
+            "id",
+            "name",
+            "arguments_json",
+        ),
+    ),
+    "python_worker.chat.answers.TokenLogprob": (
+        "TokenLogprob",
+        (
+            "token",
+            "token_id",
+            "logprob",
+            "top",
+        ),
+    ),
     "vllm.sampling_params.SamplingParams": (
         "SamplingParams",
         (

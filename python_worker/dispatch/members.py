@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ def find_member(target: object, name: str, served: ServedClass) -> Any:
     cls: Any = type(target)  # to mypy a class cannot be hashed
     if len(name) > MAX_NAME:
         raise NotServed(f"{name[:MAX_NAME]!r}… is not a public method")
+    if (added := served.added.get(name)) is not None:
+        return types.MethodType(added, target)
     member: Any = _NONE
     if _shows(cls, name, served):
         member = getattr(target, name, _NONE)

@@ -47,6 +47,8 @@ class ServedClass:
         only_declared: Serve what the class declares, and no field that an object was given.
         private: Members that are served although their name begins with an underscore.
         refused: Members that are not served although they exist, and why.
+        added: Methods that the worker adds to the objects: functions whose first argument is the
+            object.
         copied: Fields that are served as a copy, and how to copy one. It runs in a thread.
         strict: Check every argument against its annotation, and convert none.
         immediate: Plain methods that return at once. All others run in a thread.
@@ -76,6 +78,7 @@ class ServedClass:
     only_declared: bool = False
     private: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
+    added: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     copied: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     strict: bool = False
     immediate: frozenset[str] = frozenset()

@@ -42,6 +42,10 @@ class Admission:
             self.accepted = True
             self._sink.send(pb.CallReply(accepted=pb.Accepted()))
 
+    def leave_fast_path(self) -> None:
+        """The items of the stream are not the engine's outputs, but are made from them."""
+        self._fast_path = None
+
     def collect(self, collector: Any, engine: Any) -> None:
         """The engine has accepted the request and will put its outputs into ``collector``."""
         self.note(collector.request_id)

@@ -33,6 +33,11 @@ from python_worker.engines.guards.protocols import (
 MAX_ID = 2**63 - 1
 
 
+def loaded_adapters(engine: LoRAGuard) -> list[LoRARequest]:
+    """The requests that an engine's adapters were loaded with."""
+    return engine._adapters.loaded()
+
+
 class LoRAGuard(AsyncLLM):
     """Lets no adapter into a step that could end EngineCore."""
 

@@ -80,6 +80,10 @@ class Adapters:
         """How often an adapter of this folder was replaced or removed: it may hold another now."""
         return self._versions[lora_path]
 
+    def loaded(self) -> list[LoRARequest]:
+        """With which requests the adapters were loaded that vLLM has not dropped by itself."""
+        return list(self._loaded.values())
+
     async def drop_gone(self) -> None:
         """Forget the pins of adapters that are not loaded any more."""
         self.pinned &= await self.list_ids()

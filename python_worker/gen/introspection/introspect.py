@@ -77,6 +77,20 @@ CLASSES = (
     "vllm.v1.metrics.stats.RequestStateStats",
     "vllm.v1.metrics.stats.RequestSpecDecodeMetrics",
     "vllm.v1.fault_tolerance.utils.FaultToleranceResult",
+    # Answers of the bridge's own
+    *(
+        f"python_worker.chat.answers.{name}"
+        for name in (
+            "ChatCompletion",
+            "ChatChoice",
+            "ChatMessage",
+            "ChatUsage",
+            "ChatDelta",
+            "ToolCall",
+            "ToolCallDelta",
+            "TokenLogprob",
+        )
+    ),
 )
 """The classes that travel by their fields. Enums that they or a method name come along.
 

@@ -19,6 +19,13 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   # kit and of functions that say so.
   @functions %{
     {Vllm, :call} => {:value, [:engine, "echo", [], []]},
+    {Vllm, :chat} => {:value, [:engine, "x", []]},
+    {Vllm, :stream_chat} => {:value, [:engine, "x", []]},
+    {Vllm, :json} => {:value, [:engine, "x", %{}, []]},
+    {Vllm.Chat, :chat} => {:value, [:engine, "x", []]},
+    {Vllm.Chat, :stream_chat} => {:value, [:engine, "x", []]},
+    {Vllm.Chat, :json} => {:value, [:engine, "x", %{}, []]},
+    {Vllm.Chat, :run_tools} => {:value, [:engine, "x", []]},
     {Vllm, :engine} => {:value, [:instance, :it, 1]},
     {Vllm, :metrics} => {:value, [:instance]},
     {Vllm, :status} => {:value, [:instance]},

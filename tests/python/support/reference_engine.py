@@ -8,6 +8,7 @@ dicts what vLLM yielded. None of the code that sends outputs to clients has a pa
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,6 +92,51 @@ class ReferenceAsyncLLM(AsyncLLM):  # type: ignore[misc]
                 await asyncio.sleep(0)
         await self.resume_generation()
         return await asyncio.gather(*tasks)
+
+    async def chat_in_process(
+        self,
+        request: dict[str, Any],
+        tool_parser: str | None = None,
+        reasoning_parser: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Returns what vLLM's own chat server answers: one body, or all chunks of a stream."""
+        from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+        server = self._chat_server(tool_parser, reasoning_parser)
+        answer = await server.create_chat_completion(ChatCompletionRequest.model_validate(request))
+        if not request.get("stream"):
+            return [answer.model_dump()]
+        chunks = [chunk.removeprefix("data: ").strip() async for chunk in answer]
+        return [json.loads(chunk) for chunk in chunks if chunk != "[DONE]"]
+
+    def _chat_server(self, tool_parser: str | None, reasoning_parser: str | None) -> Any:
+        from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+        from vllm.entrypoints.openai.models.protocol import BaseModelPath
+        from vllm.entrypoints.openai.models.serving import OpenAIServingModels
+        from vllm.renderers.online_renderer import OnlineRenderer
+
+        path = self.model_config.model
+        options: dict[str, Any] = {
+            "request_logger": None,
+            "chat_template": None,
+            "chat_template_content_format": "auto",
+            "trust_request_chat_template": True,
+            "tool_parser": tool_parser,
+            "enable_auto_tools": True,
+        }
+        renderer = OnlineRenderer(
+            self.model_config, self.renderer, reasoning_parser=reasoning_parser, **options
+        )
+        models = OpenAIServingModels(self, [BaseModelPath(name=path, model_path=path)])
+        return OpenAIServingChat(
+            self,
+            models,
+            "assistant",
+            online_renderer=renderer,
+            reasoning_parser=reasoning_parser or "",
+            enable_prompt_tokens_details=True,
+            **options,
+        )
 
 
 def _described(output: Any) -> dict[str, object]:

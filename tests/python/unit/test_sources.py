@@ -55,6 +55,8 @@ WITHOUT_A_TEST = {
     "wire/limits",
     # Seen at a worker with the fake engine: `bridge/`.
     *("rpc/sessions", "server"),
+    # Classes of fields alone, and imports of vLLM's: seen at `vllm/test_completions.py`.
+    *("chat/answers", "chat/vllm_parts"),
     # Parts of the dispatcher, seen at it: `unit/dispatch/test_dispatcher*`, `test_served_classes`.
     *("dispatch/invocation", "dispatch/values"),
 }

@@ -286,6 +286,54 @@ defmodule Vllm.Classes do
        "skip_special_tokens" => :skip_special_tokens,
        "watermarking" => :watermarking
      }},
+    {"ChatChoice",
+     %{
+       "index" => :index,
+       "message" => :message,
+       "finish_reason" => :finish_reason,
+       "stop_reason" => :stop_reason,
+       "logprobs" => :logprobs,
+       "token_ids" => :token_ids
+     }},
+    {"ChatCompletion",
+     %{
+       "id" => :id,
+       "model" => :model,
+       "choices" => :choices,
+       "usage" => :usage,
+       "prompt" => :prompt,
+       "prompt_token_ids" => :prompt_token_ids
+     }},
+    {"ChatDelta",
+     %{
+       "id" => :id,
+       "index" => :index,
+       "role" => :role,
+       "content" => :content,
+       "reasoning" => :reasoning,
+       "tool_calls" => :tool_calls,
+       "finish_reason" => :finish_reason,
+       "stop_reason" => :stop_reason,
+       "logprobs" => :logprobs,
+       "token_ids" => :token_ids,
+       "usage" => :usage
+     }},
+    {"ChatMessage",
+     %{
+       "role" => :role,
+       "content" => :content,
+       "reasoning" => :reasoning,
+       "tool_calls" => :tool_calls,
+       "parsed" => :parsed
+     }},
+    {"ChatUsage",
+     %{
+       "prompt_tokens" => :prompt_tokens,
+       "completion_tokens" => :completion_tokens,
+       "total_tokens" => :total_tokens,
+       "cached_tokens" => :cached_tokens,
+       "reasoning_tokens" => :reasoning_tokens
+     }},
     {"ClassificationOutput", %{"probs" => :probs}},
     {"ClassificationRequestOutput",
      %{
@@ -509,6 +557,8 @@ defmodule Vllm.Classes do
        "multi_modal_uuids" => :multi_modal_uuids,
        "cache_salt" => :cache_salt
      }},
+    {"TokenLogprob",
+     %{"token" => :token, "token_id" => :token_id, "logprob" => :logprob, "top" => :top}},
     {"TokensPrompt",
      %{
        "prompt_token_ids" => :prompt_token_ids,
@@ -521,6 +571,15 @@ defmodule Vllm.Classes do
        "token_type_ids" => :token_type_ids,
        "prompt_token_offsets" => :prompt_token_offsets
      }},
+    {"ToolCall",
+     %{
+       "id" => :id,
+       "name" => :name,
+       "arguments" => :arguments,
+       "arguments_json" => :arguments_json
+     }},
+    {"ToolCallDelta",
+     %{"index" => :index, "id" => :id, "name" => :name, "arguments_json" => :arguments_json}},
     {"WeightTransferInitRequest", %{"init_info" => :init_info}},
     {"WeightTransferUpdateRequest", %{"update_info" => :update_info}},
     {"WeightVersionSpan", %{"version" => :version, "start" => :start, "end" => :end}}

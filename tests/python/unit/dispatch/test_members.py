@@ -58,3 +58,20 @@ def test_a_class_may_say_what_it_shows() -> None:
     for name in ("put", "field"):
         with pytest.raises(NotServed):
             members.find_member(Shows(), name, shows)
+
+
+def test_a_policy_may_add_methods() -> None:
+    class Counter:
+        count = 3
+
+    added = ServedClass(added={"plus": lambda counter, more: counter.count + more})
+    member = members.find_member(Counter(), "plus", added)
+    assert members.is_method(Counter(), "plus", member)
+    assert member(4) == 7
+    with pytest.raises(NotServed):
+        members.find_member(Counter(), "plus", OTHER)
+
+
+def test_an_engine_has_chat_methods() -> None:
+    for name in ("chat", "stream_chat"):
+        assert members.returns_at_once(members.find_member(object(), name, ENGINE))

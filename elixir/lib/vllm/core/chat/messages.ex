@@ -1,0 +1,83 @@
+defmodule Vllm.Core.Chat.Messages do
+  @moduledoc false
+  # From what a caller writes to the messages and tools of OpenAI's request.
+
+  alias Vllm.{ChatCompletion, ChatMessage, Error, Tool, ToolCall}
+
+  @doc "The messages as maps. A string is a message of the user's; an answer is its first message."
+  @spec normalize(term()) :: {:ok, [map()]} | {:error, Error.t()}
+  def normalize(text) when is_binary(text), do: {:ok, [%{role: "user", content: text}]}
+
+  def normalize(messages) when is_list(messages) do
+    messages
+    |> Enum.with_index()
+    |> Enum.reduce_while({:ok, []}, fn {message, index}, {:ok, done} ->
+      case message(message) do
+        {:ok, message} -> {:cont, {:ok, [message | done]}}
+        :error -> {:halt, wrong(message, index)}
+      end
+    end)
+    |> case do
+      {:ok, messages} -> {:ok, Enum.reverse(messages)}
+      error -> error
+    end
+  end
+
+  def normalize(other), do: wrong(other, nil)
+
+  defp message(%ChatCompletion{choices: [%{message: message} | _others]}), do: message(message)
+
+  defp message(%ChatMessage{} = message) do
+    calls = if message.tool_calls != [], do: Enum.map(message.tool_calls, &call/1)
+
+    fields = [
+      role: message.role,
+      content: message.content,
+      reasoning: message.reasoning,
+      tool_calls: calls
+    ]
+
+    {:ok, for({name, value} <- fields, value != nil, into: %{}, do: {name, value})}
+  end
+
+  defp message(%{__struct__: _other}), do: :error
+  defp message(message) when is_map(message), do: {:ok, message}
+
+  defp message([{key, _value} | _] = message) when is_atom(key) do
+    if Keyword.keyword?(message), do: {:ok, Map.new(message)}, else: :error
+  end
+
+  defp message({role, content}) when role in [:system, :user, :assistant, :developer],
+    do: {:ok, %{role: role, content: content}}
+
+  defp message(_other), do: :error
+
+  defp call(%ToolCall{id: id, name: name, arguments_json: arguments}),
+    do: %{id: id, type: "function", function: %{name: name, arguments: arguments}}
+
+  defp wrong(message, index) do
+    at = if index, do: "message #{index}", else: "messages"
+
+    text =
+      "#{at}: wants a map with :role and :content, {role, content}, or an answer of the model, " <>
+        "got: #{inspect(message, limit: 5, printable_limit: 50)}"
+
+    {:error, Error.new(:invalid, text, details: %{"parameter" => "messages"})}
+  end
+
+  @doc "Tools as OpenAI's maps. What is no `Vllm.Tool` is left as it is, and checked by the worker."
+  @spec tools([Tool.t() | term()]) :: [term()]
+  def tools(tools), do: Enum.map(tools, &tool/1)
+
+  defp tool(%Tool{} = tool) do
+    function =
+      for {name, value} <- Map.take(tool, [:name, :description, :parameters, :strict]),
+          value != nil,
+          into: %{},
+          do: {name, value}
+
+    %{type: "function", function: function}
+  end
+
+  defp tool(other), do: other
+end

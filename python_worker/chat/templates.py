@@ -1,0 +1,79 @@
+"""The renderers of an engine's chats, each with a tool parser and a reasoning parser.
+
+A renderer is made once for each pair of parsers, because that loads the parsers' modules.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from python_worker.chat import vllm_parts
+from python_worker.exceptions import InvalidArgument, Unsupported
+
+FORMATS = ("auto", "string", "openai")
+"""How the parts of a message's content are given to a chat template."""
+
+_Key = tuple[str | None, str | None, str]
+
+
+class Templates:
+    """The renderers of all engines."""
+
+    def __init__(self) -> None:
+        self._renderers: WeakKeyDictionary[Any, dict[_Key, Any]] = WeakKeyDictionary()
+
+    def renderer(
+        self,
+        engine: Any,
+        tool_parser: str | None,
+        reasoning_parser: str | None,
+        content_format: str,
+    ) -> Any:
+        """The renderer for an engine and two parsers; the first use loads them.
+
+        Raises:
+            InvalidArgument: There is no parser of that name, or it does not fit the tokenizer.
+            Unsupported: The engine has no tokenizer, or is none of vLLM's.
+        """
+        if getattr(engine, "renderer", None) is None:
+            raise Unsupported("chat needs an engine of vLLM's own")
+        if engine.renderer.tokenizer is None:
+            raise Unsupported("chat needs an engine with a tokenizer; this one skipped it")
+        renderers = self._renderers.setdefault(engine, {})
+        key = (tool_parser, reasoning_parser, content_format)
+        if (known := renderers.get(key)) is not None:
+            return known
+        _check("tool_parser", tool_parser, vllm_parts.tool_parsers)
+        _check("reasoning_parser", reasoning_parser, vllm_parts.reasoning_parsers)
+        _check("chat_template_content_format", content_format, lambda: list(FORMATS))
+        try:
+            renderer = vllm_parts.online_renderer(
+                engine,
+                chat_template=None,
+                chat_template_content_format=content_format,
+                tool_parser=tool_parser,
+                reasoning_parser=reasoning_parser,
+            )
+        except Exception as error:
+            raise InvalidArgument(
+                f"tool_parser {tool_parser!r} and reasoning_parser {reasoning_parser!r} cannot be "
+                f"used with this model: {error}",
+                parameter="tool_parser" if reasoning_parser is None else "reasoning_parser",
+            ) from error
+        renderers[key] = renderer
+        return renderer
+
+
+def _check(parameter: str, name: str | None, known: Callable[[], list[str]]) -> None:
+    """Refuse a name that vLLM does not know."""
+    if name is None or name in (names := known()):
+        return
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise InvalidArgument(
+        f"{parameter}: there is no {name!r}{hint} There are {', '.join(names)}",
+        parameter=parameter,
+    )
