@@ -68,7 +68,7 @@ defmodule Vllm.Chat do
   """
   @spec chat(Ref.t(), messages(), keyword()) :: {:ok, ChatCompletion.t()} | {:error, Error.t()}
   def chat(engine, messages, opts \\ []) do
-    with {:ok, completion, _messages} <- run_tools(engine, messages, opts),
+    with {:ok, {completion, _messages}} <- run_tools(engine, messages, opts),
          do: {:ok, completion}
   end
 
@@ -129,7 +129,7 @@ defmodule Vllm.Chat do
   If the model still calls tools after `max_rounds`, the last answer has the calls that were not run.
   """
   @spec run_tools(Ref.t(), messages(), keyword()) ::
-          {:ok, ChatCompletion.t(), [map()]} | {:error, Error.t()}
+          {:ok, {ChatCompletion.t(), [map()]}} | {:error, Error.t()}
   def run_tools(engine, messages, opts \\ []) do
     with {:ok, settings, fields} <- Settings.split(opts),
          {:ok, messages} <- Messages.normalize(messages),
@@ -146,7 +146,7 @@ defmodule Vllm.Chat do
         results = ToolRuns.run(calls, fields[:tools], settings.tool_timeout)
         rounds(engine, messages ++ results, auto(fields), settings, left - 1)
       else
-        {:ok, completion, messages}
+        {:ok, {completion, messages}}
       end
     end
   end

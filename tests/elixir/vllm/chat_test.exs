@@ -248,7 +248,7 @@ defmodule Vllm.RealEngine.ChatTest do
     ]
 
     # The model calls the function because it has to, and then may say what it likes.
-    assert {:ok, last, conversation} =
+    assert {:ok, {last, conversation}} =
              Vllm.Chat.run_tools(engine, @hello, options ++ [max_rounds: 1])
 
     assert_received {:ran, city}
