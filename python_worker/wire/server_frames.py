@@ -97,6 +97,13 @@ def value(call: bytes, parts: Sequence[Buffer]) -> bytes:
     return b"".join([REPLIES, length(len(head) + size), head, *parts])
 
 
+def value_parts(call: bytes, parts: Sequence[Buffer]) -> list[Buffer]:
+    """Serialize a reply that holds a value, whose parts nobody will change, without a copy."""
+    size = sum(map(len, parts))
+    head = call + VALUE + length(size)
+    return [REPLIES + length(len(head) + size) + head, *parts]
+
+
 def reply(message: pb.CallReply) -> bytes:
     """Serialize a reply of any kind."""
     data = message.SerializeToString()

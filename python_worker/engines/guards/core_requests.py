@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from python_worker.engines.guards.protocols import AsyncLLM, EngineCoreRequest
 from python_worker.engines.guards.reasoning import Parser, check_reasoning
 from python_worker.engines.guards.weights import Weights
+from python_worker.exceptions import Cancelled
+from python_worker.process import large_work
 
 
 class CoreRequests:
@@ -15,7 +18,8 @@ class CoreRequests:
     Args:
         engine: The engine.
         weights: The state of its weights.
-        verify: Raises where EngineCore could not decode a request.
+        verify: Raises where EngineCore could not decode a request; returns what of this is to be
+            done in a thread.
         parser: The engine's reasoning parser.
     """
 
@@ -27,7 +31,7 @@ class CoreRequests:
         engine: AsyncLLM,
         weights: Weights,
         *,
-        verify: Callable[[EngineCoreRequest], None],
+        verify: Callable[[EngineCoreRequest], Callable[[], None] | None],
         parser: Parser | None,
     ) -> None:
         self._engine = engine
@@ -41,7 +45,14 @@ class CoreRequests:
         try:
             # An update may have begun while the prompt was tokenized.
             self._weights.check("add_request")
-            self._verify(request)
+            rest = self._verify(request)
+            if rest is not None:
+                await large_work.run(large_work.VERY_LARGE, rest)
+                self._check_wanted(request)
+            elif large_work.is_over(asyncio.get_running_loop()):
+                # One request may have a thousand completions, each sent by itself.
+                await asyncio.sleep(0)
+                self._check_wanted(request)
             if request.reasoning_parser_kwargs:
                 check_reasoning(request, self._parser, self._engine.tokenizer)
         except Exception:
@@ -49,3 +60,8 @@ class CoreRequests:
             self._engine.output_processor.abort_requests([request.request_id], internal=True)
             raise
         await self._send(request)
+
+    def _check_wanted(self, request: EngineCoreRequest) -> None:
+        """Refuse a request that was aborted meanwhile: EngineCore has been told, and forgot it."""
+        if request.request_id not in self._engine.output_processor.request_states:
+            raise Cancelled("the request was aborted")

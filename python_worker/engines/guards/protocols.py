@@ -9,7 +9,16 @@ Each protocol has the name of vLLM's class and only the members that a guard rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 # --- Configuration ---
@@ -131,6 +140,13 @@ class IncrementalDetokenizer(Protocol):
         """How many there are."""
 
 
+class LogprobsProcessor(Protocol):
+    """Makes the logprobs of a request."""
+
+    def update_from_output(self, output: EngineCoreOutput) -> None:
+        """Add those of a step."""
+
+
 class RequestState(Protocol):
     """A request that has not ended."""
 
@@ -140,6 +156,7 @@ class RequestState(Protocol):
     input_chunk_queue: Collection[object] | None
     prompt_len: int
     detokenizer: IncrementalDetokenizer | None
+    logprobs_processor: LogprobsProcessor | None
 
 
 class OutputProcessor(Protocol):
@@ -151,13 +168,31 @@ class OutputProcessor(Protocol):
         """Forget requests; returns the ids that EngineCore knows them by."""
 
 
+class InputProcessor(Protocol):
+    """Makes requests of prompts. Its methods are fields here: guards replace them."""
+
+    process_inputs: Callable[..., EngineCoreRequest]
+    process_inputs_async: Callable[..., Awaitable[EngineCoreRequest]]
+
+
 # --- EngineCore ---
+
+
+class Logprobs(Protocol):
+    """Logprobs of some positions."""
+
+    @property
+    def logprobs(self) -> Any:
+        """An array of numpy's or torch's: positions by tokens."""
 
 
 class EngineCoreOutput(Protocol):
     """What a step has made of one request."""
 
     request_id: str
+    new_token_ids: Sequence[int]
+    new_logprobs: Logprobs | None
+    new_prompt_logprobs_tensors: Logprobs | None
     finish_reason: object | None
 
 
@@ -208,6 +243,7 @@ if TYPE_CHECKING:
         vllm_config: VllmConfig
         model_config: ModelConfig
         output_processor: OutputProcessor
+        input_processor: InputProcessor
         output_handler: asyncio.Task[None] | None
         engine_core: AsyncMPClient
 
@@ -245,6 +281,17 @@ if TYPE_CHECKING:
             index: int,
             queue: RequestOutputCollector,
         ) -> Coroutine[Any, Any, object]: ...
+
+        async def _add_streaming_input_request(
+            self,
+            request_id: str,
+            input_stream: AsyncGenerator[Any, None],
+            sampling_params: object,
+            *args: Any,
+        ) -> RequestOutputCollector: ...
+
+        @staticmethod
+        def _validate_streaming_input_sampling_params(params: object) -> None: ...
 
         def _run_output_handler(self) -> None: ...
 
