@@ -20,6 +20,7 @@ are sent. Each exception with its kind::
 
     EncodeError           a value cannot be sent                    UNSUPPORTED
     DecodeError           bytes are not a value                     PROTOCOL
+    └── LimitExceeded     too large or too deep; InvalidArgument    INVALID
 """
 
 from __future__ import annotations
@@ -157,3 +158,7 @@ class EncodeError(Exception):
 
 class DecodeError(Exception):
     """The bytes are not a value of the codec's table."""
+
+
+class LimitExceeded(InvalidArgument, DecodeError):
+    """An argument is larger, or nested deeper, than the worker takes. The message has the limit."""

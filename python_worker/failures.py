@@ -7,6 +7,7 @@ of its class or of the nearest base class: names, so that vLLM need not be impor
 
 from __future__ import annotations
 
+import reprlib
 import traceback
 from collections.abc import Mapping
 from typing import cast
@@ -18,6 +19,9 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 # A traceback is for a person; vLLM's are deep but the last frames tell.
 MAX_TRACEBACK_CHARS = 16_384
 MAX_CAUSES = 8
+
+MAX_MESSAGE_CHARS = 20_000
+MAX_DETAIL_ITEMS = 1000
 
 
 KINDS: Mapping[str, Kind] = {
@@ -106,20 +110,42 @@ def encode_details(details: Mapping[str, object]) -> bytes:
     if not details:
         return b""
     try:
-        return codec.encode(dict(details))
+        return codec.encode({name: _detail(value) for name, value in details.items()})
     except EncodeError:
-        return codec.encode({name: repr(value) for name, value in details.items()})
+        return codec.encode({name: shortened(repr(value)) for name, value in details.items()})
 
 
-def traceback_of(error: BaseException) -> str:
+def _detail(value: object) -> object:
+    """A detail as it is, or where it is large, the beginning of its text."""
+    if isinstance(value, str):
+        return shortened(value)
+    if isinstance(value, (list, tuple, set, frozenset, dict)) and len(value) > MAX_DETAIL_ITEMS:
+        return shortened(reprlib.repr(value))
+    return value
+
+
+def shortened(text: str) -> str:
+    """A text without its middle, where it is long: vLLM may quote all of a prompt."""
+    if len(text) <= MAX_MESSAGE_CHARS:
+        return text
+    half = MAX_MESSAGE_CHARS // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]} … {left_out} characters left out … {text[-half:]}"
+
+
+def traceback_of(error: BaseException, message: str) -> str:
     """Python's traceback as text, its end where it is too long.
 
     The worker's own exceptions have none: each says all there is to know.
     """
     if isinstance(error, BridgeError) or error.__traceback__ is None:
         return ""
-    lines = traceback.format_exception(type(error), error, error.__traceback__, chain=False)
-    return "".join(lines)[-MAX_TRACEBACK_CHARS:]
+    lines = traceback.format_tb(error.__traceback__)
+    name = qualified_name(type(error)).removeprefix("builtins.")
+    # Not by ``format_exception``, which writes the message again: it may be of megabytes.
+    return "".join(["Traceback (most recent call last):\n", *lines, f"{name}: {message}\n"])[
+        -MAX_TRACEBACK_CHARS:
+    ]
 
 
 def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
@@ -132,11 +158,12 @@ def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
     if isinstance(said := getattr(error, "failure", None), pb.Failure):
         return said  # the client's own failure, of a stream that it sends as an argument
     kind = kind_of(error)
+    message = shortened(message_of(error))
     failure = pb.Failure(
         kind=to_wire(kind),
-        message=message_of(error),
+        message=message,
         type=qualified_name(type(error)),
-        traceback=traceback_of(error),
+        traceback=traceback_of(error, message),
         details=encode_details(details_of(error)),
         retryable=kind in RETRYABLE,
     )

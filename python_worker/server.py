@@ -17,7 +17,7 @@ from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import Builder
 from python_worker.exceptions import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.process import lifeline, run_folder
+from python_worker.process import large_work, lifeline, run_folder
 from python_worker.rpc.addresses import Addresses, uri
 from python_worker.rpc.grpc_server import GrpcServer, services
 from python_worker.rpc.grpc_service import ANYONE, SERVICE, Bridge
@@ -96,6 +96,7 @@ class Server:
             self._remove_files()
 
     async def _run(self, ready: int) -> None:
+        large_work.let_threads_take_turns()
         # 1. Blocking methods must not wait for each other.
         asyncio.get_running_loop().set_default_executor(
             ThreadPoolExecutor(MAX_BLOCKING_CALLS, thread_name_prefix="method")

@@ -189,7 +189,12 @@ class Chats:
 
 async def _rendered(renderer: Any, request: Any) -> Any:
     """The engine's prompt. Rendering also adds to the request what tools and reasoning need."""
-    rendered = await renderer.render_chat(request)
+    try:
+        rendered = await renderer.render_chat(request)
+    except vllm_parts.template_error() as error:
+        raise InvalidArgument(
+            f"chat_template: {error or type(error).__name__}", parameter="chat_template"
+        ) from error
     if (error := vllm_parts.refusal(rendered)) is not None:
         raise InvalidArgument(
             _own_words(error.message), **({"parameter": error.param} if error.param else {})

@@ -19,7 +19,7 @@ from python_worker.chat.answers import (
     ToolCall,
     ToolCallDelta,
 )
-from python_worker.codec.value_paths import MAX_DEPTH
+from python_worker.codec.depth import MAX_DEPTH
 from python_worker.exceptions import BridgeError, InvalidArgument
 
 #: The types of ``response_format`` whose content is JSON.

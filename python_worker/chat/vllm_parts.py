@@ -59,6 +59,13 @@ def online_renderer(engine: Any, **options: Any) -> Any:
     )
 
 
+def template_error() -> type[Exception]:
+    """What a chat template raises that is wrong, or that does not take the messages."""
+    from jinja2.exceptions import TemplateError
+
+    return TemplateError
+
+
 def max_tokens(request: Any, model_config: Any, prompt_length: int, defaults: Any) -> int:
     """How many tokens a request may generate: as asked for, and as fits."""
     from vllm.entrypoints.serve.utils.api_utils import get_max_tokens

@@ -25,7 +25,10 @@ time, naive (aware is refused)     7     Time
 numpy array, torch tensor          8     %Vllm.Tensor{}
 numpy scalar                             the plain number
 Enum member                        9     atom where the class is known, else string; → only
-any other object                   10    %Vllm.Ref{}
+any other ``Mapping`` of Python          map, such as transformers' ``BatchEncoding``; → only
+any other ``Sequence``, dict view        list, such as ``range`` and ``deque``; → only
+any other ``Set``                  2     MapSet; → only
+any other object                   10    %Vllm.Ref{}: also a dataclass, a pydantic model
 vLLM's parameters and outputs      11    struct of the same name (`records.RECORDS`)
 exception                          12    %Vllm.Error{}; → only
 item of a stream after the first   13    a patch: see `codec.output_patch`; → only
@@ -47,9 +50,11 @@ Where the two languages differ:
 * MessagePack's own timestamp (ext -1), which neither of our encoders sends, is read as an aware
   datetime.
 
-Functions, classes, modules, coroutines and generators cannot be sent. Neither can cyclic values,
-nor containers nested more than 500 deep, where all but lists and dicts count as two. Nothing is
-ever pickled.
+Objects of a class that clients are served are references, also where they are mappings.
+
+Functions, classes, modules, coroutines, generators and Python's iterators cannot be sent. Neither
+can cyclic values, nor containers nested more than 128 deep (`depth.MAX_DEPTH`). Nothing is ever
+pickled.
 
 The modules, in reading order:
 
@@ -57,12 +62,15 @@ The modules, in reading order:
 `types`              what encoder, decoder and their callers share: `Record`, `RefParts`, callbacks
 `extension_types`    the numbers of the extension types
 `records`            the classes that are sent as structs, and their fields
+`depth`              how deep containers may be nested
 `reducers`           from any other Python type to one that MessagePack knows
 `tensors`            arrays of numpy and torch
 `large_arrays`       large arrays, without copies of their bytes
 `encoder`            a value to bytes
 `value_paths`        which part of a value cannot be encoded, and where it is
 `decoder`            bytes to a value
+`large_values`       large values, in pieces, and how many values there may be
+`bulk`               which answers are so large that they are encoded in a thread
 `item_encoder`       the items of a stream: the first whole, then patches
 `output_shapes`      how the fields of an output are read
 `sent_output`        what the client has received of an output so far

@@ -72,7 +72,7 @@ class DeferredArrays:
         return msgpack.ExtType(PLACEHOLDER, self._secret + index.to_bytes(8, "big"))
 
 
-def split_tensor(data: bytes) -> list[object] | None:
+def split_tensor(data: Buffer) -> list[object] | None:
     """Splits the content of a large tensor without a copy of the array's bytes.
 
     Returns:
@@ -89,6 +89,6 @@ def split_tensor(data: bytes) -> list[object] | None:
         return None
     start = unpacker.tell() + 5
     length = (len(data) - start).to_bytes(4, "big", signed=True)
-    if data[start - 5 : start] != _BIN_32 + length:
+    if bytes(data[start - 5 : start]) != _BIN_32 + length:
         return None
     return [dtype, shape, memoryview(data)[start:]]

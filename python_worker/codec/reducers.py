@@ -13,10 +13,11 @@ what is inside an object.
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import enum
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, MappingView, Sequence, Set
 from typing import Any, Final
 
 import msgpack
@@ -90,9 +91,29 @@ def _find(cls: type) -> Reducer:
             return found
         if found := _BY_BASE.get(base):
             return found
-    if issubclass(cls, NOT_SENDABLE):
+    if issubclass(cls, NOT_SENDABLE) or _is_iterator(cls):
         return _not_sendable
-    return lambda _value: AS_REFERENCE
+    for abstract, reducer in _BY_ABSTRACT_BASE.items():
+        if issubclass(cls, abstract):
+            return reducer
+    return _reference
+
+
+def keep_by_reference(cls: type) -> None:
+    """Has the objects of a class sent as references, whatever else they are.
+
+    A class that clients are served may be a mapping or a sequence too.
+    """
+    _BY_BASE[cls] = _reference
+
+
+def _is_iterator(cls: type) -> bool:
+    """Whether it is one of Python's own iterators, such as those of ``map`` and ``zip``."""
+    return issubclass(cls, Iterator) and cls.__module__ in ("builtins", "itertools")
+
+
+def _reference(_value: object) -> object:
+    return AS_REFERENCE
 
 
 def _not_sendable(value: object) -> object:
@@ -231,7 +252,18 @@ _BY_BASE: dict[type, Reducer] = {
     bytearray: lambda value: bytes(memoryview(value)),
     dict: lambda value: dict(value.items()),
     list: lambda value: list(value),
+    collections.UserString: str,
     _FlatLogprob: lambda value: (LOGPROB, list(value)),
 }
+
+_BY_ABSTRACT_BASE: Final[dict[type, Reducer]] = {
+    Mapping: lambda value: dict(value.items()),
+    MappingView: lambda value: list(value),  # keys and items are sets too, but have an order
+    Set: lambda value: (SET, list(value)),
+    Sequence: lambda value: list(value),
+}
+"""What an object is sent as that is of no listed type, but says that it behaves like one: such as
+``UserDict``, transformers' ``BatchEncoding``, ``MappingProxyType``, ``range`` and ``deque``. The
+first that fits counts."""
 
 _reducers: dict[type, Reducer] = {**_BY_BASE, LogprobColumns: _logprob_columns}

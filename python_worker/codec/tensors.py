@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from python_worker.buffers import LARGE, Buffer
@@ -116,7 +117,15 @@ def _to_torch(torch: Any, dtype: str, shape: Sequence[int], data: Buffer) -> obj
     kind = getattr(torch, dtype)
     if not data:
         return torch.empty(tuple(shape), dtype=kind)
-    return torch.frombuffer(bytearray(data), dtype=kind).reshape(tuple(shape))
+    if len(data) < LARGE:
+        return torch.frombuffer(bytearray(data), dtype=kind).reshape(tuple(shape))
+    # torch lets other threads run while it copies; Python does not.
+    array = torch.empty(tuple(shape), dtype=kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the message cannot be written to, and is only read
+        given = torch.frombuffer(data, dtype=torch.uint8)
+    array.reshape(-1).view(torch.uint8).copy_(given)
+    return array
 
 
 def _to_numpy(dtype: str, shape: Sequence[int], data: Buffer) -> object:

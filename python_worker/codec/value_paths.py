@@ -6,10 +6,12 @@ here, slowly and without recursion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+from python_worker.codec.depth import MAX_DEPTH, TOO_DEEP, shorten
 from python_worker.codec.extension_types import RECORD
+from python_worker.codec.records import record_of
 from python_worker.codec.reducers import (
     AS_EXCEPTION,
     AS_REFERENCE,
@@ -17,13 +19,7 @@ from python_worker.codec.reducers import (
     NotEncodable,
     reducer_for,
 )
-
-MAX_DEPTH: Final = 500
-"""How deep containers may be nested. All but lists and dicts count as two, as on the wire they are
-an extension type around an array. The packer and the unpacker have a limit of their own, of 1,024
-lists and dicts."""
-
-_MAX_PATH: Final = 200
+from python_worker.exceptions import EncodeError
 
 
 class Problem(NamedTuple):
@@ -62,21 +58,60 @@ def find_problem(value: object, *, references: bool, exceptions: bool) -> Proble
         try:
             children = _children(path, child, references=references, exceptions=exceptions)
         except NotEncodable as error:
-            return Problem(_shorten(path), str(error))
+            return Problem(shorten(path), str(error))
         if children is None:
             continue
         kind = type(child).__name__
         if id(child) in ancestors:
-            return Problem(_shorten(path), f"a {kind} that contains itself cannot be sent")
-        depth = frames[-1].depth + (1 if isinstance(child, (list, dict)) else 2)
+            return Problem(shorten(path), f"a {kind} that contains itself cannot be sent")
+        depth = frames[-1].depth + 1
         if depth > MAX_DEPTH:
-            return Problem(
-                _shorten(path),
-                f"a {kind} nested in more than {MAX_DEPTH} containers cannot be sent",
-            )
+            return Problem(shorten(path), f"a {kind} cannot be sent: {TOO_DEEP}")
         ancestors.add(id(child))
         frames.append(_Frame(path, id(child), depth, children))
     return None
+
+
+def check_answer(value: object) -> None:
+    """Refuses a value that is nested too deep to be sent. Walks it without recursion.
+
+    The packer has a limit of its own, for lists and dicts only, which is higher.
+
+    Raises:
+        EncodeError: It names the limit and the first part that is beyond it.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (part for container in level for part in _containers_in(container))
+        level = list({id(part): part for part in inner}.values())  # many may be the same
+        if not level:
+            return
+    problem = find_problem(value, references=True, exceptions=True)
+    if problem is not None:
+        raise EncodeError(problem.path, problem.message)
+
+
+def _containers_in(value: Any) -> list[object]:
+    """Returns the parts of a value that may have parts themselves."""
+    if isinstance(value, Mapping):
+        parts: Collection[object] = [*_not_scalar(value.keys()), *_not_scalar(value.values())]
+    elif isinstance(value, (list, tuple, set, frozenset, Sequence)) and not isinstance(value, str):
+        parts = _not_scalar(value)
+    elif (record := record_of(type(value))) is not None:
+        parts = _not_scalar([getattr(value, name, None) for name in record[1]])
+    else:
+        return []
+    return list(parts)
+
+
+def _not_scalar(parts: Collection[object]) -> list[object]:
+    # In C, for lists of numbers and texts.
+    if _SCALARS.issuperset(map(type, parts)):
+        return []
+    return [part for part in parts if type(part) not in _SCALARS]
+
+
+_SCALARS: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def _children(
@@ -128,10 +163,3 @@ _SHOWN: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 def _fits_64_bits(value: int) -> bool:
     return -(2**63) <= value < 2**64
-
-
-def _shorten(path: str) -> str:
-    if len(path) <= _MAX_PATH:
-        return path
-    half = _MAX_PATH // 2
-    return f"{path[:half]}…{path[-half:]}"

@@ -22,6 +22,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from python_worker import codec
+from python_worker.codec.bulk import is_bulky
+from python_worker.codec.encoder import CONSTANTS
 from python_worker.dispatch import call as calls
 from python_worker.dispatch.call import Call, GoingOn
 from python_worker.dispatch.call_limit import CallLimit
@@ -35,12 +37,17 @@ from python_worker.dispatch.members import (
 )
 from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import ServedClass, ServedClasses
-from python_worker.dispatch.values import Values
+from python_worker.dispatch.values import Given, Values
 from python_worker.exceptions import Draining, NotServed, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.process import large_work
 from python_worker.streaming.stream import drain
 from python_worker.validation import signatures
 from python_worker.validation.renamed_parameters import GivenArguments
+from python_worker.validation.sizes import check_foreign
+
+Begin = Callable[[], GoingOn | None]
+"""What is done when a call's arguments have been checked."""
 
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
@@ -112,28 +119,56 @@ class Dispatcher:
         raise ProtocolError("the call names neither a reference nor a class")
 
     def _find(self, call: Call, target: object, served: ServedClass) -> GoingOn | None:
-        """Find the member and check the arguments."""
+        """Find the member and check the arguments, in a thread if they are large."""
+        given = call.take_arguments()
+        if len(given[0]) + len(given[1]) >= large_work.LARGE_WORK:
+            return self._find_in_thread(given, call, target, served)
+        return self._prepare(given, call, target, served)()
+
+    async def _find_in_thread(
+        self, given: Given, call: Call, target: object, served: ServedClass
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        prepare = functools.partial(self._prepare, given, call, target, served, loop)
+        begin = await large_work.run(len(given[0]) + len(given[1]), prepare)
+        going_on = begin()
+        if going_on is not None:
+            await going_on
+
+    def _prepare(
+        self,
+        given: Given,
+        call: Call,
+        target: object,
+        served: ServedClass,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Begin:
+        """Find the member and check the arguments; returns what is then to be done on the loop."""
         args: Sequence[Any]
-        args, kwargs = self._values.arguments(call)
+        args, kwargs = self._values.arguments(call, given, loop)
         method = call.request.method
         if target is None:
-            return self._construct(call, served, args, kwargs)
+            return functools.partial(self._construct, call, served, args, kwargs)
         member = find_member(target, method, served)
         if method in served.copied:
             refuse_arguments(method, args, kwargs)
-            return self._copy(call, served, member)
+            return functools.partial(self._copy, call, served, member)
         if not is_method(target, method, member):
             refuse_arguments(method, args, kwargs)
-            return self._answer(Invocation(call, method, target, served, member), member)
+            invocation = Invocation(call, method, target, served, member)
+            return functools.partial(self._answer, invocation, member)
         # Strict where an engine could be harmed; see signature_of.
         signature = signatures.signature_of(member, strict=served.strict)
         if (translate := served.translations.get(method)) is not None:
-            given = GivenArguments(list(signature.signature.parameters), args, kwargs)
-            translate(given)
-            args, kwargs = given.args, given.kwargs
+            named = GivenArguments(list(signature.signature.parameters), args, kwargs)
+            translate(named)
+            args, kwargs = named.args, named.kwargs
         args, kwargs = signature.bind(args, kwargs)
+        if loop is not None and not served.strict:
+            check_foreign([args, kwargs])
         call.check_inputs()
-        return self._begin(Invocation(call, method, target, served, member, args, kwargs))
+        invocation = Invocation(call, method, target, served, member, args, kwargs)
+        return functools.partial(self._begin, invocation)
 
     # --- Carrying out ----------------------------------------------------------
 
@@ -153,7 +188,7 @@ class Dispatcher:
         with self._over(invocation):
             if (wrap := served.wrapped.get(invocation.method)) is not None:
                 result = await wrap(invocation.target, invocation.invoke())
-                self._reply(invocation, result)
+                await self._reply_in_time(invocation, result)
                 return
             try:
                 result = await self._invoke(invocation)
@@ -179,13 +214,12 @@ class Dispatcher:
             return self._stream(invocation, result)
         if inspect.isawaitable(result):
             return self._wait(invocation, result)
-        self._reply(invocation, result)
-        return None
+        return self._reply(invocation, result)
 
     async def _wait(self, invocation: Invocation, awaited: Awaitable[object]) -> None:
         with self._over(invocation):
             result = await awaited
-        self._reply(invocation, result)
+        await self._reply_in_time(invocation, result)
 
     async def _stream(self, invocation: Invocation, items: AsyncIterator[object]) -> None:
         call, served = invocation.call, invocation.served
@@ -198,12 +232,38 @@ class Dispatcher:
             # Of an item that waited for credit, was too large, or could not be encoded to its end.
             self._values.release_unsent(call)
 
-    def _reply(self, invocation: Invocation, result: object) -> None:
+    def _reply(self, invocation: Invocation, result: object) -> GoingOn | None:
+        """Send a result, or return what is left to do of it."""
         value = invocation.served.documented(invocation.method, result)
-        self._send(invocation.call, value)
+        return self._send(invocation.call, value)
 
-    def _send(self, call: Call, value: object) -> None:
+    async def _reply_in_time(self, invocation: Invocation, result: object) -> None:
+        going_on = self._reply(invocation, result)
+        if going_on is not None:
+            await going_on
+
+    def _send(self, call: Call, value: object) -> GoingOn | None:
+        if type(value) not in CONSTANTS and is_bulky(value):
+            return self._send_bulky(call, value)
         call.return_value(self._values.encode(value, call))
+        return None
+
+    async def _send_bulky(self, call: Call, value: object) -> None:
+        loop = asyncio.get_running_loop()
+        encode = functools.partial(self._values.encode_bulky, value, call, loop)
+        encoding = asyncio.ensure_future(large_work.run(large_work.VERY_LARGE, encode))
+        try:
+            parts = await asyncio.shield(encoding)
+        except asyncio.CancelledError:
+            # The thread goes on to the end, and holds objects for the client meanwhile.
+            encoding.add_done_callback(functools.partial(self._forget, call))
+            raise
+        call.return_value(parts)
+
+    def _forget(self, call: Call, encoding: asyncio.Future[Any]) -> None:
+        """Release what was encoded for a call that is over."""
+        encoding.exception()  # nobody else asks for it
+        self._values.release_unsent(call)
 
     def _over(self, invocation: Invocation) -> AbstractContextManager[None]:
         """Stops the call when the engine that it depends on dies meanwhile."""
@@ -212,7 +272,9 @@ class Dispatcher:
 
     async def _copy(self, call: Call, served: ServedClass, field: object) -> None:
         copy = served.copied[call.request.method]
-        self._send(call, await in_thread(served, functools.partial(copy, field)))
+        going_on = self._send(call, await in_thread(served, functools.partial(copy, field)))
+        if going_on is not None:
+            await going_on
 
     # --- Birth and death -------------------------------------------------------
 
@@ -243,7 +305,7 @@ class Dispatcher:
         task = asyncio.ensure_future(self._finish(invocation))
         self._shutdowns.add(task)
         task.add_done_callback(self._shutdowns.discard)
-        self._reply(invocation, await asyncio.shield(task))
+        await self._reply_in_time(invocation, await asyncio.shield(task))
 
     async def _finish(self, invocation: Invocation) -> object:
         result = await self._invoke(invocation)

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from python_worker.codec.reducers import keep_by_reference
 from python_worker.exceptions import NotServed
 from python_worker.validation.renamed_parameters import GivenArguments
 
@@ -127,6 +128,8 @@ class ServedClasses:
     def __init__(self, rows: Iterable[ServedClass]) -> None:
         self._by_name = {row.name: row for row in rows}
         self._by_class = {row.cls: row for row in self._by_name.values() if row.cls is not None}
+        for cls in self._by_class:
+            keep_by_reference(cls)
 
     def named(self, name: str) -> ServedClass:
         """The class that a call names.

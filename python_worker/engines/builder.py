@@ -40,6 +40,9 @@ ENVIRONMENT: Mapping[str, str] = {
     # A fork would inherit gRPC's threads in an undefined state, and the
     # listening socket with them.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    # vLLM begins all completions of a request in one turn of the loop: 16,384, its own limit, keep
+    # all clients waiting for a second.
+    "VLLM_MAX_N_SEQUENCES": "512",
 }
 
 

@@ -23,10 +23,12 @@ from python_worker.dispatch.references import Holder, References
 from python_worker.exceptions import BadToken, BridgeError, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
+from python_worker.process import large_work
 from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.grpc_replies import ReplyQueue, SingleReply
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions
+from python_worker.wire.client_frames import Part
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +163,8 @@ class Bridge:
         sender = asyncio.ensure_future(send_frames(session, filled, context))
         try:
             async for frame in frames:
-                session.accept(frame)
+                for _ in large_work.turns(session.steps(Part(frame))):
+                    await asyncio.sleep(0)
         finally:
             # gRPC cancels this task more than once when its client is gone, so
             # what has to be done is done by another.

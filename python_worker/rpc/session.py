@@ -13,7 +13,8 @@ import functools
 import hmac
 import logging
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from python_worker import PROTOCOL_VERSION, failures
 from python_worker.buffers import Buffer
@@ -24,7 +25,7 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import InputStream
 from python_worker.streaming.reply_sink import ReplyReferences
 from python_worker.wire import server_frames
-from python_worker.wire.client_frames import NOTHING, LargeArguments
+from python_worker.wire.client_frames import NOTHING, LargeArguments, Part
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +70,15 @@ class SessionSink(ReplyReferences):
 
     def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:
         """Put the value of this call into the next frame."""
-        if self._references is None:
+        if self._references is not None:
+            self._send_references(server_frames.VALUE, parts, built=built)
+        elif len(parts) == 1 and len(parts[0]) < MAX_FRAME_BYTES:
+            self._session.enqueue(server_frames.value(self._call_field, parts))
+        elif sum(map(len, parts)) < MAX_FRAME_BYTES or memoryview in map(type, parts):
+            # A view may be changed before it is sent, so it is copied.
             self._session.enqueue(server_frames.value(self._call_field, parts))
         else:
-            self._send_references(server_frames.VALUE, parts, built=built)
+            self._session.enqueue_large(server_frames.value_parts(self._call_field, parts))
 
     def send_item(self, item: bytes) -> None:
         """Put an item of this call into the next frame."""
@@ -140,6 +146,8 @@ class Session:
         self._last_id = 0
         # What the next frames will hold, serialized.
         self._elements: list[bytes] = []
+        # Large values that are not joined: where they stand an element is empty, in this order.
+        self._large: deque[list[Buffer]] = deque()
         self._wake = wake
 
     @property
@@ -153,45 +161,70 @@ class Session:
         if len(self._elements) == 1:
             self._wake()
 
+    def enqueue_large(self, parts: list[Buffer]) -> None:
+        """Put a reply that is too large to be joined into a frame of its own."""
+        self._large.append(parts)
+        self.enqueue(b"")
+
     def notify(self, notice: pb.Notice) -> None:
         """Put a notice into the next frame."""
         self.enqueue(server_frames.notice(notice))
 
-    def accept(
-        self, frame: pb.ClientFrame, arguments: Mapping[int, LargeArguments] = NOTHING
-    ) -> None:
-        """Carry out one frame of the client.
+    def accept(self, frame: pb.ClientFrame) -> None:
+        """Carry out one frame of the client at once; see ``steps``."""
+        # Nearly every frame holds calls, or credit, and little of it.
+        if not (frame.inputs or frame.cancels or frame.releases):
+            for start in frame.calls:
+                self._start(start, NOTHING)
+            for credit in frame.credits:
+                if running := self._calls.get(credit.call):
+                    running[1].grant(credit.items)
+            return
+        for _ in self.steps(Part(frame)):
+            pass
+
+    def steps(self, part: Part) -> Iterator[None]:
+        """Carry out a part of a frame, one step at a time.
+
+        A frame of 64 kB may hold thousands of calls, and takes a second then.
 
         Args:
-            frame: What it sent.
-            arguments: What was left out of it, by call (see ``wire.client_frames``).
+            part: What the client sent.
 
         Raises:
             ProtocolError: A call's id is zero or was used before, or an input
                 was not asked for.
         """
+        frame = part.frame
         for start in frame.calls:
-            self._start(start, arguments)
+            self._start(start, part.arguments)
+            yield
         for credit in frame.credits:
             if running := self._calls.get(credit.call):
                 running[1].grant(credit.items)
-        for step in frame.inputs:
+            yield
+        for place, step in enumerate(frame.inputs):
             if inputs := self.inputs.get(step.call):
-                inputs.put(step)
+                inputs.put(step, part.elements.get(place))
+            yield
         for call_id in frame.cancels:
             if running := self._calls.get(call_id):
                 running[0].stop(Cancelled("the client cancelled the call"))
+            yield
         for ref_id in frame.releases:
             self._references.release(ref_id, self)
+            yield
 
     @property
     def filled(self) -> bool:
         """Whether there is something to send."""
         return bool(self._elements)
 
-    def next_frame(self) -> list[bytes]:
+    def next_frame(self) -> Sequence[Buffer]:
         """What the next frame holds, to be joined; a ServerFrame is nothing more."""
         elements, size = self._elements, 0
+        if self._large:
+            return self._next_with_large()
         for count, element in enumerate(elements, start=1):
             size += len(element)
             if size > MAX_FRAME_BYTES:
@@ -199,6 +232,15 @@ class Session:
                 return elements[:count]
         self._elements = []
         return elements
+
+    def _next_with_large(self) -> Sequence[Buffer]:
+        place = self._elements.index(b"")
+        frame = self._elements[:place]
+        if frame:
+            self._elements = self._elements[place:]
+            return frame
+        self._elements = self._elements[1:]
+        return self._large.popleft()
 
     def stop_calls(self, reason: BridgeError) -> None:
         """End every call that is still running, and say why."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from google.protobuf.message import DecodeError
@@ -20,6 +21,7 @@ from google.protobuf.message import DecodeError
 from python_worker.buffers import Buffer
 from python_worker.exceptions import BadToken, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.process import large_work
 from python_worker.rpc.preface import advice, end_with
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions
@@ -38,6 +40,11 @@ MAX_UNREAD_BYTES = 1024 * 1024
 
 # Connections that send no hello in this time are closed. gRPC gives its clients 120 s.
 HELLO_SECONDS = 120.0
+
+# A frame of fewer bytes is carried out as a whole: it holds few calls.
+AT_ONCE_BYTES = 4 * 1024
+
+_DONE = object()
 
 
 class SessionProtocol(asyncio.Protocol):
@@ -60,6 +67,10 @@ class SessionProtocol(asyncio.Protocol):
         self._http2 = Http2(grpc_messages.RESPONSE)
         self._messages = grpc_messages.MessageReader()
         self._session: Session | None = None
+        # Messages that have come, and the rest of the one that is being carried out.
+        self._waiting: deque[Buffer] = deque()
+        self._turns: Iterator[None] | None = None
+        self._reading_paused = False
         self._hello_timer = self._loop.call_later(HELLO_SECONDS, self._expire)
         self._flush_planned = self._receiving = False
         # The transport's buffer is full; or nothing more is to be sent.
@@ -79,16 +90,16 @@ class SessionProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Act on what came; see ``Http2.receive``."""
+        self._act(lambda: self._receive(data))
+
+    def _act(self, action: Callable[[], None]) -> None:
+        """Do something that the client caused, and answer, or say what was wrong with it."""
         if self._over:
             return
         http2 = self._http2
         self._receiving = True
         try:
-            for piece in http2.receive(data):
-                messages = self._messages.push(piece)
-                messages.reverse()
-                while messages:
-                    self._take(messages.pop())
+            action()
         except ProtocolViolation as error:
             self._leave(http2.goaway(error.code, error.reason), f"broke HTTP/2: {error.reason}")
         except grpc_messages.RpcStatus as error:
@@ -110,7 +121,7 @@ class SessionProtocol(asyncio.Protocol):
         if not (self._flush_planned or http2.reset):
             # What has its answer already does not wait for another turn of the loop.
             self._flush()
-        if http2.ended or http2.reset:
+        if (http2.ended or http2.reset) and not self._busy:
             self._end_request()
 
     def pause_writing(self) -> None:
@@ -153,17 +164,57 @@ class SessionProtocol(asyncio.Protocol):
 
     # -- Receiving -----------------------------------------------------------------------------
 
-    def _take(self, message: bytes) -> None:
-        if self._session is None:
-            self._open_session(message)
-            return
-        frame, arguments = client_frames.parse(message)
-        del message  # Of 64 MB, each copy that is alive at once is memory that has to be found.
-        self._session.accept(frame, arguments)
+    def _receive(self, data: bytes) -> None:
+        for piece in self._http2.receive(data):
+            for message in self._messages.push(piece):
+                if self._turns is None and self._session and len(message) < AT_ONCE_BYTES:
+                    self._session.accept(pb.ClientFrame.FromString(bytes(message)))
+                else:
+                    self._waiting.append(message)
+            if self._waiting and self._turns is None:
+                self._work()
+        if self._turns is None and large_work.is_over(self._loop):
+            # libuv reads many times in one turn of the loop while there is something to read.
+            self._turns = iter(())
+            self._plan_work()
 
-    def _open_session(self, message: bytes) -> None:
+    @property
+    def _busy(self) -> bool:
+        return self._turns is not None
+
+    def _work(self) -> None:
+        """Carry out what has come, for one turn; the rest follows in later turns of the loop."""
+        if self._turns is None:
+            self._turns = large_work.turns(self._steps())
+        if next(self._turns, _DONE) is not _DONE:
+            self._plan_work()
+            return
+        self._turns = None
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _plan_work(self) -> None:
+        self._loop.call_soon(self._act, self._work)
+        if not self._reading_paused:
+            # Nothing more is read meanwhile: what waits here has no other limit.
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _steps(self) -> Iterator[None]:
+        while self._waiting:
+            message = self._waiting.popleft()
+            if self._session is None:
+                self._open_session(message)
+                continue
+            parts = client_frames.parse(message)
+            del message  # Of 64 MB, each copy that is alive at once is memory that has to be found.
+            for part in parts:
+                yield from self._session.steps(part)
+
+    def _open_session(self, message: Buffer) -> None:
         try:
-            frame = pb.ClientFrame.FromString(message)
+            frame = pb.ClientFrame.FromString(bytes(message))
         except DecodeError as error:
             raise self._no_session() from error
         if not frame.HasField("hello"):

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from python_worker.streaming.reply_sink import ReplySink
 from python_worker.streaming.token_tap import RequestStates, tap_of
 from python_worker.wire.server_frames import check_size
+
+MANY_LOGPROBS: Final = 4096
+"""Each takes a microsecond."""
 
 
 class ItemEncoding(Protocol):
@@ -100,7 +103,7 @@ class FastPath:
     # that loop.
 
     def _put(self, output: Any) -> None:
-        if self._behind or isinstance(output, Exception):
+        if self._behind or isinstance(output, Exception) or has_many_logprobs(output):
             self._settle()
             self._behind = True
             self._keep(output)
@@ -224,3 +227,22 @@ class FastPath:
             self._fail(error, error)
         else:
             self._sink.send_item(data)
+
+
+def has_many_logprobs(item: object) -> bool:
+    """Whether an item has so many logprobs that they are encoded in a thread."""
+    outputs = getattr(item, "outputs", None)
+    if type(outputs) is not list:  # of pooling
+        return False
+    found = _many(getattr(item, "prompt_logprobs", None))
+    for output in outputs:
+        if (logprobs := getattr(output, "logprobs", None)) is not None:
+            found += _many(logprobs)
+    return found >= MANY_LOGPROBS
+
+
+def _many(positions: object) -> int:
+    """How many logprobs a list of positions holds, by the last of them."""
+    if type(positions) is not list or not positions or not positions[-1]:
+        return 0
+    return len(positions) * len(positions[-1])

@@ -15,13 +15,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from python_worker.exceptions import Cancelled, DecodeError, InvalidArgument, ProtocolError
+from python_worker.buffers import Buffer
+from python_worker.exceptions import (
+    Cancelled,
+    DecodeError,
+    InvalidArgument,
+    LimitExceeded,
+    ProtocolError,
+)
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.process import large_work
 
 Check = Callable[[Any, str], Any]
 """Takes an element and its path, such as ``prompt[3]``; returns the validated element."""
 
-Decode = Callable[[bytes], object]
+Decode = Callable[[Buffer], object]
 Send = Callable[[pb.CallReply], None]
 
 
@@ -52,7 +60,7 @@ class InputStream(AsyncGenerator[Any, None]):
         self._check: Check | None = None
         self._path = ""
         self._taken = 0
-        self._asked: asyncio.Future[pb.Input] | None = None
+        self._asked: asyncio.Future[tuple[pb.Input, Buffer | None]] | None = None
         self._closed = False
         self._reason: Exception | None = None
 
@@ -73,8 +81,12 @@ class InputStream(AsyncGenerator[Any, None]):
         """Validation has found the stream at a parameter that takes one; it checks elements too."""
         self._check, self._path = check, path
 
-    def put(self, step: pb.Input) -> None:
+    def put(self, step: pb.Input, element: Buffer | None = None) -> None:
         """Pass on what the client sent.
+
+        Args:
+            step: What it sent.
+            element: Its element, where that was left out of it (see ``wire.client_frames``).
 
         Raises:
             ProtocolError: No element was requested.
@@ -89,7 +101,7 @@ class InputStream(AsyncGenerator[Any, None]):
         elif self._asked is None or self._asked.done():
             raise ProtocolError(f"call {step.call} was sent an input that was not requested")
         else:
-            self._asked.set_result(step)
+            self._asked.set_result((step, element))
 
     def close(self, reason: Exception | None = None) -> None:
         """Stop reading elements.
@@ -121,8 +133,8 @@ class InputStream(AsyncGenerator[Any, None]):
         self._asked = self._loop.create_future()
         self._send(pb.CallReply(input_wanted=pb.InputWanted()))
         try:
-            step = await self._asked
-            return self._take(step)
+            step, element = await self._asked
+            return await self._take(step, element)
         except StopAsyncIteration:
             raise
         except BaseException:
@@ -139,23 +151,26 @@ class InputStream(AsyncGenerator[Any, None]):
 
     # --- Inside ----------------------------------------------------------------
 
-    def _take(self, step: pb.Input) -> Any:
+    async def _take(self, step: pb.Input, element: Buffer | None) -> Any:
         match step.WhichOneof("step"):
             case "element":
                 path = f"{self._path}[{self._taken}]"
                 self._taken += 1
-                return self._checked(step.element, path)
+                data = step.element if element is None else element
+                return await large_work.run_if_large(len(data), lambda: self._checked(data, path))
             case "end":
                 self._close(None)
                 raise StopAsyncIteration
             case _:
                 raise ProtocolError(f"an input of call {step.call} is empty")
 
-    def _checked(self, data: bytes, path: str) -> Any:
+    def _checked(self, data: Buffer, path: str) -> Any:
         if self._check is None:
             raise InvalidArgument("this parameter does not accept a stream")
         try:
             value = self._decode(data)
+        except LimitExceeded as error:
+            raise LimitExceeded(f"{path}: {error}", **error.details) from error
         except DecodeError as error:
             raise ProtocolError(f"{path}: {error}") from error
         return self._check(value, path)

@@ -17,12 +17,16 @@ is woken.
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.process import large_work
 from python_worker.streaming.admission import ADMISSION, Admission
-from python_worker.streaming.fast_path import FastPath, ItemEncoding
+from python_worker.streaming.fast_path import FastPath, ItemEncoding, has_many_logprobs
 from python_worker.streaming.reply_sink import ReplySink
 from python_worker.wire.server_frames import check_size
 
@@ -59,7 +63,10 @@ async def drain(
                 raise fast_path.failure
             # Encoded before the next await: vLLM hands out the same mutable
             # lists and metrics with every item.
-            data = encoder.encode(item)
+            if has_many_logprobs(item):
+                data = await large_work.run(large_work.VERY_LARGE, encoding(encoder, item))
+            else:
+                data = encoder.encode(item)
             check_size(len(data))
             if not admission.accepted:
                 admission.accept()
@@ -81,6 +88,16 @@ async def drain(
         fast_path.close()
         if not finished:
             await asyncio.shield(_abandon(items, admission, abort))
+
+
+def encoding(encoder: ItemEncoding, item: Any) -> Callable[[], bytes]:
+    """The encoding of an item in a thread, while vLLM goes on with the lists that it holds."""
+    for output in item.outputs:
+        output.token_ids = list(output.token_ids)
+        if type(output.logprobs) is list:
+            output.logprobs = list(output.logprobs)
+    item.metrics = copy.copy(getattr(item, "metrics", None))
+    return functools.partial(encoder.encode, item)
 
 
 async def _abandon(items: AsyncIterator[object], admission: Admission, abort: Abort | None) -> None:

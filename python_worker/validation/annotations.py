@@ -23,6 +23,7 @@ from python_worker.streaming.input_stream import InputStream
 from python_worker.validation.classes import check_enum, check_record, check_typed_dict, fields_of
 from python_worker.validation.messages import describe, refuse
 from python_worker.validation.scalars import SCALARS, Check, anything
+from python_worker.validation.sizes import types_of
 from python_worker.validation.streams import check_element, check_stream
 from python_worker.validation.type_hints import evaluate
 
@@ -187,7 +188,7 @@ def _sequence(container: type, member: Any, annotation: Any) -> Check:
         if not isinstance(value, SEQUENCES):
             refuse(value, path, wanted)
         # A prompt has thousands of token ids: check their types in one pass in C.
-        if exact_type is not None and set(map(type, value)) <= {exact_type}:
+        if exact_type is not None and types_of(value) <= {exact_type}:
             return value if type(value) is container else container(value)
         return container(check(item, f"{path}[{index}]") for index, item in enumerate(value))
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, Literal
 
 from python_worker.codec.types import Record
 from python_worker.validation.messages import refuse
 from python_worker.validation.scalars import Check
+from python_worker.validation.sizes import SIZES, types_of
 
 Compile = Callable[[Any], Check]
 """Returns the check of an annotation: ``annotations.checker``."""
@@ -93,6 +94,8 @@ def plain_data(value: Any, path: str) -> Any:
             _key(key, path): plain_data(item, f"{path}[{key!r}]") for key, item in value.items()
         }
     if isinstance(value, (list, tuple, set, frozenset)):
+        if all_plain(value):
+            return value
         return type(value)(plain_data(item, f"{path}[{i}]") for i, item in enumerate(value))
     if isinstance(value, Record):
         return plain_data(value.fields, path)
@@ -101,6 +104,16 @@ def plain_data(value: Any, path: str) -> Any:
     if value is not None and not isinstance(value, PLAIN):
         refuse(value, path, "plain data: texts, numbers, lists and maps")
     return value
+
+
+def all_plain(values: Collection[Any]) -> bool:
+    """Whether all values are of one simple type, which is seen at once, and none too large."""
+    types = types_of(values)
+    if types <= {str} or types <= {bool} or types <= {float} or types <= {type(None)}:
+        return True
+    return types <= {int} and (
+        not values or (min(values) >= -(2**63) and max(values) < 2**64)  # 64 bits
+    )
 
 
 def _key(key: Any, path: str) -> Any:
@@ -257,4 +270,6 @@ def check_of(owner: str, name: str, annotation: Any, compile_: Compile) -> Check
     check = replacing_checks(compile_).get(full) or compile_(annotation)
     table = additional_checks(compile_)
     more = table.get(full) or table.get(name)
-    return check if more is None else all_of(check, more)
+    size = SIZES.get(full) or SIZES.get(name)
+    checks = [it for it in (size, check, more) if it is not None]
+    return check if len(checks) == 1 else all_of(*checks)

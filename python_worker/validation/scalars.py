@@ -12,9 +12,13 @@ from typing import Any
 
 from python_worker.codec.types import Record
 from python_worker.validation.messages import refuse
+from python_worker.validation.sizes import types_of
 
 Check = Callable[[Any, str], Any]
 """A function from a value and its path, such as ``params.stop[1]``, to the checked value."""
+
+
+_MAY_HOLD_RECORDS = frozenset({Record, list, dict})
 
 
 def without_records(value: Any) -> Any:
@@ -22,6 +26,8 @@ def without_records(value: Any) -> Any:
     if isinstance(value, Record):
         return {name: without_records(item) for name, item in value.fields.items()}
     if type(value) is list:
+        if _MAY_HOLD_RECORDS.isdisjoint(types_of(value)):
+            return value
         return [without_records(item) for item in value]
     if type(value) is dict:
         return {key: without_records(item) for key, item in value.items()}

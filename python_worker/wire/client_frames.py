@@ -2,9 +2,10 @@
 
 Protobuf copies a field of bytes twice: into its message, and out of it again. For
 a tensor these are two of the five copies between the socket and torch. So the
-fields of a large frame are walked here, down to the arguments of its calls. Large
-arguments become views of the frame, and protobuf parses the rest. Protobuf parses
-small frames, which are nearly all, by itself.
+fields of a large frame are walked here, down to the arguments of its calls and the
+elements of its inputs. Large ones become views of the frame, and protobuf parses
+the rest, in parts: millions of small fields would keep the loop for seconds.
+Protobuf parses small frames, which are nearly all, by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from python_worker.buffers import LARGE
+from python_worker.buffers import LARGE, Buffer
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
 LargeArguments = Mapping[str, memoryview]
@@ -23,10 +24,32 @@ LargeArguments = Mapping[str, memoryview]
 
 NOTHING: Mapping[int, LargeArguments] = MappingProxyType({})
 
+NO_ELEMENTS: Mapping[int, memoryview] = MappingProxyType({})
+
+
+class Part(NamedTuple):
+    """A part of a ClientFrame, in the order of the frame.
+
+    Attributes:
+        frame: The part, without what is large.
+        arguments: The large arguments of its calls, by call id.
+        elements: The large elements of its inputs, by their place in ``frame.inputs``.
+    """
+
+    frame: pb.ClientFrame
+    arguments: Mapping[int, LargeArguments] = NOTHING
+    elements: Mapping[int, memoryview] = NO_ELEMENTS
+
+
 VARINT, FIXED_64, LENGTH_DELIMITED, FIXED_32 = 0, 1, 2, 5
 
 CALLS = pb.ClientFrame.DESCRIPTOR.fields_by_name["calls"].number
 REQUEST = pb.StartCall.DESCRIPTOR.fields_by_name["request"].number
+INPUTS = pb.ClientFrame.DESCRIPTOR.fields_by_name["inputs"].number
+ELEMENT = pb.Input.DESCRIPTOR.fields_by_name["element"].number
+CARRIED_OUT_LAST = {
+    pb.ClientFrame.DESCRIPTOR.fields_by_name[name].number for name in ("cancels", "releases")
+}
 ARGUMENTS = {
     pb.CallRequest.DESCRIPTOR.fields_by_name[name].number: name for name in ("args", "kwargs")
 }
@@ -46,28 +69,63 @@ class Field(NamedTuple):
     content: memoryview | None
 
 
-def parse(message: bytes) -> tuple[pb.ClientFrame, Mapping[int, LargeArguments]]:
-    """Parse a ClientFrame; return it without its large arguments, and those by call id.
+def parse(message: Buffer) -> Iterator[Part]:
+    """Parse a ClientFrame, which a large one is in several parts.
 
     Raises:
         DecodeError: The message is not a ClientFrame.
     """
     if len(message) < LARGE:
-        return pb.ClientFrame.FromString(message), NOTHING
+        yield Part(pb.ClientFrame.FromString(bytes(message)))
+        return
+    last = bytearray()
+    yield from _parts(memoryview(message), last)
+    yield from _parts(memoryview(last), None)
+
+
+def _parts(message: memoryview, last: bytearray | None) -> Iterator[Part]:
+    """The parts of a frame; fields that are carried out last are added to ``last``."""
     others: list[memoryview] = []
-    calls: list[pb.StartCall] = []
-    left_out: dict[int, LargeArguments] = {}
-    for field in fields(memoryview(message)):
-        if field.number != CALLS or field.content is None:
-            others.append(field.whole)
+    size = 0
+    for field in fields(message):
+        if last is not None and field.number in CARRIED_OUT_LAST:
+            last += field.whole
             continue
+        large = _large_part(field)
+        if others and (large is not None or size >= LARGE):
+            yield Part(pb.ClientFrame.FromString(b"".join(others)))
+            others, size = [], 0
+        if large is not None:
+            yield large
+        else:
+            others.append(field.whole)
+            size += len(field.whole)
+    if others:
+        yield Part(pb.ClientFrame.FromString(b"".join(others)))
+
+
+def _large_part(field: Field) -> Part | None:
+    """The part of a call or an input that is large; None for any other field."""
+    if field.content is None or len(field.content) < LARGE:
+        return None
+    if field.number == CALLS:
         start, arguments = _call(field.content)
-        calls.append(start)
-        if arguments:
-            left_out[start.id] = arguments
-    frame = pb.ClientFrame.FromString(b"".join(others))
-    frame.calls.extend(calls)
-    return frame, left_out
+        return Part(pb.ClientFrame(calls=[start]), {start.id: arguments} if arguments else NOTHING)
+    if field.number == INPUTS:
+        step, element = _input(field.content)
+        elements = NO_ELEMENTS if element is None else {0: element}
+        return Part(pb.ClientFrame(inputs=[step]), elements=elements)
+    return None
+
+
+def _input(content: memoryview) -> tuple[pb.Input, memoryview | None]:
+    elements = [field for field in fields(content) if field.number == ELEMENT]
+    others = [field for field in fields(content) if field.number != ELEMENT]
+    if len(elements) != 1 or len(others) > 1 or elements[0].content is None:
+        return pb.Input.FromString(bytes(content)), None  # as nobody's encoder writes it
+    step = pb.Input.FromString(b"".join(field.whole for field in others))
+    step.element = b""
+    return step, elements[0].content
 
 
 def _call(content: memoryview) -> tuple[pb.StartCall, LargeArguments]:

@@ -120,6 +120,13 @@ def with_references(
     return b"".join([REPLIES, length(len(head) + size + len(behind)), head, *parts, behind])
 
 
+def value_parts(call: bytes, parts: Sequence[Buffer]) -> list[Buffer]:
+    """Serialize a reply that holds a value, whose parts nobody will change, without a copy."""
+    size = sum(map(len, parts))
+    head = call + VALUE + length(size)
+    return [REPLIES + length(len(head) + size) + head, *parts]
+
+
 def reply(message: pb.CallReply) -> bytes:
     """Serialize a reply of any kind."""
     data = message.SerializeToString()

@@ -20,6 +20,9 @@ defmodule Vllm.Codec do
   | `Vllm.Tensor` | torch tensor, or numpy array if torch is not loaded | `Vllm.Tensor` |
   | structs of vLLM's classes ⁴, such as `Vllm.SamplingParams` | that class | the same struct |
   | | a member of an `Enum` | an atom where vLLM has it, else a string |
+  | | any other `Mapping`, such as transformers' `BatchEncoding` | map |
+  | | any other `Sequence`, dict views: `range`, `deque` | list |
+  | | any other `Set` | `MapSet` |
   | | an exception, as a value | `Vllm.Error` |
   | `Vllm.Ref` | the object | `Vllm.Ref`, for every object not listed here |
   | a struct that implements `Vllm.Encoder` | the term that `encode/1` returns | |
@@ -35,8 +38,7 @@ defmodule Vllm.Codec do
      `Vllm.StreamingInput`. A process of its own enumerates it, one element each time vLLM asks.
 
   These cannot be sent: processes, ports, references, functions, other structs, and terms that are
-  nested more than 500 containers deep (containers other than lists and maps count as two). Decoding
-  never creates an atom.
+  nested more than 128 containers deep. Decoding never creates an atom.
   """
 
   alias Vllm.Core.Codec.{Decoder, Encoder}

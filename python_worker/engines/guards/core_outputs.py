@@ -11,6 +11,7 @@ import asyncio
 
 from python_worker import core_errors
 from python_worker.core_errors import Meaning
+from python_worker.engines.guards.logprobs_work import FindState, LogprobsWork
 from python_worker.engines.guards.protocols import (
     AsyncMPClient,
     EngineCoreOutput,
@@ -31,6 +32,7 @@ class CoreOutputs:
 
     Args:
         core: vLLM's client of EngineCore.
+        find_state: Returns the state of a request, None if it has ended.
 
     Attributes:
         received: How many times something came.
@@ -38,7 +40,8 @@ class CoreOutputs:
         end_expected: Whether we told EngineCore to end.
     """
 
-    def __init__(self, core: AsyncMPClient) -> None:
+    def __init__(self, core: AsyncMPClient, find_state: FindState) -> None:
+        self._logprobs = LogprobsWork(core, find_state)
         self.received = 0
         self.aborting = 0
         self.end_expected = False
@@ -60,6 +63,7 @@ class CoreOutputs:
             vars(error)["was_expected"] = self.end_expected
             raise
         self.received += 1
+        self._logprobs.hold(outputs)
         aborts = [it for it in outputs.outputs if it.finish_reason and self._is_unasked_abort(it)]
         if aborts:
             self._hold(outputs, aborts)

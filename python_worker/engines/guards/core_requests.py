@@ -18,7 +18,8 @@ from python_worker.engines.guards.token_constraints import (
 )
 from python_worker.engines.guards.watched_tokens import WatchedTokens
 from python_worker.engines.guards.weights import Weights
-from python_worker.exceptions import InvalidArgument
+from python_worker.exceptions import Cancelled, InvalidArgument
+from python_worker.process import large_work
 
 LONG = 20_000
 """Token ids in a request's constraints from which on they are read in a thread: 1 ms."""
@@ -30,7 +31,8 @@ class CoreRequests:
     Args:
         engine: The engine.
         weights: The state of its weights.
-        verify: Raises where EngineCore could not decode a request.
+        verify: Raises where EngineCore could not decode a request; returns what of this is to be
+            done in a thread.
         parser: The engine's reasoning parser.
         structures: Knows the back end of its structured outputs.
         prompt_ends: Looks at the prompts of requests that are decoded.
@@ -56,7 +58,7 @@ class CoreRequests:
         engine: AsyncLLM,
         weights: Weights,
         *,
-        verify: Callable[[EngineCoreRequest], None],
+        verify: Callable[[EngineCoreRequest], Callable[[], None] | None],
         parser: Parser | None,
         structures: Structures,
         prompt_ends: PromptEnds,
@@ -79,17 +81,30 @@ class CoreRequests:
         params = request.sampling_params
         structure = None if params is None else params.structured_outputs
         constraints = None
+        waited = False
         try:
             # What may take a thread comes first: the rest holds until the request is sent.
             if request.prompt_embeds is not None or request.mm_features:
                 await self._check_tensors(request)
+                waited = True
             if params is not None and may_forbid(params):
                 constraints = await self._check_constraints(params)
+                waited = True
             if structure is not None:
                 await self._structures.check_backend(structure)
-            # An update may have begun while the prompt was tokenized.
+                waited = True
+            rest = self._verify(request)
+            if rest is not None:
+                await large_work.run(large_work.VERY_LARGE, rest)
+                waited = True
+            elif large_work.is_over(asyncio.get_running_loop()):
+                # One request may have a thousand completions, each sent by itself.
+                await asyncio.sleep(0)
+                waited = True
+            if waited:
+                self._check_wanted(request)
+            # An update may have begun while the prompt was tokenized, or since.
             self._weights.check("add_request")
-            self._verify(request)
             if request.reasoning_parser_kwargs:
                 check_reasoning(request, self._parser, self._engine.tokenizer)
         except Exception:
@@ -103,6 +118,11 @@ class CoreRequests:
         if structure is not None:
             self._structures.settle(structure)
         await self._send(request)
+
+    def _check_wanted(self, request: EngineCoreRequest) -> None:
+        """Refuse a request that was aborted meanwhile: EngineCore has been told, and forgot it."""
+        if request.request_id not in self._engine.output_processor.request_states:
+            raise Cancelled("the request was aborted")
 
     async def _check_tensors(self, request: EngineCoreRequest) -> None:
         try:

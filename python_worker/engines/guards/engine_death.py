@@ -41,7 +41,7 @@ class EngineDeathGuard(AsyncLLM):
         core = self.engine_core
         # vLLM forgets its processes when they end.
         self._processes = processes_of(core.resources.engine_manager)
-        self._outputs = CoreOutputs(core)
+        self._outputs = CoreOutputs(core, lambda it: self.output_processor.request_states.get(it))
         core.get_output_async = self._outputs.get
         self._call_utility = core._call_utility_async
         core._call_utility_async = self._call_running_core

@@ -20,6 +20,7 @@ does not:
                           ``lora_usage``
 ``engine_death``          says how EngineCore ended, by ``core_outputs`` and ``core_exits``
 ``streamed_prompts``      checks later elements of a streamed prompt
+``preprocessing``         makes requests of prompts in threads
 ``stat_loggers``          counts what the engine does
 ``admission``             tells the running call that the engine has its request
 ``token_path``            decides whether the engine's tokens may take the direct path
@@ -40,6 +41,7 @@ from python_worker.engines.guards.admission import AdmissionGuard
 from python_worker.engines.guards.async_llm import AsyncLLMGuard
 from python_worker.engines.guards.engine_death import EngineDeathGuard
 from python_worker.engines.guards.lora import LoRAGuard
+from python_worker.engines.guards.preprocessing import PreprocessingGuard
 from python_worker.engines.guards.stat_loggers import StatLoggerGuard
 from python_worker.engines.guards.streamed_prompts import StreamedPromptsGuard
 from python_worker.engines.guards.token_path import TokenPathGuard
@@ -56,6 +58,7 @@ NAME = "AsyncLLM"
 # - ``AsyncLLMGuard`` limits the time of ``collective_rpc``, also of what ``WeightUpdatesGuard``
 #   does in it, and it is the last that changes the client of EngineCore: its checks run first.
 # - ``LoRAGuard`` calls what comes after it: such calls are neither checked nor followed again.
+# - ``PreprocessingGuard`` replaces functions of the input processor: its place does not matter.
 # - ``StatLoggerGuard`` reads the parameters of the ``__init__`` that comes next, so that is vLLM's.
 # - ``AdmissionGuard`` is next to vLLM: a call is told of its request when nothing else can refuse
 #   it, and in the turn of the loop in which vLLM took it.
@@ -66,6 +69,7 @@ GUARDS: tuple[type, ...] = (
     LoRAGuard,
     EngineDeathGuard,
     StreamedPromptsGuard,
+    PreprocessingGuard,
     StatLoggerGuard,
     AdmissionGuard,
     TokenPathGuard,

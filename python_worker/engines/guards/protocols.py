@@ -9,7 +9,16 @@ Each protocol has the name of vLLM's class and only the members that a guard rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 # --- Configuration ---
@@ -209,6 +218,13 @@ class ParentRequest(Protocol):
     request_id: str
 
 
+class LogprobsProcessor(Protocol):
+    """Makes the logprobs of a request."""
+
+    def update_from_output(self, output: EngineCoreOutput) -> None:
+        """Add those of a step."""
+
+
 class RequestState(Protocol):
     """A request that has not ended."""
 
@@ -222,13 +238,7 @@ class RequestState(Protocol):
     input_chunk_queue: Collection[object] | None
     prompt_len: int
     detokenizer: IncrementalDetokenizer | None
-
-
-class InputProcessor(Protocol):
-    """Makes requests of prompts and parameters."""
-
-    # A field here: guards replace it.
-    _validate_params: Callable[[object, object], object]
+    logprobs_processor: LogprobsProcessor | None
 
 
 class OutputProcessor(Protocol):
@@ -240,7 +250,23 @@ class OutputProcessor(Protocol):
         """Forget requests; returns the ids that EngineCore knows them by."""
 
 
+class InputProcessor(Protocol):
+    """Makes requests of prompts. Its methods are fields here: guards replace them."""
+
+    _validate_params: Callable[[object, object], object]
+    process_inputs: Callable[..., EngineCoreRequest]
+    process_inputs_async: Callable[..., Awaitable[EngineCoreRequest]]
+
+
 # --- EngineCore ---
+
+
+class Logprobs(Protocol):
+    """Logprobs of some positions."""
+
+    @property
+    def logprobs(self) -> Any:
+        """An array of numpy's or torch's: positions by tokens."""
 
 
 class EngineCoreOutput(Protocol):
@@ -248,6 +274,8 @@ class EngineCoreOutput(Protocol):
 
     request_id: str
     new_token_ids: Sequence[int]
+    new_logprobs: Logprobs | None
+    new_prompt_logprobs_tensors: Logprobs | None
     finish_reason: object | None
 
 
@@ -355,6 +383,17 @@ if TYPE_CHECKING:
         ) -> Coroutine[Any, Any, object]: ...
 
         async def abort(self, request_id: str | Iterable[str], internal: bool = False) -> None: ...
+
+        async def _add_streaming_input_request(
+            self,
+            request_id: str,
+            input_stream: AsyncGenerator[Any, None],
+            sampling_params: object,
+            *args: Any,
+        ) -> RequestOutputCollector: ...
+
+        @staticmethod
+        def _validate_streaming_input_sampling_params(params: object) -> None: ...
 
         def _run_output_handler(self) -> None: ...
 

@@ -20,33 +20,73 @@ from python_worker.engines.guards.protocols import (
 from python_worker.engines.guards.structures import Backends
 from python_worker.engines.guards.text_protocols import SlowIncrementalDetokenizer
 from python_worker.exceptions import InvalidArgument
+from python_worker.process.large_work import LARGE_WORK
 from python_worker.streaming import known_sources
 
 # --- Requests ---
 
 
-def request_verifier() -> Callable[[EngineCoreRequest], None]:
+def request_verifier() -> Callable[[EngineCoreRequest], Callable[[], None] | None]:
     """A function that decodes a request as EngineCore will, where an error is fatal.
 
     It costs 23 µs a request and catches what the annotations allow and the wire does not, such
-    as a complex number inside ``extra_args``.
+    as a complex number inside ``extra_args``. Where a request is large, it returns the rest of its
+    work, which is to be done in a thread.
     """
     from vllm.v1.engine import EngineCoreRequest as VllmRequest
-    from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
+    from vllm.v1.serial_utils import MsgpackDecoder as VllmDecoder
+    from vllm.v1.serial_utils import MsgpackEncoder
 
     encode = MsgpackEncoder().encode
-    decode = MsgpackDecoder(VllmRequest).decode
+    decode = VllmDecoder(VllmRequest).decode
 
-    def verify(request: EngineCoreRequest) -> None:
+    def verify(request: EngineCoreRequest) -> Callable[[], None] | None:
         try:
-            decode(encode(request))
+            encoded = encode(request)
+            if len(encoded[0]) >= LARGE_WORK:
+                return lambda: verify_encoded(encoded, request)
+            decode(encoded)
         except Exception as error:
-            raise InvalidArgument(
-                f"EngineCore could not read this request: {error}",
-                request_id=request.external_req_id or request.request_id,
-            ) from error
+            raise unreadable(request, error) from error
+        return None
+
+    def verify_encoded(encoded: object, request: EngineCoreRequest) -> None:
+        try:
+            VllmDecoder(VllmRequest).decode(encoded)  # one that is shared is not for threads
+        except Exception as error:
+            raise unreadable(request, error) from error
 
     return verify
+
+
+def unreadable(request: EngineCoreRequest, error: Exception) -> InvalidArgument:
+    """The error for a request that EngineCore could not decode."""
+    return InvalidArgument(
+        f"EngineCore could not read this request: {error}",
+        request_id=request.external_req_id or request.request_id,
+    )
+
+
+def is_for_threads(tokenizer: object) -> bool:
+    """Whether several threads may use a tokenizer at once."""
+    from vllm.tokenizers.hf import ThreadSafeHFTokenizerMixin
+
+    return isinstance(tokenizer, ThreadSafeHFTokenizerMixin)
+
+
+def one_token() -> Any:
+    """The prompt that vLLM checks the parameters of a streamed prompt with."""
+    from vllm.inputs import TokensPrompt
+
+    return TokensPrompt(prompt_token_ids=[0])
+
+
+def text_of_prompt(model_config: Any, prompt: object) -> str | None:
+    """The text of a prompt, where it has one."""
+    from vllm.renderers.inputs.preprocess import extract_prompt_components
+
+    text: str | None = extract_prompt_components(model_config, prompt).text
+    return text
 
 
 def find_reasoning_parser(name: str) -> Any:

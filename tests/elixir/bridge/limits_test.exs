@@ -94,7 +94,7 @@ defmodule Vllm.Bridge.LimitsTest do
 
     # Small enough to be sent, too large to come back.
     assert {:error, %Error{kind: :unsupported} = error} =
-             Vllm.call(engine, "echo", [:binary.copy("x", 241 * @megabyte)])
+             Vllm.call(engine, "echo", [%Vllm.Bytes{data: :binary.copy("x", 241 * @megabyte)}])
 
     assert %{"limit" => limit, "bytes" => size} = error.details
     assert size > limit

@@ -147,7 +147,9 @@ async def test_of_a_thousand_calls_at_once_none_is_lost(small: tuple[Client, Ref
             outcomes[reply.WhichOneof("outcome")] += 1
             if reply.WhichOneof("outcome") == "failure":
                 assert reply.failure.kind == pb.FAILURE_KIND_OVERLOADED
-        assert outcomes == {"value": MAX_CALLS, "failure": 1000 - MAX_CALLS}
+        # The worker takes them in several turns, in which earlier ones end.
+        assert outcomes["value"] >= MAX_CALLS
+        assert outcomes.total() == 1000
         assert await session.call("Worker", "status")
 
 
@@ -167,8 +169,9 @@ async def test_an_item_beyond_the_limit_ends_its_stream_only(client: Client, eng
     async with client.session() as session:
         other = await session.start(engine, "generate", "hi", sampling(max_tokens=None), "other")
         await other.accepted()
-        fake = {"say": ["small", "x" * MAX_VALUE_BYTES], "paced": True}
-        params = sampling(extra_args={"fake": fake}, output_kind="DELTA")
+        # A single text may not be as long, but the last item has all of them.
+        fake = {"say": ["x" * (MAX_VALUE_BYTES // 4 + 1)] * 4}
+        params = sampling(extra_args={"fake": fake}, output_kind="FINAL_ONLY")
         large = await session.start(engine, "generate", "hi", params, "large")
         del fake, params
         await large.accepted()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from python_worker.codec.depth import MAX_DEPTH
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import Client, Failed
 from tests.python.support.values import AWARE, DATE, NAIVE, TIME, Ref, Text
@@ -116,7 +117,7 @@ async def test_an_exception_as_a_value_is_a_failure(client: Client, engine: Ref)
     ("kind", "words"),
     [
         ("cyclic", "list"),
-        ("deep", "500"),
+        ("deep", "128"),
         ("function", "function"),
         ("class", "type"),
         ("generator", "generator"),
@@ -142,8 +143,22 @@ async def test_a_refused_value_leaves_no_references_behind(client: Client, engin
     assert (await client.call("Worker", "status"))["references"] == before
 
 
-async def test_deep_arguments_are_refused(client: Client, engine: Ref) -> None:
+async def test_deep_arguments_are_taken_up_to_the_limit(client: Client, engine: Ref) -> None:
     value: list[Any] = []
-    for _ in range(450):
+    # The arguments are a list too.
+    for _ in range(MAX_DEPTH - 2):
         value = [value]
     assert await client.call(engine, "echo", value) == value
+
+
+@pytest.mark.parametrize("wrap", [lambda it: [it], lambda it: {"k": it}], ids=["list", "map"])
+@pytest.mark.parametrize("depth", [MAX_DEPTH, 300, 490, 498, 500])
+async def test_deeper_arguments_are_refused_with_the_limit(
+    depth: int, wrap: Any, client: Client, engine: Ref
+) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = wrap(value)
+    for call in (client.call(engine, "echo", value), client.call(engine, "echo", value=value)):
+        with pytest.raises(Failed, match=f"INVALID.*more than {MAX_DEPTH} containers"):
+            await call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,39 @@ class OutputProcessor:
         return list(request_ids)
 
 
+class InputProcessor:
+    """Stands in for vLLM's.
+
+    Attributes:
+        prepared: The prompts that it made requests of, each with the thread it was made in.
+    """
+
+    def __init__(self) -> None:
+        self.prepared: list[Any] = []
+
+    def _validate_params(self, _params: object, _tasks: object) -> None:
+        """All are good."""
+
+    def process_inputs(
+        self, request_id: str, prompt: Any, params: Any, resumable: bool = False, **_inputs: Any
+    ) -> Any:
+        self.prepared.append((prompt, threading.current_thread().name))
+        if isinstance(prompt, dict) and "wrong" in prompt:
+            raise ValueError("a wrong prompt")
+        ids = prompt["prompt_token_ids"] if isinstance(prompt, dict) else list(map(ord, prompt))
+        return SimpleNamespace(
+            request_id=request_id,
+            external_req_id=None,
+            prompt_token_ids=ids,
+            sampling_params=params,
+            resumable=resumable,
+            reasoning_parser_kwargs=None,
+        )
+
+    async def process_inputs_async(self, *args: Any, **kwargs: Any) -> Any:
+        return await asyncio.to_thread(self.process_inputs, *args, **kwargs)
+
+
 def configuration(**model: Any) -> Any:
     """A VllmConfig."""
     given: dict[str, Any] = {
@@ -90,8 +124,8 @@ class EngineClass:
         self.stat_loggers = stat_loggers
         self.output_processor = OutputProcessor()
         self.output_handler: Any = None
+        self.input_processor = InputProcessor()
         self.engine_core = CoreClient()
-        self.input_processor = SimpleNamespace(_validate_params=lambda params, tasks: None)
         self.tokenizer = "tokenizer"
         self.calls: list[Any] = []
         self.rpc_error: Exception | None = None
@@ -149,6 +183,27 @@ class EngineClass:
         queue = SimpleNamespace(request_id=request.request_id, aggregate=True)
         await self._add_request(request, None, None, 0, queue)
         return queue
+
+    async def _add_streaming_input_request(
+        self, request_id: str, input_stream: Any, sampling_params: Any, arrival_time: Any = None
+    ) -> Any:
+        """Makes requests of elements on the loop, as vLLM's does."""
+        process = self.input_processor.process_inputs
+        last = process(request_id, {"prompt_token_ids": [0]}, sampling_params)
+        queue = SimpleNamespace(request_id=last.request_id, aggregate=True, elements=[], error=None)
+        try:
+            async for element in input_stream:
+                params = element.sampling_params or sampling_params
+                queue.elements.append(process("inner", element.prompt, params, resumable=True))
+        except Exception as error:
+            queue.error = error
+        queue.elements.append(last)
+        return queue
+
+    @staticmethod
+    def _validate_streaming_input_sampling_params(params: Any) -> None:
+        if params == "wrong":
+            raise ValueError("wrong parameters")
 
     async def _add_request(
         self, request: Any, prompt: Any, parent_req: Any, index: int, queue: Any

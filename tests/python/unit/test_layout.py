@@ -62,6 +62,7 @@ PYTHON_IMPORTERS = {
             "codec/decoder.py",
             "codec/encoder.py",
             "codec/large_arrays.py",
+            "codec/large_values.py",
             "codec/metrics_patch.py",
         ),
         "codec/reducers.py",

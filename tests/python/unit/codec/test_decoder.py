@@ -8,6 +8,7 @@ import msgpack
 import pytest
 
 from python_worker import codec, exceptions
+from python_worker.codec.depth import MAX_DEPTH
 from tests.python.support.codec_values import deep, vectors
 
 
@@ -28,5 +29,5 @@ def test_messagepacks_own_timestamp_is_read() -> None:
 
 
 def test_a_value_as_deep_as_can_be_encoded_can_be_decoded() -> None:
-    value = deep(249, lambda inner: (inner,))
+    value = deep(MAX_DEPTH, lambda inner: (inner,))
     assert codec.decode(codec.encode(value)) == value

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from python_worker import codec, exceptions
+from python_worker.codec.depth import MAX_DEPTH
 from tests.python.support.codec_values import deep
 from tests.vectors import make
 
@@ -75,7 +76,7 @@ def test_the_path_of_what_cannot_be_sent_is_named(value: Any, path: str, message
     ids=["list", "dict", "tuple", "list of tuple", "record"],
 )
 def test_too_deep_values_are_named(wrap: Callable[[object], object]) -> None:
-    assert codec.encode(deep(100, wrap))
+    assert codec.encode(deep(MAX_DEPTH // 2, wrap))
     with pytest.raises(exceptions.EncodeError, match="nested in more than") as caught:
         codec.encode(deep(2000, wrap))
     assert len(caught.value.path) < 250

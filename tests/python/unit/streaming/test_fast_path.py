@@ -6,10 +6,12 @@ Requests of one completion here; ``test_gathering`` has those of several.
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from python_worker.exceptions import Unsupported
+from python_worker.streaming.fast_path import MANY_LOGPROBS, has_many_logprobs
 from python_worker.wire import server_frames
 from tests.python.support.streams import Places, Request, output, wait_turns
 
@@ -130,3 +132,24 @@ async def test_what_is_put_after_the_end_of_a_call_is_not_sent() -> None:
     request.put(1)
     assert sink.outcomes == ["accepted"]
     assert request.aborted == ["req-1"]
+
+
+@pytest.mark.parametrize(
+    ("item", "many"),
+    [
+        (object(), False),
+        (SimpleNamespace(outputs=SimpleNamespace(data=1)), False),
+        (SimpleNamespace(outputs=[]), False),
+        (SimpleNamespace(outputs=[SimpleNamespace(logprobs=[{1: 0.5}] * 10)]), False),
+        (SimpleNamespace(outputs=[SimpleNamespace(logprobs=[{}])], prompt_logprobs=[None]), False),
+        (SimpleNamespace(outputs=[], prompt_logprobs=[None, {1: 0.5}] * MANY_LOGPROBS), True),
+        (
+            SimpleNamespace(
+                outputs=[SimpleNamespace(logprobs=[dict.fromkeys(range(MANY_LOGPROBS))])]
+            ),
+            True,
+        ),
+    ],
+)
+def test_items_with_many_logprobs_are_known(item: object, many: bool) -> None:
+    assert has_many_logprobs(item) == many

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -22,16 +23,19 @@ def start(call_id: int, *, args: bytes = b"", kwargs: bytes = b"") -> pb.StartCa
     return pb.StartCall(id=call_id, request=request, credit=3)
 
 
-def put_back(
-    frame: pb.ClientFrame, arguments: dict[int, client_frames.LargeArguments]
-) -> pb.ClientFrame:
-    """The frame with what was left out of it."""
+def put_back(parts: Iterable[client_frames.Part]) -> pb.ClientFrame:
+    """The frame of these parts with what was left out of them."""
     whole = pb.ClientFrame()
-    whole.CopyFrom(frame)
-    for call in whole.calls:
-        for name, content in arguments.get(call.id, {}).items():
-            assert getattr(call.request, name) == b""
-            setattr(call.request, name, bytes(content))
+    for part in parts:
+        for call in part.frame.calls:
+            for name, content in part.arguments.get(call.id, {}).items():
+                assert getattr(call.request, name) == b""
+                assert len(content) >= LARGE
+                setattr(call.request, name, bytes(content))
+        for place, content in part.elements.items():
+            assert part.frame.inputs[place].element == b""
+            part.frame.inputs[place].element = bytes(content)
+        whole.MergeFrom(part.frame)
     return whole
 
 
@@ -58,23 +62,45 @@ FRAMES = {
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_frame_is_what_it_was_with_its_large_arguments_beside_it(name: str) -> None:
     frame = FRAMES[name]
-    parsed, arguments = client_frames.parse(frame.SerializeToString())
-    assert put_back(parsed, dict(arguments)) == frame
-    assert all(
-        len(content) >= LARGE for of_call in arguments.values() for content in of_call.values()
-    )
-    assert bool(arguments) == (name != "small ones that are large together")
+    parts = list(client_frames.parse(frame.SerializeToString()))
+    left_out = any(part.arguments for part in parts)
+    assert put_back(parts) == frame
+    assert left_out == (name != "small ones that are large together")
+
+
+def test_a_large_element_is_left_out() -> None:
+    parts = list(client_frames.parse(FRAMES["beside all else"].SerializeToString()))
+    (element,) = [element for part in parts for element in part.elements.values()]
+    assert bytes(element) == BIG
+
+
+def test_inputs_come_before_cancels_in_a_large_frame_too() -> None:
+    parts = client_frames.parse(FRAMES["beside all else"].SerializeToString())
+    filled = [
+        name
+        for part in parts
+        for name in ("inputs", "cancels", "releases")
+        if len(getattr(part.frame, name))
+    ]
+    assert filled == ["inputs", "cancels", "releases"]
+
+
+def test_many_small_fields_are_parsed_in_parts() -> None:
+    frame = pb.ClientFrame(credits=[pb.Credit(call=n, items=1) for n in range(1, 50_000)])
+    parts = list(client_frames.parse(frame.SerializeToString()))
+    assert max(part.frame.ByteSize() for part in parts) < 2 * LARGE
+    assert put_back(parts) == frame
 
 
 def test_a_large_argument_is_not_copied() -> None:
     message = FRAMES["args"].SerializeToString()
-    _frame, arguments = client_frames.parse(message)
-    assert arguments[1]["args"].obj is message
+    (part,) = client_frames.parse(message)
+    assert part.arguments[1]["args"].obj is message
 
 
 def test_a_small_frame_goes_to_protobuf_as_it_is() -> None:
     frame = pb.ClientFrame(calls=[start(1, args=b"x")])
-    assert client_frames.parse(frame.SerializeToString()) == (frame, client_frames.NOTHING)
+    assert list(client_frames.parse(frame.SerializeToString())) == [client_frames.Part(frame)]
 
 
 def test_what_is_nearly_a_frame_is_read_as_protobuf_reads_it_or_refused() -> None:
@@ -89,9 +115,9 @@ def test_what_is_nearly_a_frame_is_read_as_protobuf_reads_it_or_refused() -> Non
             data[dice.choice(places)] = dice.randrange(256)
         message = bytes(data)
         try:
-            parsed, arguments = client_frames.parse(message)
+            parts = list(client_frames.parse(message))
         except DecodeError:
             refused += 1
             continue
-        assert put_back(parsed, dict(arguments)) == pb.ClientFrame.FromString(message)
+        assert put_back(parts) == pb.ClientFrame.FromString(message)
     assert 0 < refused < 2000

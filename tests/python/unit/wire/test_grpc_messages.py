@@ -202,7 +202,7 @@ def test_a_message_is_there_as_soon_as_its_last_byte(
     whole = b"".join(map(message, bodies))
     ends = [len(b"".join(map(message, bodies[: n + 1]))) for n in range(len(bodies))]
     messages = MessageReader()
-    found: list[bytes] = []
+    found: list[Buffer] = []
     come = 0
     for number, piece in enumerate(pieces(whole, sizes)):
         found += messages.push(kinds[number % len(kinds)](piece))

@@ -14,11 +14,11 @@ defmodule Vllm.Core.Codec.Decoder do
   #
   # Malformed input is thrown, with a reason to be read by a person.
 
-  alias Vllm.Core.Codec.Extension
+  alias Vllm.Core.Codec.{Encoder, Extension}
 
-  # Python's encoder stops at 1,024 nested lists and dicts, and at 500 if other containers are among
-  # them.
-  @max_depth 1_100
+  # The worker sends no more containers in one another than it takes. Each is up to three levels here:
+  # a struct is an extension type around a list around a map.
+  @max_depth 3 * Encoder.max_depth()
 
   @spec decode(binary(), term()) :: {:ok, term()} | {:error, String.t()}
   def decode(binary, instance) do

@@ -20,8 +20,13 @@ defmodule Vllm.Core.Codec.Encoder do
   @logprob 14
   @stream 15
 
-  # Python's decoder uses its stack for each container, so the depth is limited.
-  @max_depth 500
+  # Python's stack is limited, and its checks of arguments use it for each container. The worker's half
+  # is `MAX_DEPTH` in codec/depth.py: each container counts as one.
+  @max_depth 128
+
+  @doc "In how many containers a term may be."
+  @spec max_depth() :: pos_integer()
+  def max_depth, do: @max_depth
 
   @spec encode(term(), String.t()) :: {:ok, iodata()} | {:error, String.t(), String.t()}
   def encode(term, root) do
@@ -50,24 +55,24 @@ defmodule Vllm.Core.Codec.Encoder do
   defp value(:neg_infinity, _path, _depth), do: <<0xCB, 0xFFF0000000000000::64>>
   defp value(atom, path, _depth) when is_atom(atom), do: string(Atom.to_string(atom), path)
   defp value([], _path, _depth), do: 0x90
-  defp value(%_{} = struct, path, depth), do: struct(struct, path, deeper(depth, 2, path))
+  defp value(%_{} = struct, path, depth), do: struct(struct, path, deeper(depth, path))
 
   defp value(map, path, depth) when is_map(map) do
-    depth = deeper(depth, 1, path)
+    depth = deeper(depth, path)
     pairs = for {key, item} <- map, do: pair(key, item, map, path, depth)
     [map_header(map_size(map)) | pairs]
   end
 
   defp value([{key, _} | _] = list, path, depth) when is_atom(key) do
     if named?(list),
-      do: keyword(list, path, deeper(depth, 1, path)),
+      do: keyword(list, path, deeper(depth, path)),
       else: list(list, path, depth)
   end
 
   defp value(list, path, depth) when is_list(list), do: list(list, path, depth)
 
   defp value(tuple, path, depth) when is_tuple(tuple) do
-    depth = deeper(depth, 2, path)
+    depth = deeper(depth, path)
     extension(@tuple, array(Tuple.to_list(tuple), tuple_size(tuple), path, depth), path)
   end
 
@@ -77,7 +82,7 @@ defmodule Vllm.Core.Codec.Encoder do
 
   # length/1 raises for an improper list; in a guard the clause does not match instead.
   defp list(list, path, depth) when length(list) >= 0,
-    do: array(list, length(list), path, deeper(depth, 1, path))
+    do: array(list, length(list), path, deeper(depth, path))
 
   defp list(_list, path, _depth), do: refuse(path, "an improper list cannot be sent")
 
@@ -312,9 +317,9 @@ defmodule Vllm.Core.Codec.Encoder do
 
   ## Refusals
 
-  defp deeper(depth, by, _path) when depth + by <= @max_depth, do: depth + by
+  defp deeper(depth, _path) when depth < @max_depth, do: depth + 1
 
-  defp deeper(_depth, _by, path),
+  defp deeper(_depth, path),
     do: refuse(path, "containers that are nested more than #{@max_depth} deep cannot be sent")
 
   defp kind(term) when is_pid(term), do: "a pid"

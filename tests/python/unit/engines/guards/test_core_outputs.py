@@ -18,6 +18,9 @@ class Output:
 
     request_id: str
     finish_reason: str | None = None
+    new_token_ids: tuple[int, ...] = ()
+    new_logprobs: None = None
+    new_prompt_logprobs_tensors: None = None
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Core:
 
 
 def outputs_of(core: Any) -> Any:
-    return CoreOutputs(core)
+    return CoreOutputs(core, lambda _: None)
 
 
 @pytest.fixture

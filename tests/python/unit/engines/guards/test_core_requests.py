@@ -10,7 +10,7 @@ import pytest
 
 from python_worker.engines.guards.core_requests import LONG, CoreRequests
 from python_worker.engines.guards.weights import State, Weights
-from python_worker.exceptions import Conflict, InvalidArgument
+from python_worker.exceptions import Cancelled, Conflict, InvalidArgument
 from tests.python.support.engine_class import EngineClass
 from tests.python.support.sampling import sampling
 
@@ -110,6 +110,7 @@ async def test_a_good_request_is_sent(engine: Any, notes: Any, sent: Any) -> Non
 async def test_a_request_that_is_refused_is_forgotten(
     engine: Any, notes: Any, refused: Any, state: State, error: type[Exception]
 ) -> None:
+    engine.output_processor.request_states[refused.request_id] = "state"
     weights = Weights()
     weights.state = state
     with pytest.raises(error):
@@ -139,6 +140,15 @@ async def test_a_number_that_processing_made_none_is_refused_and_not_remembered(
 
 
 async def test_what_forbids_tokens_is_watched(engine: Any, notes: Any) -> None:
+    engine.output_processor.request_states["r"] = "state"
     params = sampling(allowed_token_ids=[5, *MANY], structured_outputs="known")
     await requests_of(engine, notes).send(request(params=params))
-    assert notes.told == [("begin", "r", None), ("add", "r", True), ("settle", "known")]
+    assert notes.told == [("begin", "r", "state"), ("add", "r", True), ("settle", "known")]
+
+
+async def test_a_request_that_is_aborted_while_it_is_checked_is_not_sent(
+    engine: Any, notes: Any
+) -> None:
+    with pytest.raises(Cancelled):
+        await requests_of(engine, notes).send(request(params=sampling(allowed_token_ids=MANY)))
+    assert engine.engine_core.sent == []

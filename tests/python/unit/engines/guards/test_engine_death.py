@@ -29,7 +29,7 @@ async def test_only_an_end_that_nobody_asked_for_is_logged(
 ) -> None:
     logger = logging.getLogger(engine_death.LOGGER)
     core: Any = EndedCore()
-    outputs = CoreOutputs(core)
+    outputs = CoreOutputs(core, lambda _: None)
     outputs.end_expected = expected
     logger.addFilter(engine_death.is_unexpected)
     try:

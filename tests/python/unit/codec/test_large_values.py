@@ -1,0 +1,172 @@
+"""Large values are read in pieces: what comes out is what the unpacker would give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from python_worker import codec
+from python_worker.buffers import LARGE
+from python_worker.codec import large_values
+from python_worker.codec.large_values import MAX_TEXT_BYTES, MAX_VALUES, PIECE, ValueCount
+from python_worker.codec.types import Record
+from python_worker.exceptions import DecodeError, LimitExceeded
+from tests.python.support.codec_values import same
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=40)
+    | st.binary(max_size=40)
+    | st.sampled_from(["x" * 70_000, b"y" * 70_000, "é" * 40_000, 2**3000])
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=6)
+        | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=6)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.sampled_from([[0] * 70_000, list(range(30_000)), [[1], {}] * 20_000])
+    ),
+    max_leaves=12,
+)
+
+
+def decoded(data: bytes) -> Any:
+    return codec.decode(data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES, st.integers(0, 3))
+def test_what_was_encoded_is_decoded(value: Any, levels: int) -> None:
+    for _ in range(levels):
+        value = ["x" * LARGE, value]
+    assert same(codec.decode(codec.encode(value)), value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(VALUES, st.data())
+def test_cut_or_changed_bytes_are_a_value_or_an_error(value: Any, data: st.DataObject) -> None:
+    whole = bytearray(codec.encode(["x" * LARGE, value, [1] * 100]))
+    place = data.draw(st.integers(0, len(whole) - 1))
+    whole[place] = data.draw(st.integers(0, 255))
+    for changed in (bytes(whole), bytes(whole[:place])):
+        try:
+            codec.decode(changed, resolve=lambda *parts: parts)
+        except DecodeError as error:
+            assert str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {n: n for n in range(50_000)},
+        set(range(100_000)),
+        ("x" * 100_000, [b"z" * 100_000] * 3, {"k": "v" * 100_000}),
+        [{"a": [1, (2, 3)]}] * 20_000,
+        [(n, str(n)) for n in range(20_000)],
+    ],
+    ids=["map", "set", "large parts", "maps", "tuples"],
+)
+def test_large_containers(value: Any) -> None:
+    assert same(codec.decode(codec.encode(value)), value)
+
+
+def test_a_struct_is_read_with_what_is_large_in_it() -> None:
+    data = msgpack.packb(["SamplingParams", {"extra_args": {"x": [7] * 100_000}}])
+    data = b"\x91\xc9" + len(data).to_bytes(4, "big") + b"\x0b" + data
+    assert decoded(data) == [Record("SamplingParams", {"extra_args": {"x": [7] * 100_000}})]
+
+
+def test_the_last_of_equal_keys_counts() -> None:
+    data = b"\x83\xa1a" + msgpack.packb("x" * LARGE) + b"\xa1b\x01\xa1a\x02"
+    assert codec.decode(data) == {"a": 2, "b": 1}
+
+
+def test_a_large_tensor_is_a_copy_that_can_be_written_to() -> None:
+    tensor = torch.arange(100_000, dtype=torch.float32)
+    data = codec.encode([tensor, "x"])
+    back = decoded(data)[0]
+    assert torch.equal(back, tensor)
+    back += 1
+    assert torch.equal(decoded(data)[0], tensor)
+
+
+def test_a_stream_is_opened_once_beside_what_is_large() -> None:
+    opened: list[int] = []
+
+    def stream() -> str:
+        opened.append(1)
+        return "stream"
+
+    data = b"\x93" + b"\xc7\x01\x0f\x90" + msgpack.packb(["x" * 200_000]) + b"\x01"
+    assert codec.decode(data, stream=stream) == ["stream", ["x" * 200_000], 1]
+    assert opened == [1]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xdd" + (MAX_VALUES + 1).to_bytes(4, "big") + b"\x00" * (MAX_VALUES + 1),
+        b"\xdd" + (2**32 - 1).to_bytes(4, "big") + b"\x00" * LARGE,
+        b"\x92" + (b"\xdd" + (601_000).to_bytes(4, "big") + b"\x90" * 601_000) * 2,
+        b"\xdd" + (30_000).to_bytes(4, "big") + (b"\xdc\x00\x40" + b"\x00" * 64) * 30_000,
+        b"\xdd" + (40).to_bytes(4, "big") + (b"\xc8\x80\x03\x02\xdc\x80\x00" + b"\0" * 32768) * 40,
+    ],
+    ids=["one list", "a header that lies", "two lists", "many lists", "many sets"],
+)
+def test_too_many_values_are_refused(data: bytes) -> None:
+    with pytest.raises(LimitExceeded, match=f"more than {MAX_VALUES} values"):
+        codec.decode(data)
+
+
+def test_values_of_several_arguments_are_counted_together() -> None:
+    data = b"\xdd" + (MAX_VALUES // 2).to_bytes(4, "big") + b"\x00" * (MAX_VALUES // 2)
+    count = ValueCount()
+    codec.decode(data, count=count)
+    codec.decode(data, count=count)
+    with pytest.raises(LimitExceeded):
+        codec.decode(data, count=count)
+
+
+def test_as_many_values_as_the_limit_are_read() -> None:
+    data = b"\xdd" + MAX_VALUES.to_bytes(4, "big") + b"\x00" * MAX_VALUES
+    assert len(decoded(data)) == MAX_VALUES
+
+
+def test_a_text_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_values, "MAX_TEXT_BYTES", 3 * PIECE)
+    assert MAX_TEXT_BYTES > 3 * PIECE
+    assert codec.decode(msgpack.packb("x" * 3 * PIECE))
+    with pytest.raises(LimitExceeded, match=f"the limit is {3 * PIECE}"):
+        codec.decode(msgpack.packb("x" * (3 * PIECE + 1)))
+
+
+@pytest.mark.parametrize("text", ["é" * 2_000_000, "\U0001f389" * 600_000])
+def test_a_character_on_the_edge_of_a_piece_is_whole(text: str) -> None:
+    assert codec.decode(msgpack.packb("x" + text)) == "x" + text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        msgpack.packb("x" * LARGE)[:-1],
+        msgpack.packb(b"x" * LARGE)[:-1],
+        msgpack.packb("x" * LARGE) + b"\x00",
+        msgpack.packb([0] * LARGE)[:-1],
+        b"\xdb\x00\x01\x00\x00" + b"\xff" * LARGE,
+        b"\xc9\x00\x01\x00\x00\x03" + b"\x01" * LARGE,
+        b"\x91" + b"\xc1" * LARGE,
+    ],
+    ids=["text", "bytes", "more", "list", "no UTF-8", "integer", "no MessagePack"],
+)
+def test_what_is_no_value_is_an_error(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        codec.decode(data)
