@@ -18,6 +18,7 @@ defmodule Vllm.LayeringTest do
     ["instance/default.ex", "instance/reference_tracker.ex"],
     ["call/*"],
     ["worker/launch.ex", "worker/log.ex", "worker/log_writer.ex", "worker/stop.ex"],
+    ["worker/output.ex"],
     ["worker.ex"],
     ["worker/*"],
     ["connection/*"],
