@@ -195,10 +195,9 @@ async def _rendered(renderer: Any, request: Any) -> Any:
         raise InvalidArgument(
             f"chat_template: {error or type(error).__name__}", parameter="chat_template"
         ) from error
-    if (error := vllm_parts.refusal(rendered)) is not None:
-        raise InvalidArgument(
-            _own_words(error.message), **({"parameter": error.param} if error.param else {})
-        )
+    if (refusal := vllm_parts.refusal(rendered)) is not None:
+        details = {"parameter": refusal.param} if refusal.param else {}
+        raise InvalidArgument(_own_words(refusal.message), **details)
     _conversation, (prompt,) = rendered
     return prompt
 

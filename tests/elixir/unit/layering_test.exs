@@ -20,6 +20,7 @@ defmodule Vllm.LayeringTest do
     ["call/*"],
     ["worker/folder.ex"],
     ["worker/launch.ex", "worker/log.ex", "worker/log_writer.ex", "worker/stop.ex"],
+    ["worker/output.ex"],
     ["worker.ex"],
     ["worker/*"],
     ["connection/*"],

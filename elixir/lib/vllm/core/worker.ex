@@ -21,7 +21,7 @@ defmodule Vllm.Core.Worker do
   alias Vllm.Core.Instance.{LastFailure, Locator}
   alias Vllm.Core.RedactedServer
   alias Vllm.Core.Telemetry.Emitter
-  alias Vllm.Core.Worker.{Folder, Launch, Log, LogWriter, Stop}
+  alias Vllm.Core.Worker.{Folder, Launch, Log, LogWriter, Output, Stop}
 
   # Milliseconds to wait for the exit after SIGKILL. Limited, in case the kernel cannot end a process.
   @kill_timeout 5_000
@@ -34,12 +34,6 @@ defmodule Vllm.Core.Worker do
   # whether it has.
   @status_timeout 3_000
   @look_interval 20
-
-  # Of the port's messages that wait, so many, or messages of so many bytes, are taken at once. With
-  # more than `@much` bytes in them the worker prints faster than its lines can be handled.
-  @max_messages 1000
-  @max_bytes 1024 * 1024
-  @much 256 * 1024
 
   defstruct [
     :name,
@@ -202,7 +196,7 @@ defmodule Vllm.Core.Worker do
   defp receive_ready(%{port: port} = state, deadline) do
     receive do
       {^port, {:data, data}} ->
-        case read(port, data, state.log) do
+        case Output.take_until_ready(port, data, state.log) do
           {{:ok, known}, log} ->
             ready(struct!(%{state | log: log}, known))
 
@@ -233,27 +227,6 @@ defmodule Vllm.Core.Worker do
       remaining(deadline) -> late(state)
     end
   end
-
-  # A worker may print much before the READY line, which must not be dropped, nor cut.
-  defp read(port, data, log) do
-    {messages, much?} = waiting(port, data)
-
-    Enum.reduce(messages, {:no, log}, fn data, {found, log} ->
-      part = if much? and not Launch.ready_in?(data), do: :newest, else: :all
-      {lines, log} = Log.take(log, data, part)
-      Enum.reduce(lines, {found, log}, &read_line/2)
-    end)
-  end
-
-  # The READY line is no part of the log; what follows it is.
-  defp read_line(line, {:no, log}) do
-    case Launch.ready(line) do
-      :no -> {:no, Log.add(log, line)}
-      found -> {found, log}
-    end
-  end
-
-  defp read_line(line, {found, log}), do: {found, Log.add(log, line)}
 
   # The deadline also holds for a worker that prints without pause: `after` alone would never come.
   defp read_on(state, deadline) do
@@ -395,33 +368,8 @@ defmodule Vllm.Core.Worker do
   ## Output
 
   defp log(%{port: port} = state, data) do
-    {messages, much?} = waiting(port, data)
-    %{state | log: if(much?, do: newest(messages, state.log), else: whole(messages, state.log))}
+    %{state | log: Output.take(port, data, state.log)}
   end
-
-  defp whole(messages, log), do: Enum.reduce(messages, log, &add(&2, Log.take(&2, &1, :lines)))
-
-  defp newest(messages, log) do
-    {older, [newest]} = Enum.split(messages, -1)
-    log = Log.skip(log, IO.iodata_length(older))
-    add(log, Log.take(log, newest, :newest))
-  end
-
-  defp add(_before, {lines, log}), do: Enum.reduce(lines, log, &Log.add(&2, &1))
-
-  # The messages of the port that have arrived, and whether they are too much to handle every line.
-  defp waiting(port, data), do: waiting(port, [data], 1, byte_size(data))
-
-  defp waiting(port, messages, count, bytes) when count < @max_messages and bytes < @max_bytes do
-    receive do
-      {^port, {:data, data}} ->
-        waiting(port, [data | messages], count + 1, bytes + byte_size(data))
-    after
-      0 -> {Enum.reverse(messages), bytes > @much}
-    end
-  end
-
-  defp waiting(_port, messages, _count, bytes), do: {Enum.reverse(messages), bytes > @much}
 
   defp written(%{log: %{writer: writer} = log} = state, message) when writer != nil,
     do: %{state | log: %{log | writer: LogWriter.handle(writer, message)}}
