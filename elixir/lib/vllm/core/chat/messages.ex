@@ -8,7 +8,8 @@ defmodule Vllm.Core.Chat.Messages do
   @spec normalize(term()) :: {:ok, [map()]} | {:error, Error.t()}
   def normalize(text) when is_binary(text), do: {:ok, [%{role: "user", content: text}]}
 
-  def normalize(messages) when is_list(messages) do
+  # `length/1` fails for an improper list.
+  def normalize(messages) when length(messages) >= 0 do
     messages
     |> Enum.with_index()
     |> Enum.reduce_while({:ok, []}, fn {message, index}, {:ok, done} ->

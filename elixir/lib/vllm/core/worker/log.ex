@@ -32,6 +32,8 @@ defmodule Vllm.Core.Worker.Log do
     :partial,
     # how many bytes of that line were dropped
     dropped: 0,
+    # whether the beginning of the line was dropped, so that the rest of it is to be dropped too
+    cut?: false,
     lines: :queue.new(),
     # how many lines have been added, including those that are no longer kept; not those that were
     # dropped, so that the difference of two counts is how many of the newest were added in between
@@ -53,15 +55,21 @@ defmodule Vllm.Core.Worker.Log do
   @doc "Takes a message of the port. Returns the lines that it completes."
   @spec take(t(), binary(), part()) :: {[String.t()], t()}
   def take(log, data, part \\ :all)
+
+  def take(%{cut?: true} = log, data, part) do
+    case :binary.split(data, "\n") do
+      [head, rest] -> log |> skip(byte_size(head) + 1) |> take(rest, part)
+      [data] -> {[], %{skip(log, byte_size(data)) | cut?: true}}
+    end
+  end
+
   def take(log, data, :all), do: lines(log, data, :infinity)
   def take(log, data, :lines), do: lines(log, data, @max_lines)
 
   def take(log, data, :newest) do
     case :binary.split(data, "\n") do
       [head, rest] ->
-        {ended, log} =
-          if log.partial, do: lines(log, [head, ""], 1), else: {[], skip(log, byte_size(head))}
-
+        {ended, log} = lines(log, [head, ""], 1)
         {lines, log} = newest(log, rest)
         {ended ++ lines, log}
 
@@ -76,7 +84,16 @@ defmodule Vllm.Core.Worker.Log do
   def skip(log, bytes) do
     begun = if log.partial, do: byte_size(log.partial) + log.dropped, else: 0
     writer = log.writer && LogWriter.drop(log.writer, begun + bytes)
-    %{log | partial: nil, dropped: 0, writer: writer}
+    %{log | partial: nil, dropped: 0, cut?: false, writer: writer}
+  end
+
+  @doc "Drops messages of the port, with the line that has begun, and the rest of the line that they cut."
+  @spec skip_messages(t(), [binary()]) :: t()
+  def skip_messages(log, []), do: log
+
+  def skip_messages(log, messages) do
+    whole? = messages |> List.last() |> String.ends_with?("\n")
+    %{skip(log, IO.iodata_length(messages)) | cut?: not whole?}
   end
 
   defp newest(log, data) when byte_size(data) <= @newest_bytes,

@@ -51,8 +51,7 @@ defmodule Vllm.Core.Worker.Output do
 
   defp newest(messages, log) do
     {older, [newest]} = Enum.split(messages, -1)
-    log = Log.skip(log, IO.iodata_length(older))
-    log |> Log.take(newest, :newest) |> add()
+    log |> Log.skip_messages(older) |> Log.take(newest, :newest) |> add()
   end
 
   defp add({lines, log}), do: Enum.reduce(lines, log, &Log.add(&2, &1))

@@ -15,6 +15,22 @@ defmodule Vllm.Core.Worker.LogTest do
       assert {^lines, _log} = Log.take(log(), Enum.join(lines, "\n") <> "\n", :all)
     end
 
+    test "keeps the line that a message begins with, unless its beginning was dropped" do
+      whole = Log.skip_messages(log(), ["y\n", "y\n"])
+      assert {["the cause"], _log} = Log.take(whole, "the cause\n", :newest)
+
+      for part <- [:newest, :lines, :all] do
+        cut = Log.skip_messages(log(), ["y\n", "the be"])
+        assert {[], cut} = Log.take(cut, "ginn", part)
+        assert {["next"], _log} = Log.take(cut, "ing\nnext\n", part)
+      end
+    end
+
+    test "keeps the line that has begun if nothing is dropped" do
+      {[], begun} = Log.take(log(), "the ca", :newest)
+      assert {["the cause"], _log} = begun |> Log.skip_messages([]) |> Log.take("use\n", :newest)
+    end
+
     test "is read to the end of the line that has begun, and from the newest lines" do
       {[], log} = Log.take(log(), "VLLM_BRIDGE", :newest)
       flood = String.duplicate("flood\n", 10_000)
