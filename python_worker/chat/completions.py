@@ -129,8 +129,6 @@ class Chats:
         reasoning_parser: str | None,
         content_format: str,
     ) -> _Chat:
-        own_parser = engine.vllm_config.structured_outputs_config.reasoning_parser
-        reasoning_parser = reasoning_parser or own_parser or None
         # The first use imports vLLM's server, and each pair of parsers loads their modules.
         request, renderer = await asyncio.to_thread(
             lambda: (

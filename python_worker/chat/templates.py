@@ -34,6 +34,8 @@ class Templates:
     ) -> Any:
         """The renderer for an engine and two parsers; the first use loads them.
 
+        Without a name of a reasoning parser the engine's own is used, if it has one.
+
         Raises:
             InvalidArgument: There is no parser of that name, or it does not fit the tokenizer.
             Unsupported: The engine has no tokenizer, or is none of vLLM's.
@@ -42,6 +44,8 @@ class Templates:
             raise Unsupported("chat needs an engine of vLLM's own")
         if engine.renderer.tokenizer is None:
             raise Unsupported("chat needs an engine with a tokenizer; this one skipped it")
+        own = engine.vllm_config.structured_outputs_config.reasoning_parser
+        reasoning_parser = reasoning_parser or own or None
         renderers = self._renderers.setdefault(engine, {})
         key = (tool_parser, reasoning_parser, content_format)
         if (known := renderers.get(key)) is not None:

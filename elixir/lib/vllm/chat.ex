@@ -94,10 +94,11 @@ defmodule Vllm.Chat do
   @spec json(Ref.t(), messages(), map(), keyword()) :: {:ok, term()} | {:error, Error.t()}
   def json(engine, messages, schema, opts \\ [])
 
-  def json(engine, messages, schema, opts) when is_map(schema) and is_list(opts) do
+  def json(engine, messages, schema, opts) when is_map(schema) do
     format = %{type: "json_schema", json_schema: %{name: "answer", schema: schema}}
 
-    with {:ok, completion} <- chat(engine, messages, opts ++ [response_format: format]),
+    with {:ok, _settings, _fields} <- Settings.split(opts),
+         {:ok, completion} <- chat(engine, messages, opts ++ [response_format: format]),
          do: parsed(hd(completion.choices))
   end
 

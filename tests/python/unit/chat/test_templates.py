@@ -17,8 +17,11 @@ from python_worker.exceptions import InvalidArgument, Unsupported
 class Engine:
     """An engine of vLLM's, as far as it is looked at."""
 
-    def __init__(self, tokenizer: object = "tokenizer") -> None:
+    def __init__(self, tokenizer: object = "tokenizer", reasoning_parser: str = "") -> None:
         self.renderer = SimpleNamespace(tokenizer=tokenizer)
+        self.vllm_config = SimpleNamespace(
+            structured_outputs_config=SimpleNamespace(reasoning_parser=reasoning_parser)
+        )
 
 
 class Renderer:
@@ -51,6 +54,13 @@ def test_a_renderer_is_made_once_for_each_engine_and_pair_of_parsers(
     assert templates.renderer(engine, "hermes", "qwen3", "auto") is not first
     assert templates.renderer(other, "hermes", None, "auto") is not first
     assert len(made) == 3
+
+
+def test_without_a_name_the_engines_own_reasoning_parser_is_used(
+    made: list[dict[str, Any]],
+) -> None:
+    Templates().renderer(Engine(reasoning_parser="qwen3"), None, None, "auto")
+    assert [it["reasoning_parser"] for it in made] == ["qwen3"]
 
 
 def test_renderers_go_with_their_engine() -> None:
