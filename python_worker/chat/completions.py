@@ -16,7 +16,7 @@ from python_worker.chat import vllm_parts
 from python_worker.chat.answers import ChatCompletion, ChatDelta, ChatUsage
 from python_worker.chat.parsing import Choice
 from python_worker.chat.requests import chat_request
-from python_worker.chat.templates import Templates
+from python_worker.chat.templates import Templates, check_engine
 from python_worker.engines.guards.lora import loaded_adapters
 from python_worker.exceptions import InvalidArgument
 from python_worker.streaming.admission import ADMISSION, Admission
@@ -129,6 +129,7 @@ class Chats:
         reasoning_parser: str | None,
         content_format: str,
     ) -> _Chat:
+        check_engine(engine)
         # The first use imports vLLM's server, and each pair of parsers loads their modules.
         request, renderer = await asyncio.to_thread(
             lambda: (

@@ -40,10 +40,7 @@ class Templates:
             InvalidArgument: There is no parser of that name, or it does not fit the tokenizer.
             Unsupported: The engine has no tokenizer, or is none of vLLM's.
         """
-        if getattr(engine, "renderer", None) is None:
-            raise Unsupported("chat needs an engine of vLLM's own")
-        if engine.renderer.tokenizer is None:
-            raise Unsupported("chat needs an engine with a tokenizer; this one skipped it")
+        check_engine(engine)
         own = engine.vllm_config.structured_outputs_config.reasoning_parser
         reasoning_parser = reasoning_parser or own or None
         renderers = self._renderers.setdefault(engine, {})
@@ -69,6 +66,18 @@ class Templates:
             ) from error
         renderers[key] = renderer
         return renderer
+
+
+def check_engine(engine: Any) -> None:
+    """Refuse an engine that cannot chat.
+
+    Raises:
+        Unsupported: The engine has no tokenizer, or is none of vLLM's.
+    """
+    if getattr(engine, "renderer", None) is None:
+        raise Unsupported("chat needs an engine of vLLM's own")
+    if engine.renderer.tokenizer is None:
+        raise Unsupported("chat needs an engine with a tokenizer; this one skipped it")
 
 
 def _check(parameter: str, name: str | None, known: Callable[[], list[str]]) -> None:
