@@ -27,7 +27,7 @@ defmodule Vllm.Call do
   alias Vllm.Core.Call.{Arguments, Caller, StreamedArgument}
   alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Instance.ReferenceTracker
-  alias Vllm.Core.Telemetry.{CallSpan, Trace}
+  alias Vllm.Core.Telemetry.{CallSpan, Progress, Trace}
   alias Vllm.Core.Worker.Explanation
   alias Vllm.Proto.CallRequest
 
@@ -38,6 +38,9 @@ defmodule Vllm.Call do
   # Methods of an engine that make a request => the positions of the request's id and of its trace
   # headers, nil if these can only be given by name.
   @requests %{"generate" => {2, nil}, "encode" => {2, 4}, "add_request" => {0, 6}}
+
+  # Classes whose objects live until they are shut down.
+  @engines ["AsyncLLM", "LLM"]
 
   @type result(value) :: {:ok, value} | {:error, Error.t()}
   @type args_or_opts :: [term()] | keyword()
@@ -176,7 +179,9 @@ defmodule Vllm.Call do
       deadline = deadline(rpc.timeout)
       sent = System.monotonic_time()
 
-      case Caller.call(instance, request, rpc.timeout, rpc.window, enumerable) do
+      on_progress = on_progress(instance, class, request.method)
+
+      case Caller.call(instance, request, rpc.timeout, rpc.window, enumerable, on_progress) do
         {:value, payload} ->
           decode(payload, instance)
 
@@ -201,6 +206,12 @@ defmodule Vllm.Call do
       end
     end
   end
+
+  # Batches tell how far they have come.
+  defp on_progress(instance, "LLM", method),
+    do: Progress.reporter(metadata(instance, "LLM", method))
+
+  defp on_progress(_instance, _class, _method), do: nil
 
   # Only methods of objects take streams.
   defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: StreamedArgument.take(args, kwargs)
@@ -250,7 +261,7 @@ defmodule Vllm.Call do
 
   defp receive_built(payload, receipt, instance, rpc) do
     with {:ok, value} <- decode(payload, instance) do
-      with %Ref{type: "AsyncLLM"} = engine when rpc.link <- value,
+      with %Ref{type: type} = engine when rpc.link and type in @engines <- value,
            do: ReferenceTracker.link(engine, self())
 
       Caller.received(receipt)

@@ -17,7 +17,12 @@ from python_worker.gen.manifest import PATH as MANIFEST
 
 FOLDER = "elixir/lib/vllm/generated"
 
-_OUTPUT_MODULES = ("vllm.outputs.", "vllm.logprobs.", "vllm.v1.metrics.")
+_OUTPUT_MODULES = (
+    "vllm.outputs.",
+    "vllm.logprobs.",
+    "vllm.v1.metrics.",
+    "vllm.entrypoints.generate.beam_search.utils.",
+)
 
 _SHOWN_TYPE = 60
 """Characters of a type shown whole; of a longer one its name, and its choices at the end."""

@@ -25,7 +25,7 @@ TESTED_IN = {
     "engines/builder": "vllm/test_constructors.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/health": "bridge/test_health.py",
-    "gen/elixir/async_llm": "unit/gen/elixir/test_function.py",
+    "gen/elixir/engines": "unit/gen/elixir/test_function.py",
     "gen/elixir/classes": "unit/gen/test_main.py",
     "gen/elixir/functions": "unit/gen/elixir/test_function.py",
     "gen/elixir/member_docs": "unit/gen/elixir/test_function.py",
@@ -51,6 +51,7 @@ TESTED_IN = {
 WITHOUT_A_TEST = {
     # Types, protocols and constants, used by the tests of every module above them.
     *("codec/types", "engines/guards/protocols", "streaming/reply_sink", "wire/limits"),
+    "offline/protocols",
     # Seen at a worker with the fake engine: `bridge/`.
     *("rpc/grpc_service", "rpc/sessions", "server"),
     # Parts of the dispatcher, seen at it: `unit/dispatch/test_dispatcher*`, `test_served_classes`.

@@ -79,7 +79,7 @@ def row(executor: ThreadPoolExecutor) -> ServedClass:
     return ServedClass(
         name="Oven",
         constructors=Constructors({"new", "hot"}, make),
-        executor=executor,
+        executor=lambda oven: executor,
         immediate=frozenset({"light"}),
         refused={"dismantle": "an oven without a door burns the kitchen down; use switch_off"},
         translations={"preheat": lambda given: given.set("degrees", given.pop("temperature"))},

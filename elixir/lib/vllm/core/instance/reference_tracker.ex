@@ -27,7 +27,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   # objects}; linked: monitor => engine.
   defstruct [:instance, :shut_down, objects: %{}, owners: %{}, linked: %{}]
 
-  @engine "AsyncLLM"
+  @engines ["AsyncLLM", "LLM"]
   @collector "RequestOutputCollector"
 
   # These hold no references and can be large: searching every token id of every item would cost
@@ -45,7 +45,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   @doc "Makes `owner` an owner of every reference in a value that it just received."
   @spec track(Locator.instance(), term(), pid()) :: :ok
   def track(instance, value, owner) do
-    case value |> find([]) |> Enum.reject(&(&1.type == @engine)) do
+    case value |> find([]) |> Enum.reject(&(&1.type in @engines)) do
       [] -> :ok
       refs -> cast(instance, {:track, keys(refs), owner})
     end
@@ -66,7 +66,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   @doc "Ends the ownership of the calling process. An engine's reference, which has no owner, is released."
   @spec release(Ref.t()) :: :ok
   def release(%Ref{instance: instance} = ref) do
-    message = if ref.type == @engine, do: {:drop, key(ref)}, else: {:release, key(ref), self()}
+    message = if ref.type in @engines, do: {:drop, key(ref)}, else: {:release, key(ref), self()}
 
     with {:ok, server} <- Locator.server(instance, "ReferenceTracker"),
          do: GenServer.call(server, message)
@@ -131,7 +131,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   # once, so releasing it twice is harmless.
   def handle_cast({:discard_handed, payload}, state) when is_binary(payload) do
     with {:ok, value} <- Codec.decode(payload, state.instance) do
-      for %Ref{type: type} = ref when type in [@engine, @collector] <- find(value, []),
+      for %Ref{type: type} = ref when type in [@collector | @engines] <- find(value, []),
           do: discard_one(state, ref)
     end
 
@@ -227,7 +227,7 @@ defmodule Vllm.Core.Instance.ReferenceTracker do
   end
 
   # No process can reach an engine that none received, and it would keep its memory.
-  defp discard_one(state, %Ref{type: @engine} = ref), do: shut_down(state, ref)
+  defp discard_one(state, %Ref{type: type} = ref) when type in @engines, do: shut_down(state, ref)
   defp discard_one(state, ref), do: release_objects(state, key(ref), 1)
 
   # In a task, because it takes seconds.

@@ -1,0 +1,1 @@
+"""VLLM's own ``LLM`` over the bridge equals the same calls in process."""
