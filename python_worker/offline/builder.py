@@ -38,9 +38,11 @@ class LLMBuilder:
     @functools.cached_property
     def llm_class(self) -> Any:
         """The class that is served as ``LLM``; the first use imports it."""
-        if self._builder.serves_vllm:
-            return compose(vllm_parts.import_llm(LLMEngineGuard), GUARDS, name=NAME)
+        # The engine class of a user may name an LLM of its own.
         path = getattr(self._builder.engine_class, "offline_class", None)
+        if self._builder.serves_vllm:
+            llm = vllm_parts.import_llm(LLMEngineGuard)
+            return compose(llm if path is None else import_class(path), GUARDS, name=NAME)
         if path is None:
             raise NotServed(
                 "this worker has no LLM: its --engine-class names none in `offline_class`"
