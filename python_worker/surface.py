@@ -115,7 +115,6 @@ def llm(builder: LLMBuilder) -> ServedClass:
         only_declared=True,
         # The view of the model that Python prints.
         private=frozenset({"__repr__"}),
-        refused={"from_engine_args": "it makes another LLM; call it without a reference"},
         strict=True,
         immediate=frozenset({"get_num_unfinished_requests"}),
         executor=lambda it: it._thread,

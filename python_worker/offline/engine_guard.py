@@ -83,8 +83,8 @@ class LLMEngineGuard(LLMEngine):
 
     @override
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # How many steps have brought something.
-        self._steps = 0
+        # How many steps have returned, and how many outputs they have brought.
+        self._steps = self._outputs_given = 0
         self._stepping = False
         self._may_be_paused = False
         self._loop = asyncio.new_event_loop()
@@ -140,6 +140,7 @@ class LLMEngineGuard(LLMEngine):
         finally:
             self._stepping = False
         self._steps += 1
+        self._outputs_given += len(outputs)
         return outputs
 
     def _check_stop(self) -> None:

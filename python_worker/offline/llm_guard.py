@@ -21,7 +21,7 @@ from python_worker.engines.guards.weight_updates import within
 from python_worker.engines.metrics import Metrics
 from python_worker.exceptions import InvalidArgument, Unsupported
 from python_worker.offline import progress, vllm_parts
-from python_worker.offline.llm_thread import LLMThread
+from python_worker.offline.llm_thread import LLMThread, stop_asked
 from python_worker.offline.protocols import LLM
 
 # How long a batch may take to stop when its LLM is shut down; a step takes less, as a rule.
@@ -94,6 +94,8 @@ class BatchGuard(LLM):
         given = bound.arguments
         if given.get("tokenization_kwargs"):
             check_padding(given["tokenization_kwargs"], self.model_config.max_model_len)
+        if "messages" in given:
+            check_messages(given["messages"])
         if "use_tqdm" in given:
             # vLLM's beam search draws its bar itself, whatever it is given.
             own = method.__name__ == "beam_search"
@@ -103,18 +105,18 @@ class BatchGuard(LLM):
 
     @contextmanager
     def _ended_whole(self) -> Iterator[None]:
-        """Abort what a batch leaves behind when it fails.
+        """Abort what a batch leaves behind when it fails, or when its caller has left.
 
-        Once it runs, all requests belong to it, also those that were enqueued before: vLLM runs
-        them all together, and some may have given up their outputs to it.
+        vLLM runs requests that were enqueued before together with those of the batch. They are
+        aborted too, unless the batch failed before it took an output: then they go on waiting.
         """
         engine = self.llm_engine
-        before, steps = set(engine.output_processor.request_states), engine._steps
+        before, given = set(engine.output_processor.request_states), engine._outputs_given
         try:
             yield
         except BaseException:
             left = list(engine.output_processor.request_states)
-            if engine._steps == steps:
+            if engine._outputs_given == given and not stop_asked():
                 left = [it for it in left if it not in before]
             if left:
                 engine.abort_request(left, internal=True)
@@ -240,6 +242,42 @@ class LLMGuard(BatchGuard):
 
     def _follow(self, method: str, *args: Any) -> None:
         self.llm_engine._run(getattr(self._guards, method)(*args))
+
+
+def check_messages(messages: Any) -> None:
+    """Refuse what is neither a conversation nor a list of them; vLLM fails with a KeyError.
+
+    Raises:
+        InvalidArgument: It names the message.
+    """
+    if not isinstance(messages, (list, tuple)):
+        raise InvalidArgument(
+            "messages: wants a list of messages, or a list of such lists, got "
+            f"{type(messages).__name__}",
+            parameter="messages",
+        )
+    is_one = not messages or isinstance(messages[0], dict)
+    for index, conversation in enumerate([messages] if is_one else messages):
+        path = "messages" if is_one else f"messages[{index}]"
+        if not isinstance(conversation, (list, tuple)):
+            raise InvalidArgument(f"{path}: wants a list of messages", parameter=path)
+        for number, message in enumerate(conversation):
+            check_message(message, f"{path}[{number}]")
+
+
+def check_message(message: Any, path: str) -> None:
+    """Refuse a message without a role.
+
+    Raises:
+        InvalidArgument: It is no map, or has no role.
+    """
+    if not isinstance(message, dict):
+        raise InvalidArgument(
+            f"{path}: wants a map with 'role' and 'content', got {type(message).__name__}",
+            parameter=path,
+        )
+    if not isinstance(message.get("role"), str):
+        raise InvalidArgument(f"{path}: needs a 'role' that is a text", parameter=path)
 
 
 def need_key(request: Any, key: str) -> None:

@@ -78,7 +78,7 @@ class FakeLLMEngine:
         self.dead = False
         self.paused = False
         self._stop = stop
-        self._steps = 0
+        self._steps = self._outputs_given = 0
         self._stepping = False
         self._guards = self
 
@@ -154,6 +154,7 @@ class FakeLLMEngine:
         finally:
             self._stepping = False
         self._steps += 1
+        self._outputs_given += len(outputs)
         if not outputs:
             threading.Event().wait(STEP_SECONDS)
         return outputs

@@ -22,25 +22,24 @@ class ReferenceLLM(LLM):  # type: ignore[misc]
         self,
         prompts: PromptType | Sequence[PromptType],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
-    ) -> list[Any]:
+    ) -> Any:
         """As ``generate``."""
-        for it in sampling_params if isinstance(sampling_params, list) else [sampling_params]:
-            if it is not None:
-                it.skip_clone = False  # the worker sets it; a user of vLLM's would not have
+        if isinstance(sampling_params, SamplingParams):
+            sampling_params.skip_clone = False  # the worker sets it, and no user of Python's
         return plain(LLM.generate(self, prompts, sampling_params, use_tqdm=False))
 
     def chat_in_process(
         self, messages: list[Any], sampling_params: SamplingParams, **kwargs: Any
-    ) -> list[Any]:
+    ) -> Any:
         """As ``chat``."""
         sampling_params.skip_clone = False
         return plain(LLM.chat(self, messages, sampling_params, use_tqdm=False, **kwargs))
 
-    def beam_search_in_process(self, prompts: list[Any], params: BeamSearchParams) -> list[Any]:
+    def beam_search_in_process(self, prompts: list[Any], params: BeamSearchParams) -> Any:
         """As ``beam_search``."""
         return plain(LLM.beam_search(self, prompts, params))
 
-    def pool_in_process(self, method: str, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+    def pool_in_process(self, method: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """As ``encode``, ``embed``, ``classify`` or ``score``."""
         if "pooling_params" in kwargs:
             kwargs["pooling_params"] = PoolingParams(**kwargs["pooling_params"])

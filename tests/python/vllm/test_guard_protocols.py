@@ -1,4 +1,4 @@
-"""What the guards use of vLLM's classes is there: ``guards/protocols.py`` against its sources."""
+"""What the guards use of vLLM's classes is there: their protocols against its sources."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from python_worker.engines.guards import protocols
 from python_worker.gen.drift.package import installed
+from python_worker.offline import protocols as offline_protocols
 
 #: Protocol -> the file of vLLM's that has the class, and its name where that is another.
 SOURCES = {
@@ -32,10 +33,13 @@ SOURCES = {
     "BackgroundResources": ("v1/engine/core_client.py", "BackgroundResources"),
     "AsyncMPClient": ("v1/engine/core_client.py", "AsyncMPClient"),
     "AsyncLLM": ("v1/engine/async_llm.py", "AsyncLLM"),
+    "SyncMPClient": ("v1/engine/core_client.py", "SyncMPClient"),
+    "Renderer": ("renderers/base.py", "BaseRenderer"),
+    "LLMEngine": ("v1/engine/llm_engine.py", "LLMEngine"),
 }
 
-#: Every class of a model has its own file.
-WITHOUT_SOURCE = {"Model"}
+#: Every class of a model has its own file. The methods of ``LLM`` are passed on as they come.
+WITHOUT_SOURCE = {"Model", "LLM"}
 
 #: Made by msgspec, or by dataclasses.
 GENERATED = {"__struct_fields__", "__init__"}
@@ -49,12 +53,13 @@ def tree(path: Path) -> ast.Module:
 
 
 def own_protocols() -> dict[str, ast.ClassDef]:
-    """The classes of ``protocols``; the first of a name, as mypy sees them."""
+    """The classes of the protocols; the first of a name, as mypy sees them."""
     found: dict[str, ast.ClassDef] = {}
-    assert protocols.__file__ is not None
-    for node in ast.walk(tree(Path(protocols.__file__))):
-        if isinstance(node, ast.ClassDef):
-            found.setdefault(node.name, node)
+    for module in (protocols, offline_protocols):
+        assert module.__file__ is not None
+        for node in ast.walk(tree(Path(module.__file__))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, node)
     return found
 
 

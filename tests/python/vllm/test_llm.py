@@ -26,11 +26,20 @@ EXTENSION = "python_worker.testing.worker_extension.WorkerExtension"
 REFERENCE = "tests.python.support.reference_engine:ReferenceAsyncLLM"
 
 #: Differ from run to run, or count the runs.
-CHANGING = {"request_id", "metrics", "arrival_time", "num_cached_tokens"}
+CHANGING = {
+    "request_id",
+    "metrics",
+    "arrival_time",
+    "num_cached_tokens",
+    "num_cache_creation_tokens",
+}
+
+#: What the scripted model answers to "Hello", in so many tokens.
+HELLO = " from a scripted Llama, token"
 
 PROMPTS = ["Hello", "count", "A", "Who are you?"]
-GREEDY = {"temperature": 0.0, "max_tokens": 8}
-ENDLESS = {"temperature": 0.0, "max_tokens": 900, "ignore_eos": True}
+GREEDY: dict[str, Any] = {"temperature": 0.0, "max_tokens": 8}
+ENDLESS: dict[str, Any] = {"temperature": 0.0, "max_tokens": 900, "ignore_eos": True}
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +60,9 @@ async def client(llm_worker: Worker) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def llm(llm_worker: Worker, model: ScriptedModel) -> Ref:
+def shared_llm(llm_worker: Worker, model: ScriptedModel) -> Ref:
     """An LLM of the scripted model, with everything that is off by default."""
-    arguments = real_arguments(
+    arguments: dict[str, Any] = real_arguments(
         model,
         num_gpu_blocks_override=256,
         disable_log_stats=False,
@@ -70,15 +79,13 @@ def llm(llm_worker: Worker, model: ScriptedModel) -> Ref:
     return asyncio.run(build())
 
 
-@pytest.fixture(autouse=True)
-async def _left_as_it_was(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Whatever a test does, the next batch is whole."""
-    yield
-    if "llm" in request.fixturenames:
-        client, llm = request.getfixturevalue("client"), request.getfixturevalue("llm")
-        assert await client.call(llm, "get_num_unfinished_requests") == 0
-        (output,) = await client.call(llm, "generate", "Hello", sampling(**GREEDY))
-        assert output.outputs[0].text == " from a scripted Llama, token"
+@pytest.fixture
+async def llm(client: Client, shared_llm: Ref) -> AsyncIterator[Ref]:
+    """The shared LLM. Whatever a test does, the next batch is whole."""
+    yield shared_llm
+    assert await client.call(shared_llm, "get_num_unfinished_requests") == 0
+    (output,) = await client.call(shared_llm, "generate", "Hello", sampling(**GREEDY))
+    assert output.outputs[0].text == HELLO
 
 
 def plain(value: Any) -> Any:
@@ -389,7 +396,9 @@ async def test_a_function_runs_on_the_model(client: Client, llm: Ref) -> None:
         ("generate", ["a", {"logprobs": 500}], "INVALID", "logprobs"),
         ("generate", ["a", {"extra_args": {"a": 2**70}}], "INVALID", "64"),
         ("generate", ["a", {"structured_outputs": {"regex": "("}}], "INVALID", ""),
-        ("chat", [[{"content": "a"}]], "INVALID", "role"),
+        ("chat", [[{"content": "a"}]], "INVALID", "messages[0]: needs a 'role'"),
+        ("chat", [[[{"role": "user", "content": "a"}, 5]]], "INVALID", "messages[0][1]"),
+        ("enqueue_chat", ["Hello"], "INVALID", "messages"),
         ("beam_search", [["a"], {"beam_width": 50, "max_tokens": 2}], "INVALID", "logprobs"),
     ],
 )
@@ -399,6 +408,22 @@ async def test_a_wrong_call_is_refused(
     with pytest.raises(Failed) as failed:
         await client.call(llm, method, *args)
     assert (failed.value.kind, said in str(failed.value)) == (kind, True), failed.value
+
+
+def test_every_public_member_of_vllms_is_served() -> None:
+    """Each is a member of the generated Elixir module too: the manifest has them all."""
+    from vllm import LLM
+
+    from python_worker.dispatch.members import _shows
+    from python_worker.engines.builder import Builder
+    from python_worker.gen import manifest
+    from python_worker.offline.builder import LLMBuilder
+    from python_worker.surface import llm as row
+
+    served = row(LLMBuilder(Builder()))
+    public = {name for name in dir(LLM) if name[0] != "_"} - {"from_engine_args"}
+    assert all(_shows(LLM, name, served) for name in public)
+    assert public <= {it["name"] for it in manifest.load()["llm"]["members"]}
 
 
 # --- Its callers, and its end
@@ -433,13 +458,14 @@ def core_of(worker: Worker) -> int:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            name = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            name = (folder / "cmdline").read_bytes().decode()
+            started = int((folder / "stat").read_text().rpartition(")")[2].split()[19])
             group = os.getpgid(int(folder.name))
-        except (OSError, ValueError):
+        except OSError:
             continue
         if group == worker.pid and "EngineCore" in name:
-            found.append(int(folder.name))
-    return max(found)
+            found.append((started, int(folder.name)))
+    return max(found)[1]
 
 
 @pytest.mark.parametrize("ended", [signal.SIGKILL, signal.SIGTERM])
@@ -447,7 +473,9 @@ async def test_the_death_of_engine_core_ends_a_batch(
     client: Client, llm_worker: Worker, model: ScriptedModel, tmp_path: Path, ended: signal.Signals
 ) -> None:
     """Python's own waits for ever, where EngineCore is killed. The LLM has adapters before."""
-    arguments = real_arguments(model, num_gpu_blocks_override=64, enable_lora=True, max_lora_rank=8)
+    arguments: dict[str, Any] = real_arguments(
+        model, num_gpu_blocks_override=64, enable_lora=True, max_lora_rank=8
+    )
     mortal = await client.call("LLM", "from_engine_args", Record("EngineArgs", arguments))
     if ended == signal.SIGKILL:
         await check_adapters(client, mortal, tmp_path)
@@ -479,7 +507,11 @@ def pooled(llm_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Call
         if (kind, labels) not in made:
             folder = tmp_path_factory.mktemp("pooling") / kind
             path = random_model(folder, kind=kind, labels=labels)
-            common = {"dtype": "float32", "enforce_eager": True, "num_gpu_blocks_override": 64}
+            common: dict[str, Any] = {
+                "dtype": "float32",
+                "enforce_eager": True,
+                "num_gpu_blocks_override": 64,
+            }
             made[kind, labels] = await client.call(
                 "LLM", "new", str(path), max_model_len=256, **common, **arguments
             )
@@ -513,7 +545,7 @@ async def test_embeddings_and_scores(client: Client, pooled: Any) -> None:
     # More than EngineCore is given at a time.
     assert len(await client.call(llm, "embed", ["a"] * 600)) == 600
     assert len(await client.call(llm, "embed", ["a"] * 4, pooling_params=[{}] * 4)) == 4
-    for method, args, kwargs in [
+    refused: list[tuple[str, list[Any], dict[str, Any]]] = [
         ("embed", [["a"] * 4], {"pooling_params": [{}] * 3}),
         ("embed", ["a"], {"pooling_params": {"dimensions": 7}}),
         ("embed", [[]], {}),
@@ -524,7 +556,8 @@ async def test_embeddings_and_scores(client: Client, pooled: Any) -> None:
         ("classify", ["a"], {}),
         ("generate", ["a"], {}),
         ("embed", ["x" * 3000], {}),
-    ]:
+    ]
+    for method, args, kwargs in refused:
         with pytest.raises(Failed) as failed:
             await client.call(llm, method, *args, **kwargs)
         assert failed.value.kind == "INVALID", (method, args, kwargs, failed.value)

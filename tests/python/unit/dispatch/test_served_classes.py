@@ -147,6 +147,13 @@ async def test_its_constructors_make_one(kitchen: Kitchen) -> None:
     assert "there are hot, new" in failure.message
 
 
+async def test_an_object_makes_no_other_object_of_its_class(kitchen: Kitchen) -> None:
+    oven = await kitchen.oven("new", 180)
+    failure = (await kitchen.call(oven, "hot")).failure
+    assert failure.kind == pb.FAILURE_KIND_UNSUPPORTED
+    assert "by the class's name" in failure.message
+
+
 async def test_a_blocking_method_runs_in_the_executor_of_its_class(kitchen: Kitchen) -> None:
     baked = await kitchen.value(await kitchen.oven("hot"), "bake", 30)
     assert isinstance(baked, list)

@@ -10,6 +10,7 @@ import pytest
 
 from python_worker.exceptions import Cancelled, InvalidArgument, Unsupported
 from python_worker.offline import vllm_parts
+from python_worker.offline.llm_guard import check_messages
 from python_worker.offline.llm_thread import LLMThread
 from tests.python.support.offline_classes import outputs
 
@@ -68,6 +69,40 @@ def test_a_batch_whose_caller_leaves_is_aborted(llm: Any) -> None:
     put(llm, outputs("c"))
     assert len(thread.submit(llm.generate, ["c"]).result()) == 1
     thread.shutdown()
+
+
+def test_what_was_enqueued_is_aborted_with_the_batch_of_a_caller_who_leaves(llm: Any) -> None:
+    llm.enqueue(["before"])
+    thread, stepped = LLMThread(), threading.Event()
+    tell_steps(llm, stepped)
+    job = thread.submit(llm.wait_for_completion)
+    stepped.wait()
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.result()
+    assert llm.llm_engine.aborted == ["before"]
+    thread.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("messages", "path"),
+    [
+        ("Hello", "messages"),
+        ([{"content": "a"}], "messages[0]"),
+        ([{"role": "user"}, 5], "messages[1]"),
+        ([[{"role": "user"}], [{"role": 1}]], "messages[1][0]"),
+        ([[{"role": "user"}], {"role": "user"}], "messages[1]"),
+    ],
+)
+def test_a_wrong_message_is_named(messages: Any, path: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        check_messages(messages)
+    assert raised.value.details["parameter"] == path
+
+
+@pytest.mark.parametrize("messages", [[], [{"role": "user"}], [[{"role": "user"}], []]])
+def test_conversations_are_one_or_several(messages: Any) -> None:
+    check_messages(messages)
 
 
 def test_padding_beyond_the_context_is_refused(llm: Any) -> None:
