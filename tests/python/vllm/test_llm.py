@@ -35,7 +35,7 @@ CHANGING = {
 }
 
 #: What the scripted model answers to "Hello", in so many tokens.
-HELLO = " from a scripted Llama, token"
+HELLO = " from a scripted Llama, token by token"
 
 PROMPTS = ["Hello", "count", "A", "Who are you?"]
 GREEDY: dict[str, Any] = {"temperature": 0.0, "max_tokens": 8}
@@ -397,7 +397,7 @@ async def test_a_function_runs_on_the_model(client: Client, llm: Ref) -> None:
         ("generate", ["a", {"extra_args": {"a": 2**70}}], "INVALID", "64"),
         ("generate", ["a", {"structured_outputs": {"regex": "("}}], "INVALID", ""),
         ("chat", [[{"content": "a"}]], "INVALID", "messages[0]: needs a 'role'"),
-        ("chat", [[[{"role": "user", "content": "a"}, 5]]], "INVALID", "messages[0][1]"),
+        ("chat", [[[{"role": "user", "content": "a"}, 5]]], "INVALID", "messages[0]: wants"),
         ("enqueue_chat", ["Hello"], "INVALID", "messages"),
         ("beam_search", [["a"], {"beam_width": 50, "max_tokens": 2}], "INVALID", "logprobs"),
     ],
