@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -426,6 +426,71 @@ def test_every_public_member_of_vllms_is_served() -> None:
     assert public <= {it["name"] for it in manifest.load()["llm"]["members"]}
 
 
+ODD: list[Any] = [
+    *(None, True, -1, 0, 2**63 - 1, 2**70, 1.5, float("nan"), float("inf")),
+    *("", "x", b"x", [], [None], [[]], {}, {"a": 1}, {"a": {"b": [None]}}, (), {1}),
+    Record("SamplingParams", {}),
+    Record("NoSuchClass", {"a": 1}),
+]
+
+#: What each method is called with, where nothing is odd.
+SOUND: dict[str, dict[str, Any]] = {
+    "generate": {"prompts": "a", "sampling_params": {"max_tokens": 1}},
+    "chat": {"messages": [{"role": "user", "content": "a"}], "sampling_params": {"max_tokens": 1}},
+    "enqueue": {"prompts": ["a"], "sampling_params": {"max_tokens": 1}},
+    "beam_search": {"prompts": ["a"], "params": {"beam_width": 1, "max_tokens": 1}},
+    "wait_for_completion": {},
+    "sleep": {"level": 0},
+    "wake_up": {},
+    "collective_rpc": {"method": "check_health"},
+    "start_profile": {},
+    "reset_prefix_cache": {},
+    "finish_weight_update": {},
+    "update_weight_version": {"new_version": "default"},
+    "get_world_size": {},
+}
+
+
+POOLING: dict[str, dict[str, Any]] = {
+    "encode": {"prompts": "a", "pooling_task": "embed"},
+    "embed": {"prompts": ["a", "b"]},
+    "score": {},
+}
+
+
+async def check_odd_arguments(
+    client: Client, llm: Ref, method: str, sound: dict[str, Any], *args: Any
+) -> None:
+    """Each parameter gets each odd value; the call returns or is refused, at once."""
+    from python_worker.gen import manifest
+
+    members = {it["name"]: it for it in manifest.load()["llm"]["members"]}
+    for name in (it["name"] for it in members[method]["parameters"]):
+        for odd in ODD:
+            kind = await kind_of(client.call(llm, method, *args, **{**sound, name: odd}))
+            assert kind not in ("TIMEOUT", "ENGINE_DEAD"), (name, odd)
+            assert await client.call(llm, "wake_up") is True
+            await client.call(llm, "wait_for_completion")
+
+
+async def kind_of(call: Awaitable[Any]) -> str:
+    """How a call fails; nothing where it returns in good time."""
+    try:
+        async with asyncio.timeout(60):
+            await call
+    except Failed as failed:
+        return failed.kind
+    except TimeoutError:
+        return "TIMEOUT"
+    return ""
+
+
+@pytest.mark.parametrize("method", SOUND)
+async def test_no_odd_argument_hangs_or_kills_it(client: Client, llm: Ref, method: str) -> None:
+    await check_odd_arguments(client, llm, method, SOUND[method])
+    await client.call(llm, "update_weight_version", "default")
+
+
 # --- Its callers, and its end
 
 
@@ -562,6 +627,8 @@ async def test_embeddings_and_scores(client: Client, pooled: Any) -> None:
             await client.call(llm, method, *args, **kwargs)
         assert failed.value.kind == "INVALID", (method, args, kwargs, failed.value)
         assert await client.call(llm, "get_num_unfinished_requests") == 0
+    for method, sound in POOLING.items():
+        await check_odd_arguments(client, llm, method, sound, *(["a", "b"] if not sound else []))
     assert len(await client.call(llm, "embed", "after")) == 1
 
 
