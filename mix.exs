@@ -55,6 +55,7 @@ defmodule Vllm.MixProject do
       extras: ["README.md", "CHANGELOG.md" | Path.wildcard("elixir/guides/**/*.md")],
       groups_for_docs: [
         Generation: &(&1[:group] == :generation),
+        Pooling: &(&1[:group] == :pooling),
         Lifecycle: &(&1[:group] == :lifecycle),
         Control: &(&1[:group] == :control),
         LoRA: &(&1[:group] == :lora),

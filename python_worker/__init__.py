@@ -12,6 +12,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``chat``          chats on engines: from a request of OpenAI's fields to messages and tool calls
 ``dispatch``      from a request to a method of an object, and from its result to replies
 ``engines``       builds vLLM's engines and guards them (``engines/guards``)
+``offline``       builds vLLM's ``LLM``, with the guards of ``engines``
 ``validation``    arguments checked before an engine sees them
 ``streaming``     what flows during a call: items out, elements of arguments in
 ``failures``      exceptions to failures: the table of kinds

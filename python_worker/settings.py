@@ -38,7 +38,8 @@ class Settings:
         grpc_listen: Addresses for gRPC, in the same form; none turns gRPC off.
         token: What clients must present; empty for none, which TCP refuses.
         lifeline: Whether the end of stdin ends the worker.
-        engine_class: ``module:Class`` served in place of vLLM's ``AsyncLLM``.
+        engine_class: ``module:Class`` served in place of vLLM's ``AsyncLLM``. Its attribute
+            ``offline_class``, where it has one, names what is served in place of ``LLM``.
         grace: Seconds that calls in flight are given when the worker stops.
         stall_after: Seconds that requests may get nothing from their engine before
             it counts as hanging; 0 for as long as it likes.

@@ -19,6 +19,8 @@ from python_worker.engines.builder import CONSTRUCTORS, Builder, abort
 from python_worker.engines.collector import RequestOutputCollector, collect
 from python_worker.engines.constructors import EngineArguments, construct
 from python_worker.engines.results import RESULTS
+from python_worker.offline import arguments as offline_arguments
+from python_worker.offline.builder import LLMBuilder
 from python_worker.validation.renamed_parameters import TRANSLATIONS
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
     return ServedClasses(
         [
             async_llm(builder),
+            llm(LLMBuilder(builder)),
             ServedClass(
                 name="AsyncEngineArgs",
                 singleton=EngineArguments(builder),
@@ -105,6 +108,38 @@ def async_llm(builder: Builder) -> ServedClass:
             }
         ),
     )
+
+
+def llm(builder: LLMBuilder) -> ServedClass:
+    """VLLM's ``LLM``. Its plain methods run in the object's own thread, one after the other."""
+    return ServedClass(
+        name="LLM",
+        constructors=Constructors(offline_arguments.CONSTRUCTORS, builder.build),
+        only_declared=True,
+        # The view of the model that Python prints.
+        private=frozenset({"__repr__"}),
+        strict=True,
+        immediate=frozenset({"get_num_unfinished_requests"}),
+        executor=lambda it: it._thread,
+        progress=True,
+        translations=offline_arguments.TRANSLATIONS,
+        results=RESULTS,
+        shutdown="shutdown",
+        stop=stop_llm,
+        watched=True,
+        death=lambda it: it.dead_error if it.errored else None,
+        unlimited=frozenset(
+            {"dead_error", "errored", "get_num_unfinished_requests", "shutdown", "wake_up"}
+        ),
+    )
+
+
+def stop_llm(it: Any) -> None:
+    """Shut an LLM down. One that fails at it is killed with the worker's process group."""
+    try:
+        it._shut_down()
+    except Exception:
+        logger.exception("an LLM did not shut down; its processes will be killed")
 
 
 def stop_engine(engine: Any) -> None:

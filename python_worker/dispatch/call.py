@@ -19,6 +19,7 @@ from python_worker.buffers import Buffer
 from python_worker.exceptions import Expired, InvalidArgument, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import Decode, InputStream
+from python_worker.streaming.progress import Progress
 from python_worker.streaming.reply_sink import ReplySink
 from python_worker.wire.client_frames import LargeArguments
 
@@ -65,6 +66,7 @@ class Call:
         self._large = large
         self._at_end: Callable[[], None] | None = None
         self._returned = False
+        self._over = False
         self._task: asyncio.Task[None] | None = None
         self._running = False
         self._reason: BaseException | None = None
@@ -90,6 +92,20 @@ class Call:
         """
         self._returned = True
         self.sink.send_value(parts, built=built)
+
+    def progress_reporter(self) -> Callable[[Progress], None]:
+        """A function that tells the client how far the call has come, from any thread."""
+        loop = asyncio.get_running_loop()
+
+        def report(progress: Progress) -> None:
+            loop.call_soon_threadsafe(self._report, progress)
+
+        return report
+
+    def _report(self, progress: Progress) -> None:
+        # Nothing comes behind the last reply.
+        if not (self._returned or self._over):
+            self.sink.send(pb.CallReply(progress=progress.to_proto()))
 
     def go_on(self, going_on: GoingOn) -> asyncio.Task[None]:
         """Run what is left to do, as a task that ends without an exception."""
@@ -163,6 +179,7 @@ class Call:
         self.stop(Expired(message, timeout_ms=timeout_ms))
 
     def _end(self, error: BaseException | None) -> None:
+        self._over = True
         try:
             if error is not None:
                 self._fail(error)

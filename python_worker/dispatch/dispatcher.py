@@ -18,6 +18,7 @@ import functools
 import gc
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -41,6 +42,7 @@ from python_worker.dispatch.values import Given, Values
 from python_worker.exceptions import Draining, NotServed, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import large_work
+from python_worker.streaming.progress import PROGRESS
 from python_worker.streaming.stream import drain
 from python_worker.validation import signatures
 from python_worker.validation.renamed_parameters import GivenArguments
@@ -152,7 +154,7 @@ class Dispatcher:
         member = find_member(target, method, served)
         if method in served.copied:
             refuse_arguments(method, args, kwargs)
-            return functools.partial(self._copy, call, served, member)
+            return functools.partial(self._copy, call, target, served, member)
         if not is_method(target, method, member):
             refuse_arguments(method, args, kwargs)
             invocation = Invocation(call, method, target, served, member)
@@ -205,7 +207,10 @@ class Dispatcher:
         if returns_at_once(invocation.member):
             result = invocation.invoke()
         else:
-            result = await in_thread(invocation.served, invocation.invoke)
+            if invocation.served.progress:
+                PROGRESS.set(invocation.call.progress_reporter())
+            executor = invocation.served.executor(invocation.target)
+            result = await in_thread(executor, invocation.invoke)
         return await result if inspect.isawaitable(result) else result
 
     def _answer(self, invocation: Invocation, result: object) -> GoingOn | None:
@@ -270,9 +275,9 @@ class Dispatcher:
         watch = self._watches.of(invocation.served.owner(invocation.target))
         return watch.over(invocation.call) if watch else _NOTHING
 
-    async def _copy(self, call: Call, served: ServedClass, field: object) -> None:
-        copy = served.copied[call.request.method]
-        going_on = self._send(call, await in_thread(served, functools.partial(copy, field)))
+    async def _copy(self, call: Call, target: object, served: ServedClass, field: object) -> None:
+        copy = functools.partial(served.copied[call.request.method], field)
+        going_on = self._send(call, await in_thread(served.executor(target), copy))
         if going_on is not None:
             await going_on
 
@@ -316,7 +321,12 @@ class Dispatcher:
         return result
 
 
-async def in_thread(served: ServedClass, function: Callable[[], Any]) -> Any:
-    """Call a function that may block where its class's methods run, with the caller's context."""
+async def in_thread(executor: Executor | None, function: Callable[[], Any]) -> Any:
+    """Call a function that may block, with the caller's context.
+
+    Args:
+        executor: Where it runs; None for the worker's own threads.
+        function: What is called.
+    """
     run = functools.partial(contextvars.copy_context().run, function)
-    return await asyncio.get_running_loop().run_in_executor(served.executor, run)
+    return await asyncio.get_running_loop().run_in_executor(executor, run)

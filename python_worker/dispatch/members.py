@@ -57,6 +57,12 @@ def _shows(cls: type, name: str, served: ServedClass) -> bool:
     """Whether objects of a class show what they have under a name."""
     if reason := served.refused.get(name):
         raise Unsupported(f"{name} is not served: {reason}", method=name)
+    if served.constructors is not None and name in served.constructors.names:
+        # Made here, it would be served without its policy, and nobody would shut it down.
+        raise Unsupported(
+            f"{name} makes another {served.name}: call it by the class's name, without a reference",
+            method=name,
+        )
     private = name.startswith("_") and name not in served.private
     if private or not name.isidentifier():
         raise NotServed(f"{name!r} is not a public method", method=name)

@@ -53,7 +53,8 @@ class ServedClass:
         copied: Fields that are served as a copy, and how to copy one. It runs in a thread.
         strict: Check every argument against its annotation, and convert none.
         immediate: Plain methods that return at once. All others run in a thread.
-        executor: Where plain methods run; None for the worker's own threads.
+        executor: Gives where an object's plain methods run; None for the worker's own threads.
+        progress: Whether plain methods may tell their client how far they have come.
         translations: By method: renames the parameters of earlier versions, in place.
         results: By method: converts a result to the documented one.
         wrapped: By method: awaits what the method returned, given the object, and returns the
@@ -83,7 +84,8 @@ class ServedClass:
     copied: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     strict: bool = False
     immediate: frozenset[str] = frozenset()
-    executor: Executor | None = None
+    executor: Callable[[Any], Executor | None] = lambda target: None
+    progress: bool = False
     translations: Mapping[str, Callable[[GivenArguments], None]] = field(default_factory=dict)
     results: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     wrapped: Mapping[str, Callable[[Any, Awaitable[Any]], Awaitable[object]]] = field(

@@ -54,9 +54,9 @@ class Worker:
             ``vllm_version`` (None where none is installed),
             ``python_version``, ``uptime_s`` (float), ``calls`` and
             ``sessions`` (running now, this call included), ``references``
-            (objects held) and ``engines``: a list of maps with ``ref``,
-            ``errored``, ``unfinished_requests`` and ``stalled_s`` (for how
-            long its requests have got nothing, None while it does not hang),
+            (objects held) and ``engines``: a list of maps with ``ref``, ``type``
+            (``AsyncLLM`` or ``LLM``), ``errored``, ``unfinished_requests`` and
+            ``stalled_s`` (for how long its requests have got nothing, None while it does not hang),
             ``token_path`` (``direct`` if tokens are taken from vLLM's request
             states, ``outputs`` if every output is made and encoded) and
             ``token_path_reason`` (why not ``direct``, else None);
@@ -75,6 +75,7 @@ class Worker:
             "engines": [
                 {
                     "ref": entry.id,
+                    "type": entry.type,
                     "errored": getattr(entry.target, "errored", False),
                     "unfinished_requests": unfinished_requests(entry.target),
                     "stalled_s": self._stalled_s(entry.target),
@@ -89,7 +90,7 @@ class Worker:
         """What vLLM counts of each engine.
 
         Returns:
-            A list of maps with ``ref``, ``incarnation``, ``model`` (the name it
+            A list of maps with ``ref``, ``type``, ``incarnation``, ``model`` (the name it
             is served under, or None), ``unfinished_requests``, ``token_path`` and
             ``token_path_reason`` (as in ``status``) and ``metrics``: a map with the
             names in ``metrics.NAMES``, or None for an engine that counts nothing.
@@ -97,6 +98,7 @@ class Worker:
         return [
             {
                 "ref": entry.id,
+                "type": entry.type,
                 "incarnation": self._references.incarnation,
                 "model": metrics.model_name(entry.target),
                 "unfinished_requests": unfinished_requests(entry.target),

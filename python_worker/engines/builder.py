@@ -64,13 +64,17 @@ class Builder:
     @functools.cached_property
     def engine_class(self) -> Any:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
-        if self._path is None:
-            return guard_vllm(import_async_llm(), token_path=self._token_path)
-        base = import_class(self._path)
-        # A subclass of vLLM's is in the same danger as vLLM's own.
-        is_vllm = any(cls.__module__ == ASYNC_LLM_MODULE for cls in base.__mro__)
-        guard = guard_vllm if is_vllm else guard_foreign
-        return guard(base, token_path=self._token_path)
+        guard = guard_vllm if self.serves_vllm else guard_foreign
+        return guard(self._base, token_path=self._token_path)
+
+    @functools.cached_property
+    def _base(self) -> Any:
+        return import_async_llm() if self._path is None else import_class(self._path)
+
+    @property
+    def serves_vllm(self) -> bool:
+        """Whether the class is vLLM's, or a subclass of it: that is in the same danger."""
+        return any(cls.__module__ == ASYNC_LLM_MODULE for cls in self._base.__mro__)
 
     async def run(self, build: Callable[[Any], object]) -> object:
         """Call ``build`` with the engine class in a thread that stays.
@@ -123,15 +127,20 @@ def import_class(path: str) -> Any:
 
 
 def import_async_llm() -> Any:
-    """Import vLLM and return its ``AsyncLLM``; importing it takes 6 to 9 s.
+    """Import vLLM and return its ``AsyncLLM``."""
+    return import_vllm(ASYNC_LLM_MODULE, "AsyncLLM")
+
+
+def import_vllm(module: str, name: str) -> Any:
+    """Import vLLM and return one of its classes; importing it takes 6 to 9 s.
 
     Raises:
         NotServed: It is not there, or what it needs is not.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
     try:
-        return importlib.import_module(ASYNC_LLM_MODULE).AsyncLLM
+        return getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise NotServed(
             f"vLLM cannot be imported by {sys.executable}: {error}; `mix vllm.setup` makes an "

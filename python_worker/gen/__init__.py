@@ -11,7 +11,7 @@
 ``overlay``           what introspection cannot know, written by hand in overlay/*.toml
 ``introspection/``    reads a live vLLM: ``introspect`` its classes, ``type_hints`` the types and
                       defaults, ``source`` what only source text says (annotations, field docs)
-``elixir/``           manifest and overlay -> elixir/lib/vllm/generated/. ``async_llm``, ``classes``
+``elixir/``           manifest and overlay -> elixir/lib/vllm/generated/. ``engines``, ``classes``
                       and ``structs`` make a module each, ``function``, ``functions`` and
                       ``member_docs`` a function, ``protobuf`` the codec of the wire, ``types``,
                       ``docs``, ``field_notes`` and ``text`` the parts of all

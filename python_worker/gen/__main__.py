@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from python_worker.gen import manifest, protobuf
-from python_worker.gen.elixir import async_llm, classes, structs
+from python_worker.gen.elixir import classes, engines, structs
 from python_worker.gen.elixir import protobuf as elixir_protobuf
 from python_worker.gen.elixir.text import format_all
 from python_worker.gen.files import Files
@@ -67,8 +67,8 @@ def _elixir() -> list[Files]:
     loaded = manifest.load()
     texts = structs.struct_texts(loaded)
     texts[classes.PATH] = classes.classes_text(loaded)
-    texts[async_llm.PATH] = async_llm.async_llm_text(loaded)
-    texts[async_llm.TIMEOUTS_PATH] = async_llm.timeouts_text(loaded)
+    texts |= {it.path: engines.module_text(loaded, name) for name, it in engines.MODULES.items()}
+    texts[engines.TIMEOUTS_PATH] = engines.timeouts_text(loaded)
     return [Files(format_all(texts), owned=(f"{structs.FOLDER}/*.ex",))]
 
 

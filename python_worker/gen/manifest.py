@@ -9,6 +9,9 @@ from python_worker.gen.files import ROOT, Files
 
 PATH = "python_worker/generated/manifest.json"
 
+ENGINES = {"AsyncLLM": "async_llm", "LLM": "llm"}
+"""Where the manifest describes the classes that become modules of functions, by their names."""
+
 
 def manifest_files() -> Files:
     """Introspects the installed vLLM, which takes some seconds."""

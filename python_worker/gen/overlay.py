@@ -1,7 +1,7 @@
 """What introspection cannot know about vLLM's methods: the hand-written side of the manifest.
 
 The facts stand in `overlay/`, one TOML file for each group of functions, one table for
-each method under its Python name. All keys are optional:
+each method under its Python name; those of `LLM` in `overlay/llm/`. All keys are optional:
 
     lead            the first words of the documentation, before vLLM's docstring
     notes           paragraphs after vLLM's docstring
@@ -32,9 +32,13 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "overlay"
 
+FOLDERS = {"AsyncLLM": ".", "LLM": "llm"}
+"""Where the files of a class stand, below `overlay/`."""
+
 GROUPS = (
     "lifecycle",
     "generation",
+    "pooling",
     "control",
     "lora",
     "cache",
@@ -69,31 +73,36 @@ INFINITY = "infinity"
 
 
 @cache
-def members() -> dict[str, dict[str, Any]]:
-    """Gives the entry of each member of AsyncLLM, by its Python name, in the order of the docs."""
+def members(owner: str = "AsyncLLM") -> dict[str, dict[str, Any]]:
+    """Gives the entry of each member of a class, by its Python name, in the order of the docs."""
     found: dict[str, dict[str, Any]] = {}
-    for group in GROUPS:
-        entries = {name: entry for name, entry in _read(group).items() if name != "title"}
+    for group in groups(owner):
+        entries = {name: it for name, it in _read(group, owner).items() if name != "title"}
         found |= {name: entry | {"group": group} for name, entry in entries.items()}
-    for name, entry in served_attributes().items():
+    for name, entry in served_attributes(owner).items():
         found[name] = entry
     return found
 
 
+def groups(owner: str = "AsyncLLM") -> list[str]:
+    """Gives the groups that a class has, in their order."""
+    return [group for group in GROUPS if _path(group, owner).exists()]
+
+
 @cache
-def titles() -> dict[str, str]:
+def titles(owner: str = "AsyncLLM") -> dict[str, str]:
     """Gives the heading of each group."""
-    return {group: _read(group)["title"] for group in GROUPS}
+    return {group: _read(group, owner)["title"] for group in groups(owner)}
 
 
-def served_attributes() -> dict[str, dict[str, Any]]:
+def served_attributes(owner: str = "AsyncLLM") -> dict[str, dict[str, Any]]:
     """Gives the entries of attributes that are served like properties."""
-    return dict(_read("attributes")["served"])
+    return dict(_read("attributes", owner)["served"])
 
 
-def not_served() -> dict[str, str]:
+def not_served(owner: str = "AsyncLLM") -> dict[str, str]:
     """Gives the reason for each attribute that is not served."""
-    return dict(_read("attributes")["not_served"])
+    return dict(_read("attributes", owner)["not_served"])
 
 
 def other_classes() -> dict[str, dict[str, dict[str, Any]]]:
@@ -107,5 +116,9 @@ def parameters() -> dict[str, str]:
 
 
 @cache
-def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+def _read(name: str, owner: str = "AsyncLLM") -> dict[str, Any]:
+    return tomllib.loads(_path(name, owner).read_text(encoding="utf-8"))
+
+
+def _path(name: str, owner: str) -> Path:
+    return FOLDER / FOLDERS[owner] / f"{name}.toml"

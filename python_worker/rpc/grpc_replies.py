@@ -24,9 +24,10 @@ class SingleReply(ReplyReferences):
 
     def send(self, reply: pb.CallReply) -> None:
         """Keep the last reply of the call."""
-        if reply.WhichOneof("outcome") in ("value", "failure"):
+        outcome = reply.WhichOneof("outcome")
+        if outcome in ("value", "failure"):
             self.reply = reply
-        else:
+        elif outcome != "progress":  # which a single reply has no place for
             method = self.call.request.method
             self.call.stop(Unsupported(f"{method} streams: use the Stream rpc"))
 

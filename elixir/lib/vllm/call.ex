@@ -27,7 +27,7 @@ defmodule Vllm.Call do
   alias Vllm.Core.Call.{Arguments, Caller, Ownership, StreamedArgument}
   alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Options
-  alias Vllm.Core.Telemetry.{CallSpan, Trace}
+  alias Vllm.Core.Telemetry.{CallSpan, Progress, Trace}
   alias Vllm.Core.Worker.Explanation
   alias Vllm.Proto.CallRequest
 
@@ -194,7 +194,9 @@ defmodule Vllm.Call do
       deadline = deadline(rpc.timeout)
       sent = System.monotonic_time()
 
-      case Caller.call(instance, request, rpc.timeout, rpc.window, enumerable) do
+      on_progress = on_progress(instance, class, request.method)
+
+      case Caller.call(instance, request, rpc.timeout, rpc.window, enumerable, on_progress) do
         {:value, payload} ->
           Codec.decode(payload, instance)
 
@@ -219,6 +221,12 @@ defmodule Vllm.Call do
       end
     end
   end
+
+  # Batches tell how far they have come.
+  defp on_progress(instance, "LLM", method),
+    do: Progress.reporter(metadata(instance, "LLM", method))
+
+  defp on_progress(_instance, _class, _method), do: nil
 
   # Only methods of objects take streams.
   defp take_stream(%{target: {:ref, _id}}, args, kwargs), do: StreamedArgument.take(args, kwargs)

@@ -8,8 +8,8 @@ defmodule Vllm.Ref do
       #Vllm.Ref<AsyncLLM 3f2a @MyApp.Vllm>
 
   The process that receives a reference owns it. The object is released when that process ends or calls
-  `Vllm.release/1`. `Vllm.share/2` adds another owner. Engines are different: they live until they are
-  shut down.
+  `Vllm.release/1`. `Vllm.share/2` adds another owner. Engines (`AsyncLLM` and `LLM`) are different:
+  they live until they are shut down.
 
   When the worker restarts, all earlier references are stale. A call with one returns
   `{:error, %Vllm.Error{kind: :stale_ref}}` and never reaches another object.

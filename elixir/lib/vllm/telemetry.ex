@@ -77,6 +77,19 @@ defmodule Vllm.Telemetry do
      "The call has raised, because of a bug in the bridge or an argument of a wrong type. Or the " <>
        "calling process was killed, and the call is cancelled.", [@duration, @monotonic],
      @call ++ @exception},
+    {[:vllm, :llm, :progress],
+     "A batch of a `Vllm.LLM` has come further; at most ten times a second. Emitted by the calling " <>
+       "process, unless the call was given `use_tqdm: false`.",
+     [
+       {:done, "how many are done"},
+       {:total, "how many there are, or 0 if that is not known"},
+       {:duration, "the time since the beginning, in the native time unit"}
+     ],
+     @call ++
+       [
+         {:description, "what is counted, such as `\"Processed prompts\"`"},
+         {:note, "more about it, such as the speed, as a string"}
+       ]},
     {[:vllm, :stream, :start], "A process has begun to enumerate a stream.",
      [@system, @monotonic], @stream},
     {[:vllm, :stream, :first_item],

@@ -117,7 +117,8 @@ class AsyncLLMGuard(AsyncLLM):
     def _check_worker_method(self, method: str) -> None:
         if method in BEHIND:
             raise InvalidArgument(
-                f"collective_rpc: {method!r} is called by AsyncLLM.{BEHIND[method]}; call that",
+                f"collective_rpc: {method!r} is called by {type(self).__name__}.{BEHIND[method]}; "
+                "call that",
                 parameter="method",
             )
         if method not in self._worker_methods:

@@ -89,24 +89,32 @@ def guard_foreign(base: type, *, token_path: TokenPathSetting = "auto") -> Any:
     return compose(base, FOREIGN_GUARDS, token_path=token_path)
 
 
-def compose(base: type, guards: Sequence[type], *, token_path: TokenPathSetting = "auto") -> type:
+def compose(
+    base: type,
+    guards: Sequence[type],
+    *,
+    token_path: TokenPathSetting = "auto",
+    name: str = NAME,
+) -> type:
     """A subclass of ``base`` with guards mixed in; the first sees a call first.
 
     Args:
         base: The engine class.
         guards: The guards, the outermost first.
+        name: What the subclass is called.
         token_path: See ``Settings``; ``TokenPathGuard`` reads it.
     """
     outermost: dict[str, FunctionType] = {}
     for guard in reversed(guards):
-        outermost |= {name: it for name, it in vars(guard).items() if isinstance(it, FunctionType)}
+        functions = vars(guard).items()
+        outermost |= {method: it for method, it in functions if isinstance(it, FunctionType)}
     namespace: dict[str, Any] = {
-        name: described(function, getattr(base, name))
-        for name, function in outermost.items()
-        if hasattr(base, name)
+        method: described(function, getattr(base, method))
+        for method, function in outermost.items()
+        if hasattr(base, method)
     }
     namespace |= {"__module__": __name__, "_token_path_setting": token_path}
-    return type(NAME, (*guards, base), namespace)
+    return type(name, (*guards, base), namespace)
 
 
 def described(function: FunctionType, original: Callable[..., Any]) -> FunctionType:

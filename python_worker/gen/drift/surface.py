@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from python_worker.gen.manifest import ENGINES
+
 
 @dataclass(frozen=True)
 class Value:
@@ -62,7 +64,7 @@ class Surface:
 
     Attributes:
         version: As the package says.
-        classes: By short name, `AsyncLLM` first; a class that is not there is missing.
+        classes: By short name, the engines first; a class that is not there is missing.
     """
 
     version: str
@@ -71,14 +73,14 @@ class Surface:
 
 def from_manifest(manifest: dict[str, Any]) -> Surface:
     """Reads a manifest."""
-    engine = manifest["async_llm"]
     classes = {
-        "AsyncLLM": Class(
-            qualname=engine["qualname"],
-            doc=engine["doc"],
-            methods=tuple(map(_method, engine["members"])),
-            attributes=tuple(engine["instance_attributes"]),
+        name: Class(
+            qualname=manifest[key]["qualname"],
+            doc=manifest[key]["doc"],
+            methods=tuple(map(_method, manifest[key]["members"])),
+            attributes=tuple(manifest[key]["instance_attributes"]),
         )
+        for name, key in ENGINES.items()
     }
     for name, described in manifest["classes"].items():
         classes[name] = Class(

@@ -9,6 +9,7 @@ from typing import Any
 
 from python_worker.gen.drift.package import Module, Package
 from python_worker.gen.drift.surface import Class, Method, Surface, Value
+from python_worker.gen.manifest import ENGINES
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -17,17 +18,18 @@ _Lineage = list[tuple[Module, ast.ClassDef]]
 
 def from_source(package: Package, manifest: dict[str, Any]) -> Surface:
     """Reads of a package what the manifest describes, wherever in the package it is now."""
-    engine = manifest["async_llm"]
-    private = [m["name"] for m in engine["members"] if m["name"].startswith("_")]
     classes: dict[str, Class] = {}
-    if found := _located(package, engine["qualname"]):
-        lineage, described = found
-        methods = _methods(lineage)
-        classes["AsyncLLM"] = Class(
-            *described,
-            methods=tuple(m for m in methods if m.name in private or not _private(m.name)),
-            attributes=tuple(_attributes(lineage[-1][1])),
-        )
+    for name, key in ENGINES.items():
+        engine = manifest[key]
+        private = [m["name"] for m in engine["members"] if m["name"].startswith("_")]
+        if found := _located(package, engine["qualname"]):
+            lineage, described = found
+            methods = _methods(lineage)
+            classes[name] = Class(
+                *described,
+                methods=tuple(m for m in methods if m.name in private or not _private(m.name)),
+                attributes=tuple(_attributes(lineage[-1][1])),
+            )
     for name, known in manifest["classes"].items():
         if found := _located(package, known["qualname"]):
             lineage, described = found

@@ -7,7 +7,9 @@ from typing import Any
 
 from python_worker.gen.elixir.types import Types
 
-_NAMES = {"__init__": "new"}
+_NAMES = {"__init__": "new", "__repr__": "inspect_model"}
+
+_RECEIVERS = {"AsyncLLM": "engine", "LLM": "llm"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,6 @@ class Function:
         member: The manifest's description.
         entry: The overlay's, see `overlay.py`.
         classes: The manifest's classes.
-        error: How the module names `Vllm.Error`.
     """
 
     owner: str
@@ -34,6 +35,11 @@ class Function:
         return _NAMES.get(python, python)
 
     @property
+    def receiver(self) -> str:
+        """What the argument is called that the method is called on; its type has that name too."""
+        return _RECEIVERS.get(self.owner, "object")
+
+    @property
     def kind(self) -> str:
         """The kind of the member."""
         return str(self.member["kind"])
@@ -41,12 +47,17 @@ class Function:
     @property
     def required(self) -> list[dict[str, Any]]:
         """The parameters that are positional in Elixir."""
-        return [p for p in self.member["parameters"] if "default" not in p]
+        return [p for p in self._named if "default" not in p]
 
     @property
     def optional(self) -> list[dict[str, Any]]:
         """The parameters that may be left out."""
-        return [p for p in self.member["parameters"] if "default" in p]
+        return [p for p in self._named if "default" in p]
+
+    @property
+    def _named(self) -> list[dict[str, Any]]:
+        # What `**kwargs` takes is said in the notes.
+        return [p for p in self.member["parameters"] if p["kind"] != "var_keyword"]
 
     @property
     def tail(self) -> list[str]:

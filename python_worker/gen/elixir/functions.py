@@ -35,10 +35,10 @@ def _doc(function: Function, text: str) -> str:
 
 def _instance_text(function: Function, name: str, funnel: str) -> str:
     names = [p["name"] for p in function.required]
-    types = ["engine()", *map(function.argument_type, function.required)]
+    types = [f"{function.receiver}()", *map(function.argument_type, function.required)]
     types += [_TAIL[tail] for tail in function.tail]
-    head = ["engine", *names, *(rf"{tail} \\ []" for tail in function.tail)]
-    arguments = ["engine", string(function.member["name"])]
+    head = [function.receiver, *names, *(rf"{tail} \\ []" for tail in function.tail)]
+    arguments = [function.receiver, string(function.member["name"])]
     if function.tail:
         arguments += [f"[{', '.join(names)}]", *function.tail]
     returned = function.entry["collected"] if funnel == "collect" else function.return_type

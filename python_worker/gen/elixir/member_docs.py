@@ -19,6 +19,8 @@ _SHOWN_TYPE = 60
 
 DEFAULT_TIMEOUT = 60_000
 
+_RECEIVERS = {"engine": "the engine", "llm": "the LLM"}
+
 
 def doc(function: Function) -> str:
     """Gives the whole documentation, as Markdown."""
@@ -35,7 +37,7 @@ def doc(function: Function) -> str:
 def collect_doc(function: Function) -> str:
     """Gives the documentation of the companion that waits for the end of a stream."""
     arity = 1 + len(function.required) + len(function.tail)
-    call = f"Vllm.AsyncLLM.{function.name}_collect(engine"
+    call = f"Vllm.{function.owner}.{function.name}_collect({function.receiver}"
     arguments = ", ".join(p["name"] for p in function.required)
     return "\n\n".join(
         [
@@ -62,7 +64,7 @@ def _arguments(function: Function) -> list[str]:
             "out: then it is the default instance, which is started if need be"
         )
         return [_bullet(place), *texts]
-    return [_bullet("`engine` - the engine"), *texts]
+    return [_bullet(f"`{function.receiver}` - {_RECEIVERS[function.receiver]}"), *texts]
 
 
 def _options(function: Function) -> list[str]:
@@ -110,15 +112,19 @@ def _errors(function: Function) -> list[str]:
     if function.member["parameters"]:
         kinds = {"invalid": "an argument has the wrong type, or is unknown"} | kinds
     texts = [_bullet(f"`:{kind}` - {about}") for kind, about in kinds.items()]
-    return [*texts, _bullet("those of every call, see `Vllm.AsyncLLM`")]
+    return [*texts, _bullet(f"those of every call, see `Vllm.{_documented_in(function)}`")]
+
+
+def _documented_in(function: Function) -> str:
+    return function.owner if function.owner in overlay.FOLDERS else "AsyncLLM"
 
 
 def _example(function: Function) -> str:
     if text := function.entry.get("example"):
         return str(text)
-    arguments = ", ".join(["engine", *(p["name"] for p in function.required)])
+    arguments = ", ".join([function.receiver, *(p["name"] for p in function.required)])
     value = "nil" if function.return_type == "nil" else "value"
-    return f"{{:ok, {value}}} = Vllm.AsyncLLM.{function.name}({arguments})"
+    return f"{{:ok, {value}}} = Vllm.{function.owner}.{function.name}({arguments})"
 
 
 def _about(function: Function, parameter: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ the machine it was made on: no addresses and no paths. A default that is not a p
 by its source, not by its value.
 
     {"vllm_version", "async_llm": {"qualname", "doc", "members", "instance_attributes"},
+     "llm": the same,
      "classes": {short name: {"qualname", "kind", "doc", "fields" or "members", "methods"}}}
 
 A type is told twice: `annotation` is what vLLM's source says, `type` the same with
@@ -28,10 +29,17 @@ import typing_extensions
 
 from python_worker.gen.introspection import source, type_hints
 
-ENGINE = "vllm.v1.engine.async_llm.AsyncLLM"
+ENGINES = {
+    "async_llm": "vllm.v1.engine.async_llm.AsyncLLM",
+    "llm": "vllm.entrypoints.llm.LLM",
+}
 
-PRIVATE_METHODS = ("_add_request", "_run_output_handler")
-"""In the surface that DESIGN.md promises to account for; not to be served."""
+PRIVATE_METHODS = {
+    # In the surface that DESIGN.md promises to account for; not to be served.
+    "async_llm": ("_add_request", "_run_output_handler"),
+    # The view of the model that Python prints.
+    "llm": ("__repr__",),
+}
 
 CONSTRUCTOR = "__init__"
 
@@ -41,6 +49,7 @@ METHODS = {"AsyncEngineArgs": ("create_engine_config",)}
 CLASSES = (
     # Parameters
     "vllm.engine.arg_utils.AsyncEngineArgs",
+    "vllm.engine.arg_utils.EngineArgs",
     "vllm.sampling_params.SamplingParams",
     "vllm.sampling_params.StructuredOutputsParams",
     "vllm.sampling_params.RepetitionDetectionParams",
@@ -74,6 +83,12 @@ CLASSES = (
     "vllm.outputs.ScoringRequestOutput",
     "vllm.outputs.ScoringOutput",
     "vllm.outputs.RequestError",
+    "vllm.entrypoints.generate.beam_search.utils.BeamSearchOutput",
+    "vllm.entrypoints.generate.beam_search.utils.BeamSearchSequence",
+    "vllm.v1.metrics.reader.Counter",
+    "vllm.v1.metrics.reader.Gauge",
+    "vllm.v1.metrics.reader.Histogram",
+    "vllm.v1.metrics.reader.Vector",
     "vllm.v1.metrics.stats.RequestStateStats",
     "vllm.v1.metrics.stats.RequestSpecDecodeMetrics",
     "vllm.v1.fault_tolerance.utils.FaultToleranceResult",
@@ -101,21 +116,25 @@ are not here: vLLM builds them from a plain map as well.
 
 def manifest() -> dict[str, Any]:
     """Imports vLLM (some seconds) and describes it."""
-    engine = _imported(ENGINE)
     classes = [_imported(path) for path in CLASSES]
     described = {cls.__name__: _describe(cls) for cls in classes}
-    for member in sorted(_enums(engine, classes), key=lambda cls: cls.__name__):
+    for member in sorted(_enums(classes), key=lambda cls: cls.__name__):
         described[member.__name__] = _describe(member)
     return {
         # A CPU or CUDA build's own suffix (0.32.0+cpu) is of the build, not of the interface.
         "vllm_version": _imported("vllm.__version__").partition("+")[0],
-        "async_llm": {
-            "qualname": ENGINE,
-            "doc": inspect.getdoc(engine) or "",
-            "members": [_member(engine, name) for name in _member_names(engine)],
-            "instance_attributes": source.instance_attributes(engine),
-        },
+        **{key: _engine(key) for key in ENGINES},
         "classes": dict(sorted(described.items())),
+    }
+
+
+def _engine(key: str) -> dict[str, Any]:
+    cls = _imported(ENGINES[key])
+    return {
+        "qualname": ENGINES[key],
+        "doc": inspect.getdoc(cls) or "",
+        "members": [_member(cls, name) for name in _member_names(key)],
+        "instance_attributes": source.instance_attributes(cls),
     }
 
 
@@ -124,12 +143,13 @@ def _imported(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-# --- AsyncLLM ------------------------------------------------------------------
+# --- Engines -------------------------------------------------------------------
 
 
-def _member_names(cls: type) -> list[str]:
+def _member_names(key: str) -> list[str]:
+    cls = _imported(ENGINES[key])
     public = [name for name in dir(cls) if not name.startswith("_")]
-    private = [name for name in PRIVATE_METHODS if hasattr(cls, name)]
+    private = [name for name in PRIVATE_METHODS[key] if hasattr(cls, name)]
     return sorted([CONSTRUCTOR, *public, *private])
 
 
@@ -147,10 +167,13 @@ def _member(cls: type, name: str) -> dict[str, Any]:
     function = inspect.unwrap(static.__func__ if isinstance(static, classmethod) else static)
     written = source.function_annotations(function)
     parameters = list(inspect.signature(function).parameters.values())[1:]
+    doc = inspect.getdoc(function) or ""
+    if name == CONSTRUCTOR and "Args:" not in doc:
+        doc = inspect.getdoc(cls) or ""  # where Python documents a constructor too
     return {
         "name": name,
         "kind": _kind(static, function),
-        "doc": inspect.getdoc(function) or "",
+        "doc": doc,
         "parameters": [_parameter(parameter, function, written) for parameter in parameters],
         "returns": written.get("return"),
     }
@@ -260,14 +283,13 @@ def _types(written: str | None, hint: object) -> dict[str, str]:
     return found
 
 
-def _enums(engine: Any, classes: list[Any]) -> set[type[enum.Enum]]:
+def _enums(classes: list[Any]) -> set[type[enum.Enum]]:
     """Finds the enums that fields and parameters name."""
     found: set[type[enum.Enum]] = set()
     owners = list(classes)
-    for name in _member_names(engine):
-        function = getattr(engine, name)
-        if callable(function):
-            owners.append(inspect.unwrap(function))
+    for key, path in ENGINES.items():
+        members = [getattr(_imported(path), name) for name in _member_names(key)]
+        owners += [inspect.unwrap(member) for member in members if callable(member)]
     for owner in owners:
         for hint in type_hints.of(owner).values():
             found |= type_hints.enums_in(hint)

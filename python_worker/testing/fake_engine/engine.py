@@ -64,6 +64,9 @@ from python_worker.testing.fake_vllm.types import (
 class FakeAsyncLLM(Members):
     """See the module's documentation."""
 
+    # What is served as ``LLM`` beside it.
+    offline_class = "python_worker.testing.fake_engine.offline:FakeLLM"
+
     def __init__(
         self,
         vllm_config: VllmConfig,

@@ -158,14 +158,10 @@ class PoolingParams:
 
 @with_rare_fields
 @dataclass(frozen=True)
-class AsyncEngineArgs:
-    """What an engine is built from.
+class EngineArgs:
+    """What an ``LLM`` is built from."""
 
-    ``additional_config={"fake": {...}}`` scripts the construction and what follows; see
-    ``FakeAsyncLLM.from_engine_args``.
-    """
-
-    __bridge_record__: ClassVar[str] = "AsyncEngineArgs"
+    __bridge_record__: ClassVar[str] = "EngineArgs"
 
     model: str = "fake"
     served_model_name: str | list[str] | None = None
@@ -201,8 +197,21 @@ class AsyncEngineArgs:
     max_lora_rank: int = 16
     reasoning_parser: str = ""
     disable_log_stats: bool = False
-    enable_log_requests: bool = False
     additional_config: dict[str, Any] = field(default_factory=dict)
+
+
+@with_rare_fields
+@dataclass(frozen=True)
+class AsyncEngineArgs(EngineArgs):
+    """What an engine is built from.
+
+    ``additional_config={"fake": {...}}`` scripts the construction and what follows; see
+    ``FakeAsyncLLM.from_engine_args``.
+    """
+
+    __bridge_record__: ClassVar[str] = "AsyncEngineArgs"
+
+    enable_log_requests: bool = False
 
     def create_engine_config(self, usage_context: Any = None, headless: bool = False) -> Any:
         """Returns the ``configs.VllmConfig`` of an engine with these arguments."""

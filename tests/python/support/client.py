@@ -308,8 +308,9 @@ class Running:
         return await self.waiting.get()
 
     async def value(self) -> Any:
-        """Returns the value of a call that returns."""
-        reply = await self.reply()
+        """Returns the value of a call that returns, whatever it tells of its progress."""
+        while (reply := await self.reply()).WhichOneof("outcome") == "progress":
+            pass
         if reply.WhichOneof("outcome") == "failure":
             raise Failed(reply.failure)
         assert reply.WhichOneof("outcome") == "value", reply

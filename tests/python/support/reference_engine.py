@@ -22,6 +22,9 @@ AsyncLLM: Any = import_async_llm()
 class ReferenceAsyncLLM(AsyncLLM):  # type: ignore[misc]
     """The engine under test and its own reference."""
 
+    # What is served as ``LLM`` beside it.
+    offline_class = "tests.python.support.reference_llm:ReferenceLLM"
+
     async def loop_and_output_handler(self) -> list[int]:
         """Returns which event loop this runs on, and which task handles the outputs."""
         return [id(asyncio.get_running_loop()), id(self.output_handler)]

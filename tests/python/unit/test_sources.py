@@ -26,7 +26,7 @@ TESTED_IN = {
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",
-    "gen/elixir/async_llm": "unit/gen/elixir/test_function.py",
+    "gen/elixir/engines": "unit/gen/elixir/test_function.py",
     "gen/elixir/classes": "unit/gen/test_main.py",
     "gen/elixir/functions": "unit/gen/elixir/test_function.py",
     "gen/elixir/member_docs": "unit/gen/elixir/test_function.py",
@@ -53,6 +53,7 @@ WITHOUT_A_TEST = {
     # Types, protocols and constants, used by the tests of every module above them.
     *("codec/types", "engines/guards/protocols", "engines/guards/text_protocols"),
     "wire/limits",
+    "offline/protocols",
     # Seen at a worker with the fake engine: `bridge/`.
     *("rpc/sessions", "server"),
     # Classes of fields alone, and imports of vLLM's: seen at `vllm/test_completions.py`.

@@ -10,19 +10,20 @@ from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import Builder
 from python_worker.engines.collector import RequestOutputCollector
 from python_worker.exceptions import NotServed
-from python_worker.surface import async_llm, served_classes
+from python_worker.offline.builder import LLMBuilder
+from python_worker.surface import async_llm, llm, served_classes
 
 CLASSES = served_classes(Builder(), cast(Worker, object()))
 
 
-@pytest.mark.parametrize("name", ["AsyncLLM", "AsyncEngineArgs", "Worker"])
+@pytest.mark.parametrize("name", ["AsyncLLM", "LLM", "AsyncEngineArgs", "Worker"])
 def test_a_class_is_reached_by_its_name(name: str) -> None:
     assert CLASSES.named(name).name == name
 
 
-@pytest.mark.parametrize("name", ["RequestOutputCollector", "LLM", ""])
+@pytest.mark.parametrize("name", ["RequestOutputCollector", "LLMEngine", ""])
 def test_no_other_class_is_reached_without_a_reference(name: str) -> None:
-    with pytest.raises(NotServed, match="there are AsyncEngineArgs, AsyncLLM, Worker"):
+    with pytest.raises(NotServed, match="there are AsyncEngineArgs, AsyncLLM, LLM, Worker"):
         CLASSES.named(name)
 
 
@@ -36,7 +37,8 @@ def test_a_collector_depends_on_its_engine() -> None:
 
 
 def test_an_engine_that_fails_to_shut_down_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    served = async_llm(Builder())
-    assert served.stop is not None
-    served.stop(object())  # It has no shutdown at all.
+    for served in (async_llm(Builder()), llm(LLMBuilder(Builder()))):
+        assert served.stop is not None
+        served.stop(object())  # It has no shutdown at all.
     assert "an engine did not shut down" in caplog.text
+    assert "an LLM did not shut down" in caplog.text

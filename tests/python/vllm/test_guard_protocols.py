@@ -1,4 +1,4 @@
-"""What the guards use of vLLM's classes is there: ``guards/protocols.py`` against its sources."""
+"""What the guards use of vLLM's classes is there: their protocols against its sources."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from python_worker.engines.guards import protocols, text_protocols
 from python_worker.gen.drift.package import installed
+from python_worker.offline import protocols as offline_protocols
 
 #: Protocol -> the file of vLLM's that has the class, and its name where that is another.
 SOURCES = {
@@ -44,10 +45,13 @@ SOURCES = {
     "BackgroundResources": ("v1/engine/core_client.py", "BackgroundResources"),
     "AsyncMPClient": ("v1/engine/core_client.py", "AsyncMPClient"),
     "AsyncLLM": ("v1/engine/async_llm.py", "AsyncLLM"),
+    "SyncMPClient": ("v1/engine/core_client.py", "SyncMPClient"),
+    "LLMEngine": ("v1/engine/llm_engine.py", "LLMEngine"),
 }
 
-#: Every class of a model has its own file; the others are those of the library tokenizers, in Rust.
-WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend"}
+#: Every class of a model has its own file; two are those of the library tokenizers, in Rust. The
+#: methods of ``LLM`` are passed on as they come.
+WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend", "LLM"}
 
 #: Made by msgspec, or by dataclasses.
 GENERATED = {"__struct_fields__", "__init__"}
@@ -61,9 +65,9 @@ def tree(path: Path) -> ast.Module:
 
 
 def own_protocols() -> dict[str, ast.ClassDef]:
-    """The classes of ``protocols``; the first of a name, as mypy sees them."""
+    """The classes of the protocols; the first of a name, as mypy sees them."""
     found: dict[str, ast.ClassDef] = {}
-    for module in (protocols, text_protocols):
+    for module in (protocols, text_protocols, offline_protocols):
         assert module.__file__ is not None
         for node in ast.walk(tree(Path(module.__file__))):
             if isinstance(node, ast.ClassDef):

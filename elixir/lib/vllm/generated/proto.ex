@@ -1021,6 +1021,8 @@ defmodule Vllm.Proto.CallReply do
       replies: what a call returned may go on reading.
     * `{:inputs_closed, _}` in `outcome` - no Input of the call is wanted any more. It comes
       once, unless the client's `end` or `failure` came before.
+    * `{:progress, _}` in `outcome` tells how far a call has come that returns a value at its
+      end. Only some methods of `LLM` send it.
     * `references` are the ids of the references within `value` or `item`, each as often as it
       occurs. No other reply has any. From here on the worker keeps the objects for the
       client, which releases each id as often as it came: in a Session by `releases`, else by
@@ -1046,6 +1048,7 @@ defmodule Vllm.Proto.CallReply do
             | {:failure, Vllm.Proto.Failure.t()}
             | {:input_wanted, Vllm.Proto.InputWanted.t()}
             | {:inputs_closed, Vllm.Proto.InputsClosed.t()}
+            | {:progress, Vllm.Proto.Progress.t()}
             | nil,
           references: [String.t()],
           built: boolean()
@@ -1081,6 +1084,9 @@ defmodule Vllm.Proto.CallReply do
 
         {:inputs_closed, value} ->
           Protobuf.set_bytes(<<0x42>>, Vllm.Proto.InputsClosed.encode(value))
+
+        {:progress, value} ->
+          Protobuf.set_bytes(<<0x5A>>, Vllm.Proto.Progress.encode(value))
       end,
       Protobuf.put_all_bytes(<<0x4A>>, message.references),
       Protobuf.put_bool(<<0x50>>, message.built)
@@ -1368,6 +1374,45 @@ defmodule Vllm.Proto.CallReply do
   end
 
   defp decode(
+         <<0x5A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ) do
+    case Vllm.Proto.Progress.decode(value) do
+      {:ok, value} -> decode(rest, call, {:progress, value}, references, built)
+      {:error, reason} -> Protobuf.error("CallReply.progress", reason)
+    end
+  end
+
+  defp decode(
+         <<0x5A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         call,
+         _outcome,
+         references,
+         built
+       ) do
+    case Vllm.Proto.Progress.decode(value) do
+      {:ok, value} -> decode(rest, call, {:progress, value}, references, built)
+      {:error, reason} -> Protobuf.error("CallReply.progress", reason)
+    end
+  end
+
+  defp decode(<<0x5A, rest::binary>>, call, _outcome, references, built) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.Progress.decode(value) do
+          {:ok, value} -> decode(rest, call, {:progress, value}, references, built)
+          {:error, reason} -> Protobuf.error("CallReply.progress", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("CallReply.progress", reason)
+    end
+  end
+
+  defp decode(
          <<0x4A, 0::1, size::7, value::binary-size(size), rest::binary>>,
          call,
          outcome,
@@ -1410,7 +1455,7 @@ defmodule Vllm.Proto.CallReply do
        }}
 
   defp decode(binary, call, outcome, references, built) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8, 11, 9, 10]) do
       {:ok, rest} -> decode(rest, call, outcome, references, built)
       {:error, reason} -> Protobuf.error("CallReply", reason)
     end
@@ -1509,6 +1554,98 @@ defmodule Vllm.Proto.InputsClosed do
     case Vllm.Core.Wire.Protobuf.skip(binary, []) do
       {:ok, rest} -> decode(rest)
       {:error, reason} -> Vllm.Core.Wire.Protobuf.error("InputsClosed", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.Progress do
+  @moduledoc """
+  Progress says how far a call has come.
+
+    * `description` is what is counted, such as "Processed prompts".
+    * `done` is how many are done.
+    * `total` is how many there are; 0 where that is not known.
+    * `elapsed_ms` is the time since the beginning, in milliseconds.
+    * `note` is more about it in words, such as the speed; it may be empty.
+  """
+
+  alias Vllm.Core.Wire.Protobuf
+
+  @type t :: %__MODULE__{
+          description: String.t(),
+          done: non_neg_integer(),
+          total: non_neg_integer(),
+          elapsed_ms: non_neg_integer(),
+          note: String.t()
+        }
+  defstruct description: "", done: 0, total: 0, elapsed_ms: 0, note: ""
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_bytes(<<0x0A>>, message.description),
+      Protobuf.put_uint(<<0x10>>, message.done),
+      Protobuf.put_uint(<<0x18>>, message.total),
+      Protobuf.put_uint(<<0x20>>, message.elapsed_ms),
+      Protobuf.put_bytes(<<0x2A>>, message.note)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, "", 0, 0, 0, "")
+
+  defp decode(<<0x0A, rest::binary>>, _description, done, total, elapsed_ms, note) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, value, done, total, elapsed_ms, note)
+      {:error, reason} -> Protobuf.error("Progress.description", reason)
+    end
+  end
+
+  defp decode(<<0x10, rest::binary>>, description, _done, total, elapsed_ms, note) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, description, value, total, elapsed_ms, note)
+      {:error, reason} -> Protobuf.error("Progress.done", reason)
+    end
+  end
+
+  defp decode(<<0x18, rest::binary>>, description, done, _total, elapsed_ms, note) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, description, done, value, elapsed_ms, note)
+      {:error, reason} -> Protobuf.error("Progress.total", reason)
+    end
+  end
+
+  defp decode(<<0x20, rest::binary>>, description, done, total, _elapsed_ms, note) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} -> decode(rest, description, done, total, value, note)
+      {:error, reason} -> Protobuf.error("Progress.elapsed_ms", reason)
+    end
+  end
+
+  defp decode(<<0x2A, rest::binary>>, description, done, total, elapsed_ms, _note) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, description, done, total, elapsed_ms, value)
+      {:error, reason} -> Protobuf.error("Progress.note", reason)
+    end
+  end
+
+  defp decode(<<>>, description, done, total, elapsed_ms, note),
+    do:
+      {:ok,
+       %__MODULE__{
+         description: description,
+         done: done,
+         total: total,
+         elapsed_ms: elapsed_ms,
+         note: note
+       }}
+
+  defp decode(binary, description, done, total, elapsed_ms, note) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
+      {:ok, rest} -> decode(rest, description, done, total, elapsed_ms, note)
+      {:error, reason} -> Protobuf.error("Progress", reason)
     end
   end
 end

@@ -28,6 +28,27 @@ defmodule Vllm.Timeouts do
   def default("AsyncLLM", "checkpoint_restore"), do: 600_000
   def default("AsyncLLM", "collective_rpc"), do: 600_000
   def default("AsyncLLM", "scale_elastic_ep"), do: :infinity
+  def default("LLM", "new"), do: :infinity
+  def default("LLM", "from_engine_args"), do: :infinity
+  def default("LLM", "shutdown"), do: 600_000
+  def default("LLM", "generate"), do: :infinity
+  def default("LLM", "chat"), do: :infinity
+  def default("LLM", "enqueue"), do: :infinity
+  def default("LLM", "enqueue_chat"), do: :infinity
+  def default("LLM", "wait_for_completion"), do: :infinity
+  def default("LLM", "beam_search"), do: :infinity
+  def default("LLM", "encode"), do: :infinity
+  def default("LLM", "embed"), do: :infinity
+  def default("LLM", "classify"), do: :infinity
+  def default("LLM", "score"), do: :infinity
+  def default("LLM", "stop_profile"), do: 600_000
+  def default("LLM", "init_weight_transfer_engine"), do: :infinity
+  def default("LLM", "start_weight_update"), do: 600_000
+  def default("LLM", "start_draft_weight_update"), do: 600_000
+  def default("LLM", "update_weights"), do: :infinity
+  def default("LLM", "finish_weight_update"), do: 600_000
+  def default("LLM", "collective_rpc"), do: 600_000
+  def default("LLM", "apply_model"), do: 600_000
   def default("AsyncEngineArgs", "create_engine_config"), do: :infinity
   def default("RequestOutputCollector", "get"), do: :infinity
   def default(_class, _method), do: 60_000
@@ -41,5 +62,6 @@ defmodule Vllm.Timeouts do
     do: [{"mode", nil, "wait"}, {"wait_for_inflight_requests", nil, true}]
 
   def unlimited_with("AsyncLLM", "sleep"), do: [{"mode", 1, "wait"}]
+  def unlimited_with("LLM", "sleep"), do: [{"mode", 1, "wait"}]
   def unlimited_with(_class, _method), do: []
 end

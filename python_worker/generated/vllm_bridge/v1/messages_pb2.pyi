@@ -126,7 +126,7 @@ class CallRequest(_message.Message):
     def __init__(self, ref: _Optional[str] = ..., class_name: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
 
 class CallReply(_message.Message):
-    __slots__ = ("call", "value", "accepted", "item", "end", "failure", "input_wanted", "inputs_closed", "references", "built")
+    __slots__ = ("call", "value", "accepted", "item", "end", "failure", "input_wanted", "inputs_closed", "progress", "references", "built")
     CALL_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +135,7 @@ class CallReply(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     INPUT_WANTED_FIELD_NUMBER: _ClassVar[int]
     INPUTS_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     REFERENCES_FIELD_NUMBER: _ClassVar[int]
     BUILT_FIELD_NUMBER: _ClassVar[int]
     call: int
@@ -145,9 +146,10 @@ class CallReply(_message.Message):
     failure: Failure
     input_wanted: InputWanted
     inputs_closed: InputsClosed
+    progress: Progress
     references: _containers.RepeatedScalarFieldContainer[str]
     built: bool
-    def __init__(self, call: _Optional[int] = ..., value: _Optional[bytes] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., item: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., input_wanted: _Optional[_Union[InputWanted, _Mapping]] = ..., inputs_closed: _Optional[_Union[InputsClosed, _Mapping]] = ..., references: _Optional[_Iterable[str]] = ..., built: _Optional[bool] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., value: _Optional[bytes] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., item: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., input_wanted: _Optional[_Union[InputWanted, _Mapping]] = ..., inputs_closed: _Optional[_Union[InputsClosed, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., references: _Optional[_Iterable[str]] = ..., built: _Optional[bool] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ()
@@ -164,6 +166,20 @@ class InputWanted(_message.Message):
 class InputsClosed(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("description", "done", "total", "elapsed_ms", "note")
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    description: str
+    done: int
+    total: int
+    elapsed_ms: int
+    note: str
+    def __init__(self, description: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., elapsed_ms: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Input(_message.Message):
     __slots__ = ("call", "element", "end", "failure")

@@ -79,7 +79,7 @@ def row(executor: ThreadPoolExecutor) -> ServedClass:
     return ServedClass(
         name="Oven",
         constructors=Constructors({"new", "hot"}, make),
-        executor=executor,
+        executor=lambda oven: executor,
         immediate=frozenset({"light"}),
         refused={"dismantle": "an oven without a door burns the kitchen down; use switch_off"},
         translations={"preheat": lambda given: given.set("degrees", given.pop("temperature"))},
@@ -145,6 +145,13 @@ async def test_its_constructors_make_one(kitchen: Kitchen) -> None:
     failure = (await kitchen.call("Oven", "bake", 1)).failure
     assert failure.kind == pb.FAILURE_KIND_NOT_FOUND
     assert "there are hot, new" in failure.message
+
+
+async def test_an_object_makes_no_other_object_of_its_class(kitchen: Kitchen) -> None:
+    oven = await kitchen.oven("new", 180)
+    failure = (await kitchen.call(oven, "hot")).failure
+    assert failure.kind == pb.FAILURE_KIND_UNSUPPORTED
+    assert "by the class's name" in failure.message
 
 
 async def test_a_blocking_method_runs_in_the_executor_of_its_class(kitchen: Kitchen) -> None:

@@ -7,7 +7,8 @@ defmodule Vllm.Core.Call.Ownership do
   alias Vllm.Ref
   alias Vllm.Core.Instance.Locator
 
-  @engine "AsyncLLM"
+  # The classes whose objects live until they are shut down.
+  @engines ["AsyncLLM", "LLM"]
 
   @typedoc "What the receiver of a reply confirms it with: the connection, the alias and a number."
   @type receipt :: {connection :: pid(), reply_to :: reference(), number :: pos_integer()}
@@ -39,7 +40,7 @@ defmodule Vllm.Core.Call.Ownership do
   """
   @spec release(Ref.t()) :: :ok
   def release(%Ref{} = ref),
-    do: tell(ref, {:release, ref.incarnation, ref.id, self(), ref.type == @engine})
+    do: tell(ref, {:release, ref.incarnation, ref.id, self(), ref.type in @engines})
 
   # If the connection has ended, so have the objects.
   defp tell(%Ref{instance: instance}, message) do

@@ -84,6 +84,12 @@ defmodule Vllm.Core.Connection.Routes do
     routes
   end
 
+  # How far a call has come is told until it has returned.
+  defp handle(%Call{phase: phase} = call, {:progress, _} = progress, _id, routes) do
+    if phase == :waiting, do: tell(call.reply_to, progress)
+    routes
+  end
+
   defp handle(%Call{phase: :open} = call, {:item, payload}, id, routes) do
     put(routes, id, %{call | kept: [{payload, nil} | call.kept]})
   end

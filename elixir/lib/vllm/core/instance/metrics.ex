@@ -56,7 +56,8 @@ defmodule Vllm.Core.Instance.Metrics do
 
     %{
       engine: names[id],
-      ref: %{ref | type: "AsyncLLM"},
+      # A worker of another version, that was started elsewhere, tells no type.
+      ref: %{ref | type: of_worker["type"] || "AsyncLLM"},
       model: of_worker["model"],
       token_path: token_path(of_worker["token_path"]),
       token_path_reason: of_worker["token_path_reason"],

@@ -70,7 +70,7 @@ defmodule Vllm.Core.Test.Control do
   def engines(worker) do
     with {:ok, status} <- Vllm.status(worker) do
       {:ok,
-       for %{"ref" => id, "errored" => dead?} <- status["engines"],
+       for %{"ref" => id, "type" => "AsyncLLM", "errored" => dead?} <- status["engines"],
            engine = %Ref{
              instance: {worker, node()},
              incarnation: status["incarnation"],

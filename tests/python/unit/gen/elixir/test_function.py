@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from python_worker.gen import manifest
-from python_worker.gen.elixir import async_llm
+from python_worker.gen.elixir import engines
 from python_worker.gen.elixir.function import Function
 from python_worker.gen.elixir.functions import function_text
 from python_worker.gen.elixir.text import format_all
@@ -154,19 +154,20 @@ def test_what_it_returns_must_be_known() -> None:
 
 
 def test_conditions_of_a_deadline_know_the_position() -> None:
-    text = async_llm.timeouts_text(MANIFEST)
+    text = engines.timeouts_text(MANIFEST)
 
     assert '"sleep"), do: [{"mode", 1, "wait"}]' in text
     assert '{"mode", nil, "wait"}, {"wait_for_inflight_requests", nil, true}' in text
 
 
 def test_the_text_is_the_same_each_time() -> None:
-    assert async_llm.async_llm_text(MANIFEST) == async_llm.async_llm_text(MANIFEST)
+    for name in engines.MODULES:
+        assert engines.module_text(MANIFEST, name) == engines.module_text(MANIFEST, name)
 
 
 @pytest.mark.skipif(shutil.which("elixir") is None, reason="elixir formats what it compiles")
 def test_the_module_is_elixir_and_formatting_it_twice_changes_nothing() -> None:
-    once = format_all({"a": async_llm.async_llm_text(MANIFEST)})
+    once = format_all({name: engines.module_text(MANIFEST, name) for name in engines.MODULES})
 
     assert format_all(once) == once
-    assert not re.search(r"[ \t]+$", once["a"], re.MULTILINE)
+    assert not any(re.search(r"[ \t]+$", text, re.MULTILINE) for text in once.values())

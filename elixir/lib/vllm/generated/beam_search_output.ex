@@ -1,0 +1,22 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.BeamSearchOutput do
+  @moduledoc """
+  The output of beam search. It contains the list of the best beam search sequences. The
+  length of the list is equal to the beam width.
+
+  In Python: `vllm.entrypoints.generate.beam_search.utils.BeamSearchOutput`, whose words these
+  are: its `None` is `nil` here.
+
+  ## Fields
+
+    * `:sequences` - `list[BeamSearchSequence]`.
+  """
+
+  @type t :: %__MODULE__{
+          sequences: [Vllm.BeamSearchSequence.t()]
+        }
+
+  defstruct sequences: nil
+end

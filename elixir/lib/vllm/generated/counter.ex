@@ -1,0 +1,27 @@
+# Made by `python -m python_worker.gen` from python_worker/generated/manifest.json.
+# It describes vLLM 0.32.0: install another and run it again.
+
+defmodule Vllm.Counter do
+  @moduledoc """
+  A monotonically increasing integer counter.
+
+  In Python: `vllm.v1.metrics.reader.Counter`, whose words these are: its `None` is `nil`
+  here.
+
+  ## Fields
+
+    * `:name` - `str`.
+    * `:labels` - `dict[str, str]`.
+    * `:value` - `int`.
+  """
+
+  @type t :: %__MODULE__{
+          name: String.t(),
+          labels: %{optional(String.t()) => String.t()},
+          value: integer()
+        }
+
+  defstruct name: nil,
+            labels: nil,
+            value: nil
+end

@@ -1,0 +1,50 @@
+defmodule Vllm.Core.Call.CallerTest do
+  # A call that is told of its progress, and the mailbox of its caller.
+  use Vllm.FakeWorkerCase, async: true
+
+  alias Vllm.Core.Call.Caller
+  alias Vllm.Proto.{CallRequest, Progress}
+
+  defp call(context, timeout, on_progress) do
+    request = %CallRequest{target: {:ref, "r1"}, method: "generate"}
+    Caller.call(context.instance, request, timeout, 64, nil, on_progress)
+  end
+
+  defp told, do: fn progress -> send(self(), {:told, progress}) end
+  defp progress(done), do: {:progress, %Progress{done: done, total: 2}}
+
+  test "progress comes before the value, in order, and :over at the end", context do
+    FakeWorker.answer(context.fake, 1, [progress(1), progress(2), value("done")])
+    assert {:value, payload} = call(context, :infinity, told())
+    assert {:value, payload} == value("done")
+    assert_received {:told, %Progress{done: 1}}
+    assert_received {:told, %Progress{done: 2}}
+    assert_received {:told, :over}
+    assert mailbox_without_client() == []
+  end
+
+  test "progress does not make the deadline later, and leaves no message", context do
+    FakeWorker.answer(context.fake, 1, [progress(1)])
+    assert {:error, %Error{kind: :timeout}} = call(context, 1, told())
+    assert_received {:told, %Progress{done: 1}}
+    assert_received {:told, :over}
+    assert mailbox_without_client() == []
+  end
+
+  test "a call that does not want to be told has its value as before", context do
+    FakeWorker.answer(context.fake, 1, [value("done")])
+    assert {:value, _payload} = call(context, :infinity, nil)
+  end
+
+  test "a worker that ends is told to a caller that waits for progress", context do
+    task = Task.async(fn -> call(context, :infinity, told()) end)
+    assert_call(1)
+    stop_supervised!(context.name)
+    assert {:error, %Error{}} = Task.await(task, :infinity)
+  end
+
+  defp mailbox_without_client do
+    {:messages, messages} = Process.info(self(), :messages)
+    for message <- messages, not match?({:client, _}, message), do: message
+  end
+end
