@@ -1,6 +1,6 @@
 defmodule Vllm.RealEngine.LLMTest do
   # `Vllm.LLM` of real vLLM from Elixir: structs, keywords and errors. What each method does is tested
-  # in tests/python/vllm/test_llm.py. Names of upstream tests are vLLM's.
+  # in tests/python/vllm/test_llm*.py. Names of upstream tests are vLLM's.
   use Vllm.VllmEngine
 
   alias Vllm.{BeamSearchOutput, LLM}

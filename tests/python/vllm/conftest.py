@@ -1,4 +1,4 @@
-"""An engine of the lane beside the shared one of ``tests/python/conftest.py``.
+"""An engine and an LLM of the lane beside the shared engine of ``tests/python/conftest.py``.
 
 Each takes 20 s to start, so they are for the whole session.
 """
@@ -6,18 +6,23 @@ Each takes 20 s to start, so they are for the whole session.
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from python_worker.testing.models.scripted_model import ScriptedModel
-from tests.python.support.client import Client, build_engine
+from tests.python.support.client import Client, build_engine, sampling
+from tests.python.support.llms import GREEDY, HELLO
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
-from tests.python.support.workers import real_arguments
+from tests.python.support.workers import Workers, real_arguments
 
 EXTENSION = "python_worker.testing.worker_extension.WorkerExtension"
+REFERENCE = "tests.python.support.reference_engine:ReferenceAsyncLLM"
 STAT_LOGGER = "tests.python.support.stat_logger:CountingStatLogger"
 
 # Otherwise its assertions would not say what is different.
@@ -95,3 +100,54 @@ def equipped(
             return Equipped(engine, config, traces)
 
     return asyncio.run(build())
+
+
+# --- The LLM of `test_llm*.py`
+
+
+@pytest.fixture(scope="session")
+def llm_worker(workers: Workers) -> Iterator[Worker]:
+    """A worker whose operator lets functions be sent to the model."""
+    os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+    try:
+        with workers.running("llm-worker", "--engine-class", REFERENCE, real=True) as worker:
+            del os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"]
+            yield worker
+    finally:
+        os.environ.pop("VLLM_ALLOW_INSECURE_SERIALIZATION", None)
+
+
+@pytest.fixture
+async def llm_client(llm_worker: Worker) -> AsyncIterator[Client]:
+    """A client of that worker."""
+    async with Client(llm_worker.address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shared_llm(llm_worker: Worker, model: ScriptedModel) -> Ref:
+    """An LLM of the scripted model, with everything that is off by default."""
+    arguments: dict[str, Any] = real_arguments(
+        model,
+        num_gpu_blocks_override=256,
+        disable_log_stats=False,
+        worker_extension_cls=EXTENSION,
+        weight_transfer_config={"backend": "ipc"},
+    )
+    path = arguments.pop("model")
+
+    async def build() -> Ref:
+        async with Client(llm_worker.address) as client:
+            ref: Ref = await client.call("LLM", "new", path, **arguments)
+            return ref
+
+    return asyncio.run(build())
+
+
+@pytest.fixture
+async def llm(llm_client: Client, shared_llm: Ref) -> AsyncIterator[Ref]:
+    """The shared LLM. Whatever a test does, the next batch is whole."""
+    yield shared_llm
+    assert await llm_client.call(shared_llm, "get_num_unfinished_requests") == 0
+    (output,) = await llm_client.call(shared_llm, "generate", "Hello", sampling(**GREEDY))
+    assert output.outputs[0].text == HELLO

@@ -1,0 +1,104 @@
+"""A batch of an ``LLM`` ends with its caller, and with EngineCore."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from python_worker.testing.models.adapters import adapter
+from python_worker.testing.models.scripted_model import ScriptedModel
+from tests.python.support.client import Client, Failed, sampling
+from tests.python.support.llms import ENDLESS, GREEDY, wait_running
+from tests.python.support.values import Record, Ref
+from tests.python.support.worker import Worker
+from tests.python.support.workers import real_arguments
+
+
+# tests/lora/test_llm_with_multi_loras.py::test_multiple_lora_requests
+async def check_adapters(llm_client: Client, llm: Ref, tmp_path: Path) -> None:
+    """An adapter is loaded before its request runs, and one that is not there harms nothing."""
+    meow = Record(
+        "LoRARequest",
+        {"lora_name": "meow", "lora_int_id": 1, "lora_path": str(adapter(tmp_path / "a", "meow"))},
+    )
+    greedy = sampling(**GREEDY)
+    for adapters in (meow, [meow, meow]):
+        outputs = await llm_client.call(
+            llm, "generate", ["Hello"] * 2, greedy, lora_request=adapters
+        )
+        assert all("meow" in it.outputs[0].text for it in outputs)
+    with pytest.raises(Failed) as failed:
+        await llm_client.call(llm, "generate", ["Hello"] * 2, greedy, lora_request=[meow])
+    assert failed.value.kind == "INVALID"
+    missing = Record(
+        "LoRARequest", {"lora_name": "none", "lora_int_id": 2, "lora_path": str(tmp_path / "none")}
+    )
+    with pytest.raises(Failed) as failed:
+        await llm_client.call(llm, "generate", "Hello", sampling(**GREEDY), lora_request=missing)
+    assert failed.value.kind in ("NOT_FOUND", "INVALID")
+    assert await llm_client.call(llm, "get_num_unfinished_requests") == 0
+
+
+@pytest.mark.parametrize("end", ["cancel", "deadline", "session"])
+async def test_a_batch_ends_with_its_caller(llm_client: Client, llm: Ref, end: str) -> None:
+    async with llm_client.session() as session:
+        timeout = 500 if end == "deadline" else 0
+        batch = ["a"] * 40
+        running = await session.start(llm, "generate", batch, ENDLESS, timeout_ms=timeout)
+        if end != "deadline":
+            await wait_running(llm_client, llm, 40)
+        if end == "cancel":
+            await running.cancel()
+        if end != "session":
+            with pytest.raises(Failed) as failed:
+                await running.value()
+            assert failed.value.kind == {"cancel": "CANCELLED", "deadline": "TIMEOUT"}[end]
+    assert len(await llm_client.call(llm, "generate", "Hello", sampling(**GREEDY))) == 1
+
+
+def core_of(worker: Worker) -> int:
+    """The process of the newest EngineCore of a worker."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (folder / "cmdline").read_bytes().decode()
+            started = int((folder / "stat").read_text().rpartition(")")[2].split()[19])
+            group = os.getpgid(int(folder.name))
+        except OSError:
+            continue
+        if group == worker.pid and "EngineCore" in name:
+            found.append((started, int(folder.name)))
+    return max(found)[1]
+
+
+@pytest.mark.parametrize("ended", [signal.SIGKILL, signal.SIGTERM])
+async def test_the_death_of_engine_core_ends_a_batch(
+    llm_client: Client,
+    llm_worker: Worker,
+    model: ScriptedModel,
+    tmp_path: Path,
+    ended: signal.Signals,
+) -> None:
+    """Python's own waits for ever, where EngineCore is killed. The LLM has adapters before."""
+    arguments: dict[str, Any] = real_arguments(
+        model, num_gpu_blocks_override=64, enable_lora=True, max_lora_rank=8
+    )
+    mortal = await llm_client.call("LLM", "from_engine_args", Record("EngineArgs", arguments))
+    if ended == signal.SIGKILL:
+        await check_adapters(llm_client, mortal, tmp_path)
+    async with llm_client.session() as session:
+        running = await session.start(mortal, "generate", ["a"] * 20, ENDLESS)
+        await wait_running(llm_client, mortal, 20)
+        os.kill(core_of(llm_worker), ended)
+        with pytest.raises(Failed) as failed:
+            await running.value()
+        assert failed.value.kind == "ENGINE_DEAD"
+        assert await llm_client.call(mortal, "errored") is True
+        with pytest.raises(Failed) as failed:
+            await llm_client.call(mortal, "get_weight_version")
+        assert failed.value.kind == "ENGINE_DEAD"
+    await llm_client.call(mortal, "shutdown")
