@@ -4,7 +4,8 @@ The guards in ``engines.guards`` are mixed into ``AsyncLLM``, whose methods are 
 they are mixed into ``CoroutineEngine``, whose coroutines call the blocking methods of an
 ``LLMEngine``. So there is one set of guards, and what one of them refuses is refused in both.
 
-All of it runs in the thread of its ``LLM``, on an event loop that runs only during a call.
+All of it runs in the thread of its ``LLM``, on an event loop that runs only during a call. Large
+work holds up nobody there: what the guards do in threads for ``AsyncLLM``, they do at once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from python_worker.engines.guards.lora import LoRAGuard
 from python_worker.engines.guards.protocols import (
     EngineCoreOutputs,
     EngineCoreRequest,
+    InputProcessor,
     LoRARequest,
     ModelConfig,
     OutputProcessor,
@@ -30,7 +32,8 @@ from python_worker.engines.guards.protocols import (
 from python_worker.engines.guards.stat_loggers import StatLoggerGuard
 from python_worker.engines.guards.weight_updates import WeightUpdatesGuard
 from python_worker.offline import vllm_parts
-from python_worker.offline.protocols import LLMEngine, SyncMPClient
+from python_worker.offline.protocols import LLMEngine, Renderer, SyncMPClient
+from python_worker.process import large_work
 
 Result = TypeVar("Result")
 
@@ -138,6 +141,16 @@ class CoroutineEngine:
         return self._engine.model_config
 
     @property
+    def input_processor(self) -> InputProcessor:
+        """What makes requests of prompts."""
+        return self._engine.input_processor
+
+    @property
+    def renderer(self) -> Renderer:
+        """What makes tokens and tensors of prompts."""
+        return self._engine.renderer
+
+    @property
     def output_processor(self) -> OutputProcessor:
         """What has its requests."""
         return self._engine.output_processor
@@ -169,6 +182,10 @@ class CoroutineEngine:
     async def add_request(self, request_id: str, *args: Any, **kwargs: Any) -> Any:
         """Add a request; returns the engine's id of it."""
         return self._vllm.add_request(request_id, *args, **kwargs)
+
+    async def abort(self, request_ids: list[str], internal: bool = False) -> None:
+        """End requests."""
+        self._engine.abort_request(request_ids, internal)
 
     async def is_paused(self) -> bool:
         """Whether requests are kept waiting."""
@@ -246,13 +263,14 @@ def guarded_coroutines() -> Any:
 
 
 def at_once(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine that never waits, in a coroutine or outside of one.
+    """Run a coroutine that waits for large work at most, in a coroutine or outside of one.
 
     Raises:
-        RuntimeError: It waits.
+        RuntimeError: It waits for something else.
     """
     try:
-        coroutine.send(None)
+        with large_work.inline():
+            coroutine.send(None)
     except StopIteration as stop:
         result: Result = stop.value
         return result

@@ -24,6 +24,7 @@ from python_worker.exceptions import Cancelled, Conflict
 from python_worker.offline.coroutines import at_once, guarded_coroutines
 from python_worker.offline.llm_thread import stop_asked
 from python_worker.offline.protocols import LLMEngine, SyncMPClient
+from python_worker.process import large_work
 
 Result = TypeVar("Result")
 
@@ -134,6 +135,8 @@ class LLMEngineGuard(LLMEngine):
         # Of no request there is no output, which vLLM would wait for.
         if not self.has_unfinished_requests():
             return []
+        refused = self._guards._watched.unheard
+        refused.clear()
         self._stepping = True
         try:
             outputs = super().step()
@@ -141,6 +144,8 @@ class LLMEngineGuard(LLMEngine):
             self._stepping = False
         self._steps += 1
         self._outputs_given += len(outputs)
+        if refused:
+            raise refused[0]
         return outputs
 
     def _check_stop(self) -> None:
@@ -195,4 +200,5 @@ class LLMEngineGuard(LLMEngine):
         self._loop.close()
 
     def _run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        return self._loop.run_until_complete(coroutine)
+        with large_work.inline():
+            return self._loop.run_until_complete(coroutine)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from typing_extensions import override
 
+from python_worker.engines.guards.preprocessing import check_truncated_length, length_of
 from python_worker.engines.guards.prompts import check_padding
 from python_worker.engines.guards.weight_updates import within
 from python_worker.engines.metrics import Metrics
@@ -92,10 +93,12 @@ class BatchGuard(LLM):
         bound = signature_of(method).bind(self, *args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
-        if given.get("tokenization_kwargs"):
-            check_padding(given["tokenization_kwargs"], self.model_config.max_model_len)
         if "messages" in given:
             check_messages(given["messages"])
+        tokenization = given.get("tokenization_kwargs")
+        if tokenization:
+            check_padding(tokenization, self.model_config.max_model_len)
+            check_truncated_length(max(text_lengths(given), default=0), tokenization)
         if "use_tqdm" in given:
             # vLLM's beam search draws its bar itself, whatever it is given.
             own = method.__name__ == "beam_search"
@@ -278,6 +281,32 @@ def check_message(message: Any, path: str) -> None:
         )
     if not isinstance(message.get("role"), str):
         raise InvalidArgument(f"{path}: needs a 'role' that is a text", parameter=path)
+
+
+def text_lengths(given: Mapping[str, Any]) -> Iterator[int]:
+    """How many characters each prompt, conversation or text of a batch has to be tokenized."""
+    prompts = given.get("prompts")
+    for prompt in prompts if isinstance(prompts, (list, tuple)) else [prompts]:
+        yield length_of(prompt, None)
+    for name in ("messages", "data_1", "data_2"):
+        parts = given.get(name)
+        is_one = not isinstance(parts, (list, tuple)) or (parts and isinstance(parts[0], dict))
+        for part in [parts] if is_one else parts or ():
+            yield characters_in(part)
+
+
+def characters_in(value: Any) -> int:
+    """How many characters the texts in a value have together. Without recursion: it may be deep."""
+    count, waiting = 0, [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            count += len(value)
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+    return count
 
 
 def need_key(request: Any, key: str) -> None:

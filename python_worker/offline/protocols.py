@@ -12,8 +12,10 @@ from python_worker.engines.guards.protocols import (
     BackgroundResources,
     EngineCoreOutputs,
     EngineCoreRequest,
+    InputProcessor,
     LoRARequest,
     ModelConfig,
+    MultiModalCache,
     OutputProcessor,
     VllmConfig,
 )
@@ -34,6 +36,9 @@ class SyncMPClient(Protocol):
 class Renderer(Protocol):
     """Makes prompts of what a caller gives."""
 
+    @property
+    def mm_processor_cache(self) -> MultiModalCache | None: ...
+
     def shutdown(self) -> None: ...
 
 
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
 
         vllm_config: VllmConfig
         model_config: ModelConfig
+        input_processor: InputProcessor
         output_processor: OutputProcessor
         engine_core: SyncMPClient
         renderer: Renderer

@@ -3,6 +3,9 @@
 Threads of one process take turns with the interpreter's lock. So there are few, or the loop would
 wait for many; and what is very large has a thread of its own, so that others of moderate size do
 not wait for it. What runs here must not stay in one call of C for long.
+
+Whoever has a thread of its own, as each ``LLM`` does, holds up no loop: there ``inline`` has such
+work done at once.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -36,6 +40,24 @@ _threads: Final = ThreadPoolExecutor(2, thread_name_prefix="large")
 _thread_of_the_largest: Final = ThreadPoolExecutor(1, thread_name_prefix="largest")
 
 
+_inline: Final = contextvars.ContextVar("inline", default=False)
+
+
+@contextmanager
+def inline() -> Iterator[None]:
+    """Has large work done at once, in the thread that it is asked for in."""
+    token = _inline.set(True)
+    try:
+        yield
+    finally:
+        _inline.reset(token)
+
+
+def is_inline() -> bool:
+    """Whether large work is done at once here."""
+    return _inline.get()
+
+
 def let_threads_take_turns() -> None:
     """Has a busy thread give up the interpreter's lock soon, for the whole process."""
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -48,9 +70,16 @@ async def run(size: int, function: Callable[[], T]) -> T:
         size: How many bytes it works on.
         function: What to call; it must not need the loop.
     """
+    if _inline.get():
+        return function()
     threads = _threads if size < VERY_LARGE else _thread_of_the_largest
     call = functools.partial(contextvars.copy_context().run, function)
     return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Calls a function in one of the many threads of the loop, where it waits for no other."""
+    return function() if _inline.get() else await asyncio.to_thread(function)
 
 
 async def run_if_large(size: int, function: Callable[[], T]) -> T:

@@ -56,7 +56,7 @@ class AsyncLLMGuard(AsyncLLM):
             self.input_processor._validate_params,
         )
         self.input_processor._validate_params = structures.validate
-        watched = WatchedTokens(self)
+        self._watched = WatchedTokens(self)
         requests = CoreRequests(
             self,
             self._weights,
@@ -64,10 +64,10 @@ class AsyncLLMGuard(AsyncLLM):
             parser=parser,
             structures=structures,
             prompt_ends=vllm_parts.prompt_ends(),
-            watched=watched,
+            watched=self._watched,
         )
         self.engine_core.add_request_async = requests.send
-        self.engine_core.get_output_async = watched.get
+        self.engine_core.get_output_async = self._watched.get
 
     @override
     async def add_request(

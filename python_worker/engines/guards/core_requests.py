@@ -97,7 +97,7 @@ class CoreRequests:
             if rest is not None:
                 await large_work.run(large_work.VERY_LARGE, rest)
                 waited = True
-            elif large_work.is_over(asyncio.get_running_loop()):
+            elif not large_work.is_inline() and large_work.is_over(asyncio.get_running_loop()):
                 # One request may have a thousand completions, each sent by itself.
                 await asyncio.sleep(0)
                 waited = True
@@ -139,7 +139,7 @@ class CoreRequests:
     async def _check_constraints(self, params: SamplingParams) -> TokenConstraints | None:
         read = partial(constraints_of, params, self._vocab_size, self._forced)
         size = len(params.allowed_token_ids or ()) + len(params.logit_bias or ())
-        constraints = read() if size <= LONG else await asyncio.to_thread(read)
+        constraints = read() if size <= LONG else await large_work.in_thread(read)
         if constraints is not None:
             constraints.check()
         return constraints

@@ -47,6 +47,8 @@ class LogprobsWork:
 
     def hold(self, outputs: EngineCoreOutputs) -> None:
         """Takes out of a step's outputs what has to wait."""
+        if large_work.is_inline():  # the thread of an LLM holds up nobody
+            return
         if self._released and id(outputs) in self._released:
             self._released.discard(id(outputs))
             return

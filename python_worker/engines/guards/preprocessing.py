@@ -147,11 +147,15 @@ def check_truncation(prompt: object, tokenization: Mapping[str, Any] | None) -> 
     Raises:
         LimitExceeded: It is too long.
     """
+    check_truncated_length(length_of(prompt, None), tokenization)
+
+
+def check_truncated_length(size: int, tokenization: Mapping[str, Any] | None) -> None:
+    """Refuse a text of so many characters, likewise."""
     if not tokenization or tokenization.get("truncation_side"):
         return
     if tokenization.get("truncate_prompt_tokens") is None and not tokenization.get("truncation"):
         return
-    size = length_of(prompt, None)
     if size > MAX_TRUNCATED_CHARS:
         raise LimitExceeded(
             f"prompt: a text of {size} characters that is to be truncated; the limit is "

@@ -11,18 +11,19 @@ vLLM checks a structure with the back end that is to compile it. Three things ar
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 from python_worker.engines.guards.protocols import StructuredOutputsConfig, StructuredOutputsParams
 from python_worker.engines.guards.structure_faults import Fault, find_fault
 from python_worker.exceptions import InvalidArgument
+from python_worker.process import large_work
 
 AUTO = "auto"
 AUTO_ORDER = ("xgrammar", "guidance", "outlines")
@@ -129,7 +130,7 @@ class Structures:
         """Refuse a structure that the engine's back end does not know, though another does."""
         settled = self._settled
         if settled is not None and structure._backend != settled:
-            await asyncio.to_thread(self._check_settled, structure, settled)
+            await large_work.in_thread(partial(self._check_settled, structure, settled))
 
     def settle(self, structure: StructuredOutputsParams) -> None:
         """Note that EngineCore gets a structure now: its first one decides on the back end."""

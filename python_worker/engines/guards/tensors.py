@@ -9,13 +9,14 @@ A check takes a few hundredths of the transport of the tensor: ``tests/bench/fin
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from python_worker.engines.guards.protocols import EngineCoreRequest
 from python_worker.exceptions import InvalidArgument
 from python_worker.finite import first_not_finite, is_array
+from python_worker.process import large_work
 
 OFF_LOOP_BYTES = 8 * 2**20
 """From this size on tensors are checked in a thread: to check them takes half a millisecond or
@@ -102,7 +103,7 @@ async def _check(numbers: Iterable[Numbers], size: int) -> None:
     if size < OFF_LOOP_BYTES:
         _check_now(numbers)
     else:
-        await asyncio.to_thread(_check_now, numbers)
+        await large_work.in_thread(partial(_check_now, numbers))
 
 
 def _check_now(numbers: Iterable[Numbers]) -> None:

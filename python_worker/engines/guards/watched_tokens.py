@@ -75,9 +75,13 @@ class WatchedTokens:
 
     Args:
         engine: The engine.
+
+    Attributes:
+        unheard: Why requests have ended that have no queue: a step of an ``LLM`` raises it.
     """
 
     def __init__(self, engine: AsyncLLM) -> None:
+        self.unheard: list[NoTokenLeft] = []
         self._engine = engine
         self._receive = engine.engine_core.get_output_async
         # By the request's id. vLLM tells nobody that a request has ended, so those that have are
@@ -132,6 +136,8 @@ class WatchedTokens:
                 ended[output.request_id] = state
                 if state.queue is not None:
                     state.queue.put(error)
+                else:
+                    self.unheard.append(error)
             if not watched.elements and not state.streaming_input:
                 del self._watched[output.request_id]
         if ended:

@@ -6,7 +6,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   import Vllm.BridgeCase
 
-  alias Vllm.{Absurd, AsyncLLM, Error, InstanceProcesses, Ref}
+  alias Vllm.{Absurd, AsyncLLM, Error, InstanceProcesses, LLM, Ref}
   alias Vllm.Core.Call.Arguments
   alias Vllm.Core.Instance
   alias Vllm.Core.Instance.Watchdog
@@ -102,6 +102,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Tensor, :to_list} => "a function of its argument alone"
   }
 
+  # The generated classes that have engines.
+  @classes [AsyncLLM, LLM]
+
   # Tables for the library itself.
   @generated ["elixir/lib/vllm/generated/classes.ex", "elixir/lib/vllm/generated/proto.ex"]
 
@@ -134,7 +137,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   test "every public function is in a table" do
-    for {module, name, arity} <- public(), module != AsyncLLM, arity > 0 do
+    for {module, name, arity} <- public(), module not in @classes, arity > 0 do
       case @functions do
         %{{^module, ^name} => {_returns, arguments}} ->
           assert length(arguments) >= arity, "#{inspect(module)}.#{name}/#{arity}"
@@ -153,9 +156,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   test "no value of an argument of a method ends the instance", %{instance: instance} do
-    for {name, arity} <- AsyncLLM.__info__(:functions) do
+    for module <- @classes, {name, arity} <- module.__info__(:functions) do
       unharmed(instance, fn ->
-        vary(AsyncLLM, name, :value, arguments(name, arity), instance, 25)
+        vary(module, name, :value, arguments(module, name, arity), instance, 25)
       end)
     end
   end
@@ -222,14 +225,17 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   # Of the generated functions: the arguments that Python requires, then a list, then options.
-  defp arguments(name, arity) when name in @class_methods,
+  defp arguments(LLM, :new, arity),
+    do: Enum.take([:instance, "fake"] ++ List.duplicate([], arity), arity)
+
+  defp arguments(_module, name, arity) when name in @class_methods,
     do: Enum.take([:instance, [model: "fake"]] ++ List.duplicate([], arity), arity)
 
-  defp arguments(name, arity) do
-    required = for {^name, arity} <- AsyncLLM.__info__(:functions), do: arity
+  defp arguments(module, name, arity) do
+    required = for {^name, arity} <- module.__info__(:functions), do: arity
     required = Enum.min(required)
     more = List.duplicate([], arity - required)
-    [:engine | List.duplicate("x", required - 1)] ++ more
+    [if(module == LLM, do: :llm, else: :engine) | List.duplicate("x", required - 1)] ++ more
   end
 
   defp instance_options do
@@ -269,6 +275,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   defp good(:instance, instance), do: instance
   defp good(:worker, instance), do: kit(instance)
   defp good(:engine, instance), do: engine(instance)
+  defp good(:llm, instance), do: llm(instance)
   defp good(:pid, _instance), do: self()
   defp good(:class_arguments, instance), do: [instance, [model: "fake"]]
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
-from tests.python.support.engine_class import OutputProcessor, configuration
+from tests.python.support.engine_class import InputProcessor, OutputProcessor, configuration
 
 
 class SyncCore:
@@ -74,9 +74,12 @@ class EngineStandIn:
         self.stat_loggers = stat_loggers
         self.log_stats = log_stats
         self.multiprocess_mode = multiprocess_mode
+        self.input_processor = InputProcessor()
         self.output_processor = OutputProcessor()
         self.engine_core = SyncCore()
-        self.renderer = SimpleNamespace(shutdown=lambda: self.calls.append(("renderer",)))
+        self.renderer = SimpleNamespace(
+            shutdown=lambda: self.calls.append(("renderer",)), mm_processor_cache=None
+        )
         self.tokenizer = "tokenizer"
         self.calls: list[Any] = []
         self.aborted: list[str] = []
@@ -104,10 +107,25 @@ class EngineStandIn:
         priority: int = 0,
     ) -> str:
         self.calls.append(("add_request", request_id, prompt, lora_request))
-        self.output_processor.request_states[request_id] = SimpleNamespace(lora_request=None)
+        self.output_processor.request_states[request_id] = SimpleNamespace(
+            lora_request=None,
+            parent_req=None,
+            queue=None,
+            streaming_input=False,
+            detokenizer=None,
+        )
         self.engine_core.add_request(
             SimpleNamespace(
-                request_id=request_id, external_req_id=request_id, reasoning_parser_kwargs=None
+                request_id=request_id,
+                external_req_id=request_id,
+                reasoning_parser_kwargs=None,
+                sampling_params=params,
+                prompt_token_ids=None,
+                prompt_embeds=prompt.get("prompt_embeds") if isinstance(prompt, dict) else None,
+                mm_features=None,
+                lora_request=lora_request,
+                cache_salt=None,
+                resumable=False,
             )
         )
         return request_id
@@ -144,11 +162,15 @@ class EngineStandIn:
         return []
 
 
-def outputs(*request_ids: str) -> Any:
-    """What EngineCore sends when requests have ended."""
-    return SimpleNamespace(
-        outputs=[SimpleNamespace(request_id=it, finish_reason=None) for it in request_ids]
-    )
+def outputs(*request_ids: str, **fields: Any) -> Any:
+    """What EngineCore sends when requests have ended.
+
+    Args:
+        request_ids: The requests.
+        fields: What else the outputs say, each the same.
+    """
+    said = {"finish_reason": None, "new_token_ids": [], **fields}
+    return SimpleNamespace(outputs=[SimpleNamespace(request_id=it, **said) for it in request_ids])
 
 
 class LLMStandIn:

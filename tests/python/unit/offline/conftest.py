@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +14,19 @@ from python_worker.offline.engine_guard import LLMEngineGuard
 from python_worker.offline.llm_guard import BatchGuard, LLMGuard
 from python_worker.testing.fake_vllm import errors
 from tests.python.support.engine_class import configuration
+from tests.python.support.guard_parts import NoBackends, no_prompt_ends
 from tests.python.support.offline_classes import EngineStandIn, LLMStandIn
+
+
+def refuse(params: Any) -> None:
+    raise ValueError("no words")
+
+
+class Backends(NoBackends):
+    """One of them takes no structure."""
+
+    validators: Mapping[str, Any] = {"outlines": refuse}
+
 
 GUARDED_ENGINE: Any = type("LLMEngine", (LLMEngineGuard, EngineStandIn), {})
 
@@ -31,6 +43,8 @@ GUARDED_LLM: Any = compose(Guarded, (LLMGuard, BatchGuard), name="LLM")
 @pytest.fixture(autouse=True)
 def _no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_parts, "request_verifier", lambda: lambda request: None)
+    monkeypatch.setattr(engine_parts, "prompt_ends", no_prompt_ends)
+    monkeypatch.setattr(engine_parts, "structure_backends", lambda tokenizer: Backends())
     monkeypatch.setattr(engine_parts, "load_logits_processors", lambda given: None)
     monkeypatch.setattr(
         engine_parts, "adapter_invalid", lambda text: errors.VLLMValidationError(text)

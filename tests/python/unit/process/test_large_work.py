@@ -102,3 +102,18 @@ def test_a_turn_is_over_when_the_loops_clock_is_behind(monkeypatch: pytest.Monke
     for now, over in ((100.0, False), (100.0 + TURN_SECONDS, False), (101.0, True)):
         monkeypatch.setattr("time.monotonic", lambda now=now: now)
         assert large_work.is_over(loop) == over
+
+
+async def test_inline_all_work_is_done_at_once() -> None:
+    here = threading.current_thread()
+    with large_work.inline():
+        assert large_work.is_inline()
+        for work in (
+            large_work.run(VERY_LARGE, threading.current_thread),
+            large_work.in_thread(threading.current_thread),
+        ):
+            with pytest.raises(StopIteration) as stop:  # it has not waited
+                work.send(None)
+            assert stop.value.value is here
+    assert not large_work.is_inline()
+    assert await large_work.in_thread(threading.current_thread) is not here

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from python_worker.engines.guards import vllm_parts
-from python_worker.engines.guards.prompt_ends import PromptEnds
 from python_worker.testing.fake_vllm import errors
+from tests.python.support.guard_parts import NoBackends, no_prompt_ends
 
 
 def no_free_slot(message: str) -> Exception:
@@ -24,24 +21,6 @@ def adapter_path_not_found(lora_name: str, lora_path: str) -> Exception:
     return errors.VLLMNotFoundError(f"{lora_name}: no adapter in {lora_path}")
 
 
-def no_tokens(**arguments: Any) -> Any:
-    raise AssertionError("decodes nothing")
-
-
-def no_text(*arguments: Any) -> Any:
-    raise AssertionError("decodes nothing")
-
-
-class NoBackends:
-    """Takes every structure."""
-
-    validators: Mapping[str, Any] = {}
-    strict = frozenset[str]()
-
-    def matches_nothing(self, structure: Any) -> bool:
-        return False
-
-
 @pytest.fixture(autouse=True)
 def _no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     for standin in (no_free_slot, adapter_invalid, adapter_path_not_found):
@@ -49,6 +28,6 @@ def _no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_parts, "adapter_not_found", errors.VLLMNotFoundError)
     monkeypatch.setattr(vllm_parts, "find_adapter_folder", {"hub/name": "/found"}.get)
     monkeypatch.setattr(vllm_parts, "request_verifier", lambda: lambda request: None)
-    monkeypatch.setattr(vllm_parts, "prompt_ends", lambda: PromptEnds(object, no_tokens, no_text))
+    monkeypatch.setattr(vllm_parts, "prompt_ends", no_prompt_ends)
     monkeypatch.setattr(vllm_parts, "structure_backends", lambda tokenizer: NoBackends())
     monkeypatch.setattr(vllm_parts, "load_logits_processors", lambda given: None)

@@ -159,3 +159,13 @@ async def test_other_errors_of_the_engine_stay_as_they_are(
     engine.add("r", state, structured_outputs=structure, allowed_token_ids=[4])
     assert await engine.step(output("r", *tokens, finish=finish)) == ["r"]
     assert state.put == []
+
+
+async def test_the_error_of_a_request_without_a_queue_is_kept(engine: Engine) -> None:
+    state: Any = State()
+    state.queue = None
+    engine.add("r", state, allowed_token_ids=[4])
+    assert await engine.step(output("r", 0)) == []
+    (error,) = engine.watched.unheard
+    assert isinstance(error, NoTokenLeft)
+    assert engine.aborted == ["r"]
