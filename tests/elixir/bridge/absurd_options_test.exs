@@ -331,6 +331,11 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   defp allowed?(:raises, _value), do: true
   defp allowed?(_returns, _other), do: false
 
+  defp llm(instance) do
+    {:ok, llm} = LLM.new(instance, "fake")
+    llm
+  end
+
   defp unharmed(instance, fun) do
     {:ok, _engine} = Vllm.engine(instance, :it)
     before = InstanceProcesses.lasting(instance)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
+from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed
-from tests.python.support.llms import check_odd_arguments
-from tests.python.support.values import Ref
+from tests.python.support.llms import GREEDY, check_odd_arguments
+from tests.python.support.values import Ref, Tensor
+
+INF = math.inf
+LEFT = "no token is left to choose"
 
 #: What each method is called with, where nothing is odd.
 SOUND: dict[str, dict[str, Any]] = {
@@ -45,6 +52,7 @@ SOUND: dict[str, dict[str, Any]] = {
         ("generate", ["a", {"logprobs": 500}], "INVALID", "logprobs"),
         ("generate", ["a", {"extra_args": {"a": 2**70}}], "INVALID", "64"),
         ("generate", ["a", {"structured_outputs": {"regex": "("}}], "INVALID", ""),
+        ("generate", ["a", {"allowed_token_ids": [5], "logit_bias": {5: -INF}}], "INVALID", LEFT),
         ("chat", [[{"content": "a"}]], "INVALID", "messages[0]: needs a 'role'"),
         ("chat", [[[{"role": "user", "content": "a"}, 5]]], "INVALID", "messages[0]: wants"),
         ("enqueue_chat", ["Hello"], "INVALID", "messages"),
@@ -79,3 +87,64 @@ def test_every_public_member_of_vllms_is_served() -> None:
 async def test_no_odd_argument_hangs_or_kills_it(llm_client: Client, llm: Ref, method: str) -> None:
     await check_odd_arguments(llm_client, llm, method, SOUND[method])
     await llm_client.call(llm, "update_weight_version", "default")
+
+
+# --- What the guards of AsyncLLM refuse off its loop, and here in the thread of the call
+
+
+def embeds(model: ScriptedModel, last: float) -> dict[str, Tensor]:
+    width = json.loads((model.path / "config.json").read_text())["hidden_size"]
+    numbers = np.zeros((3, width), np.float32)
+    numbers[-1, -1] = last
+    return {"prompt_embeds": Tensor("float32", numbers.shape, numbers.tobytes())}
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+async def test_embeddings_with_a_number_that_is_none_are_refused(
+    llm_client: Client, llm: Ref, model: ScriptedModel, wrong: float
+) -> None:
+    good = embeds(model, 0.5)
+    assert len(await llm_client.call(llm, "generate", [good], GREEDY)) == 1
+    with pytest.raises(Failed, match=r"wants a finite number, got (nan|inf)") as failed:
+        await llm_client.call(llm, "generate", [good, embeds(model, wrong)], GREEDY)
+    assert failed.value.kind == "INVALID"
+
+
+async def test_a_batch_ends_where_one_of_it_has_no_token_left(
+    llm_client: Client, llm: Ref, model: ScriptedModel
+) -> None:
+    (a,) = model.encode("a")
+    nothing_left = {**GREEDY, "allowed_token_ids": [a], "bad_words": ["aa"]}
+    with pytest.raises(Failed, match="no token was left to choose") as failed:
+        await llm_client.call(llm, "generate", ["Hello", "a"], [GREEDY, nothing_left])
+    assert failed.value.kind == "INVALID"
+
+
+async def test_a_structure_of_another_back_end_is_refused_by_its_keyword(
+    llm_client: Client, llm: Ref
+) -> None:
+    first = {**GREEDY, "structured_outputs": {"choice": ["yes", "no"]}}
+    assert len(await llm_client.call(llm, "generate", "a", first)) == 1
+    schema = {"type": "integer", "multipleOf": 3}
+    other = {**GREEDY, "structured_outputs": {"json": json.dumps(schema)}}
+    with pytest.raises(Failed, match="does not take multipleOf at the root") as failed:
+        await llm_client.call(llm, "generate", "a", other)
+    assert failed.value.kind == "INVALID"
+
+
+async def test_a_prompt_that_ends_inside_a_character_is_not_in_the_output(
+    llm_client: Client, llm: Ref, model: ScriptedModel
+) -> None:
+    ids = model.encode("the secret \U0001f44b")[:-1]
+    (output,) = await llm_client.call(llm, "generate", [ids], GREEDY)
+    assert output.outputs[0].token_ids
+    assert "secret" not in output.outputs[0].text
+
+
+async def test_a_long_text_that_is_to_be_truncated_is_refused(llm_client: Client, llm: Ref) -> None:
+    text = "a" * (2**20 + 1)
+    cut = {"truncation": True}
+    for method, given in (("generate", [text]), ("chat", [{"role": "user", "content": text}])):
+        with pytest.raises(Failed, match="that is to be truncated") as failed:
+            await llm_client.call(llm, method, given, GREEDY, tokenization_kwargs=cut)
+        assert failed.value.kind == "INVALID"

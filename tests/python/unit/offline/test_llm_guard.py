@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from python_worker.exceptions import Cancelled, InvalidArgument, Unsupported
+from python_worker.engines.guards.preprocessing import MAX_TRUNCATED_CHARS
+from python_worker.exceptions import Cancelled, InvalidArgument, LimitExceeded, Unsupported
 from python_worker.offline import vllm_parts
-from python_worker.offline.llm_guard import check_messages
+from python_worker.offline.llm_guard import check_messages, text_lengths
 from python_worker.offline.llm_thread import LLMThread
 from tests.python.support.offline_classes import outputs
 
@@ -170,3 +171,26 @@ async def test_a_shutdown_ends_the_running_batch_and_the_thread(llm: Any) -> Non
 def test_what_the_worker_asks(llm: Any) -> None:
     assert (llm.errored, llm._outputs_handled, llm._awaits_outputs()) == (False, 0, False)
     assert llm._bridge_metrics is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "lengths"),
+    [
+        ({"prompts": "abc"}, [3]),
+        ({"prompts": ["a", {"prompt": "bc"}, [1, 2]]}, [1, 2, 0]),
+        ({"prompts": [1, 2]}, [0, 0]),
+        ({"messages": [{"role": "u", "content": [{"type": "t", "text": "abc"}]}]}, [0, 5]),
+        ({"messages": [[{"content": "a"}], [{"content": "bc"}]]}, [0, 1, 2]),
+        ({"messages": []}, [0]),
+        ({"data_1": "ab", "data_2": ["c", "def"]}, [0, 2, 1, 3]),
+    ],
+)
+def test_the_length_of_each_text_is_known(given: dict[str, Any], lengths: list[int]) -> None:
+    assert list(text_lengths(given)) == lengths
+
+
+def test_a_long_text_that_is_to_be_truncated_is_refused(llm: Any) -> None:
+    text = "a" * (MAX_TRUNCATED_CHARS + 1)
+    with pytest.raises(LimitExceeded, match="to be truncated"):
+        llm.generate([text], tokenization_kwargs={"truncation": True})
+    assert llm.get_num_unfinished_requests() == 0
