@@ -285,13 +285,14 @@ def check_message(message: Any, path: str) -> None:
 
 def text_lengths(given: Mapping[str, Any]) -> Iterator[int]:
     """How many characters each prompt, conversation or text of a batch has to be tokenized."""
-    prompts = given.get("prompts")
+    prompts = given.get("prompts", ())
     for prompt in prompts if isinstance(prompts, (list, tuple)) else [prompts]:
         yield length_of(prompt, None)
     for name in ("messages", "data_1", "data_2"):
-        parts = given.get(name)
-        is_one = not isinstance(parts, (list, tuple)) or (parts and isinstance(parts[0], dict))
-        for part in [parts] if is_one else parts or ():
+        parts = given.get(name, ())
+        # A conversation is a list of maps.
+        is_one = not isinstance(parts, (list, tuple)) or any(isinstance(it, dict) for it in parts)
+        for part in [parts] if is_one else parts:
             yield characters_in(part)
 
 

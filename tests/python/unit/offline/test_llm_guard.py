@@ -179,10 +179,10 @@ def test_what_the_worker_asks(llm: Any) -> None:
         ({"prompts": "abc"}, [3]),
         ({"prompts": ["a", {"prompt": "bc"}, [1, 2]]}, [1, 2, 0]),
         ({"prompts": [1, 2]}, [0, 0]),
-        ({"messages": [{"role": "u", "content": [{"type": "t", "text": "abc"}]}]}, [0, 5]),
-        ({"messages": [[{"content": "a"}], [{"content": "bc"}]]}, [0, 1, 2]),
-        ({"messages": []}, [0]),
-        ({"data_1": "ab", "data_2": ["c", "def"]}, [0, 2, 1, 3]),
+        ({"messages": [{"role": "u", "content": [{"type": "t", "text": "abc"}]}]}, [5]),
+        ({"messages": [[{"content": "a"}], [{"content": "bc"}]]}, [1, 2]),
+        ({"messages": []}, []),
+        ({"data_1": "ab", "data_2": ["c", "def"]}, [2, 1, 3]),
     ],
 )
 def test_the_length_of_each_text_is_known(given: dict[str, Any], lengths: list[int]) -> None:
