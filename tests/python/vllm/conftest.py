@@ -130,7 +130,6 @@ def shared_llm(llm_worker: Worker, model: ScriptedModel) -> Ref:
     arguments: dict[str, Any] = real_arguments(
         model,
         num_gpu_blocks_override=256,
-        enable_prompt_embeds=True,
         disable_log_stats=False,
         worker_extension_cls=EXTENSION,
         weight_transfer_config={"backend": "ipc"},

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from python_worker.testing.models.adapters import adapter
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.llms import ENDLESS, GREEDY, wait_running
-from tests.python.support.values import Record, Ref
+from tests.python.support.values import Record, Ref, Tensor
 from tests.python.support.worker import Worker
 from tests.python.support.workers import real_arguments
 
@@ -41,6 +44,24 @@ async def check_adapters(llm_client: Client, llm: Ref, tmp_path: Path) -> None:
         await llm_client.call(llm, "generate", "Hello", sampling(**GREEDY), lora_request=missing)
     assert failed.value.kind in ("NOT_FOUND", "INVALID")
     assert await llm_client.call(llm, "get_num_unfinished_requests") == 0
+
+
+def embeds(model: ScriptedModel, last: float) -> dict[str, Tensor]:
+    width = json.loads((model.path / "config.json").read_text())["hidden_size"]
+    numbers = np.zeros((3, width), np.float32)
+    numbers[-1, -1] = last
+    return {"prompt_embeds": Tensor("float32", numbers.shape, numbers.tobytes())}
+
+
+async def check_embeddings(llm_client: Client, llm: Ref, model: ScriptedModel) -> None:
+    """Embeddings with a number that is none are refused, with all of their batch."""
+    good = embeds(model, 0.5)
+    for wrong in (math.nan, math.inf):
+        assert len(await llm_client.call(llm, "generate", [good], GREEDY)) == 1
+        with pytest.raises(Failed, match=r"wants a finite number, got (nan|inf)") as failed:
+            await llm_client.call(llm, "generate", [good, embeds(model, wrong)], GREEDY)
+        assert failed.value.kind == "INVALID"
+        assert await llm_client.call(llm, "get_num_unfinished_requests") == 0
 
 
 @pytest.mark.parametrize("end", ["cancel", "deadline", "session"])
@@ -83,13 +104,18 @@ async def test_the_death_of_engine_core_ends_a_batch(
     tmp_path: Path,
     ended: signal.Signals,
 ) -> None:
-    """Python's own waits for ever, where EngineCore is killed. The LLM has adapters before."""
+    """Python's own waits for ever, where EngineCore is killed. The LLM has adapters and embeddings before."""
     arguments: dict[str, Any] = real_arguments(
-        model, num_gpu_blocks_override=64, enable_lora=True, max_lora_rank=8
+        model,
+        num_gpu_blocks_override=64,
+        enable_lora=True,
+        max_lora_rank=8,
+        enable_prompt_embeds=True,
     )
     mortal = await llm_client.call("LLM", "from_engine_args", Record("EngineArgs", arguments))
     if ended == signal.SIGKILL:
         await check_adapters(llm_client, mortal, tmp_path)
+        await check_embeddings(llm_client, mortal, model)
     async with llm_client.session() as session:
         running = await session.start(mortal, "generate", ["a"] * 20, ENDLESS)
         await wait_running(llm_client, mortal, 20)

@@ -6,13 +6,12 @@ import json
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed
 from tests.python.support.llms import GREEDY, check_odd_arguments
-from tests.python.support.values import Ref, Tensor
+from tests.python.support.values import Ref
 
 INF = math.inf
 LEFT = "no token is left to choose"
@@ -90,24 +89,6 @@ async def test_no_odd_argument_hangs_or_kills_it(llm_client: Client, llm: Ref, m
 
 
 # --- What the guards of AsyncLLM refuse off its loop, and here in the thread of the call
-
-
-def embeds(model: ScriptedModel, last: float) -> dict[str, Tensor]:
-    width = json.loads((model.path / "config.json").read_text())["hidden_size"]
-    numbers = np.zeros((3, width), np.float32)
-    numbers[-1, -1] = last
-    return {"prompt_embeds": Tensor("float32", numbers.shape, numbers.tobytes())}
-
-
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
-async def test_embeddings_with_a_number_that_is_none_are_refused(
-    llm_client: Client, llm: Ref, model: ScriptedModel, wrong: float
-) -> None:
-    good = embeds(model, 0.5)
-    assert len(await llm_client.call(llm, "generate", [good], GREEDY)) == 1
-    with pytest.raises(Failed, match=r"wants a finite number, got (nan|inf)") as failed:
-        await llm_client.call(llm, "generate", [good, embeds(model, wrong)], GREEDY)
-    assert failed.value.kind == "INVALID"
 
 
 async def test_a_batch_ends_where_one_of_it_has_no_token_left(
