@@ -104,7 +104,7 @@ async def test_the_death_of_engine_core_ends_a_batch(
     tmp_path: Path,
     ended: signal.Signals,
 ) -> None:
-    """Python's own waits for ever, where EngineCore is killed. The LLM has adapters and embeddings before."""
+    """Python's own waits for ever, where EngineCore is killed. Before, the LLM has adapters."""
     arguments: dict[str, Any] = real_arguments(
         model,
         num_gpu_blocks_override=64,
