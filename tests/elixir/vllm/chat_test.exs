@@ -284,7 +284,7 @@ defmodule Vllm.RealEngine.ChatTest do
           {@hello, [max_tokens: 100_000], "max"},
           {@hello, [response_format: %{type: "json_schema", json_schema: %{}}], "name"},
           {@hello, [chat_template: "{{ nothing("], "template"},
-          {[%{role: "user", content: String.duplicate("x", 5000)}], [], "5000"},
+          {[%{role: "user", content: String.duplicate("x", 5000)}], [], "maximum context length"},
           {[%{content: "Hello"}], [], "role"},
           {[], [], "essage"}
         ] do
