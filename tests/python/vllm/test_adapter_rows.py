@@ -1,6 +1,6 @@
 """Prompt log probabilities on an engine that takes adapters, beside other requests and alone.
 
-Without ``process/prompt_logprobs.py`` the requests at once end EngineCore.
+Without ``process/adapter_rows.py`` the requests at once end EngineCore.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from python_worker.process.prompt_logprobs import with_own_adapters
+from python_worker.process.adapter_rows import prompts_one_by_one
 from python_worker.testing.models.adapters import CONFIG_FILE, WEIGHTS_FILE, adapter
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, sampling
@@ -56,7 +56,9 @@ class Runner:
         draw = partial(torch.randn, generator=torch.Generator().manual_seed(3))
         self.lora_a, self.lora_b = draw(3, 1, RANK, HIDDEN), draw(3, 1, VOCABULARY, RANK)
         self.lora_b[SLOTS.index(None)] = 0.0
-        names, ids, lengths = zip(*STEP, strict=True)
+        names = [name for name, _, _ in STEP]
+        ids = tuple(lora_id for _, lora_id, _ in STEP)
+        lengths = [length for _, _, length in STEP]
         self.punica = PunicaWrapperCPU(64, 8, "cpu")
         self._last_mapping: Any = None
         tokens = tuple(np.repeat(ids, lengths).tolist())
@@ -70,7 +72,7 @@ class Runner:
         self.model_config = SimpleNamespace(logprobs_mode="raw_logits")
         self.sampler, self.device = Sampler(), torch.device("cpu")
         self.num_prompt_logprobs = dict.fromkeys(names, VOCABULARY)
-        starts = np.cumsum((0, *lengths))
+        starts = np.cumsum([0, *lengths])
         self.query_start_loc = SimpleNamespace(np=starts)
         self.input_batch = SimpleNamespace(
             req_id_to_index={name: n for n, name in enumerate(names)}
@@ -116,7 +118,7 @@ def vllm_method() -> Callable[..., Any]:
 def test_each_prompt_has_the_values_of_its_own_adapter() -> None:
     runner = Runner()
     of_the_step = runner.punica.sampler_indices.tolist()
-    compute = with_own_adapters(vllm_method())
+    compute = prompts_one_by_one(vllm_method())
     computed = compute(runner, runner.hidden_states, runner.scheduled)
     assert set(computed) == set(runner.scheduled)
     for name, found in computed.items():
@@ -185,14 +187,14 @@ class Asking:
     def __init__(self, client: Client, engine: Ref) -> None:
         self._client, self._engine = client, engine
 
-    async def last(self, ids: list[int], lora: Record | None, **fields: object) -> Any:
+    async def last(self, ids: list[int], lora: Record | None, **fields: Any) -> Any:
         # Several tokens, so that requests that come one after the other are in one step as well.
         prompt = {"prompt_token_ids": ids, "cache_salt": next(salts)}
         params = sampling(**{"temperature": 0.0, "max_tokens": 8, "ignore_eos": True, **fields})
         return await self._client.generate(self._engine, prompt, params, lora_request=lora)
 
     async def prompt_values(
-        self, ids: list[int], lora: Record | None, **fields: object
+        self, ids: list[int], lora: Record | None, **fields: Any
     ) -> list[list[float]]:
         """For each position but the first: the value of its own token, then the highest ones."""
         last = await self.last(ids, lora, prompt_logprobs=TOP, **fields)
@@ -226,7 +228,7 @@ def prompt_of(length: int, seed: int) -> list[int]:
 
 @pytest.mark.parametrize("fields", [{}, {"n": 2, "temperature": 1.0, "seed": 5}])
 async def test_values_are_the_same_beside_others_as_alone(
-    asking: Asking, adapters: list[Record | None], fields: dict[str, object]
+    asking: Asking, adapters: list[Record | None], fields: dict[str, Any]
 ) -> None:
     # The engine has two slots for adapters: others wait until one is free.
     for mixture in (adapters[:3], adapters[2:], [None, adapters[3]]):
