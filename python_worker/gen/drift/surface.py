@@ -81,6 +81,8 @@ def from_manifest(manifest: dict[str, Any]) -> Surface:
         )
     }
     for name, described in manifest["classes"].items():
+        if not described["qualname"].startswith("vllm."):
+            continue  # a class of the bridge's own
         classes[name] = Class(
             qualname=described["qualname"],
             doc=described["doc"],

@@ -32,6 +32,7 @@ SOURCES = {
     "EngineCoreOutput": ("v1/engine/__init__.py", "EngineCoreOutput"),
     "EngineCoreOutputs": ("v1/engine/__init__.py", "EngineCoreOutputs"),
     "RequestOutputCollector": ("v1/engine/output_processor.py", "RequestOutputCollector"),
+    "LogprobsProcessor": ("v1/engine/logprobs.py", "LogprobsProcessor"),
     "RequestState": ("v1/engine/output_processor.py", "RequestState"),
     "OutputProcessor": ("v1/engine/output_processor.py", "OutputProcessor"),
     "InputProcessor": ("v1/engine/input_processor.py", "InputProcessor"),
@@ -46,8 +47,9 @@ SOURCES = {
     "AsyncLLM": ("v1/engine/async_llm.py", "AsyncLLM"),
 }
 
-#: Every class of a model has its own file; the others are those of the library tokenizers, in Rust.
-WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend"}
+#: Every class of a model has its own file. Logprobs come in two classes, of arrays and of tensors.
+#: The others are those of the library tokenizers, in Rust.
+WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend", "Logprobs"}
 
 #: Made by msgspec, or by dataclasses.
 GENERATED = {"__struct_fields__", "__init__"}
