@@ -7,6 +7,7 @@ word defaults differently, so only surfaces of one origin are compared.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,13 @@ class Surface:
     classes: dict[str, Class] = field(default_factory=dict)
 
 
+def vllm_classes(manifest: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The classes of a manifest that are vLLM's, and not the bridge's own."""
+    for name, described in manifest["classes"].items():
+        if described["qualname"].startswith("vllm."):
+            yield name, described
+
+
 def from_manifest(manifest: dict[str, Any]) -> Surface:
     """Reads a manifest."""
     engine = manifest["async_llm"]
@@ -80,9 +88,7 @@ def from_manifest(manifest: dict[str, Any]) -> Surface:
             attributes=tuple(engine["instance_attributes"]),
         )
     }
-    for name, described in manifest["classes"].items():
-        if not described["qualname"].startswith("vllm."):
-            continue  # a class of the bridge's own
+    for name, described in vllm_classes(manifest):
         classes[name] = Class(
             qualname=described["qualname"],
             doc=described["doc"],
