@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import array
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from python_worker.buffers import Buffer
@@ -45,19 +46,34 @@ def count(value: object, most: int) -> int:
         if isinstance(part, Mapping):
             found += len(part)
             pending += _containers(part.values(), most - found)
-        elif isinstance(part, _LISTS):
-            found += len(part)
+        elif isinstance(part, _LISTS) or is_sequence(part):
+            found += length_of(part, most)
             pending += _containers(part, most - found)
         elif _bytes_of_part(part) >= BULKY_BYTES:
             found += BULKY_VALUES
     return min(found, most)
 
 
+def is_sequence(value: object) -> bool:
+    """Whether a value is sent as a list, and is none."""
+    return isinstance(value, Sequence) and not isinstance(value, _OF_BYTES)
+
+
+def length_of(parts: Any, most: int) -> int:
+    """Returns how many parts there are; of more than Python can count, ``most``."""
+    try:
+        return len(parts)
+    except OverflowError:  # of a range
+        return most
+
+
 def _containers(parts: Any, most: int) -> list[object]:
-    if most <= 0:
+    if most <= 0 or isinstance(parts, range):
         return []
     return [part for part in parts if type(part) not in _SMALL]
 
+
+_OF_BYTES: Final = (str, bytes, bytearray, memoryview, array.array)
 
 _SMALL: Final = frozenset({int, float, bool, type(None)})
 

@@ -6,6 +6,7 @@ here, slowly and without recursion.
 
 from __future__ import annotations
 
+import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -91,11 +92,17 @@ def check_answer(value: object) -> None:
         raise EncodeError(problem.path, problem.message)
 
 
+# Sequences too, to Python: each byte would be looked at.
+_WITHOUT_PARTS: Final = (str, bytes, bytearray, memoryview, array.array, range)
+
+
 def _containers_in(value: Any) -> list[object]:
     """Returns the parts of a value that may have parts themselves."""
     if isinstance(value, Mapping):
         parts: Collection[object] = [*_not_scalar(value.keys()), *_not_scalar(value.values())]
-    elif isinstance(value, (list, tuple, set, frozenset, Sequence)) and not isinstance(value, str):
+    elif isinstance(value, _WITHOUT_PARTS):
+        return []
+    elif isinstance(value, (list, tuple, set, frozenset, Sequence)):
         parts = _not_scalar(value)
     elif (record := record_of(type(value))) is not None:
         parts = _not_scalar([getattr(value, name, None) for name in record[1]])

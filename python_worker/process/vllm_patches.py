@@ -5,8 +5,8 @@ reads as the last slot. Beside a request with an adapter, a request to the base 
 answered with the adapter in that slot: with ``max_loras`` left at 1, with that of the other
 request. vLLM's kernels for GPUs skip -1. Here the rows of such requests are multiplied by zero.
 
-What is patched about the loading of adapters is in ``adapter_loading``, and about the KV cache in
-``fresh_blocks``.
+What is patched about the loading of adapters is in ``adapter_loading``, about the KV cache in
+``fresh_blocks``, and about the rows that a head with adapters is given in ``adapter_rows``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-from python_worker.process import adapter_loading, fresh_blocks
+from python_worker.process import adapter_loading, adapter_rows, fresh_blocks
 
 LORA_OPS = "vllm.lora.ops.torch_ops.lora_ops"
 
@@ -87,5 +87,6 @@ PATCHES: Mapping[str, Callable[[Any], None]] = {
     adapter_loading.WORKER_MANAGER: adapter_loading.patch_worker_manager,
     fresh_blocks.KV_CACHE_INTERFACE: fresh_blocks.patch_kv_cache_interface,
     fresh_blocks.CPU_MODEL_RUNNER: fresh_blocks.patch_cpu_model_runner,
+    adapter_rows.GPU_MODEL_RUNNER: adapter_rows.patch_gpu_model_runner,
 }
 """The modules of vLLM's that are patched, each with the function that does it."""

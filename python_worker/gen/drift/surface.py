@@ -7,6 +7,7 @@ word defaults differently, so only surfaces of one origin are compared.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,13 @@ class Surface:
     classes: dict[str, Class] = field(default_factory=dict)
 
 
+def vllm_classes(manifest: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The classes of a manifest that are vLLM's, and not the bridge's own."""
+    for name, described in manifest["classes"].items():
+        if described["qualname"].startswith("vllm."):
+            yield name, described
+
+
 def from_manifest(manifest: dict[str, Any]) -> Surface:
     """Reads a manifest."""
     classes = {
@@ -82,7 +90,7 @@ def from_manifest(manifest: dict[str, Any]) -> Surface:
         )
         for name, key in ENGINES.items()
     }
-    for name, described in manifest["classes"].items():
+    for name, described in vllm_classes(manifest):
         classes[name] = Class(
             qualname=described["qualname"],
             doc=described["doc"],

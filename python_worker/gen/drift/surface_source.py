@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from python_worker.gen.drift.package import Module, Package
-from python_worker.gen.drift.surface import Class, Method, Surface, Value
+from python_worker.gen.drift.surface import Class, Method, Surface, Value, vllm_classes
 from python_worker.gen.manifest import ENGINES
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -30,7 +30,7 @@ def from_source(package: Package, manifest: dict[str, Any]) -> Surface:
                 methods=tuple(m for m in methods if m.name in private or not _private(m.name)),
                 attributes=tuple(_attributes(lineage[-1][1])),
             )
-    for name, known in manifest["classes"].items():
+    for name, known in vllm_classes(manifest):
         if found := _located(package, known["qualname"]):
             lineage, described = found
             served = {method["name"] for method in known.get("methods", ())}

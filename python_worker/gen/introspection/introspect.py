@@ -92,20 +92,6 @@ CLASSES = (
     "vllm.v1.metrics.stats.RequestStateStats",
     "vllm.v1.metrics.stats.RequestSpecDecodeMetrics",
     "vllm.v1.fault_tolerance.utils.FaultToleranceResult",
-    # Answers of the bridge's own
-    *(
-        f"python_worker.chat.answers.{name}"
-        for name in (
-            "ChatCompletion",
-            "ChatChoice",
-            "ChatMessage",
-            "ChatUsage",
-            "ChatDelta",
-            "ToolCall",
-            "ToolCallDelta",
-            "TokenLogprob",
-        )
-    ),
 )
 """The classes that travel by their fields. Enums that they or a method name come along.
 
@@ -113,10 +99,25 @@ The configuration classes behind AsyncEngineArgs (CompilationConfig and some thi
 are not here: vLLM builds them from a plain map as well.
 """
 
+OWN_CLASSES = tuple(
+    f"python_worker.chat.answers.{name}"
+    for name in (
+        "ChatCompletion",
+        "ChatChoice",
+        "ChatMessage",
+        "ChatUsage",
+        "ChatDelta",
+        "ToolCall",
+        "ToolCallDelta",
+        "TokenLogprob",
+    )
+)
+"""The classes of the bridge's own that travel so."""
+
 
 def manifest() -> dict[str, Any]:
     """Imports vLLM (some seconds) and describes it."""
-    classes = [_imported(path) for path in CLASSES]
+    classes = [_imported(path) for path in (*CLASSES, *OWN_CLASSES)]
     described = {cls.__name__: _describe(cls) for cls in classes}
     for member in sorted(_enums(classes), key=lambda cls: cls.__name__):
         described[member.__name__] = _describe(member)

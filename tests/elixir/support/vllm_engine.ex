@@ -60,7 +60,8 @@ defmodule Vllm.VllmEngine do
          worker_extension_cls: "tests.python.support.faults.FaultyWorker"
        ]},
     pooling: {:random, [max_model_len: 512, runner: "pooling"]},
-    classify: {{:classify, labels: 2}, [max_model_len: 512]},
+    # Its head takes adapters, though no test has one for it: vLLM keeps a list of them all the same.
+    classify: {{:classify, labels: 2}, [max_model_len: 512, enable_lora: true, max_lora_rank: 8]},
     # A model that answers in words. Its tokens take forty times the memory of the others'.
     chat: {:chat, [max_model_len: 2048, dtype: "bfloat16", num_gpu_blocks_override: 64]}
   }

@@ -284,7 +284,7 @@ defmodule Vllm.RealEngine.ChatTest do
           {@hello, [max_tokens: 100_000], "max"},
           {@hello, [response_format: %{type: "json_schema", json_schema: %{}}], "name"},
           {@hello, [chat_template: "{{ nothing("], "template"},
-          {[%{role: "user", content: String.duplicate("x", 5000)}], [], "5000"},
+          {[%{role: "user", content: String.duplicate("x", 5000)}], [], "maximum context length"},
           {[%{content: "Hello"}], [], "role"},
           {[], [], "essage"}
         ] do
@@ -331,11 +331,14 @@ defmodule Vllm.RealEngine.ChatTest do
     wait_until(fn -> unfinished(engine) == 0 end)
   end
 
+  # The engine waits, so that the request is not over before it is looked for.
   test "a chat whose caller is killed is aborted", %{engine: engine} do
+    {:ok, nil} = AsyncLLM.pause_generation(engine, mode: "keep")
     caller = spawn(fn -> Vllm.chat(engine, @hello, max_tokens: 400, ignore_eos: true) end)
     wait_until(fn -> unfinished(engine) == 1 end)
     Process.exit(caller, :kill)
     wait_until(fn -> unfinished(engine) == 0 end)
+    {:ok, nil} = AsyncLLM.resume_generation(engine)
   end
 
   test "a chat that takes too long ends with :timeout", %{engine: engine} do

@@ -49,13 +49,15 @@ class Equipped:
 
 @pytest.fixture(scope="session")
 def embedding_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
-    """One real engine that takes embeddings and adapters, with few blocks."""
+    """One real engine that takes embeddings and adapters, with few blocks and short steps."""
     return build_engine(
         vllm_worker.address,
         **real_arguments(
             model,
             max_model_len=256,
             num_gpu_blocks_override=24,
+            max_num_batched_tokens=128,
+            max_num_seqs=32,
             enable_prompt_embeds=True,
             enable_lora=True,
             max_loras=2,

@@ -33,6 +33,7 @@ SOURCES = {
     "EngineCoreOutput": ("v1/engine/__init__.py", "EngineCoreOutput"),
     "EngineCoreOutputs": ("v1/engine/__init__.py", "EngineCoreOutputs"),
     "RequestOutputCollector": ("v1/engine/output_processor.py", "RequestOutputCollector"),
+    "LogprobsProcessor": ("v1/engine/logprobs.py", "LogprobsProcessor"),
     "RequestState": ("v1/engine/output_processor.py", "RequestState"),
     "OutputProcessor": ("v1/engine/output_processor.py", "OutputProcessor"),
     "InputProcessor": ("v1/engine/input_processor.py", "InputProcessor"),
@@ -49,9 +50,10 @@ SOURCES = {
     "LLMEngine": ("v1/engine/llm_engine.py", "LLMEngine"),
 }
 
-#: Every class of a model has its own file; two are those of the library tokenizers, in Rust. The
-#: methods of ``LLM`` are passed on as they come.
-WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend", "LLM"}
+#: Every class of a model has its own file. Logprobs come in two classes, of arrays and of tensors.
+#: Two are those of the library tokenizers, in Rust. The methods of ``LLM`` are passed on as they
+#: come.
+WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend", "Logprobs", "LLM"}
 
 #: Made by msgspec, or by dataclasses.
 GENERATED = {"__struct_fields__", "__init__"}

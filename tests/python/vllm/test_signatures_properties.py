@@ -93,7 +93,7 @@ class Thrower:
             await (running.items() if place.method in STREAMS else running.value())
         except Failed as failed:
             kind, message = failed.kind, failed.failure.message
-            let_in = not failed.failure.type.endswith(".InvalidArgument")
+            let_in = not failed.failure.type.endswith((".InvalidArgument", ".LimitExceeded"))
         if let_in:
             await self.recover(place, value)
             await self.check()

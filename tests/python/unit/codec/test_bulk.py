@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import UserDict
+import array
+from collections import UserDict, UserList
 from typing import Any
 
 import pytest
@@ -37,6 +38,11 @@ from python_worker.exceptions import Unsupported
         (bytes(BULKY_BYTES), True),
         (torch.zeros(BULKY_BYTES // 8), False),
         ([torch.zeros(BULKY_BYTES)], True),
+        (range(BULKY_VALUES - 1), False),
+        (range(BULKY_VALUES), True),
+        ([range(10**30)], True),
+        (UserList([0] * BULKY_VALUES), True),
+        (array.array("b", bytes(BULKY_VALUES)), False),
         (object(), False),
     ],
 )
@@ -54,8 +60,9 @@ def test_no_more_is_looked_at_than_was_asked_for() -> None:
 
 def test_an_answer_with_too_many_values_is_refused() -> None:
     check_values([0] * MAX_VALUES)
-    with pytest.raises(Unsupported, match=f"more than {MAX_VALUES} values"):
-        check_values([[0] * MAX_VALUES, 0])
+    for value in ([[0] * MAX_VALUES, 0], range(MAX_VALUES + 1), [range(10**30)]):
+        with pytest.raises(Unsupported, match=f"more than {MAX_VALUES} values"):
+            check_values(value)
 
 
 def test_parts_are_owned_when_they_are_copied() -> None:

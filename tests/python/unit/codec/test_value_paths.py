@@ -11,6 +11,7 @@ import pytest
 
 from python_worker import codec, exceptions
 from python_worker.codec.depth import MAX_DEPTH
+from python_worker.codec.value_paths import check_answer
 from tests.python.support.codec_values import deep
 from tests.vectors import make
 
@@ -80,3 +81,14 @@ def test_too_deep_values_are_named(wrap: Callable[[object], object]) -> None:
     with pytest.raises(exceptions.EncodeError, match="nested in more than") as caught:
         codec.encode(deep(2000, wrap))
     assert len(caught.value.path) < 250
+
+
+class Unread(bytes):
+    """Bytes that must not be looked at one by one."""
+
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("a byte was looked at")
+
+
+def test_bytes_are_not_looked_at_one_by_one() -> None:
+    check_answer([Unread(1000), {"data": Unread(1000)}])
