@@ -1,4 +1,4 @@
-"""Keeps the random numbers of a request with a seed while its prompt is computed in parts, on a CPU.
+"""Keeps a seed's random numbers while a prompt is computed in parts, on a CPU.
 
 After each part vLLM samples a token that it throws away, and sets the request's generator back by
 an offset that only generators on GPUs have. On a CPU torch raises, and EngineCore ends: one request
