@@ -70,6 +70,7 @@ class Chats:
                 own if there is none.
             chat_template_content_format: ``string``, ``openai``, or ``auto`` to find out.
         """
+        check_engine(engine)  # before anything that would import vLLM
         kind = vllm_parts.output_kinds().FINAL_ONLY
         chat = await self._prepare(
             engine, request, kind, tool_parser, reasoning_parser, chat_template_content_format
@@ -104,6 +105,7 @@ class Chats:
         """Answers a chat piece by piece; the arguments are those of ``chat``."""
         if (admission := ADMISSION.get()) is not None:
             admission.leave_fast_path()
+        check_engine(engine)  # before anything that would import vLLM
         kind = vllm_parts.output_kinds().DELTA
         chat = await self._prepare(
             engine, request, kind, tool_parser, reasoning_parser, chat_template_content_format
@@ -129,7 +131,6 @@ class Chats:
         reasoning_parser: str | None,
         content_format: str,
     ) -> _Chat:
-        check_engine(engine)
         # The first use imports vLLM's server, and each pair of parsers loads their modules.
         request, renderer = await asyncio.to_thread(
             lambda: (

@@ -6,7 +6,8 @@ answered with the adapter in that slot: with ``max_loras`` left at 1, with that 
 request. vLLM's kernels for GPUs skip -1. Here the rows of such requests are multiplied by zero.
 
 What is patched about the loading of adapters is in ``adapter_loading``, about the KV cache in
-``fresh_blocks``, and about the rows that a head with adapters is given in ``adapter_rows``.
+``fresh_blocks``, about the rows that a head with adapters is given in ``adapter_rows``, and about
+seeds in ``seeded_prompts``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-from python_worker.process import adapter_loading, adapter_rows, fresh_blocks
+from python_worker.process import adapter_loading, adapter_rows, fresh_blocks, seeded_prompts
 
 LORA_OPS = "vllm.lora.ops.torch_ops.lora_ops"
 
@@ -77,16 +78,17 @@ class PatchOnImport(MetaPathFinder):
 
 def install() -> None:
     """Has vLLM's modules patched when they are imported."""
-    for name, patch in PATCHES.items():
+    for name, patch in PATCHES:
         sys.meta_path.insert(0, PatchOnImport(name, patch))
 
 
-PATCHES: Mapping[str, Callable[[Any], None]] = {
-    LORA_OPS: patch_lora_ops,
-    adapter_loading.ADAPTER_MODEL: adapter_loading.patch_adapter_model,
-    adapter_loading.WORKER_MANAGER: adapter_loading.patch_worker_manager,
-    fresh_blocks.KV_CACHE_INTERFACE: fresh_blocks.patch_kv_cache_interface,
-    fresh_blocks.CPU_MODEL_RUNNER: fresh_blocks.patch_cpu_model_runner,
-    adapter_rows.GPU_MODEL_RUNNER: adapter_rows.patch_gpu_model_runner,
-}
-"""The modules of vLLM's that are patched, each with the function that does it."""
+PATCHES: Sequence[tuple[str, Callable[[Any], None]]] = (
+    (LORA_OPS, patch_lora_ops),
+    (adapter_loading.ADAPTER_MODEL, adapter_loading.patch_adapter_model),
+    (adapter_loading.WORKER_MANAGER, adapter_loading.patch_worker_manager),
+    (adapter_rows.GPU_MODEL_RUNNER, adapter_rows.patch_gpu_model_runner),
+    (fresh_blocks.KV_CACHE_INTERFACE, fresh_blocks.patch_kv_cache_interface),
+    (fresh_blocks.CPU_MODEL_RUNNER, fresh_blocks.patch_cpu_model_runner),
+    (seeded_prompts.CPU_MODEL_RUNNER, seeded_prompts.patch_cpu_model_runner),
+)
+"""The modules of vLLM's that are patched, each with a function that does it."""

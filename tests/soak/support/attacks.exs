@@ -116,6 +116,7 @@ defmodule Soak.Attacks do
 
   defp large(engine) do
     text = String.duplicate("count ", div(5 * @megabyte, 6))
+
     # More would keep the BEAM busy, which both clients share here. `loop_gaps.exs` sends 12 million.
     integers = fn -> List.duplicate(2 ** 31, @megabyte) end
 

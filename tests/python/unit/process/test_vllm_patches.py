@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ def test_nothing_is_added_to_a_row_of_the_base_model(name: str, wrong: Any) -> N
     output = torch.zeros(3, 1)
     getattr(wrong, name)(torch.ones(3, 1), weights, output, torch.tensor([0, -1, 1]))
     assert output.flatten().tolist() == [1.0, 0.0, 100.0]
+
+
+def test_a_module_may_be_patched_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "twice_wrong.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    for name in ("first", "second"):
+        sys.meta_path.insert(0, vllm_patches.PatchOnImport("twice_wrong", _setting(name)))
+    module = importlib.import_module("twice_wrong")
+    assert (module.first, module.second) == (True, True)
+    del sys.modules["twice_wrong"]
+
+
+def _setting(name: str) -> Callable[[Any], None]:
+    return lambda module: setattr(module, name, True)
 
 
 def test_install_has_vllm_patched_on_import() -> None:
