@@ -6,6 +6,7 @@ Each takes 20 s to start, so they are for the whole session.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, build_engine
+from tests.python.support.shared_engine import SharedEngine
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
 from tests.python.support.workers import real_arguments
@@ -97,3 +99,20 @@ def equipped(
             return Equipped(engine, config, traces)
 
     return asyncio.run(build())
+
+
+@pytest.fixture
+async def shared(
+    vllm_client: Client,
+    embedding_engine: Ref,
+    model: ScriptedModel,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[SharedEngine]:
+    """The engine. After the test every block has been used by exact requests."""
+    folder = tmp_path_factory.getbasetemp() / "adapters"
+    engine = SharedEngine(vllm_client, embedding_engine, model, folder)
+    yield engine
+    for lora_id in await engine.loaded():
+        await engine.client.call(engine.ref, "remove_lora", lora_id)
+    for _ in range(3):
+        await engine.assert_exact()
