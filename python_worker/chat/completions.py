@@ -8,6 +8,7 @@ is refused, and a request ends with its caller.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,8 @@ from python_worker.chat.requests import chat_request
 from python_worker.chat.templates import Templates, check_engine
 from python_worker.engines.guards.lora import loaded_adapters
 from python_worker.exceptions import InvalidArgument
+from python_worker.process import large_work
 from python_worker.streaming.admission import ADMISSION, Admission
-
-#: A text of more characters is parsed in a thread: parsers search it as a whole.
-_LONG = 16_384
 
 Abort = Callable[[Any, Iterable[str]], Awaitable[None]]
 
@@ -79,12 +78,9 @@ class Chats:
         prompt_token_ids = output.prompt_token_ids or []
         answers = []
         for choice, completion in zip(chat.choices, output.outputs, strict=True):
-            _raise_if_failed(completion)
-            if len(completion.text) > _LONG:
-                answer = await asyncio.to_thread(choice.whole, completion, prompt_token_ids)
-            else:
-                answer = choice.whole(completion, prompt_token_ids)
-            answers.append(answer)
+            # Parsers search the text as a whole.
+            parse = functools.partial(choice.whole, completion, prompt_token_ids)
+            answers.append(await large_work.run_if_large(len(completion.text), parse))
         return ChatCompletion(
             id=chat.id,
             model=chat.model,
@@ -112,7 +108,6 @@ class Chats:
         )
         async for output in self._outputs(engine, chat):
             for completion in output.outputs:
-                _raise_if_failed(completion)
                 choice = chat.choices[completion.index]
                 delta = choice.delta(chat.id, completion, output.prompt_token_ids)
                 if delta is not None:
@@ -271,8 +266,3 @@ def _usage(chat: _Chat, output: Any) -> ChatUsage:
     reasons = chat.keywords["reasoning_parser_kwargs"] is not None
     reasoning = sum(choice.reasoning_tokens for choice in chat.choices) if reasons else None
     return ChatUsage(prompt, completion, prompt + completion, output.num_cached_tokens, reasoning)
-
-
-def _raise_if_failed(completion: Any) -> None:
-    if completion.finish_reason == "error":
-        raise RuntimeError("the engine gave up on this request; it may be sent again")

@@ -20,7 +20,7 @@ from python_worker.chat.answers import (
     ToolCallDelta,
 )
 from python_worker.codec.depth import MAX_DEPTH
-from python_worker.exceptions import BridgeError, InvalidArgument
+from python_worker.exceptions import BridgeError, InvalidArgument, Kind
 
 #: The types of ``response_format`` whose content is JSON.
 JSON_FORMATS = ("json_object", "json_schema")
@@ -31,6 +31,12 @@ _IMPOSSIBLE = -9999.0
 
 class ParserFailed(BridgeError):
     """A parser of vLLM's raised an error on what the model wrote."""
+
+
+class RequestFailed(BridgeError):
+    """The engine gave up on the request."""
+
+    kind = Kind.ENGINE_ERROR
 
 
 class Choice:
@@ -65,6 +71,7 @@ class Choice:
 
     def delta(self, request_id: str, output: Any, prompt_token_ids: Any) -> ChatDelta | None:
         """What an output adds to the choice; None where that is nothing to send."""
+        self._check(output)
         if self.finished or (not output.text and not output.token_ids and not self.tokens):
             return None  # a part of the prompt was processed, nothing generated
         over = output.finish_reason is not None
@@ -86,6 +93,7 @@ class Choice:
 
     def whole(self, output: Any, prompt_token_ids: Sequence[int]) -> ChatChoice:
         """The choice of a finished output."""
+        self._check(output)
         self.tokens = len(output.token_ids)
         content, reasoning, calls = output.text, None, []
         if self._parser is not None:
@@ -110,6 +118,14 @@ class Choice:
             choice.finish_reason = self._finish_reason(output)
         self._add_tokens(choice, output)
         return choice
+
+    def _check(self, output: Any) -> None:
+        if output.finish_reason == "error":
+            raise RequestFailed(
+                "the engine failed this request, and others are not affected: send it again; the "
+                "worker's log has the reason",
+                choice=self._index,
+            )
 
     # --- Parts -------------------------------------------------------------------
 

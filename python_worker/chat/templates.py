@@ -85,7 +85,7 @@ def _check(parameter: str, name: str | None, known: Callable[[], list[str]]) -> 
     if name is None or name in (names := known()):
         return
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     raise InvalidArgument(
         f"{parameter}: there is no {name!r}{hint} There are {', '.join(names)}",
         parameter=parameter,

@@ -16,10 +16,6 @@ from python_worker.exceptions import LimitExceeded
 MAX_DEPTH: Final = 128
 """In how many containers a value may be, each of any kind counted as one."""
 
-WIRE_LEVELS: Final = 3
-"""How many levels of MessagePack one container is at most: a struct is an extension type around a
-list around a map."""
-
 STEP: Final = 65_536
 """How many items are looked at in one call of C, which keeps all other threads waiting."""
 

@@ -8,7 +8,7 @@ defmodule Vllm.Chat do
       {:ok, stream} = Vllm.stream_chat(engine, "Tell me a story")
       for delta <- stream, do: IO.write(delta.content || "")
 
-  The functions of this module are also functions of `Vllm`.
+  `chat/3`, `stream_chat/3` and `json/4` are also functions of `Vllm`.
 
   ## Messages
 

@@ -17,6 +17,7 @@ import pytest
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, build_engine, sampling
 from tests.python.support.llms import GREEDY, HELLO
+from tests.python.support.shared_engine import SharedEngine
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
 from tests.python.support.workers import Workers, real_arguments
@@ -102,6 +103,23 @@ def equipped(
             return Equipped(engine, config, traces)
 
     return asyncio.run(build())
+
+
+@pytest.fixture
+async def shared(
+    vllm_client: Client,
+    embedding_engine: Ref,
+    model: ScriptedModel,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[SharedEngine]:
+    """The engine. After the test every block has been used by exact requests."""
+    folder = tmp_path_factory.getbasetemp() / "adapters"
+    engine = SharedEngine(vllm_client, embedding_engine, model, folder)
+    yield engine
+    for lora_id in await engine.loaded():
+        await engine.client.call(engine.ref, "remove_lora", lora_id)
+    for _ in range(3):
+        await engine.assert_exact()
 
 
 # --- The LLM of `test_llm*.py`

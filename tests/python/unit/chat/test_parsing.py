@@ -10,8 +10,9 @@ import pytest
 from python_worker import codec
 from python_worker.chat import parsing, vllm_parts
 from python_worker.chat.answers import TokenLogprob, ToolCallDelta
-from python_worker.chat.parsing import Choice, ParserFailed, json_object, json_value
+from python_worker.chat.parsing import Choice, ParserFailed, RequestFailed, json_object, json_value
 from python_worker.codec.depth import MAX_DEPTH
+from python_worker.exceptions import Kind
 
 
 class NamedTool:
@@ -176,6 +177,15 @@ def test_a_parser_that_raises_is_named_in_the_error() -> None:
     assert error.value.details == {"choice": 2}
     with pytest.raises(ParserFailed):
         Choice(request(), 2, Parser(), "assistant").whole(output("!", [1], "stop"), [])
+
+
+def test_a_request_that_the_engine_failed_is_an_error_of_the_engine() -> None:
+    failed = output("a", [1], "error")
+    with pytest.raises(RequestFailed, match="send it again") as error:
+        deltas(Choice(request(), 1, None, "assistant"), failed)
+    assert (error.value.kind, error.value.details) == (Kind.ENGINE_ERROR, {"choice": 1})
+    with pytest.raises(RequestFailed):
+        Choice(request(), 1, None, "assistant").whole(failed, [])
 
 
 def test_each_token_has_its_probability_and_the_likeliest_others() -> None:

@@ -87,6 +87,11 @@ def test_an_unknown_name_is_refused_with_all_that_there_are(
     assert error.value.details == {"parameter": parameter}
 
 
+def test_a_name_like_no_other_is_refused_in_whole_sentences() -> None:
+    with pytest.raises(InvalidArgument, match=r"there is no 'zzz'\. There are hermes, unfit$"):
+        Templates().renderer(Engine(), "zzz", None, "auto")
+
+
 def test_a_parser_that_does_not_fit_the_model_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"'unfit'.*no such token"):
         Templates().renderer(Engine(), "unfit", None, "auto")

@@ -2,7 +2,7 @@ defmodule Vllm.Core.Chat.Settings do
   @moduledoc false
   # The options of a chat that are the bridge's, beside the fields of OpenAI's request.
 
-  alias Vllm.{Error}
+  alias Vllm.Error
   alias Vllm.Core.Options
 
   @table [
@@ -44,14 +44,9 @@ defmodule Vllm.Core.Chat.Settings do
 
   # As `generate`, a chat has no limit of time unless it gets one.
   defp unlimited([]), do: [timeout: :infinity]
-  defp unlimited([rpc | _]) when is_list(rpc), do: [{:timeout, :infinity} | rpc] |> last_wins()
-  defp unlimited([other | _]), do: other
 
-  defp last_wins(rpc) do
-    if Keyword.keyword?(rpc) and length(Keyword.get_values(rpc, :timeout)) > 1,
-      do: tl(rpc),
-      else: rpc
-  end
+  defp unlimited([rpc | _]),
+    do: if(Keyword.keyword?(rpc), do: Keyword.put_new(rpc, :timeout, :infinity), else: rpc)
 
   defp keyword(opts) do
     if Keyword.keyword?(opts),
