@@ -147,7 +147,7 @@ CLASSES: dict[str, tuple[str, dict[str, Any], Callable[[Any], dict[str, Any]]]] 
 }
 
 #: Classes that no parameter of a method under test takes.
-NO_PARAMETERS = {"AsyncEngineArgs", "BeamSearchParams", "StreamingInput"}
+NO_PARAMETERS = {"AsyncEngineArgs", "BeamSearchParams", "EngineArgs", "StreamingInput"}
 
 TOKENS_INPUT = {"type": "token", "prompt_token_ids": [5]}
 
