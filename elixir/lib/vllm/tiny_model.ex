@@ -92,7 +92,7 @@ defmodule Vllm.TinyModel do
   @spec adapters([atom() | String.t(), ...], Path.t() | nil) ::
           {:ok, [Path.t()]} | {:error, Error.t()}
   def adapters(names, folder \\ nil) do
-    folder = folder || default("adapters")
+    folder = if folder == nil, do: default("adapters"), else: folder
 
     with :ok <- Options.check({:list, {:or, [:string, :atom]}}, names, "the names of adapters"),
          :ok <- Options.check(:string, folder, "the folder of adapters"),

@@ -24,7 +24,7 @@ defmodule Vllm.Absurd do
   end
 
   defp others do
-    [nil, true, :nan, :infinity, :"", :undefined, self(), make_ref(), hd(Port.list())] ++
+    [nil, true, false, :nan, :infinity, :"", :undefined, self(), make_ref(), hd(Port.list())] ++
       [String.to_atom(String.duplicate("a", 255)), fn -> :called end, fn _, _ -> raise "no" end] ++
       [~D[2000-01-01], %URI{}, %Vllm.Error{}, %Vllm.Bytes{data: 5}]
   end
