@@ -20,6 +20,7 @@ from typing import Any
 
 from python_worker.engines.guards.guarded import guard_foreign, guard_vllm
 from python_worker.exceptions import NotServed
+from python_worker.process import cpu_share
 from python_worker.settings import Settings, TokenPathSetting
 from python_worker.streaming.token_tap import tap_of
 
@@ -94,11 +95,15 @@ class Builder:
 
     async def load(self, make: Callable[[Any], object]) -> object:
         """Call ``make`` with the engine class in a thread; it makes no engine."""
-        future = self._threads.submit(lambda: make(self.engine_class))
+        future = self._threads.submit(self._make, make)
         return await asyncio.wrap_future(future)
 
+    def _make(self, make: Callable[[Any], object]) -> object:
+        with cpu_share.raised():
+            return make(self.engine_class)
+
     def _build(self, build: Callable[[Any], object]) -> object:
-        engine = build(self.engine_class)
+        engine = self._make(build)
         # torch and vLLM are a million objects that stay. Unfrozen, the garbage
         # collector walks them again and again: 11 % of the worker's time at 256
         # streams. vLLM's own servers do the same after they have started.

@@ -17,6 +17,7 @@ from python_worker.offline.coroutines import NAME
 from python_worker.offline.engine_guard import LLMEngineGuard
 from python_worker.offline.llm_guard import BatchGuard, LLMGuard
 from python_worker.offline.llm_thread import Job, LLMThread
+from python_worker.process import cpu_share
 
 # Each is named, also the base class of another: ``compose`` looks at what each declares itself.
 GUARDS: tuple[type, ...] = (LLMGuard, BatchGuard)
@@ -69,7 +70,8 @@ class LLMBuilder:
     def _construct(
         self, thread: LLMThread, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        llm = construct(self.llm_class, method, args, kwargs)
+        with cpu_share.raised():
+            llm = construct(self.llm_class, method, args, kwargs)
         llm._thread = thread
         gc.freeze()  # As ``engines.builder`` does.
         return llm
