@@ -14,6 +14,7 @@ from typing_extensions import override
 from python_worker.engines.guards import vllm_parts
 from python_worker.engines.guards.core_requests import CoreRequests
 from python_worker.engines.guards.logits_processors import check_logits_processors
+from python_worker.engines.guards.parameter_names import ParameterNames
 from python_worker.engines.guards.prompts import check_prompt, check_token_types
 from python_worker.engines.guards.protocols import (
     AsyncLLM,
@@ -53,7 +54,7 @@ class AsyncLLMGuard(AsyncLLM):
         structures = Structures(
             self.vllm_config.structured_outputs_config,
             vllm_parts.structure_backends(self.tokenizer),
-            self.input_processor._validate_params,
+            ParameterNames(self.input_processor._validate_params).validate,
         )
         self.input_processor._validate_params = structures.validate
         self._watched = WatchedTokens(self)
