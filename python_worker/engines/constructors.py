@@ -19,7 +19,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from python_worker.engines.builder import NEW, Builder
+from python_worker.engines.builder import NEW
+from python_worker.engines.parameter_classes import EngineArgsClass
 from python_worker.exceptions import InvalidArgument
 from python_worker.validation import signatures
 from python_worker.validation.annotations import checker
@@ -32,15 +33,8 @@ AUTO = "auto"
 BACKENDS = frozenset({AUTO, "mp", "uni", "ray", "external_launcher"})
 
 
-class EngineArguments:
-    """The class ``AsyncEngineArgs``, as far as clients may call it.
-
-    Args:
-        builder: Loads the engine class.
-    """
-
-    def __init__(self, builder: Builder) -> None:
-        self._builder = builder
+class EngineArguments(EngineArgsClass):
+    """The classes ``AsyncEngineArgs`` and ``EngineArgs``, as far as clients may call them."""
 
     async def create_engine_config(self, engine_args: Any, *args: Any, **kwargs: Any) -> object:
         """Make the configuration of an engine that is not built yet.
@@ -56,8 +50,7 @@ class EngineArguments:
 
         def make(engine_class: Any) -> object:
             wanted = hints_of(engine_class.from_engine_args)
-            checked = checker(wanted["engine_args"])(engine_args, "engine_args")
-            create = checked.create_engine_config
+            create = self.made(self._find(engine_class), engine_args).create_engine_config
             signature = signatures.signature_of(create, strict=True)
             # vLLM's own annotation names what it imports for type checkers only.
             context = checker(wanted["usage_context"] | None)

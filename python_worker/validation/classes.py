@@ -115,12 +115,16 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
         if not isinstance(value, dict):
             refuse(value, path, wanted)
         checked = checks.check(value, path, wanted)
+
+        def make(some: Mapping[str, Any]) -> Any:
+            return cls(**{**some, **fixed})
+
         if missing := [name for name in required if name not in checked]:
             raise InvalidArgument(
                 f"{path}: {wanted} needs {', '.join(missing)}", parameter=f"{path}.{missing[0]}"
             )
         try:
-            return cls(**(checked | fixed))
+            return make(checked)
         except Exception as error:
             if not is_refusal(error):
                 raise

@@ -59,7 +59,8 @@ def refused_fields(
 def _fewest(names: list[str], is_refused: Callable[[Iterable[str]], bool]) -> list[str]:
     """Leaves out one field after the other, those that the error names last."""
     needed = list(names)
-    for name in sorted(names[::-1], key=lambda it: it not in EXPENSIVE):
+    last_first = names[::-1]
+    for name in sorted(last_first, key=lambda it: it not in EXPENSIVE):
         fewer = [it for it in needed if it != name]
         if is_refused(fewer):
             needed = fewer

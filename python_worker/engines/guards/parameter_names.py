@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from python_worker.engines.plain_values import changed, public_fields
 from python_worker.exceptions import BridgeError, Kind
 from python_worker.failures import kind_of
 from python_worker.validation.messages import shown
@@ -42,7 +43,7 @@ class ParameterNames:
             return
         if not hasattr(params, "__struct_fields__"):
             return
-        given = given_fields(params)
+        given = changed(public_fields(params) or {}, params)
 
         def check(some: Mapping[str, Any]) -> object:
             # A copy: vLLM writes the back end into a structure.
@@ -54,22 +55,3 @@ class ParameterNames:
             error.parameter, error.value = blamed[0], shown(given[blamed[0]])
         if len(blamed) > 1:
             error.values = {name: shown(given[name]) for name in blamed}
-
-
-def given_fields(params: Any) -> dict[str, Any]:
-    """Returns the public fields of a struct whose values are not the defaults."""
-    default = type(params)()
-    pairs = {
-        name: (getattr(params, name), getattr(default, name))
-        for name in params.__struct_fields__
-        if name[0] != "_"
-    }
-    return {name: value for name, (value, other) in pairs.items() if differ(value, other)}
-
-
-def differ(value: Any, other: Any) -> bool:
-    """Whether two values differ; an array differs from all else."""
-    try:
-        return bool(value != other)
-    except (TypeError, ValueError):
-        return True
