@@ -19,8 +19,9 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from python_worker.engines.argument_names import naming_arguments
 from python_worker.engines.builder import NEW
-from python_worker.engines.parameter_classes import EngineArgsClass
+from python_worker.engines.parameter_classes import EngineArgsClass, given_of
 from python_worker.exceptions import InvalidArgument
 from python_worker.validation import signatures
 from python_worker.validation.annotations import checker
@@ -58,7 +59,8 @@ class EngineArguments(EngineArgsClass):
                 signature, checks={**signature.checks, "usage_context": context}
             )
             bound, named = signature.bind(args, kwargs)
-            return create(*bound, **named)
+            with naming_arguments(given_of(engine_args)):
+                return create(*bound, **named)
 
         # In a thread that stays, as it imports vLLM and looks at the model.
         return await self._builder.load(make)
@@ -92,7 +94,8 @@ def construct(
         if arguments.get(name) is not None:
             arguments.set(name, resolve(arguments, engine_class))
     bound, named = signature.bind(arguments.args, arguments.kwargs)
-    return constructor(*bound, **named)
+    with naming_arguments(given_of(arguments.get("engine_args"))):
+        return constructor(*bound, **named)
 
 
 def _own_config(arguments: GivenArguments, engine_class: Any) -> Any:

@@ -12,13 +12,14 @@ from typing import Any, cast
 
 import pytest
 
-from python_worker import codec
+from python_worker import codec, failures
 from python_worker.codec.types import Record
 from python_worker.dispatch.served_classes import ServedClasses
 from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import Builder
-from python_worker.exceptions import InvalidArgument, NotServed
+from python_worker.exceptions import InvalidArgument, Kind, NotServed
 from python_worker.surface import served_classes
+from python_worker.testing.models.scripted_model import ScriptedModel
 
 RULES: list[tuple[str, dict[str, Any], str, object]] = [
     ("SamplingParams", {"n": 0}, "n", 0),
@@ -238,3 +239,31 @@ def test_a_class_of_somebody_elses_engine_is_found_by_its_annotations() -> None:
         ask(fake, "AsyncEngineArgs", "parse_cli", [])
     with pytest.raises(NotServed, match="takes no EngineArgs"):
         ask(fake, "EngineArgs", "new")
+
+
+@pytest.mark.parametrize(
+    ("more", "parameter", "value"),
+    [
+        ({"max_model_len": 10**6}, "max_model_len", 10**6),
+        ({"max_num_seqs": -1}, "max_num_seqs", -1),
+        ({"gpu_memory_utilization": 2.0}, "gpu_memory_utilization", 2.0),
+        ({"tensor_parallel_size": 0}, "tensor_parallel_size", 0),
+        ({"enable_lora": True, "max_loras": 0}, "max_loras", 0),
+        ({"attention_config": {"backend": "X"}}, "attention_config.backend", "X"),
+    ],
+)
+def test_what_a_configuration_refuses_is_named(
+    classes: ServedClasses,
+    model: ScriptedModel,
+    more: dict[str, Any],
+    parameter: str,
+    value: object,
+) -> None:
+    target: Any = classes.named("AsyncEngineArgs").singleton
+    with pytest.raises(Exception, match=parameter) as refused:
+        asyncio.run(target.create_engine_config({"model": str(model.path), **more}))
+    assert failures.kind_of(refused.value) is Kind.INVALID
+    details = failures.details_of(refused.value)
+    # What an annotation says already is refused by it.
+    assert str(details["parameter"]).removeprefix("engine_args.") == parameter
+    assert details["value"] == value
