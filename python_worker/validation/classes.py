@@ -115,23 +115,20 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
         if not isinstance(value, dict):
             refuse(value, path, wanted)
         checked = checks.check(value, path, wanted)
-
-        def make(some: Mapping[str, Any]) -> Any:
-            return cls(**{**some, **fixed})
-
-        if missing := [name for name in required if name not in checked]:
-            raise InvalidArgument(
-                f"{path}: {wanted} needs {', '.join(missing)}", parameter=f"{path}.{missing[0]}"
-            )
         try:
-            return make(checked)
+            return cls(**(checked | fixed))
         except Exception as error:
             if not is_refusal(error):
                 raise
-            blamed = refused_fields(
-                checked, error, lambda some: cls(**{**some, **fixed}), kept=kept
+            raise refusal(checked, error, path) from error
+
+    def refusal(checked: Mapping[str, Any], error: Exception, path: str) -> InvalidArgument:
+        if missing := [name for name in required if name not in checked]:
+            return InvalidArgument(
+                f"{path}: {wanted} needs {', '.join(missing)}", parameter=f"{path}.{missing[0]}"
             )
-            raise refused_by_class(error, path, wanted, checked, blamed) from error
+        blamed = refused_fields(checked, error, lambda some: cls(**{**some, **fixed}), kept=kept)
+        return refused_by_class(error, path, wanted, checked, blamed)
 
     return check
 

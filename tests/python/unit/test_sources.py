@@ -23,8 +23,6 @@ TESTED_IN = {
     "__main__": "bridge/test_lifecycle.py",
     "buffers": "unit/codec/test_large_arrays.py",
     "engines/builder": "vllm/test_constructors.py",
-    "engines/parameter_classes": "vllm/test_parameter_classes.py",
-    "engines/vllm_module": "vllm/test_vllm_module.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",
