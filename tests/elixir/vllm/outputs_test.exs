@@ -22,15 +22,6 @@ defmodule Vllm.RealEngine.OutputsTest do
     end
   end
 
-  test "flat logprobs are the same as others", %{engine: engine} do
-    params = [temperature: 0.0, max_tokens: 4, logprobs: 2, prompt_logprobs: 2]
-    plain = complete(engine, "Hello Hello", params)
-    flat = complete(engine, "Hello Hello", params ++ [flat_logprobs: true])
-    assert [nil | [_ | _]] = plain.prompt_logprobs
-    assert flat.prompt_logprobs == plain.prompt_logprobs
-    assert hd(flat.outputs).logprobs == hd(plain.outputs).logprobs
-  end
-
   test "an output with logprobs has all of its fields", %{engine: engine} do
     params = [temperature: 0.0, max_tokens: 4, logprobs: 2, prompt_logprobs: 1]
     %RequestOutput{outputs: [completion]} = output = complete(engine, "Hello", params)
