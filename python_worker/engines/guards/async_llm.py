@@ -54,9 +54,10 @@ class AsyncLLMGuard(AsyncLLM):
         structures = Structures(
             self.vllm_config.structured_outputs_config,
             vllm_parts.structure_backends(self.tokenizer),
-            ParameterNames(self.input_processor._validate_params).validate,
+            self.input_processor._validate_params,
         )
-        self.input_processor._validate_params = structures.validate
+        # The outermost: it adds to the words of an error, which ``structures`` compares.
+        self.input_processor._validate_params = ParameterNames(structures.validate).validate
         self._watched = WatchedTokens(self)
         requests = CoreRequests(
             self,
