@@ -100,8 +100,9 @@ def details_of(error: BaseException) -> Mapping[str, object]:
         return error.details
     if not str(error) and error.__cause__ is not None:
         return details_of(error.__cause__)  # what says nothing is only around it
-    # VLLMValidationError names the parameter and the value it refused.
-    named = {name: getattr(error, name, None) for name in ("parameter", "value")}
+    # VLLMValidationError names the parameter and the value it refused; ``values`` are those that
+    # ``parameter_names`` found to contradict each other.
+    named = {name: getattr(error, name, None) for name in ("parameter", "value", "values")}
     return {name: value for name, value in named.items() if value is not None}
 
 

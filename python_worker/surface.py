@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from python_worker.chat.completions import Chats
@@ -18,7 +19,9 @@ from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import CONSTRUCTORS, Builder, abort
 from python_worker.engines.collector import RequestOutputCollector, collect
 from python_worker.engines.constructors import EngineArguments, construct
+from python_worker.engines.parameter_classes import PATHS, ParameterClass, SamplingParamsClass
 from python_worker.engines.results import RESULTS
+from python_worker.engines.vllm_module import VllmModule
 from python_worker.offline import arguments as offline_arguments
 from python_worker.offline.builder import LLMBuilder
 from python_worker.validation.renamed_parameters import TRANSLATIONS
@@ -37,10 +40,11 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
         [
             async_llm(builder),
             llm(LLMBuilder(builder)),
+            *parameter_classes(builder),
             ServedClass(
-                name="AsyncEngineArgs",
-                singleton=EngineArguments(builder),
-                shown=frozenset({"create_engine_config"}),
+                name="vllm",
+                singleton=VllmModule(builder),
+                shown=frozenset({"initialize_ray_cluster", "module_attr"}),
             ),
             ServedClass(
                 name="RequestOutputCollector",
@@ -53,6 +57,20 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
             ServedClass(name="Worker", singleton=worker, limited=False),
         ]
     )
+
+
+def parameter_classes(builder: Builder) -> Iterator[ServedClass]:
+    """VLLM's parameter classes, whose objects are values."""
+    special: dict[str, type[ParameterClass]] = {
+        "SamplingParams": SamplingParamsClass,
+        "AsyncEngineArgs": EngineArguments,
+        "EngineArgs": EngineArguments,
+    }
+    for name in PATHS:
+        cls = special.get(name, ParameterClass)
+        methods = dict(inspect.getmembers(cls, inspect.iscoroutinefunction))
+        shown = frozenset(it for it in methods if not it.startswith("_"))
+        yield ServedClass(name=name, singleton=cls(builder, name), shown=shown)
 
 
 def async_llm(builder: Builder) -> ServedClass:

@@ -186,6 +186,73 @@ defmodule Vllm do
     do: with({:ok, instance} <- Locator.locate(instance), do: Metrics.read(instance))
 
   @doc """
+  Returns the version of the vLLM that the worker of an instance has, such as `"0.32.0"`; `nil` if there is
+  none. Without an argument it is that of the default instance, which is started if necessary. The structs
+  describe the version that `Vllm.Classes.vllm_version/0` gives.
+  """
+  @spec version() :: {:ok, String.t() | nil} | {:error, Error.t()}
+  def version, do: worker_version([])
+
+  @doc "See `version/0`."
+  @spec version(instance()) :: {:ok, String.t() | nil} | {:error, Error.t()}
+  def version(instance), do: worker_version([instance])
+
+  defp worker_version(place) do
+    with {:ok, status} <- Call.invoke_class("Worker", "status", 0, place),
+         do: {:ok, status["vllm_version"]}
+  end
+
+  @doc """
+  Reads an attribute of the Python module `vllm`, or of a submodule that vLLM documents.
+
+      {:ok, 128} = Vllm.module_attr("sampling_params", "MAX_LOGPROB_TOKEN_IDS")
+      {:ok, %{"kind" => "class", "name" => "vllm.v1.engine.async_llm.AsyncLLM"}} =
+        Vllm.module_attr("vllm", "AsyncLLMEngine")
+
+  It only reads, and calls nothing. `path` is `"vllm"` or the name of the submodule. The result is the
+  value, if it is plain data; of a class, a function or a module its `kind`, `name` and `doc`. `vllm.envs` is
+  not read, because it gives the worker's environment, where secrets are.
+
+  Runs on the default instance, or on the one that `module_attr/3` names.
+
+  ## Errors
+
+    * `:not_found` - the module is not among the documented ones, or has no such public attribute
+    * those of every call, see `Vllm.AsyncLLM`
+  """
+  @spec module_attr(String.t(), String.t()) :: {:ok, term()} | {:error, Error.t()}
+  def module_attr(path, name), do: Call.invoke_class("vllm", "module_attr", 2, [path, name])
+
+  @doc "See `module_attr/2`."
+  @spec module_attr(instance(), String.t(), String.t()) :: {:ok, term()} | {:error, Error.t()}
+  def module_attr(instance, path, name),
+    do: Call.invoke_class("vllm", "module_attr", 2, [instance, path, name])
+
+  @doc """
+  Starts or joins a Ray cluster for the engines of a configuration, as Python's function of this name.
+
+      {:ok, config} = Vllm.AsyncEngineArgs.create_engine_config(model: "…", tensor_parallel_size: 16)
+      {:ok, nil} = Vllm.initialize_ray_cluster(config, ray_address: "10.0.0.1:6379")
+
+  `config` is a reference to a `VllmConfig` or its `parallel_config`. Options: `ray_address`, and
+  `require_gpu_on_driver` (default `true`).
+
+  ## Errors
+
+    * `:unsupported` - the worker's Python has no Ray
+    * `:invalid` - `config` is another object
+    * those of every call, see `Vllm.AsyncLLM`
+  """
+  @spec initialize_ray_cluster(Ref.t(), [term()] | keyword(), keyword()) ::
+          {:ok, nil} | {:error, Error.t()}
+  def initialize_ray_cluster(config, args_or_opts \\ [], opts \\ []) do
+    with :ok <- Ref.check(config) do
+      arguments = [config.instance, config, args_or_opts, opts]
+      Call.invoke_class("vllm", "initialize_ray_cluster", 1, arguments)
+    end
+  end
+
+  @doc """
   Releases a reference: the calling process no longer owns it. The worker frees the object when no
   process owns the reference any more. Releasing a reference twice is harmless. Using it afterwards
   returns an error of the kind `:stale_ref`. An engine is not affected: it lives, and its reference

@@ -37,6 +37,7 @@ from python_worker.codec.extension_types import (
     TIME,
     TUPLE,
 )
+from python_worker.codec.types import Record
 
 
 class NotEncodable(Exception):
@@ -266,4 +267,8 @@ _BY_ABSTRACT_BASE: Final[dict[type, Reducer]] = {
 ``UserDict``, transformers' ``BatchEncoding``, ``MappingProxyType``, ``range`` and ``deque``. The
 first that fits counts."""
 
-_reducers: dict[type, Reducer] = {**_BY_BASE, LogprobColumns: _logprob_columns}
+_reducers: dict[type, Reducer] = {
+    **_BY_BASE,
+    LogprobColumns: _logprob_columns,
+    Record: lambda value: (RECORD, [value.name, value.fields]),
+}

@@ -298,7 +298,7 @@ class Dispatcher:
         pin = served.shutdown is not None
         ref = self._references.hold(made, call.holder, served=served, pin=pin)
         if served.watched:
-            self._watches.begin(made, ref.id)
+            self._watches.begin(made, ref.id, ref.type)
         call.sink.add_reference(ref.id)
         call.return_value([codec.encode(made, register=lambda _: ref)], built=pin)
 

@@ -42,6 +42,7 @@ class Watch:
     Args:
         engine: The engine.
         ref_id: Its reference.
+        ref_type: The class of the engine, as the reference has it.
         announce: Sends a notice to every session.
         set_health: Told whenever its health changes.
         stall_after: Seconds; see ``StallDetector``.
@@ -51,6 +52,7 @@ class Watch:
         self,
         engine: Any,
         ref_id: str,
+        ref_type: str,
         *,
         announce: Callable[[pb.Notice], None],
         set_health: SetHealth,
@@ -58,6 +60,7 @@ class Watch:
     ) -> None:
         self._engine = engine
         self._ref_id = ref_id
+        self._type = ref_type
         self._announce = announce
         self._set_health = set_health
         self._calls: set[Call] = set()
@@ -126,7 +129,8 @@ class Watch:
     def _tell_death(self, reason: BaseException) -> None:
         logger.error("the engine %s is dead: %s", self._ref_id, reason)
         self._set_health(self._ref_id, False)
-        died = pb.EngineDied(ref=self._ref_id, failure=failures.to_proto(reason))
+        failure = failures.to_proto(reason)
+        died = pb.EngineDied(ref=self._ref_id, type=self._type, failure=failure)
         self._announce(pb.Notice(engine_died=died))
 
     def _tell_stall(self) -> None:
@@ -140,14 +144,18 @@ class Watch:
         )
         self._set_health(self._ref_id, False)
         stalled = pb.EngineStalled(
-            ref=self._ref_id, stalled_ms=int(seconds * 1000), unfinished_requests=requests
+            ref=self._ref_id,
+            type=self._type,
+            stalled_ms=int(seconds * 1000),
+            unfinished_requests=requests,
         )
         self._announce(pb.Notice(engine_stalled=stalled))
 
     def _tell_recovery(self, seconds: float) -> None:
         logger.warning("the engine %s makes progress again, after %.1f s", self._ref_id, seconds)
         self._set_health(self._ref_id, True)
-        recovered = pb.EngineRecovered(ref=self._ref_id, stalled_ms=int(seconds * 1000))
+        stalled_ms = int(seconds * 1000)
+        recovered = pb.EngineRecovered(ref=self._ref_id, type=self._type, stalled_ms=stalled_ms)
         self._announce(pb.Notice(engine_recovered=recovered))
 
 
@@ -197,11 +205,12 @@ class Watches:
         # By identity of the engine, which the references keeps meanwhile.
         self._watches: dict[int, Watch] = {}
 
-    def begin(self, engine: object, ref_id: str) -> None:
+    def begin(self, engine: object, ref_id: str, ref_type: str) -> None:
         """Watch an engine that has been built."""
         self._watches[id(engine)] = Watch(
             engine,
             ref_id,
+            ref_type,
             announce=self._announce,
             set_health=self._set_health,
             stall_after=self._stall_after,

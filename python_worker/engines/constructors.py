@@ -19,7 +19,9 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from python_worker.engines.builder import NEW, Builder
+from python_worker.engines.argument_names import naming_arguments
+from python_worker.engines.builder import NEW
+from python_worker.engines.parameter_classes import EngineArgsClass, given_of
 from python_worker.exceptions import InvalidArgument
 from python_worker.validation import signatures
 from python_worker.validation.annotations import checker
@@ -32,15 +34,8 @@ AUTO = "auto"
 BACKENDS = frozenset({AUTO, "mp", "uni", "ray", "external_launcher"})
 
 
-class EngineArguments:
-    """The class ``AsyncEngineArgs``, as far as clients may call it.
-
-    Args:
-        builder: Loads the engine class.
-    """
-
-    def __init__(self, builder: Builder) -> None:
-        self._builder = builder
+class EngineArguments(EngineArgsClass):
+    """The classes ``AsyncEngineArgs`` and ``EngineArgs``, as far as clients may call them."""
 
     async def create_engine_config(self, engine_args: Any, *args: Any, **kwargs: Any) -> object:
         """Make the configuration of an engine that is not built yet.
@@ -56,8 +51,7 @@ class EngineArguments:
 
         def make(engine_class: Any) -> object:
             wanted = hints_of(engine_class.from_engine_args)
-            checked = checker(wanted["engine_args"])(engine_args, "engine_args")
-            create = checked.create_engine_config
+            create = self.made(self._find(engine_class), engine_args).create_engine_config
             signature = signatures.signature_of(create, strict=True)
             # vLLM's own annotation names what it imports for type checkers only.
             context = checker(wanted["usage_context"] | None)
@@ -65,7 +59,8 @@ class EngineArguments:
                 signature, checks={**signature.checks, "usage_context": context}
             )
             bound, named = signature.bind(args, kwargs)
-            return create(*bound, **named)
+            with naming_arguments(given_of(engine_args)):
+                return create(*bound, **named)
 
         # In a thread that stays, as it imports vLLM and looks at the model.
         return await self._builder.load(make)
@@ -99,7 +94,8 @@ def construct(
         if arguments.get(name) is not None:
             arguments.set(name, resolve(arguments, engine_class))
     bound, named = signature.bind(arguments.args, arguments.kwargs)
-    return constructor(*bound, **named)
+    with naming_arguments(given_of(arguments.get("engine_args"))):
+        return constructor(*bound, **named)
 
 
 def _own_config(arguments: GivenArguments, engine_class: Any) -> Any:

@@ -7,8 +7,10 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from python_worker.engines.argument_names import naming_arguments
 from python_worker.engines.builder import NEW
 from python_worker.engines.constructors import imported
+from python_worker.engines.parameter_classes import given_of
 from python_worker.exceptions import InvalidArgument
 from python_worker.validation import signatures
 from python_worker.validation.annotations import checker
@@ -38,7 +40,8 @@ def construct(llm_class: Any, method: str, args: Sequence[Any], kwargs: Mapping[
     if method != NEW:
         signature = signatures.signature_of(llm_class.from_engine_args, strict=True)
         bound, named = signature.bind(args, kwargs)
-        return llm_class.from_engine_args(*bound, **named)
+        with naming_arguments(given_of(args[0] if args else kwargs.get("engine_args"))):
+            return llm_class.from_engine_args(*bound, **named)
     initialise = types.MethodType(llm_class.__init__, llm_class)
     signature = signatures.signature_of(initialise, strict=True)
     signature = dataclasses.replace(signature, name=NEW)
@@ -47,7 +50,8 @@ def construct(llm_class: Any, method: str, args: Sequence[Any], kwargs: Mapping[
         {name: value for name, value in kwargs.items() if name not in own}, engine_args
     )
     bound, named = signature.bind(args, {n: v for n, v in kwargs.items() if n in own})
-    return llm_class(*bound, **named, **more)
+    with naming_arguments({**named, **more}):
+        return llm_class(*bound, **named, **more)
 
 
 def engine_arguments(given: Mapping[str, Any], engine_args: Any) -> dict[str, Any]:

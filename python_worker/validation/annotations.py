@@ -98,10 +98,13 @@ def _union(annotation: Any) -> Check:
 def _most_helpful(errors: list[InvalidArgument], value: Any, path: str) -> InvalidArgument | None:
     """The error of the member that the value was meant for; None if that cannot be told."""
     # A member that fits the value, but not a part of it, names the part. Best is one that also
-    # says what it wants there: another does not know the field at all.
+    # says what it wants there, or whose class refuses it: another does not know the field at all.
     deeper = [error for error in errors if len(str(error.details.get("parameter", ""))) > len(path)]
     if deeper:
-        return max(deeper, key=lambda error: "wanted" in error.details)
+        return max(deeper, key=lambda it: "wanted" in it.details or it.__cause__ is not None)
+    by_class = next((error for error in errors if error.__cause__ is not None), None)
+    if by_class is not None:
+        return by_class
     # A struct has the name of one class. The error of that class has no "wanted".
     if isinstance(value, Record):
         return next((error for error in errors if "wanted" not in error.details), None)

@@ -15,11 +15,17 @@ import typing_extensions
 
 from python_worker.codec.records import qualified_name
 from python_worker.codec.types import Record
-from python_worker.exceptions import InvalidArgument
+from python_worker.exceptions import InvalidArgument, Kind
+from python_worker.failures import kind_of
 from python_worker.validation.constraints import FIXED_FIELDS, Compile, check_of
-from python_worker.validation.messages import refuse
+from python_worker.validation.messages import refuse, shown
+from python_worker.validation.refused_fields import refused_fields
 from python_worker.validation.scalars import Check
 from python_worker.validation.type_hints import hints_of
+
+# Fields that an object has while it is found out which of its others are refused: without its model
+# an engine's arguments are those of another model.
+KEPT_FIELDS: Mapping[str, Sequence[str]] = {"AsyncEngineArgs": ["model"], "EngineArgs": ["model"]}
 
 
 def check_enum(cls: type[enum.Enum]) -> Check:
@@ -88,6 +94,8 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
     """Checks an object of the class, or makes one from a record or a map of its fields."""
     checks = _FieldChecks(cls, compile_, fields)
     wanted = cls.__name__
+    required = required_fields(cls, fields)
+    kept = {*required, *KEPT_FIELDS.get(wanted, ())}
     fixed = {
         name: value
         for name, value in FIXED_FIELDS.get(qualified_name(cls), {}).items()
@@ -109,12 +117,64 @@ def check_record(cls: Any, fields: Sequence[str], compile_: Compile) -> Check:
         checked = checks.check(value, path, wanted)
         try:
             return cls(**(checked | fixed))
-        except (AssertionError, OverflowError, TypeError, ValueError) as error:
-            # A field is missing, or the class's own validation failed.
-            reason = str(error) or f"{wanted} does not accept these values"
-            raise InvalidArgument(f"{path}: {reason}", parameter=path) from error
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            raise refusal(checked, error, path) from error
+
+    def refusal(checked: Mapping[str, Any], error: Exception, path: str) -> InvalidArgument:
+        if missing := [name for name in required if name not in checked]:
+            return InvalidArgument(
+                f"{path}: {wanted} needs {', '.join(missing)}", parameter=f"{path}.{missing[0]}"
+            )
+        blamed = refused_fields(checked, error, lambda some: cls(**{**some, **fixed}), kept=kept)
+        return refused_by_class(error, path, wanted, checked, blamed)
 
     return check
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a class says by an error that it does not accept its fields."""
+    # What is raised for an overflow or a failed assertion is no mistake of a caller elsewhere.
+    return isinstance(error, (AssertionError, OverflowError)) or kind_of(error) is Kind.INVALID
+
+
+def refused_by_class(
+    error: Exception, path: str, wanted: str, checked: Mapping[str, Any], blamed: Sequence[str]
+) -> InvalidArgument:
+    """The error of fields that each fit their annotation, and that the class refuses.
+
+    Args:
+        error: What the class raised.
+        path: Where the object is.
+        wanted: The name of its class.
+        checked: Its fields.
+        blamed: Those that it refuses together, the one to blame first.
+    """
+    # ``str`` of vLLM's errors would name parameter and value once more.
+    said = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    reason = said or f"{wanted} does not accept these values"
+    if not blamed:
+        return InvalidArgument(f"{path}: {reason}", parameter=path)
+    parameter = f"{path}.{blamed[0]}"
+    details: dict[str, object] = {"value": shown(checked[blamed[0]])}
+    if len(blamed) > 1:
+        details["values"] = {name: shown(checked[name]) for name in blamed}
+    return InvalidArgument(f"{parameter}: {reason}", parameter=parameter, **details)
+
+
+def required_fields(cls: Any, fields: Sequence[str]) -> list[str]:
+    """Returns the fields of a dataclass or struct that have no default, in their order."""
+    if dataclasses.is_dataclass(cls):
+        missing = dataclasses.MISSING
+        return [
+            f.name
+            for f in dataclasses.fields(cls)
+            if f.name in fields and f.default is missing and f.default_factory is missing
+        ]
+    names: tuple[str, ...] = cls.__struct_fields__
+    without = names[: len(names) - len(cls.__struct_defaults__)]
+    return [name for name in fields if name in without]
 
 
 class _FieldChecks:

@@ -229,6 +229,8 @@ def additional_checks(compile_: Compile) -> Mapping[str, Check]:
         "lora_id": lora_id,
         "LoRARequest.lora_int_id": lora_id,
         "SamplingParams.repetition_penalty": not_extreme,
+        # The score of a beam is divided by its length to this power, which has to be a float.
+        "BeamSearchParams.length_penalty": in_range(-40, 40, "a number from -40 to 40"),
         "SamplingParams.extra_args": all_of(typed_keys(EXTRA_ARGS, compile_), plain_data),
         "PoolingParams.extra_kwargs": all_of(
             typed_keys(EXTRA_KWARGS, compile_), checked_keys(extra_kwargs), plain_data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import reprlib
 import types
 import typing
@@ -11,6 +12,10 @@ from python_worker.codec.types import Record
 from python_worker.exceptions import InvalidArgument
 
 MAX_SHOWN_CHARS = 80
+
+MAX_SHOWN_ITEMS = 8
+
+MAX_DETAIL_CHARS = 1000
 
 # A union tries a prompt with several members before one fits, and each failure makes a message.
 # Messages with a thousand token ids would cost more time than all checks.
@@ -37,13 +42,30 @@ def refuse(value: object, path: str, wanted: str) -> NoReturn:
     elif value is None:
         got = "None"
     else:
-        shown = SHORT.repr(value)
-        if len(shown) > MAX_SHOWN_CHARS:
-            shown = shown[:MAX_SHOWN_CHARS] + "…"
-        got = f"{type(value).__name__} {shown}"
+        text = SHORT.repr(value)
+        if len(text) > MAX_SHOWN_CHARS:
+            text = text[:MAX_SHOWN_CHARS] + "…"
+        got = f"{type(value).__name__} {text}"
     raise InvalidArgument(
-        f"{path}: wants {wanted}, got {got}", parameter=path, wanted=wanted, got=got
+        f"{path}: wants {wanted}, got {got}",
+        parameter=path,
+        wanted=wanted,
+        got=got,
+        value=shown(value),
     )
+
+
+def shown(value: object) -> object:
+    """Returns a value as an error's details have it: itself if it is plain and small, else text."""
+    if value is None or isinstance(value, (bool, int, float, bytes, enum.Enum)):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= MAX_DETAIL_CHARS else SHORT.repr(value)
+    if isinstance(value, (list, tuple, dict)) and len(value) <= MAX_SHOWN_ITEMS:
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        if all(it is None or isinstance(it, (bool, int, float, str)) for it in items):
+            return value
+    return SHORT.repr(value)
 
 
 def describe(annotation: Any) -> str:

@@ -66,7 +66,8 @@ defmodule Vllm.Error do
     * `type` - the qualified name of the Python exception, or `nil`
     * `traceback` - Python's traceback as text, or `nil`
     * `cause` - the `Vllm.Error` behind this one (Python's `__cause__`), or `nil`
-    * `details` - a map with string keys, to be read by programs: the parameter, the limit, the path …
+    * `details` - a map with string keys, to be read by programs: the limit, the path … Of a refused
+      parameter `"parameter"` and `"value"`, and `"values"` of several that contradict each other
     * `retryable` - whether the same call, unchanged, may succeed later
 
   `Exception.message/1` combines these fields into a text for a log.

@@ -14,6 +14,7 @@ from typing_extensions import override
 from python_worker.engines.guards import vllm_parts
 from python_worker.engines.guards.core_requests import CoreRequests
 from python_worker.engines.guards.logits_processors import check_logits_processors
+from python_worker.engines.guards.parameter_names import ParameterNames
 from python_worker.engines.guards.prompts import check_prompt, check_token_types
 from python_worker.engines.guards.protocols import (
     AsyncLLM,
@@ -55,7 +56,8 @@ class AsyncLLMGuard(AsyncLLM):
             vllm_parts.structure_backends(self.tokenizer),
             self.input_processor._validate_params,
         )
-        self.input_processor._validate_params = structures.validate
+        # The outermost: it adds to the words of an error, which ``structures`` compares.
+        self.input_processor._validate_params = ParameterNames(structures.validate).validate
         self._watched = WatchedTokens(self)
         requests = CoreRequests(
             self,

@@ -12,6 +12,7 @@ does not:
 ``async_llm``             checks the configuration, requests, and calls of worker processes, by
                           ``core_requests``, ``prompts``, ``tensors``, ``reasoning``,
                           ``logits_processors``, ``worker_methods`` and ``worker_extension``;
+                          names parameters in vLLM's errors by ``parameter_names``;
                           keeps prompts out of texts by ``prompt_ends``; refuses what leaves no
                           token by ``token_constraints`` and ``watched_tokens``, and structures
                           by ``structures`` and ``structure_faults``

@@ -6,8 +6,9 @@ import re
 import textwrap
 from typing import Any
 
+from python_worker.engines.parameter_classes import parameter_of
 from python_worker.gen import overlay
-from python_worker.gen.elixir import docs, field_notes
+from python_worker.gen.elixir import docs, field_notes, parameter_methods
 from python_worker.gen.elixir.function import Function
 from python_worker.gen.elixir.functions import function_text
 from python_worker.gen.elixir.text import header, heredoc
@@ -24,6 +25,37 @@ _OUTPUT_MODULES = (
     "python_worker.chat.answers.",
     "vllm.entrypoints.generate.beam_search.utils.",
 )
+
+_WITH_EXTRA = ("vllm.outputs.", "vllm.entrypoints.generate.beam_search.utils.")
+"""Where the classes are that keep fields of a newer worker, which this client does not know."""
+
+_EXTRA_DOC = """\
+* `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+  empty."""
+
+_COMMA = ",\n"
+
+_DELEGATED = {
+    "RequestOutput": """
+  @doc \"\"\"
+  Merges the next item of the request into this one, as Python's `add` does.
+
+  With `aggregate` texts, token ids and logprobs are appended: so the items of a `DELTA` stream
+  become the whole output. Without, each completion of `next` replaces the one before.
+
+      {:ok, stream} = Vllm.AsyncLLM.generate(engine, "Hello", [output_kind: :DELTA], "r1")
+      whole = Enum.reduce(stream, &Vllm.RequestOutput.add(&2, &1, true))
+  \"\"\"
+  @spec add(t(), t(), boolean()) :: t()
+  defdelegate add(output, next, aggregate), to: Vllm.Core.Outputs
+""",
+    "CompletionOutput": """
+  @doc "Whether it has ended: `finish_reason` says why."
+  @spec finished(t()) :: boolean()
+  defdelegate finished(completion), to: Vllm.Core.Outputs
+""",
+}
+"""Functions of the outputs, written by hand elsewhere."""
 
 _SHOWN_TYPE = 60
 """Characters of a type shown whole; of a longer one its name, and its choices at the end."""
@@ -68,18 +100,31 @@ def _enum(cls: dict[str, Any], name: str) -> str:
 def _struct(cls: dict[str, Any], name: str, classes: dict[str, Any]) -> str:
     sent = not cls["qualname"].startswith(_OUTPUT_MODULES)
     types = Types(classes, sent=sent)
-    fields = ",\n".join(f"{f['name']}: {types.field(f)}" for f in cls["fields"])
-    defaults = ",\n".join(f"{field['name']}: {_default(field)}" for field in cls["fields"])
+    fields = [f"{f['name']}: {types.field(f)}" for f in cls["fields"]]
+    defaults = [f"{field['name']}: {_default(field)}" for field in cls["fields"]]
+    if _has_extra(cls):
+        fields.append("extra: %{optional(String.t()) => term()}")
+        defaults.append("extra: %{}")
     return (
         heredoc("moduledoc", _struct_doc(cls, name, sent=sent))
-        + _aliases(cls)
-        + f"\n  @type t :: %__MODULE__{{\n{fields}\n}}\n\n  defstruct [\n{defaults}\n]\n"
+        + _aliases(cls, name)
+        + f"\n  @type t :: %__MODULE__{{\n{_COMMA.join(fields)}\n}}\n"
+        + f"\n  defstruct [\n{_COMMA.join(defaults)}\n]\n"
+        + _DELEGATED.get(name, "")
         + _methods(cls, name, classes)
     )
 
 
-def _aliases(cls: dict[str, Any]) -> str:
-    if "methods" not in cls:
+def _has_extra(cls: dict[str, Any]) -> bool:
+    return bool(cls["qualname"].startswith(_WITH_EXTRA))
+
+
+def _has_methods(cls: dict[str, Any], name: str) -> bool:
+    return "methods" in cls or bool(parameter_methods.methods(name))
+
+
+def _aliases(cls: dict[str, Any], name: str) -> str:
+    if not _has_methods(cls, name):
         return ""
     return "\n  alias Vllm.{Call, Error, Ref}\n\n  @typep worker :: Vllm.instance() | Ref.t()\n"
 
@@ -87,17 +132,14 @@ def _aliases(cls: dict[str, Any]) -> str:
 def _methods(cls: dict[str, Any], name: str, classes: dict[str, Any]) -> str:
     """Writes the methods: the object, which travels by its fields, is their first argument."""
     text = ""
-    for method in cls.get("methods", ()):
-        parameter = {"name": _snake_words(name), "kind": "positional", "annotation": name}
-        parameters = [parameter, *method["parameters"]]
+    own = [(it, overlay.other_classes()[name][it["name"]]) for it in cls.get("methods", ())]
+    for method, entry in [*parameter_methods.methods(name), *own]:
+        parameter = {"name": parameter_of(name), "kind": "positional", "annotation": name}
+        leading = [] if entry.get("without_object") else [parameter]
+        parameters = [*leading, *method["parameters"]]
         member = method | {"kind": "factory", "parameters": parameters}
-        entry = overlay.other_classes()[name][method["name"]]
         text += "\n" + function_text(Function(name, member, entry, classes))
     return text
-
-
-def _snake_words(name: str) -> str:
-    return _snake(name.removeprefix("Async"))
 
 
 def _default(field: dict[str, Any]) -> str:
@@ -114,7 +156,9 @@ def _struct_doc(cls: dict[str, Any], name: str, *, sent: bool) -> str:
     about = [docs.markdown(lead), docs.markdown(origin)]
     if name in field_notes.EXAMPLES:
         about += ["## Example", textwrap.indent(field_notes.EXAMPLES[name].strip(), "    ")]
-    about += ["## Fields", "\n".join(_field_doc(field, name, sent=sent) for field in cls["fields"])]
+    fields = [_field_doc(field, name, sent=sent) for field in cls["fields"]]
+    fields += [textwrap.indent(_EXTRA_DOC, "  ")] if _has_extra(cls) else []
+    about += ["## Fields", "\n".join(fields)]
     if name in field_notes.OLD:
         old = "\n".join(f"* `{key}` - {note}" for key, note in field_notes.OLD[name].items())
         lead = "A keyword list or a map may also have these keys, which earlier versions had:"

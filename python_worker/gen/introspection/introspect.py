@@ -43,7 +43,10 @@ PRIVATE_METHODS = {
 
 CONSTRUCTOR = "__init__"
 
-METHODS = {"AsyncEngineArgs": ("create_engine_config",)}
+METHODS = {
+    "AsyncEngineArgs": ("create_engine_config",),
+    "EngineArgs": ("create_engine_config",),
+}
 """Methods of the classes below that are served."""
 
 CLASSES = (

@@ -36,8 +36,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Call, :invoke} => {:value, [:engine, "echo", [1], [], []]},
     {Vllm.Call, :collect} => {:value, [:engine, "generate", ["x", [max_tokens: 1], "r"], [], []]},
     {Vllm.Call, :invoke_class} => {:value, ["AsyncLLM", "from_engine_args", 1, :class_arguments]},
-    {Vllm.AsyncEngineArgs, :create_engine_config} =>
-      {:value, [:instance, [model: "fake"], [], []]},
+    {Vllm, :version} => {:value, [:instance]},
+    {Vllm, :module_attr} => {:value, [:instance, "version", "__version__"]},
+    {Vllm, :initialize_ray_cluster} => {:value, [:engine, [], []]},
     {Vllm.RequestOutputCollector, :get} => {:value, [:collector, []]},
     {Vllm.RequestOutputCollector, :get_nowait} => {:value, [:collector, []]},
     {Vllm.RequestOutputCollector, :close} => {:value, [:collector, []]},
@@ -89,6 +90,10 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.TinyModel, :adapter} => "makes models; see its own test",
     {Vllm.TinyModel, :adapters} => "makes models; see its own test",
     {Vllm.Doctor, :healthy?} => "a function of its argument alone",
+    {Vllm.RequestOutput, :add} => "a function of its arguments alone; see its own test",
+    {Vllm.CompletionOutput, :finished} => "a function of its argument alone",
+    {Vllm.LLMEngine, :from_engine_args} => "always the same error",
+    {Vllm.LLMEngine, :from_vllm_config} => "always the same error",
     {Vllm.Codec, :encode} => "a function of its arguments alone; see its own test",
     {Vllm.Codec, :decode} => "a function of its arguments alone; see its own test",
     {Vllm.Encoder, :encode} => "a protocol",
@@ -104,6 +109,14 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   # The generated classes that have engines.
   @classes [AsyncLLM, LLM]
+
+  # Those whose objects are values: an instance, which may be left out, then a map of fields.
+  @parameters [Vllm.AsyncEngineArgs, Vllm.EngineArgs, Vllm.SamplingParams, Vllm.PoolingParams] ++
+                [Vllm.StructuredOutputsParams, Vllm.RepetitionDetectionParams] ++
+                [Vllm.BeamSearchParams, Vllm.LoRARequest]
+
+  # Another name, each of whose functions is one of these.
+  @aliases [Vllm.AsyncLLMEngine]
 
   # Tables for the library itself.
   @generated ["elixir/lib/vllm/generated/classes.ex", "elixir/lib/vllm/generated/proto.ex"]
@@ -137,7 +150,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   test "every public function is in a table" do
-    for {module, name, arity} <- public(), module not in @classes, arity > 0 do
+    listed = @classes ++ @parameters ++ @aliases
+
+    for {module, name, arity} <- public(), module not in listed, arity > 0 do
       case @functions do
         %{{^module, ^name} => {_returns, arguments}} ->
           assert length(arguments) >= arity, "#{inspect(module)}.#{name}/#{arity}"
@@ -156,7 +171,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   test "no value of an argument of a method ends the instance", %{instance: instance} do
-    for module <- @classes, {name, arity} <- module.__info__(:functions) do
+    for module <- @classes ++ @parameters,
+        {name, arity} <- module.__info__(:functions),
+        name != :__struct__ do
       unharmed(instance, fn ->
         vary(module, name, :value, arguments(module, name, arity), instance, 25)
       end)
@@ -225,6 +242,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   # Of the generated functions: the arguments that Python requires, then a list, then options.
+  defp arguments(module, _name, arity) when module in @parameters,
+    do: Enum.take([:instance | List.duplicate([], arity)], arity)
+
   defp arguments(LLM, :new, arity),
     do: Enum.take([:instance, "fake"] ++ List.duplicate([], arity), arity)
 

@@ -101,8 +101,8 @@ defmodule Vllm.Bridge.LLMTest do
     dying = %{extra_args: %{"fake" => %{"die" => true, "after" => 1}}}
     assert {:error, %Error{kind: :engine_dead}} = LLM.generate(llm, "a", sampling_params: dying)
     assert {:error, %Error{kind: :engine_dead}} = LLM.generate(llm, "a")
-    %Ref{id: id} = llm
-    assert_receive {:event, [:vllm, :engine, :down], _, %{ref: %Ref{id: ^id}}, _}
+    # With its own type, so the reference of the event is that of the object.
+    assert_receive {:event, [:vllm, :engine, :down], _, %{ref: ^llm}, _}
     LLM.shutdown(llm)
   end
 

@@ -85,7 +85,7 @@ defmodule Vllm.TestVectors do
   # An object of Python's, of which fields that are not given are None.
   defp build("struct", [class, fields], way) do
     module = Vllm.Classes.module_for(class)
-    nothing = Map.new(Map.from_struct(module.__struct__()), fn {field, _} -> {field, nil} end)
+    nothing = Map.new(Vllm.Classes.fields(module), fn {_name, field} -> {field, nil} end)
     struct!(struct!(module, nothing), atom_fields(fields, way))
   end
 

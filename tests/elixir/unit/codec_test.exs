@@ -231,6 +231,13 @@ defmodule Vllm.CodecTest do
       assert Codec.decode(data, :here) == {:ok, %Vllm.Logprob{rank: 3}}
     end
 
+    test "of outputs keep them by name" do
+      content = <<0x92, 0xAD, "RequestOutput", 0x82, 0xA6, "prompt", 0xA1, "p", 0xA4, "mood", 1>>
+      data = <<0xC7, byte_size(content), 11, content::binary>>
+      known = %Vllm.RequestOutput{prompt: "p"}
+      assert Codec.decode(data, :here) == {:ok, %{known | extra: %{"mood" => 1}}}
+    end
+
     test "invalid tensors are refused" do
       tensor = %Tensor{dtype: "float32", shape: [2], data: <<0::64>>}
       assert round_trip(tensor) == {:ok, tensor}

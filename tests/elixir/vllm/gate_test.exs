@@ -79,9 +79,6 @@ defmodule Vllm.RealEngine.GateTest do
     temperature: 2 ** 2000
   ]
 
-  # Of these the message speaks in other words than the name of the field.
-  @words %{stop: "stop", allowed_token_ids: "allowed_token_ids", temperature: "temperature"}
-
   for {{field, value}, n} <- Enum.with_index(@wrong_types ++ @out_of_range) do
     @field field
     @value value
@@ -95,7 +92,10 @@ defmodule Vllm.RealEngine.GateTest do
           # A field that equals the struct's default is not sent.
           Map.get(%SamplingParams{}, @field) != @value or not is_struct(params) do
         error = refused(engine, "Hello", params)
-        assert error.message =~ Map.get(@words, @field, to_string(@field))
+        assert error.message =~ to_string(@field)
+        assert error.details["parameter"] =~ to_string(@field)
+        # A field that does not exist has no value.
+        assert Map.has_key?(error.details, "value") or error.message =~ "has no field"
       end
     end
   end
@@ -108,6 +108,27 @@ defmodule Vllm.RealEngine.GateTest do
   test "fields that contradict each other are refused", %{engine: engine} do
     assert refused(engine, "Hello", min_tokens: 64, max_tokens: 8).message =~ "min_tokens"
     assert refused(engine, "Hello", n: 2, temperature: 0.0).message =~ "n must be 1"
+  end
+
+  # vLLM's messages name the field, its errors do not.
+  test "what an engine refuses of parameters that contradict each other is named", context do
+    for {more, value} <- [
+          {[n: 2], 2},
+          {[prompt_logprobs: 1], 1},
+          {[bad_words: ["x"]], ["x"]},
+          {[repetition_detection: [max_pattern_size: 4, min_count: 2]], nil},
+          {[thinking_token_budget: 4], 4}
+        ] do
+      params = [trace_decode_token_ids: [5]] ++ more
+      %{details: details} = refused(context.engine, "Hello", params)
+      [{name, _value}] = more
+      assert %{"parameter" => "trace_decode_token_ids", "value" => [5]} = details
+      assert Map.keys(details["values"]) == Enum.sort(["trace_decode_token_ids", to_string(name)])
+      if value, do: assert(details["values"][to_string(name)] == value)
+    end
+
+    assert %{"parameter" => "trace_decode_token_ids", "value" => []} =
+             refused(context.engine, "Hello", trace_decode_token_ids: []).details
   end
 
   test "values other than SamplingParams are refused", %{engine: engine} do
@@ -138,6 +159,13 @@ defmodule Vllm.RealEngine.GateTest do
 
       {:error, error} ->
         assert error.kind == :invalid
+    end
+  end
+
+  # tests/entrypoints/llm/test_prompt_validation.py::test_out_of_vocab_token
+  test "a token that is not in the vocabulary is refused", %{engine: engine} do
+    for prompt <- [[999_999], %Vllm.TokensPrompt{prompt_token_ids: [999_999]}] do
+      assert refused(engine, prompt, temperature: 0.0).message =~ "out of vocabulary"
     end
   end
 

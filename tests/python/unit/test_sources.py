@@ -30,6 +30,7 @@ TESTED_IN = {
     "gen/elixir/classes": "unit/gen/test_main.py",
     "gen/elixir/functions": "unit/gen/elixir/test_function.py",
     "gen/elixir/member_docs": "unit/gen/elixir/test_function.py",
+    "gen/elixir/parameter_methods": "unit/gen/test_main.py",
     "gen/elixir/protobuf": "unit/gen/test_main.py",
     "gen/elixir/structs": "unit/gen/test_main.py",
     "gen/introspection/introspect": "vllm/test_manifest_current.py",

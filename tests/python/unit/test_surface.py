@@ -9,6 +9,7 @@ import pytest
 from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import Builder
 from python_worker.engines.collector import RequestOutputCollector
+from python_worker.engines.parameter_classes import PATHS
 from python_worker.exceptions import NotServed
 from python_worker.offline.builder import LLMBuilder
 from python_worker.surface import async_llm, llm, served_classes
@@ -16,15 +17,23 @@ from python_worker.surface import async_llm, llm, served_classes
 CLASSES = served_classes(Builder(), cast(Worker, object()))
 
 
-@pytest.mark.parametrize("name", ["AsyncLLM", "LLM", "AsyncEngineArgs", "Worker"])
+@pytest.mark.parametrize("name", ["AsyncLLM", "LLM", "AsyncEngineArgs", "Worker", "vllm", *PATHS])
 def test_a_class_is_reached_by_its_name(name: str) -> None:
     assert CLASSES.named(name).name == name
 
 
 @pytest.mark.parametrize("name", ["RequestOutputCollector", "LLMEngine", ""])
 def test_no_other_class_is_reached_without_a_reference(name: str) -> None:
-    with pytest.raises(NotServed, match="there are AsyncEngineArgs, AsyncLLM, LLM, Worker"):
+    with pytest.raises(NotServed, match="there are AsyncEngineArgs, AsyncLLM, BeamSearchParams"):
         CLASSES.named(name)
+
+
+def test_a_parameter_class_shows_its_calls_alone() -> None:
+    shown = {name: CLASSES.named(name).shown or frozenset() for name in PATHS}
+    assert all({"new", "to_map"} <= it for it in shown.values())
+    assert shown["PoolingParams"] == {"new", "to_map"}
+    assert shown["EngineArgs"] == {"new", "to_map", "parse_cli", "create_engine_config"}
+    assert "update_from_generation_config" in shown["SamplingParams"]
 
 
 def test_a_collector_depends_on_its_engine() -> None:

@@ -16,6 +16,8 @@ from tests.python.support.values import Ref
 INF = math.inf
 LEFT = "no token is left to choose"
 
+BEAM = {"beam_width": 1, "max_tokens": 1}
+
 #: What each method is called with, where nothing is odd.
 SOUND: dict[str, dict[str, Any]] = {
     "generate": {"prompts": "a", "sampling_params": {"max_tokens": 1}},
@@ -55,6 +57,7 @@ SOUND: dict[str, dict[str, Any]] = {
         ("chat", [[{"content": "a"}]], "INVALID", "messages[0]: needs a 'role'"),
         ("chat", [[[{"role": "user", "content": "a"}, 5]]], "INVALID", "messages[0]: wants"),
         ("enqueue_chat", ["Hello"], "INVALID", "messages"),
+        ("beam_search", [["a"], {**BEAM, "length_penalty": -500.0}], "INVALID", "length_penalty"),
         ("beam_search", [["a"], {"beam_width": 50, "max_tokens": 2}], "INVALID", "logprobs"),
     ],
 )

@@ -74,7 +74,7 @@ defmodule Vllm.Core.Instance do
        "gives up and its supervisor decides. Not for `:connect`."},
     {:max_seconds, {:range, 1, 1_000_000}, 60, "see `:max_restarts`."},
     {:engines, :engines, [],
-     "engines that run as long as the instance does, such as " <>
+     "`Vllm.AsyncLLM` engines that run as long as the instance does, such as " <>
        "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
        "one after the other when the worker serves, and rebuilt when one dies or the worker is " <>
        "replaced."},

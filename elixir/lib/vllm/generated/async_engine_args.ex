@@ -1789,6 +1789,196 @@ defmodule Vllm.AsyncEngineArgs do
             enable_log_requests: false
 
   @doc """
+  Checks fields as vLLM's `AsyncEngineArgs` does, in the worker, and returns them as a struct.
+
+  Calls check them too, so this is for those who want to know before. The struct holds what
+  was given; `to_map` says what vLLM makes of it. A struct is a value: what Python's `clone`
+  copies needs no copy here.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `engine_args` - `t:Vllm.AsyncEngineArgs.t/0`, a keyword list or a map
+
+  ## Returns
+
+  The struct.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.AsyncEngineArgs.new(engine_args)
+  """
+  @doc group: :parameters
+  @spec new(Vllm.AsyncEngineArgs.t() | keyword() | map()) ::
+          {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def new(engine_args) do
+    Call.invoke_class("AsyncEngineArgs", "new", 1, [engine_args])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.AsyncEngineArgs.t() | keyword() | map(),
+          Vllm.AsyncEngineArgs.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def new(worker_or_engine_args, engine_args_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "new", 1, [worker_or_engine_args, engine_args_or_opts])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.AsyncEngineArgs.t() | keyword() | map(),
+          Vllm.AsyncEngineArgs.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def new(worker_or_engine_args, engine_args_or_args, args_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "new", 1, [
+      worker_or_engine_args,
+      engine_args_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(worker(), Vllm.AsyncEngineArgs.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def new(worker, engine_args, args, opts) do
+    Call.invoke_class("AsyncEngineArgs", "new", 1, [worker, engine_args, args, opts])
+  end
+
+  @doc """
+  Returns all fields as vLLM has them, once it has made a `AsyncEngineArgs` of those that are
+  given.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `engine_args` - `t:Vllm.AsyncEngineArgs.t/0`, a keyword list or a map
+
+  ## Returns
+
+  A map by name. Objects in it, such as configurations, are maps too.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.AsyncEngineArgs.to_map(engine_args)
+  """
+  @doc group: :parameters
+  @spec to_map(Vllm.AsyncEngineArgs.t() | keyword() | map()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(engine_args) do
+    Call.invoke_class("AsyncEngineArgs", "to_map", 1, [engine_args])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.AsyncEngineArgs.t() | keyword() | map(),
+          Vllm.AsyncEngineArgs.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_engine_args, engine_args_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "to_map", 1, [worker_or_engine_args, engine_args_or_opts])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.AsyncEngineArgs.t() | keyword() | map(),
+          Vllm.AsyncEngineArgs.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_engine_args, engine_args_or_args, args_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "to_map", 1, [
+      worker_or_engine_args,
+      engine_args_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(worker(), Vllm.AsyncEngineArgs.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker, engine_args, args, opts) do
+    Call.invoke_class("AsyncEngineArgs", "to_map", 1, [worker, engine_args, args, opts])
+  end
+
+  @doc """
+  Reads the arguments of a command line, as `vllm serve` takes them.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `arguments` - its words, as `["--max-model-len", "1k"]`
+
+  ## Returns
+
+  A struct of the fields that the command line sets.
+
+  ## Errors
+
+    * `:invalid` - a word that is not understood; the message names the argument
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, args} = Vllm.AsyncEngineArgs.parse_cli(["--enable-prefix-caching"])
+  """
+  @doc group: :parameters
+  @spec parse_cli([String.t()]) :: {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(arguments) do
+    Call.invoke_class("AsyncEngineArgs", "parse_cli", 1, [arguments])
+  end
+
+  @doc "See `parse_cli/1`."
+  @doc group: :parameters
+  @spec parse_cli(worker() | [String.t()], [String.t()] | Call.args_or_opts()) ::
+          {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(worker_or_arguments, arguments_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "parse_cli", 1, [worker_or_arguments, arguments_or_opts])
+  end
+
+  @doc "See `parse_cli/1`."
+  @doc group: :parameters
+  @spec parse_cli(
+          worker() | [String.t()],
+          [String.t()] | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(worker_or_arguments, arguments_or_args, args_or_opts) do
+    Call.invoke_class("AsyncEngineArgs", "parse_cli", 1, [
+      worker_or_arguments,
+      arguments_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `parse_cli/1`."
+  @doc group: :parameters
+  @spec parse_cli(worker(), [String.t()], [term()], keyword()) ::
+          {:ok, Vllm.AsyncEngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(worker, arguments, args, opts) do
+    Call.invoke_class("AsyncEngineArgs", "parse_cli", 1, [worker, arguments, args, opts])
+  end
+
+  @doc """
   Create the VllmConfig.
 
   NOTE: If VllmConfig is incompatible, we raise an error.

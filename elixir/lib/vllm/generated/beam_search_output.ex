@@ -12,11 +12,15 @@ defmodule Vllm.BeamSearchOutput do
   ## Fields
 
     * `:sequences` - `list[BeamSearchSequence]`.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
-          sequences: [Vllm.BeamSearchSequence.t()]
+          sequences: [Vllm.BeamSearchSequence.t()],
+          extra: %{optional(String.t()) => term()}
         }
 
-  defstruct sequences: nil
+  defstruct sequences: nil,
+            extra: %{}
 end

@@ -20,6 +20,8 @@ defmodule Vllm.BeamSearchSequence do
     * `:text` - `str or None`.
     * `:finish_reason` - `str or None`.
     * `:stop_reason` - `int or str or None`.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
@@ -30,7 +32,8 @@ defmodule Vllm.BeamSearchSequence do
           cum_logprob: float() | :nan | :infinity | :neg_infinity,
           text: String.t() | nil,
           finish_reason: String.t() | nil,
-          stop_reason: integer() | String.t() | nil
+          stop_reason: integer() | String.t() | nil,
+          extra: %{optional(String.t()) => term()}
         }
 
   defstruct orig_prompt: nil,
@@ -40,5 +43,6 @@ defmodule Vllm.BeamSearchSequence do
             cum_logprob: 0.0,
             text: nil,
             finish_reason: nil,
-            stop_reason: nil
+            stop_reason: nil,
+            extra: %{}
 end

@@ -12,11 +12,15 @@ defmodule Vllm.ClassificationOutput do
 
     * `:probs` - `list[float]`. The probability vector, which is a list of floats. Its length
       depends on the number of classes.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
-          probs: [float() | :nan | :infinity | :neg_infinity]
+          probs: [float() | :nan | :infinity | :neg_infinity],
+          extra: %{optional(String.t()) => term()}
         }
 
-  defstruct probs: nil
+  defstruct probs: nil,
+            extra: %{}
 end

@@ -32,6 +32,8 @@ defmodule Vllm.CompletionOutput do
       response as `metrics.speculative_decoding` for single-sequence (`n == 1`) requests.
     * `:weight_versions` - `list[WeightVersionSpan] or None`. Contiguous weight version spans
       over output-token indexes. Set on the final output only.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
@@ -46,7 +48,8 @@ defmodule Vllm.CompletionOutput do
           lora_request: Vllm.LoRARequest.t() | nil,
           sampling_mask: Vllm.SamplingMask.t() | nil,
           spec_decode_metrics: Vllm.RequestSpecDecodeMetrics.t() | nil,
-          weight_versions: [Vllm.WeightVersionSpan.t()] | nil
+          weight_versions: [Vllm.WeightVersionSpan.t()] | nil,
+          extra: %{optional(String.t()) => term()}
         }
 
   defstruct index: nil,
@@ -60,5 +63,10 @@ defmodule Vllm.CompletionOutput do
             lora_request: nil,
             sampling_mask: nil,
             spec_decode_metrics: nil,
-            weight_versions: nil
+            weight_versions: nil,
+            extra: %{}
+
+  @doc "Whether it has ended: `finish_reason` says why."
+  @spec finished(t()) :: boolean()
+  defdelegate finished(completion), to: Vllm.Core.Outputs
 end

@@ -11,11 +11,15 @@ defmodule Vllm.EmbeddingOutput do
 
     * `:embedding` - `list[float]`. The embedding vector, which is a list of floats. Its length
       depends on the hidden dimension of the model.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
-          embedding: [float() | :nan | :infinity | :neg_infinity]
+          embedding: [float() | :nan | :infinity | :neg_infinity],
+          extra: %{optional(String.t()) => term()}
         }
 
-  defstruct embedding: nil
+  defstruct embedding: nil,
+            extra: %{}
 end

@@ -1256,6 +1256,10 @@ defmodule Vllm.EngineArgs do
       default `nil`. Select KDA decode backend.
   """
 
+  alias Vllm.{Call, Error, Ref}
+
+  @typep worker :: Vllm.instance() | Ref.t()
+
   @type t :: %__MODULE__{
           model: String.t(),
           enable_return_routed_experts: boolean(),
@@ -1768,4 +1772,278 @@ defmodule Vllm.EngineArgs do
             gdn_prefill_backend: nil,
             kda_prefill_backend: nil,
             kda_decode_backend: nil
+
+  @doc """
+  Checks fields as vLLM's `EngineArgs` does, in the worker, and returns them as a struct.
+
+  Calls check them too, so this is for those who want to know before. The struct holds what
+  was given; `to_map` says what vLLM makes of it. A struct is a value: what Python's `clone`
+  copies needs no copy here.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `engine_args` - `t:Vllm.EngineArgs.t/0`, a keyword list or a map
+
+  ## Returns
+
+  The struct.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.EngineArgs.new(engine_args)
+  """
+  @doc group: :parameters
+  @spec new(Vllm.EngineArgs.t() | keyword() | map()) ::
+          {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def new(engine_args) do
+    Call.invoke_class("EngineArgs", "new", 1, [engine_args])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.EngineArgs.t() | keyword() | map(),
+          Vllm.EngineArgs.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def new(worker_or_engine_args, engine_args_or_opts) do
+    Call.invoke_class("EngineArgs", "new", 1, [worker_or_engine_args, engine_args_or_opts])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.EngineArgs.t() | keyword() | map(),
+          Vllm.EngineArgs.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def new(worker_or_engine_args, engine_args_or_args, args_or_opts) do
+    Call.invoke_class("EngineArgs", "new", 1, [
+      worker_or_engine_args,
+      engine_args_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(worker(), Vllm.EngineArgs.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def new(worker, engine_args, args, opts) do
+    Call.invoke_class("EngineArgs", "new", 1, [worker, engine_args, args, opts])
+  end
+
+  @doc """
+  Returns all fields as vLLM has them, once it has made a `EngineArgs` of those that are
+  given.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `engine_args` - `t:Vllm.EngineArgs.t/0`, a keyword list or a map
+
+  ## Returns
+
+  A map by name. Objects in it, such as configurations, are maps too.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.EngineArgs.to_map(engine_args)
+  """
+  @doc group: :parameters
+  @spec to_map(Vllm.EngineArgs.t() | keyword() | map()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(engine_args) do
+    Call.invoke_class("EngineArgs", "to_map", 1, [engine_args])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.EngineArgs.t() | keyword() | map(),
+          Vllm.EngineArgs.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_engine_args, engine_args_or_opts) do
+    Call.invoke_class("EngineArgs", "to_map", 1, [worker_or_engine_args, engine_args_or_opts])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.EngineArgs.t() | keyword() | map(),
+          Vllm.EngineArgs.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_engine_args, engine_args_or_args, args_or_opts) do
+    Call.invoke_class("EngineArgs", "to_map", 1, [
+      worker_or_engine_args,
+      engine_args_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(worker(), Vllm.EngineArgs.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker, engine_args, args, opts) do
+    Call.invoke_class("EngineArgs", "to_map", 1, [worker, engine_args, args, opts])
+  end
+
+  @doc """
+  Reads the arguments of a command line, as `vllm serve` takes them.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `arguments` - its words, as `["--max-model-len", "1k"]`
+
+  ## Returns
+
+  A struct of the fields that the command line sets.
+
+  ## Errors
+
+    * `:invalid` - a word that is not understood; the message names the argument
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, args} = Vllm.EngineArgs.parse_cli(["--enable-prefix-caching"])
+  """
+  @doc group: :parameters
+  @spec parse_cli([String.t()]) :: {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(arguments) do
+    Call.invoke_class("EngineArgs", "parse_cli", 1, [arguments])
+  end
+
+  @doc "See `parse_cli/1`."
+  @doc group: :parameters
+  @spec parse_cli(worker() | [String.t()], [String.t()] | Call.args_or_opts()) ::
+          {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(worker_or_arguments, arguments_or_opts) do
+    Call.invoke_class("EngineArgs", "parse_cli", 1, [worker_or_arguments, arguments_or_opts])
+  end
+
+  @doc "See `parse_cli/1`."
+  @doc group: :parameters
+  @spec parse_cli(
+          worker() | [String.t()],
+          [String.t()] | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(worker_or_arguments, arguments_or_args, args_or_opts) do
+    Call.invoke_class("EngineArgs", "parse_cli", 1, [
+      worker_or_arguments,
+      arguments_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `parse_cli/1`."
+  @doc group: :parameters
+  @spec parse_cli(worker(), [String.t()], [term()], keyword()) ::
+          {:ok, Vllm.EngineArgs.t()} | {:error, Error.t()}
+  def parse_cli(worker, arguments, args, opts) do
+    Call.invoke_class("EngineArgs", "parse_cli", 1, [worker, arguments, args, opts])
+  end
+
+  @doc """
+  Create the VllmConfig.
+
+  NOTE: If VllmConfig is incompatible, we raise an error.
+
+  The worker imports vLLM for it, which takes some seconds the first time.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `engine_args` - `t:Vllm.EngineArgs.t/0`, a keyword list or a map
+
+  ## Options
+
+    * `usage_context` - default `nil` (`UsageContext or None`). Where the engine is used, as
+      told to vLLM's usage statistics
+    * `headless` - default `false` (`bool`). Whether the engine runs on a node without a front
+      end
+    * `rpc: [timeout: ms]` - none by default: a model's configuration may have to be fetched
+
+  ## Returns
+
+  A reference to the configuration, for `Vllm.call/4`. It is released with the calling
+  process.
+
+  ## Errors
+
+    * `:invalid` - an unknown engine argument, or a value that vLLM refuses
+    * `:python` - any other failure on the way, such as a model that is not found
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, config} = Vllm.EngineArgs.create_engine_config(model: "facebook/opt-125m")
+      {:ok, model_config} = Vllm.call(config, "model_config")
+  """
+  @doc group: :lifecycle
+  @spec create_engine_config(Vllm.EngineArgs.t() | keyword() | map()) ::
+          {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(engine_args) do
+    Call.invoke_class("EngineArgs", "create_engine_config", 1, [engine_args])
+  end
+
+  @doc "See `create_engine_config/1`."
+  @doc group: :lifecycle
+  @spec create_engine_config(
+          worker() | Vllm.EngineArgs.t() | keyword() | map(),
+          Vllm.EngineArgs.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(worker_or_engine_args, engine_args_or_opts) do
+    Call.invoke_class("EngineArgs", "create_engine_config", 1, [
+      worker_or_engine_args,
+      engine_args_or_opts
+    ])
+  end
+
+  @doc "See `create_engine_config/1`."
+  @doc group: :lifecycle
+  @spec create_engine_config(
+          worker() | Vllm.EngineArgs.t() | keyword() | map(),
+          Vllm.EngineArgs.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(worker_or_engine_args, engine_args_or_args, args_or_opts) do
+    Call.invoke_class("EngineArgs", "create_engine_config", 1, [
+      worker_or_engine_args,
+      engine_args_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `create_engine_config/1`."
+  @doc group: :lifecycle
+  @spec create_engine_config(
+          worker(),
+          Vllm.EngineArgs.t() | keyword() | map(),
+          [term()],
+          keyword()
+        ) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def create_engine_config(worker, engine_args, args, opts) do
+    Call.invoke_class("EngineArgs", "create_engine_config", 1, [worker, engine_args, args, opts])
+  end
 end

@@ -34,6 +34,10 @@ defmodule Vllm.LoRARequest do
       inferred from the base model.
   """
 
+  alias Vllm.{Call, Error, Ref}
+
+  @typep worker :: Vllm.instance() | Ref.t()
+
   @type t :: %__MODULE__{
           lora_name: String.t(),
           lora_int_id: integer(),
@@ -49,4 +53,135 @@ defmodule Vllm.LoRARequest do
             base_model_name: nil,
             load_inplace: false,
             is_3d_lora_weight: false
+
+  @doc """
+  Checks fields as vLLM's `LoRARequest` does, in the worker, and returns them as a struct.
+
+  Calls check them too, so this is for those who want to know before. The struct holds what
+  was given; `to_map` says what vLLM makes of it. A struct is a value: what Python's `clone`
+  copies needs no copy here.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `lora_request` - `t:Vllm.LoRARequest.t/0`, a keyword list or a map
+
+  ## Returns
+
+  The struct.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.LoRARequest.new(lora_request)
+  """
+  @doc group: :parameters
+  @spec new(Vllm.LoRARequest.t() | keyword() | map()) ::
+          {:ok, Vllm.LoRARequest.t()} | {:error, Error.t()}
+  def new(lora_request) do
+    Call.invoke_class("LoRARequest", "new", 1, [lora_request])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.LoRARequest.t() | keyword() | map(),
+          Vllm.LoRARequest.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Vllm.LoRARequest.t()} | {:error, Error.t()}
+  def new(worker_or_lora_request, lora_request_or_opts) do
+    Call.invoke_class("LoRARequest", "new", 1, [worker_or_lora_request, lora_request_or_opts])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.LoRARequest.t() | keyword() | map(),
+          Vllm.LoRARequest.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.LoRARequest.t()} | {:error, Error.t()}
+  def new(worker_or_lora_request, lora_request_or_args, args_or_opts) do
+    Call.invoke_class("LoRARequest", "new", 1, [
+      worker_or_lora_request,
+      lora_request_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(worker(), Vllm.LoRARequest.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, Vllm.LoRARequest.t()} | {:error, Error.t()}
+  def new(worker, lora_request, args, opts) do
+    Call.invoke_class("LoRARequest", "new", 1, [worker, lora_request, args, opts])
+  end
+
+  @doc """
+  Returns all fields as vLLM has them, once it has made a `LoRARequest` of those that are
+  given.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `lora_request` - `t:Vllm.LoRARequest.t/0`, a keyword list or a map
+
+  ## Returns
+
+  A map by name. Objects in it, such as configurations, are maps too.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.LoRARequest.to_map(lora_request)
+  """
+  @doc group: :parameters
+  @spec to_map(Vllm.LoRARequest.t() | keyword() | map()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(lora_request) do
+    Call.invoke_class("LoRARequest", "to_map", 1, [lora_request])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.LoRARequest.t() | keyword() | map(),
+          Vllm.LoRARequest.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_lora_request, lora_request_or_opts) do
+    Call.invoke_class("LoRARequest", "to_map", 1, [worker_or_lora_request, lora_request_or_opts])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.LoRARequest.t() | keyword() | map(),
+          Vllm.LoRARequest.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_lora_request, lora_request_or_args, args_or_opts) do
+    Call.invoke_class("LoRARequest", "to_map", 1, [
+      worker_or_lora_request,
+      lora_request_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(worker(), Vllm.LoRARequest.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker, lora_request, args, opts) do
+    Call.invoke_class("LoRARequest", "to_map", 1, [worker, lora_request, args, opts])
+  end
 end

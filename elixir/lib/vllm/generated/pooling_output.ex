@@ -10,11 +10,15 @@ defmodule Vllm.PoolingOutput do
   ## Fields
 
     * `:data` - `Tensor`. The extracted hidden states.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
-          data: Vllm.Tensor.t()
+          data: Vllm.Tensor.t(),
+          extra: %{optional(String.t()) => term()}
         }
 
-  defstruct data: nil
+  defstruct data: nil,
+            extra: %{}
 end

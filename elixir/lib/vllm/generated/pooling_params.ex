@@ -37,6 +37,10 @@ defmodule Vllm.PoolingParams do
       this says.
   """
 
+  alias Vllm.{Call, Error, Ref}
+
+  @typep worker :: Vllm.instance() | Ref.t()
+
   @type t :: %__MODULE__{
           use_activation: boolean() | nil,
           dimensions: integer() | nil,
@@ -60,4 +64,141 @@ defmodule Vllm.PoolingParams do
             late_interaction_params: nil,
             extra_kwargs: nil,
             output_kind: :FINAL_ONLY
+
+  @doc """
+  Checks fields as vLLM's `PoolingParams` does, in the worker, and returns them as a struct.
+
+  Calls check them too, so this is for those who want to know before. The struct holds what
+  was given; `to_map` says what vLLM makes of it. A struct is a value: what Python's `clone`
+  copies needs no copy here.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `pooling_params` - `t:Vllm.PoolingParams.t/0`, a keyword list or a map
+
+  ## Returns
+
+  The struct.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.PoolingParams.new(pooling_params)
+  """
+  @doc group: :parameters
+  @spec new(Vllm.PoolingParams.t() | keyword() | map()) ::
+          {:ok, Vllm.PoolingParams.t()} | {:error, Error.t()}
+  def new(pooling_params) do
+    Call.invoke_class("PoolingParams", "new", 1, [pooling_params])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.PoolingParams.t() | keyword() | map(),
+          Vllm.PoolingParams.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Vllm.PoolingParams.t()} | {:error, Error.t()}
+  def new(worker_or_pooling_params, pooling_params_or_opts) do
+    Call.invoke_class("PoolingParams", "new", 1, [
+      worker_or_pooling_params,
+      pooling_params_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.PoolingParams.t() | keyword() | map(),
+          Vllm.PoolingParams.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.PoolingParams.t()} | {:error, Error.t()}
+  def new(worker_or_pooling_params, pooling_params_or_args, args_or_opts) do
+    Call.invoke_class("PoolingParams", "new", 1, [
+      worker_or_pooling_params,
+      pooling_params_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(worker(), Vllm.PoolingParams.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, Vllm.PoolingParams.t()} | {:error, Error.t()}
+  def new(worker, pooling_params, args, opts) do
+    Call.invoke_class("PoolingParams", "new", 1, [worker, pooling_params, args, opts])
+  end
+
+  @doc """
+  Returns all fields as vLLM has them, once it has made a `PoolingParams` of those that are
+  given.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `pooling_params` - `t:Vllm.PoolingParams.t/0`, a keyword list or a map
+
+  ## Returns
+
+  A map by name. Objects in it, such as configurations, are maps too.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.PoolingParams.to_map(pooling_params)
+  """
+  @doc group: :parameters
+  @spec to_map(Vllm.PoolingParams.t() | keyword() | map()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(pooling_params) do
+    Call.invoke_class("PoolingParams", "to_map", 1, [pooling_params])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.PoolingParams.t() | keyword() | map(),
+          Vllm.PoolingParams.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_pooling_params, pooling_params_or_opts) do
+    Call.invoke_class("PoolingParams", "to_map", 1, [
+      worker_or_pooling_params,
+      pooling_params_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.PoolingParams.t() | keyword() | map(),
+          Vllm.PoolingParams.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_pooling_params, pooling_params_or_args, args_or_opts) do
+    Call.invoke_class("PoolingParams", "to_map", 1, [
+      worker_or_pooling_params,
+      pooling_params_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(worker(), Vllm.PoolingParams.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker, pooling_params, args, opts) do
+    Call.invoke_class("PoolingParams", "to_map", 1, [worker, pooling_params, args, opts])
+  end
 end

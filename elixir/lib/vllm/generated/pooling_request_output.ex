@@ -17,6 +17,8 @@ defmodule Vllm.PoolingRequestOutput do
     * `:finished` - `bool`. A flag indicating whether the pooling is completed.
     * `:error` - `RequestError or None`. Structured request-level error information, if the
       request failed.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
@@ -25,7 +27,8 @@ defmodule Vllm.PoolingRequestOutput do
           prompt_token_ids: [integer()],
           num_cached_tokens: integer(),
           finished: boolean(),
-          error: Vllm.RequestError.t() | nil
+          error: Vllm.RequestError.t() | nil,
+          extra: %{optional(String.t()) => term()}
         }
 
   defstruct request_id: nil,
@@ -33,5 +36,6 @@ defmodule Vllm.PoolingRequestOutput do
             prompt_token_ids: nil,
             num_cached_tokens: nil,
             finished: nil,
-            error: nil
+            error: nil,
+            extra: %{}
 end

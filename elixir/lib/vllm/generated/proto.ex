@@ -1949,38 +1949,40 @@ defmodule Vllm.Proto.EngineDied do
   EngineDied says that an engine is dead; each of its calls fails by itself.
 
     * `ref` is the id of the engine's reference.
+    * `type` is the class of the engine, as references have it; AsyncLLM if it is empty.
   """
 
   alias Vllm.Core.Wire.Protobuf
 
-  @type t :: %__MODULE__{ref: String.t(), failure: Vllm.Proto.Failure.t() | nil}
-  defstruct ref: "", failure: nil
+  @type t :: %__MODULE__{ref: String.t(), failure: Vllm.Proto.Failure.t() | nil, type: String.t()}
+  defstruct ref: "", failure: nil, type: ""
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
   def encode(%__MODULE__{} = message) do
     [
       Protobuf.put_bytes(<<0x0A>>, message.ref),
-      Protobuf.put_message(<<0x12>>, message.failure, &Vllm.Proto.Failure.encode/1)
+      Protobuf.put_message(<<0x12>>, message.failure, &Vllm.Proto.Failure.encode/1),
+      Protobuf.put_bytes(<<0x1A>>, message.type)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, "", nil)
+  def decode(binary) when is_binary(binary), do: decode(binary, "", nil, "")
 
-  defp decode(<<0x0A, rest::binary>>, _ref, failure) do
+  defp decode(<<0x0A, rest::binary>>, _ref, failure, type) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, value, failure)
+      {:ok, value, rest} -> decode(rest, value, failure, type)
       {:error, reason} -> Protobuf.error("EngineDied.ref", reason)
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, ref, _failure) do
+  defp decode(<<0x12, rest::binary>>, ref, _failure, type) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Failure.decode(value) do
-          {:ok, value} -> decode(rest, ref, value)
+          {:ok, value} -> decode(rest, ref, value, type)
           {:error, reason} -> Protobuf.error("EngineDied.failure", reason)
         end
 
@@ -1989,11 +1991,19 @@ defmodule Vllm.Proto.EngineDied do
     end
   end
 
-  defp decode(<<>>, ref, failure), do: {:ok, %__MODULE__{ref: ref, failure: failure}}
+  defp decode(<<0x1A, rest::binary>>, ref, failure, _type) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, ref, failure, value)
+      {:error, reason} -> Protobuf.error("EngineDied.type", reason)
+    end
+  end
 
-  defp decode(binary, ref, failure) do
-    case Protobuf.skip(binary, [1, 2]) do
-      {:ok, rest} -> decode(rest, ref, failure)
+  defp decode(<<>>, ref, failure, type),
+    do: {:ok, %__MODULE__{ref: ref, failure: failure, type: type}}
+
+  defp decode(binary, ref, failure, type) do
+    case Protobuf.skip(binary, [1, 2, 3]) do
+      {:ok, rest} -> decode(rest, ref, failure, type)
       {:error, reason} -> Protobuf.error("EngineDied", reason)
     end
   end
@@ -2008,6 +2018,7 @@ defmodule Vllm.Proto.EngineStalled do
     * `ref` is the id of the engine's reference.
     * `stalled_ms` is for how long there have been none, in milliseconds.
     * `unfinished_requests` is how many requests the engine has.
+    * `type` is the class of the engine, as references have it; AsyncLLM if it is empty.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -2015,9 +2026,10 @@ defmodule Vllm.Proto.EngineStalled do
   @type t :: %__MODULE__{
           ref: String.t(),
           stalled_ms: non_neg_integer(),
-          unfinished_requests: non_neg_integer()
+          unfinished_requests: non_neg_integer(),
+          type: String.t()
         }
-  defstruct ref: "", stalled_ms: 0, unfinished_requests: 0
+  defstruct ref: "", stalled_ms: 0, unfinished_requests: 0, type: ""
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -2025,43 +2037,56 @@ defmodule Vllm.Proto.EngineStalled do
     [
       Protobuf.put_bytes(<<0x0A>>, message.ref),
       Protobuf.put_uint(<<0x10>>, message.stalled_ms),
-      Protobuf.put_uint(<<0x18>>, message.unfinished_requests)
+      Protobuf.put_uint(<<0x18>>, message.unfinished_requests),
+      Protobuf.put_bytes(<<0x22>>, message.type)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, "", 0, 0)
+  def decode(binary) when is_binary(binary), do: decode(binary, "", 0, 0, "")
 
-  defp decode(<<0x0A, rest::binary>>, _ref, stalled_ms, unfinished_requests) do
+  defp decode(<<0x0A, rest::binary>>, _ref, stalled_ms, unfinished_requests, type) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, value, stalled_ms, unfinished_requests)
+      {:ok, value, rest} -> decode(rest, value, stalled_ms, unfinished_requests, type)
       {:error, reason} -> Protobuf.error("EngineStalled.ref", reason)
     end
   end
 
-  defp decode(<<0x10, rest::binary>>, ref, _stalled_ms, unfinished_requests) do
+  defp decode(<<0x10, rest::binary>>, ref, _stalled_ms, unfinished_requests, type) do
     case Protobuf.take_uint64(rest) do
-      {:ok, value, rest} -> decode(rest, ref, value, unfinished_requests)
+      {:ok, value, rest} -> decode(rest, ref, value, unfinished_requests, type)
       {:error, reason} -> Protobuf.error("EngineStalled.stalled_ms", reason)
     end
   end
 
-  defp decode(<<0x18, rest::binary>>, ref, stalled_ms, _unfinished_requests) do
+  defp decode(<<0x18, rest::binary>>, ref, stalled_ms, _unfinished_requests, type) do
     case Protobuf.take_uint32(rest) do
-      {:ok, value, rest} -> decode(rest, ref, stalled_ms, value)
+      {:ok, value, rest} -> decode(rest, ref, stalled_ms, value, type)
       {:error, reason} -> Protobuf.error("EngineStalled.unfinished_requests", reason)
     end
   end
 
-  defp decode(<<>>, ref, stalled_ms, unfinished_requests),
+  defp decode(<<0x22, rest::binary>>, ref, stalled_ms, unfinished_requests, _type) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, ref, stalled_ms, unfinished_requests, value)
+      {:error, reason} -> Protobuf.error("EngineStalled.type", reason)
+    end
+  end
+
+  defp decode(<<>>, ref, stalled_ms, unfinished_requests, type),
     do:
       {:ok,
-       %__MODULE__{ref: ref, stalled_ms: stalled_ms, unfinished_requests: unfinished_requests}}
+       %__MODULE__{
+         ref: ref,
+         stalled_ms: stalled_ms,
+         unfinished_requests: unfinished_requests,
+         type: type
+       }}
 
-  defp decode(binary, ref, stalled_ms, unfinished_requests) do
-    case Protobuf.skip(binary, [1, 2, 3]) do
-      {:ok, rest} -> decode(rest, ref, stalled_ms, unfinished_requests)
+  defp decode(binary, ref, stalled_ms, unfinished_requests, type) do
+    case Protobuf.skip(binary, [1, 2, 3, 4]) do
+      {:ok, rest} -> decode(rest, ref, stalled_ms, unfinished_requests, type)
       {:error, reason} -> Protobuf.error("EngineStalled", reason)
     end
   end
@@ -2074,45 +2099,55 @@ defmodule Vllm.Proto.EngineRecovered do
 
     * `ref` is the id of the engine's reference.
     * `stalled_ms` is for how long it stood still, in milliseconds.
+    * `type` is the class of the engine, as references have it; AsyncLLM if it is empty.
   """
 
   alias Vllm.Core.Wire.Protobuf
 
-  @type t :: %__MODULE__{ref: String.t(), stalled_ms: non_neg_integer()}
-  defstruct ref: "", stalled_ms: 0
+  @type t :: %__MODULE__{ref: String.t(), stalled_ms: non_neg_integer(), type: String.t()}
+  defstruct ref: "", stalled_ms: 0, type: ""
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
   def encode(%__MODULE__{} = message) do
     [
       Protobuf.put_bytes(<<0x0A>>, message.ref),
-      Protobuf.put_uint(<<0x10>>, message.stalled_ms)
+      Protobuf.put_uint(<<0x10>>, message.stalled_ms),
+      Protobuf.put_bytes(<<0x1A>>, message.type)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, "", 0)
+  def decode(binary) when is_binary(binary), do: decode(binary, "", 0, "")
 
-  defp decode(<<0x0A, rest::binary>>, _ref, stalled_ms) do
+  defp decode(<<0x0A, rest::binary>>, _ref, stalled_ms, type) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, value, stalled_ms)
+      {:ok, value, rest} -> decode(rest, value, stalled_ms, type)
       {:error, reason} -> Protobuf.error("EngineRecovered.ref", reason)
     end
   end
 
-  defp decode(<<0x10, rest::binary>>, ref, _stalled_ms) do
+  defp decode(<<0x10, rest::binary>>, ref, _stalled_ms, type) do
     case Protobuf.take_uint64(rest) do
-      {:ok, value, rest} -> decode(rest, ref, value)
+      {:ok, value, rest} -> decode(rest, ref, value, type)
       {:error, reason} -> Protobuf.error("EngineRecovered.stalled_ms", reason)
     end
   end
 
-  defp decode(<<>>, ref, stalled_ms), do: {:ok, %__MODULE__{ref: ref, stalled_ms: stalled_ms}}
+  defp decode(<<0x1A, rest::binary>>, ref, stalled_ms, _type) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, ref, stalled_ms, value)
+      {:error, reason} -> Protobuf.error("EngineRecovered.type", reason)
+    end
+  end
 
-  defp decode(binary, ref, stalled_ms) do
-    case Protobuf.skip(binary, [1, 2]) do
-      {:ok, rest} -> decode(rest, ref, stalled_ms)
+  defp decode(<<>>, ref, stalled_ms, type),
+    do: {:ok, %__MODULE__{ref: ref, stalled_ms: stalled_ms, type: type}}
+
+  defp decode(binary, ref, stalled_ms, type) do
+    case Protobuf.skip(binary, [1, 2, 3]) do
+      {:ok, rest} -> decode(rest, ref, stalled_ms, type)
       {:error, reason} -> Protobuf.error("EngineRecovered", reason)
     end
   end

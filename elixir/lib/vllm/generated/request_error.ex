@@ -12,15 +12,19 @@ defmodule Vllm.RequestError do
     * `:code` - `str`. What went wrong, as a short code.
     * `:message` - `str`. What went wrong, for a person.
     * `:retryable` - `bool`. Whether the same request may succeed later.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
           code: String.t(),
           message: String.t(),
-          retryable: boolean()
+          retryable: boolean(),
+          extra: %{optional(String.t()) => term()}
         }
 
   defstruct code: nil,
             message: nil,
-            retryable: false
+            retryable: false,
+            extra: %{}
 end

@@ -35,6 +35,8 @@ defmodule Vllm.RequestOutput do
     * `:kv_transfer_params` - `dict[str, Any] or None`. The params for remote K/V transfer.
     * `:ec_transfer_params` - `dict[str, Any] or None`. The params for remote encoder-cache
       transfer.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
@@ -52,7 +54,8 @@ defmodule Vllm.RequestOutput do
           num_cache_creation_tokens: integer() | nil,
           prompt_token_id_logprobs: Vllm.Tensor.t() | nil,
           kv_transfer_params: %{optional(String.t()) => term()} | nil,
-          ec_transfer_params: %{optional(String.t()) => term()} | nil
+          ec_transfer_params: %{optional(String.t()) => term()} | nil,
+          extra: %{optional(String.t()) => term()}
         }
 
   defstruct request_id: nil,
@@ -69,5 +72,18 @@ defmodule Vllm.RequestOutput do
             num_cache_creation_tokens: nil,
             prompt_token_id_logprobs: nil,
             kv_transfer_params: nil,
-            ec_transfer_params: nil
+            ec_transfer_params: nil,
+            extra: %{}
+
+  @doc """
+  Merges the next item of the request into this one, as Python's `add` does.
+
+  With `aggregate` texts, token ids and logprobs are appended: so the items of a `DELTA` stream
+  become the whole output. Without, each completion of `next` replaces the one before.
+
+      {:ok, stream} = Vllm.AsyncLLM.generate(engine, "Hello", [output_kind: :DELTA], "r1")
+      whole = Enum.reduce(stream, &Vllm.RequestOutput.add(&2, &1, true))
+  """
+  @spec add(t(), t(), boolean()) :: t()
+  defdelegate add(output, next, aggregate), to: Vllm.Core.Outputs
 end

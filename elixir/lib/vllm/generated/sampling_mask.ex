@@ -13,11 +13,15 @@ defmodule Vllm.SamplingMask do
   ## Fields
 
     * `:token_ids` - `list[list[int]]`. The token ids that survived, for each generated token.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
-          token_ids: [[integer()]]
+          token_ids: [[integer()]],
+          extra: %{optional(String.t()) => term()}
         }
 
-  defstruct token_ids: nil
+  defstruct token_ids: nil,
+            extra: %{}
 end

@@ -146,6 +146,10 @@ defmodule Vllm.SamplingParams do
       `tokenization_kwargs`
   """
 
+  alias Vllm.{Call, Error, Ref}
+
+  @typep worker :: Vllm.instance() | Ref.t()
+
   @type t :: %__MODULE__{
           n: integer(),
           presence_penalty: number(),
@@ -227,4 +231,359 @@ defmodule Vllm.SamplingParams do
             repetition_detection: nil,
             routed_experts_prompt_start: 0,
             trace_decode_token_ids: nil
+
+  @doc """
+  Checks fields as vLLM's `SamplingParams` does, in the worker, and returns them as a struct.
+
+  Calls check them too, so this is for those who want to know before. The struct holds what
+  was given; `to_map` says what vLLM makes of it. A struct is a value: what Python's `clone`
+  copies needs no copy here.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `sampling_params` - `t:Vllm.SamplingParams.t/0`, a keyword list or a map
+
+  ## Returns
+
+  The struct.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.SamplingParams.new(sampling_params)
+  """
+  @doc group: :parameters
+  @spec new(Vllm.SamplingParams.t() | keyword() | map()) ::
+          {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def new(sampling_params) do
+    Call.invoke_class("SamplingParams", "new", 1, [sampling_params])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def new(worker_or_sampling_params, sampling_params_or_opts) do
+    Call.invoke_class("SamplingParams", "new", 1, [
+      worker_or_sampling_params,
+      sampling_params_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def new(worker_or_sampling_params, sampling_params_or_args, args_or_opts) do
+    Call.invoke_class("SamplingParams", "new", 1, [
+      worker_or_sampling_params,
+      sampling_params_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(worker(), Vllm.SamplingParams.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def new(worker, sampling_params, args, opts) do
+    Call.invoke_class("SamplingParams", "new", 1, [worker, sampling_params, args, opts])
+  end
+
+  @doc """
+  Returns all fields as vLLM has them, once it has made a `SamplingParams` of those that are
+  given.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `sampling_params` - `t:Vllm.SamplingParams.t/0`, a keyword list or a map
+
+  ## Returns
+
+  A map by name. Objects in it, such as configurations, are maps too.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.SamplingParams.to_map(sampling_params)
+  """
+  @doc group: :parameters
+  @spec to_map(Vllm.SamplingParams.t() | keyword() | map()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(sampling_params) do
+    Call.invoke_class("SamplingParams", "to_map", 1, [sampling_params])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_sampling_params, sampling_params_or_opts) do
+    Call.invoke_class("SamplingParams", "to_map", 1, [
+      worker_or_sampling_params,
+      sampling_params_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_sampling_params, sampling_params_or_args, args_or_opts) do
+    Call.invoke_class("SamplingParams", "to_map", 1, [
+      worker_or_sampling_params,
+      sampling_params_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(worker(), Vllm.SamplingParams.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker, sampling_params, args, opts) do
+    Call.invoke_class("SamplingParams", "to_map", 1, [worker, sampling_params, args, opts])
+  end
+
+  @doc """
+  How many logprobs each token of an output gets, `logprob_token_ids` included.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `sampling_params` - `t:Vllm.SamplingParams.t/0`, a keyword list or a map
+
+  ## Returns
+
+  The number; -1 for all of the vocabulary, `nil` for none.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.SamplingParams.num_logprobs(sampling_params)
+  """
+  @doc group: :parameters
+  @spec num_logprobs(Vllm.SamplingParams.t() | keyword() | map()) ::
+          {:ok, integer() | nil} | {:error, Error.t()}
+  def num_logprobs(sampling_params) do
+    Call.invoke_class("SamplingParams", "num_logprobs", 1, [sampling_params])
+  end
+
+  @doc "See `num_logprobs/1`."
+  @doc group: :parameters
+  @spec num_logprobs(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, integer() | nil} | {:error, Error.t()}
+  def num_logprobs(worker_or_sampling_params, sampling_params_or_opts) do
+    Call.invoke_class("SamplingParams", "num_logprobs", 1, [
+      worker_or_sampling_params,
+      sampling_params_or_opts
+    ])
+  end
+
+  @doc "See `num_logprobs/1`."
+  @doc group: :parameters
+  @spec num_logprobs(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, integer() | nil} | {:error, Error.t()}
+  def num_logprobs(worker_or_sampling_params, sampling_params_or_args, args_or_opts) do
+    Call.invoke_class("SamplingParams", "num_logprobs", 1, [
+      worker_or_sampling_params,
+      sampling_params_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `num_logprobs/1`."
+  @doc group: :parameters
+  @spec num_logprobs(worker(), Vllm.SamplingParams.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, integer() | nil} | {:error, Error.t()}
+  def num_logprobs(worker, sampling_params, args, opts) do
+    Call.invoke_class("SamplingParams", "num_logprobs", 1, [worker, sampling_params, args, opts])
+  end
+
+  @doc """
+  Adds what a model's generation config says: further tokens that stop.
+
+  Engines do this with the parameters of each request.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `sampling_params` - `t:Vllm.SamplingParams.t/0`, a keyword list or a map
+    * `generation_config` - a map as in `generation_config.json`
+
+  ## Options
+
+    * `eos_token_id` - default `nil` (`int or None`). The tokenizer's own, which is no stop
+      token
+
+  ## Returns
+
+  The struct, with `stop_token_ids` where the config has more.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.SamplingParams.update_from_generation_config(sampling_params, generation_config)
+  """
+  @doc group: :parameters
+  @spec update_from_generation_config(Vllm.SamplingParams.t() | keyword() | map(), %{
+          optional(String.t()) => term()
+        }) :: {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def update_from_generation_config(sampling_params, generation_config) do
+    Call.invoke_class("SamplingParams", "update_from_generation_config", 2, [
+      sampling_params,
+      generation_config
+    ])
+  end
+
+  @doc "See `update_from_generation_config/2`."
+  @doc group: :parameters
+  @spec update_from_generation_config(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | %{optional(String.t()) => term()},
+          %{optional(String.t()) => term()} | Call.args_or_opts()
+        ) :: {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def update_from_generation_config(
+        worker_or_sampling_params,
+        sampling_params_or_generation_config,
+        generation_config_or_opts
+      ) do
+    Call.invoke_class("SamplingParams", "update_from_generation_config", 2, [
+      worker_or_sampling_params,
+      sampling_params_or_generation_config,
+      generation_config_or_opts
+    ])
+  end
+
+  @doc "See `update_from_generation_config/2`."
+  @doc group: :parameters
+  @spec update_from_generation_config(
+          worker() | Vllm.SamplingParams.t() | keyword() | map(),
+          Vllm.SamplingParams.t() | keyword() | map() | %{optional(String.t()) => term()},
+          %{optional(String.t()) => term()} | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def update_from_generation_config(
+        worker_or_sampling_params,
+        sampling_params_or_generation_config,
+        generation_config_or_args,
+        args_or_opts
+      ) do
+    Call.invoke_class("SamplingParams", "update_from_generation_config", 2, [
+      worker_or_sampling_params,
+      sampling_params_or_generation_config,
+      generation_config_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `update_from_generation_config/2`."
+  @doc group: :parameters
+  @spec update_from_generation_config(
+          worker(),
+          Vllm.SamplingParams.t() | keyword() | map(),
+          %{optional(String.t()) => term()},
+          [term()],
+          keyword()
+        ) :: {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def update_from_generation_config(worker, sampling_params, generation_config, args, opts) do
+    Call.invoke_class("SamplingParams", "update_from_generation_config", 2, [
+      worker,
+      sampling_params,
+      generation_config,
+      args,
+      opts
+    ])
+  end
+
+  @doc """
+  The parameters with which vLLM warms its sampler up: all parts of it are used.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+
+  ## Returns
+
+  The struct.
+
+  ## Errors
+
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.SamplingParams.for_sampler_warmup()
+  """
+  @doc group: :parameters
+  @spec for_sampler_warmup() :: {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def for_sampler_warmup() do
+    Call.invoke_class("SamplingParams", "for_sampler_warmup", 0, [])
+  end
+
+  @doc "See `for_sampler_warmup/0`."
+  @doc group: :parameters
+  @spec for_sampler_warmup(worker() | Call.args_or_opts()) ::
+          {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def for_sampler_warmup(worker_or_opts) do
+    Call.invoke_class("SamplingParams", "for_sampler_warmup", 0, [worker_or_opts])
+  end
+
+  @doc "See `for_sampler_warmup/0`."
+  @doc group: :parameters
+  @spec for_sampler_warmup(worker() | [term()], Call.args_or_opts() | keyword()) ::
+          {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def for_sampler_warmup(worker_or_args, args_or_opts) do
+    Call.invoke_class("SamplingParams", "for_sampler_warmup", 0, [worker_or_args, args_or_opts])
+  end
+
+  @doc "See `for_sampler_warmup/0`."
+  @doc group: :parameters
+  @spec for_sampler_warmup(worker(), [term()], keyword()) ::
+          {:ok, Vllm.SamplingParams.t()} | {:error, Error.t()}
+  def for_sampler_warmup(worker, args, opts) do
+    Call.invoke_class("SamplingParams", "for_sampler_warmup", 0, [worker, args, opts])
+  end
 end

@@ -10,11 +10,15 @@ defmodule Vllm.ScoringOutput do
   ## Fields
 
     * `:score` - `float`. The similarity score, which is a scalar value.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
-          score: float() | :nan | :infinity | :neg_infinity
+          score: float() | :nan | :infinity | :neg_infinity,
+          extra: %{optional(String.t()) => term()}
         }
 
-  defstruct score: nil
+  defstruct score: nil,
+            extra: %{}
 end

@@ -34,6 +34,10 @@ defmodule Vllm.StructuredOutputsParams do
       that hold within tags only.
   """
 
+  alias Vllm.{Call, Error, Ref}
+
+  @typep worker :: Vllm.instance() | Ref.t()
+
   @type t :: %__MODULE__{
           json: String.t() | map() | nil,
           regex: String.t() | nil,
@@ -55,4 +59,158 @@ defmodule Vllm.StructuredOutputsParams do
             disable_additional_properties: false,
             whitespace_pattern: nil,
             structural_tag: nil
+
+  @doc """
+  Checks fields as vLLM's `StructuredOutputsParams` does, in the worker, and returns them as a
+  struct.
+
+  Calls check them too, so this is for those who want to know before. The struct holds what
+  was given; `to_map` says what vLLM makes of it. A struct is a value: what Python's `clone`
+  copies needs no copy here.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `structured_outputs_params` - `t:Vllm.StructuredOutputsParams.t/0`, a keyword list or a
+      map
+
+  ## Returns
+
+  The struct.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.StructuredOutputsParams.new(structured_outputs_params)
+  """
+  @doc group: :parameters
+  @spec new(Vllm.StructuredOutputsParams.t() | keyword() | map()) ::
+          {:ok, Vllm.StructuredOutputsParams.t()} | {:error, Error.t()}
+  def new(structured_outputs_params) do
+    Call.invoke_class("StructuredOutputsParams", "new", 1, [structured_outputs_params])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.StructuredOutputsParams.t() | keyword() | map(),
+          Vllm.StructuredOutputsParams.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, Vllm.StructuredOutputsParams.t()} | {:error, Error.t()}
+  def new(worker_or_structured_outputs_params, structured_outputs_params_or_opts) do
+    Call.invoke_class("StructuredOutputsParams", "new", 1, [
+      worker_or_structured_outputs_params,
+      structured_outputs_params_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(
+          worker() | Vllm.StructuredOutputsParams.t() | keyword() | map(),
+          Vllm.StructuredOutputsParams.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, Vllm.StructuredOutputsParams.t()} | {:error, Error.t()}
+  def new(worker_or_structured_outputs_params, structured_outputs_params_or_args, args_or_opts) do
+    Call.invoke_class("StructuredOutputsParams", "new", 1, [
+      worker_or_structured_outputs_params,
+      structured_outputs_params_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `new/1`."
+  @doc group: :parameters
+  @spec new(worker(), Vllm.StructuredOutputsParams.t() | keyword() | map(), [term()], keyword()) ::
+          {:ok, Vllm.StructuredOutputsParams.t()} | {:error, Error.t()}
+  def new(worker, structured_outputs_params, args, opts) do
+    Call.invoke_class("StructuredOutputsParams", "new", 1, [
+      worker,
+      structured_outputs_params,
+      args,
+      opts
+    ])
+  end
+
+  @doc """
+  Returns all fields as vLLM has them, once it has made a `StructuredOutputsParams` of those
+  that are given.
+
+  ## Arguments
+
+    * `worker` - the instance that runs it, or a reference of its worker. May be left out: then
+      it is the default instance, which is started if need be
+    * `structured_outputs_params` - `t:Vllm.StructuredOutputsParams.t/0`, a keyword list or a
+      map
+
+  ## Returns
+
+  A map by name. Objects in it, such as configurations, are maps too.
+
+  ## Errors
+
+    * `:invalid` - an unknown field, a wrong type, or values that vLLM refuses; `details` has
+      the `parameter` and its `value`, and `values` where several contradict each other
+    * those of every call, see `Vllm.AsyncLLM`
+
+  ## Example
+
+      {:ok, value} = Vllm.StructuredOutputsParams.to_map(structured_outputs_params)
+  """
+  @doc group: :parameters
+  @spec to_map(Vllm.StructuredOutputsParams.t() | keyword() | map()) ::
+          {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(structured_outputs_params) do
+    Call.invoke_class("StructuredOutputsParams", "to_map", 1, [structured_outputs_params])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.StructuredOutputsParams.t() | keyword() | map(),
+          Vllm.StructuredOutputsParams.t() | keyword() | map() | Call.args_or_opts()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_structured_outputs_params, structured_outputs_params_or_opts) do
+    Call.invoke_class("StructuredOutputsParams", "to_map", 1, [
+      worker_or_structured_outputs_params,
+      structured_outputs_params_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker() | Vllm.StructuredOutputsParams.t() | keyword() | map(),
+          Vllm.StructuredOutputsParams.t() | keyword() | map() | [term()],
+          Call.args_or_opts() | keyword()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker_or_structured_outputs_params, structured_outputs_params_or_args, args_or_opts) do
+    Call.invoke_class("StructuredOutputsParams", "to_map", 1, [
+      worker_or_structured_outputs_params,
+      structured_outputs_params_or_args,
+      args_or_opts
+    ])
+  end
+
+  @doc "See `to_map/1`."
+  @doc group: :parameters
+  @spec to_map(
+          worker(),
+          Vllm.StructuredOutputsParams.t() | keyword() | map(),
+          [term()],
+          keyword()
+        ) :: {:ok, %{optional(String.t()) => term()}} | {:error, Error.t()}
+  def to_map(worker, structured_outputs_params, args, opts) do
+    Call.invoke_class("StructuredOutputsParams", "to_map", 1, [
+      worker,
+      structured_outputs_params,
+      args,
+      opts
+    ])
+  end
 end

@@ -50,6 +50,7 @@ defmodule Vllm.Timeouts do
   def default("LLM", "collective_rpc"), do: 600_000
   def default("LLM", "apply_model"), do: 600_000
   def default("AsyncEngineArgs", "create_engine_config"), do: :infinity
+  def default("EngineArgs", "create_engine_config"), do: :infinity
   def default("RequestOutputCollector", "get"), do: :infinity
   def default(_class, _method), do: 60_000
 

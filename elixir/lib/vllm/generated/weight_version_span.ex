@@ -13,15 +13,19 @@ defmodule Vllm.WeightVersionSpan do
     * `:version` - `str`. Label of the weights.
     * `:start` - `int`. Index of the first token.
     * `:end` - `int`. Index after the last token.
+    * `:extra` - fields by name that a newer worker sends, and that this client does not know. Else
+      empty.
   """
 
   @type t :: %__MODULE__{
           version: String.t(),
           start: integer(),
-          end: integer()
+          end: integer(),
+          extra: %{optional(String.t()) => term()}
         }
 
   defstruct version: nil,
             start: nil,
-            end: nil
+            end: nil,
+            extra: %{}
 end

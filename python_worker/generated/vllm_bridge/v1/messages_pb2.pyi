@@ -220,30 +220,36 @@ class Draining(_message.Message):
     def __init__(self, grace_ms: _Optional[int] = ...) -> None: ...
 
 class EngineDied(_message.Message):
-    __slots__ = ("ref", "failure")
+    __slots__ = ("ref", "failure", "type")
     REF_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     ref: str
     failure: Failure
-    def __init__(self, ref: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    type: str
+    def __init__(self, ref: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., type: _Optional[str] = ...) -> None: ...
 
 class EngineStalled(_message.Message):
-    __slots__ = ("ref", "stalled_ms", "unfinished_requests")
+    __slots__ = ("ref", "stalled_ms", "unfinished_requests", "type")
     REF_FIELD_NUMBER: _ClassVar[int]
     STALLED_MS_FIELD_NUMBER: _ClassVar[int]
     UNFINISHED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     ref: str
     stalled_ms: int
     unfinished_requests: int
-    def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ..., unfinished_requests: _Optional[int] = ...) -> None: ...
+    type: str
+    def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ..., unfinished_requests: _Optional[int] = ..., type: _Optional[str] = ...) -> None: ...
 
 class EngineRecovered(_message.Message):
-    __slots__ = ("ref", "stalled_ms")
+    __slots__ = ("ref", "stalled_ms", "type")
     REF_FIELD_NUMBER: _ClassVar[int]
     STALLED_MS_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     ref: str
     stalled_ms: int
-    def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ...) -> None: ...
+    type: str
+    def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ..., type: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("kind", "message", "type", "traceback", "cause", "details", "retryable")

@@ -267,3 +267,8 @@ def test_a_mapping_that_holds_itself_is_named() -> None:
     value["x"] = value
     with pytest.raises(exceptions.EncodeError, match="contains itself"):
         codec.encode(value)
+
+
+def test_a_struct_that_came_from_elixir_goes_back_as_one() -> None:
+    record = types.Record("SamplingParams", {"n": 2, "stop": ["a"]})
+    assert codec.decode(codec.encode(record)) == record

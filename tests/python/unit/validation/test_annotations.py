@@ -59,7 +59,12 @@ def test_a_wrong_value_is_an_error_that_says_what_is_wanted(annotation: Any, val
 def test_the_error_names_the_part_that_is_wrong() -> None:
     error = refusal(dict[str, list[int]], {"a": [1, "x"]})
     assert str(error) == "it['a'][1]: wants int, got str 'x'"
-    assert error.details == {"parameter": "it['a'][1]", "wanted": "int", "got": "str 'x'"}
+    assert error.details == {
+        "parameter": "it['a'][1]",
+        "wanted": "int",
+        "got": "str 'x'",
+        "value": "x",
+    }
 
 
 def test_a_set_or_tuple_is_accepted_where_a_list_is_wanted() -> None:

@@ -25,7 +25,7 @@ REFUSED = [
 def test_a_wrong_value_is_an_error(annotation: Any, value: object) -> None:
     message = str(refusal(annotation, value))
     assert message.startswith("it: ")
-    assert "wants" in message or "missing" in message
+    assert "wants" in message or "needs" in message
 
 
 def test_enums_come_by_name_in_any_case() -> None:
@@ -59,11 +59,23 @@ def test_a_private_field_is_not_settable() -> None:
 
 
 def test_the_classes_own_validation_decides_about_ranges() -> None:
-    assert str(refusal(Params, {"n": 0})) == "it: n must be at least 1, got 0"
+    error = refusal(Params, {"n": 0})
+    assert str(error) == "it.n: n must be at least 1, got 0"
+    assert error.details == {"parameter": "it.n", "value": 0}
+
+
+@pytest.mark.parametrize(
+    "annotation", [Params | None, Params | list[Params], list[Params] | Params]
+)
+def test_what_a_class_refuses_is_named_through_a_union_too(annotation: Any) -> None:
+    for given in ({"n": 0}, Record("Params", {"n": 0, "stop": "x"})):
+        assert refusal(annotation, given).details["parameter"] == "it.n"
 
 
 def test_a_missing_required_field_is_named() -> None:
-    assert "path" in str(refusal(Adapter, {"name": "a"}))
+    error = refusal(Adapter, {"name": "a"})
+    assert str(error) == "it: Adapter needs path"
+    assert error.details["parameter"] == "it.path"
 
 
 @dataclasses.dataclass

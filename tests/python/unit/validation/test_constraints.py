@@ -70,6 +70,8 @@ def refusal(owner: str, name: str, value: object, annotation: Any = Any) -> str:
         # vLLM refuses these itself.
         ("SamplingParams", "repetition_penalty", 0.0),
         ("SamplingParams", "repetition_penalty", -1.0),
+        ("BeamSearchParams", "length_penalty", -40.0),
+        ("BeamSearchParams", "length_penalty", 1.0),
         ("PoolingParams", "extra_kwargs", {"compressed_token_type_ids": 3}),
         ("LateInteractionParams", "mode", "cache_query"),
     ],
@@ -107,6 +109,9 @@ def test_a_fitting_value_passes_unchanged(owner: str, name: str, value: object) 
         ("SamplingParams", "prompt_logprob_token_ids", np.zeros(1), "an array of int"),
         ("SamplingParams", "repetition_penalty", 1e31, "from 1.0e-30 to 1.0e30"),
         ("SamplingParams", "repetition_penalty", 1e-31, "from 1.0e-30 to 1.0e30"),
+        ("BeamSearchParams", "length_penalty", -1e308, "from -40 to 40"),
+        ("BeamSearchParams", "length_penalty", math.inf, "from -40 to 40"),
+        ("BeamSearchParams", "length_penalty", math.nan, "from -40 to 40"),
         ("PoolingParams", "extra_kwargs", {"compressed_token_type_ids": "x"}, "wants int"),
         ("PoolingParams", "extra_kwargs", {"compressed_token_type_ids": -1}, "0 or more"),
         ("LateInteractionParams", "mode", "score_doc", "'cache_query'"),

@@ -160,14 +160,23 @@ defmodule Vllm.Core.Codec.Extension do
 
   defp record(module, _class, fields), do: update(module.__struct__(), module, fields)
 
-  @doc "Sets the fields of a struct from a map with string keys. Unknown keys are ignored."
+  @doc """
+  Sets the fields of a struct from a map with string keys. Unknown ones, of a newer worker, go into the
+  field `extra` if the struct has it, and are ignored otherwise.
+  """
   @spec update(struct(), module(), %{optional(term()) => term()}) :: struct()
   def update(struct, module, fields) do
     Enum.reduce(fields, struct, fn {name, value}, struct ->
       case is_binary(name) and Classes.field_atom(module, name) do
-        field when field in [nil, false] -> struct
+        nil -> unknown(struct, name, value)
+        false -> struct
         field -> %{struct | field => value}
       end
     end)
   end
+
+  defp unknown(%{extra: extra} = struct, name, value),
+    do: %{struct | extra: Map.put(extra, name, value)}
+
+  defp unknown(struct, _name, _value), do: struct
 end

@@ -104,23 +104,32 @@ defmodule Vllm.Core.Connection.Incoming do
     )
   end
 
-  defp notice({:engine_died, %{ref: ref, failure: failure}}, state) do
+  defp notice({:engine_died, %{failure: failure} = died}, state) do
+    engine = engine(died, state)
     reason = if failure, do: failure.message, else: "the worker gave no reason"
-    Logger.error("the engine #{ref} died: #{reason}", State.metadata(state))
-    on_engine({:died, engine(ref, state), reason}, state)
+
+    Logger.error(
+      "the engine #{engine.id} (#{engine.type}) died: #{reason}",
+      State.metadata(state)
+    )
+
+    on_engine({:died, engine, reason}, state)
   end
 
   defp notice({:engine_stalled, stalled}, state),
-    do: on_engine({:stalled, engine(stalled.ref, state), stalled}, state)
+    do: on_engine({:stalled, engine(stalled, state), stalled}, state)
 
   defp notice({:engine_recovered, recovered}, state),
-    do: on_engine({:recovered, engine(recovered.ref, state), recovered}, state)
+    do: on_engine({:recovered, engine(recovered, state), recovered}, state)
 
   # A notice that this version does not know, from a newer worker.
   defp notice(_unknown, _state), do: :ok
 
   defp on_engine(event, state), do: state.on_engine_event.(state.instance, event)
 
-  defp engine(id, %{instance: instance, hello: %{incarnation: incarnation}}),
-    do: %Ref{instance: instance, incarnation: incarnation, id: id, type: "AsyncLLM"}
+  # Copied, because they are parts of the frame, and the reference may be kept.
+  defp engine(%{ref: id, type: type}, %{instance: instance, hello: %{incarnation: incarnation}}) do
+    type = if type == "", do: "AsyncLLM", else: :binary.copy(type)
+    %Ref{instance: instance, incarnation: incarnation, id: :binary.copy(id), type: type}
+  end
 end

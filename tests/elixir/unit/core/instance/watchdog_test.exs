@@ -4,12 +4,32 @@ defmodule Vllm.Core.Instance.WatchdogTest do
 
   import Vllm.StandIns
 
-  test "the death of an undeclared engine is emitted", %{fake: fake} do
-    telemetry()
-    died = %Vllm.Proto.EngineDied{ref: "r9", failure: %Failure{message: "killed"}}
-    notice = %Vllm.Proto.Notice{event: {:engine_died, died}}
-    FakeWorker.send_frame(fake, %ServerFrame{notices: [notice]})
-    assert_receive {:event, [:vllm, :engine, :down], %{}, metadata, _}
-    assert %{engine: nil, reason: "killed", ref: %Ref{id: "r9", type: "AsyncLLM"}} = metadata
+  alias Vllm.Proto.{EngineDied, EngineRecovered, EngineStalled, Notice}
+
+  # A worker of an earlier version does not say the type.
+  for {type, shown} <- [{"", "AsyncLLM"}, {"AsyncLLM", "AsyncLLM"}, {"LLM", "LLM"}] do
+    test "what happens to an undeclared engine of type #{inspect(type)} is emitted", context do
+      telemetry()
+      id = "r9"
+      died = %EngineDied{ref: id, type: unquote(type), failure: %Failure{message: "killed"}}
+
+      stalled = %EngineStalled{
+        ref: id,
+        type: unquote(type),
+        stalled_ms: 7,
+        unfinished_requests: 1
+      }
+
+      recovered = %EngineRecovered{ref: id, type: unquote(type), stalled_ms: 7}
+
+      events = [engine_stalled: stalled, engine_recovered: recovered, engine_died: died]
+      notices = for event <- events, do: %Notice{event: event}
+      FakeWorker.send_frame(context.fake, %ServerFrame{notices: notices})
+
+      for event <- [:stalled, :recovered, :down] do
+        assert_receive {:event, [:vllm, :engine, ^event], _, metadata, _}
+        assert %{engine: nil, ref: %Ref{id: "r9", type: unquote(shown)}} = metadata
+      end
+    end
   end
 end
