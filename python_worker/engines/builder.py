@@ -43,6 +43,10 @@ ENVIRONMENT: Mapping[str, str] = {
     # vLLM begins all completions of a request in one turn of the loop: 16,384, its own limit, keep
     # all clients waiting for a second.
     "VLLM_MAX_N_SEQUENCES": "512",
+    # A host that an engine may load images from could send it to any other.
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+    # vLLM would try a host that does not answer three times, which takes two minutes.
+    "VLLM_MEDIA_FETCH_MAX_RETRIES": "1",
 }
 
 

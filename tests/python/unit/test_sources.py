@@ -38,6 +38,8 @@ TESTED_IN = {
     "gen/drift/surface": "unit/gen/drift/test_drift.py",
     "gen/drift/surface_diff": "unit/gen/drift/test_drift.py",
     "gen/drift/surface_source": "unit/gen/drift/test_drift.py",
+    # Seen at vLLM's own loaders.
+    "engines/media/loading": "vllm/test_media_loading.py",
     "install/steps": "unit/install/test_main.py",
     # What a fake engine does is seen at the engine: these are the parts it is made of.
     "testing/fake_engine/streaming": "bridge/test_inputs.py",
