@@ -135,7 +135,7 @@ class Chats:
             processor_kwargs=fields.get("mm_processor_kwargs"),
         )
         try:
-            if handed.urls:
+            if handed.messages is not fields.get("messages"):
                 fields = {**fields, "messages": handed.messages}
             # The first use imports vLLM's server, and each pair of parsers loads their modules.
             request, renderer = await asyncio.to_thread(

@@ -169,20 +169,19 @@ def check_processor_kwargs(given: Any, path: str) -> None:
 
 @contextmanager
 def processing(path: str) -> Iterator[None]:
-    """What the model's processor raises is about what was read, while this is entered.
+    """What is raised while a prompt is prepared is about the prompt, while this is entered.
 
     Args:
-        path: Of what was read.
+        path: Of the prompt.
 
     Raises:
-        InvalidArgument: The processor raised what says nothing about whose fault it was.
+        InvalidArgument: What was raised says nothing about whose fault it was.
     """
     try:
         yield
     except (AssertionError, LookupError, ArithmeticError) as error:
         raise InvalidArgument(
-            f"{path}: the model's processor does not take what was given: "
-            f"{type(error).__name__}: {error}",
+            f"{path}: cannot be prepared for this model: {type(error).__name__}: {error}",
             parameter=path,
         ) from error
 

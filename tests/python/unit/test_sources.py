@@ -22,7 +22,6 @@ MAX_FUNCTION_LINES = 60
 TESTED_IN = {
     "__main__": "bridge/test_lifecycle.py",
     "buffers": "unit/codec/test_large_arrays.py",
-    "engines/builder": "vllm/test_constructors.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",

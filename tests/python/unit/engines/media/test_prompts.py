@@ -109,8 +109,8 @@ async def test_names_are_those_of_the_content(engine: Any) -> None:
         await names([None], ["yours"])
 
 
-def test_what_a_processor_raises_is_about_the_prompt() -> None:
-    refusal = r"prompt: the model's processor.*KeyError: 'x'"
+def test_what_is_raised_while_a_prompt_is_prepared_is_about_it() -> None:
+    refusal = "prompt: cannot be prepared for this model: KeyError: 'x'"
     with pytest.raises(InvalidArgument, match=refusal), processing("prompt"):
         raise KeyError("x")
     with pytest.raises(OSError, match="disk"), processing("prompt"):
