@@ -120,10 +120,10 @@ def _may_be_embeddings(value: Any) -> bool:
 
 
 def count_of(value: Any) -> int:
-    """How many items a value with sources has."""
+    """How many items of a value are to be read, or are known by a name; the others are vLLM's."""
     if isinstance(value, list):
-        return len(value)
-    return 0 if value is None else 1
+        return sum(it is None or isinstance(it, Source) for it in value)
+    return int(isinstance(value, Source))
 
 
 def filled(value: Any, loaded: Any) -> Any:

@@ -46,6 +46,7 @@ def test_a_prompt_with_media_is_told_at_once(prompt: Any, has: bool) -> None:
         ({"image": b"a", "video": b"b"}, {"image": ["read b'a'"], "video": ["read b'b'"]}),
         ({"smell": 5}, {"smell": 5}),
         ({"image": {"image_embeds": 5}}, {"image": {"image_embeds": 5}}),
+        ({"audio": {"audio_embeds": 5}}, {"audio": {"audio_embeds": 5}}),
     ],
 )
 async def test_what_is_written_is_read(engine: Any, data: Any, loaded: Any) -> None:
