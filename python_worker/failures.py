@@ -75,7 +75,8 @@ def kind_of(error: BaseException) -> Kind:
         # vLLM wraps what preprocessing raises in an EngineGenerateError without a message. A
         # ValueError in there is still the client's mistake.
         cause = kind_of(error.__cause__)
-        return cause if cause in KINDS_OF_REQUESTS else kind
+        of_request = cause in KINDS_OF_REQUESTS or isinstance(error.__cause__, BridgeError)
+        return cause if of_request else kind
     return kind
 
 

@@ -19,6 +19,8 @@ from python_worker.chat.parsing import Choice
 from python_worker.chat.requests import chat_request
 from python_worker.chat.templates import Templates, check_engine
 from python_worker.engines.guards.lora import loaded_adapters
+from python_worker.engines.media.messages import hand_over
+from python_worker.engines.media.prompts import processing
 from python_worker.exceptions import InvalidArgument
 from python_worker.process import large_work
 from python_worker.streaming.admission import ADMISSION, Admission
@@ -126,15 +128,27 @@ class Chats:
         reasoning_parser: str | None,
         content_format: str,
     ) -> _Chat:
-        # The first use imports vLLM's server, and each pair of parsers loads their modules.
-        request, renderer = await asyncio.to_thread(
-            lambda: (
-                chat_request(fields),
-                self._templates.renderer(engine, tool_parser, reasoning_parser, content_format),
-            )
+        handed = await hand_over(
+            engine,
+            fields.get("messages"),
+            media_io_kwargs=fields.get("media_io_kwargs"),
+            processor_kwargs=fields.get("mm_processor_kwargs"),
         )
-        lora_request = _adapter(engine, request.model)
-        prompt = await _rendered(renderer, request)
+        try:
+            if handed.messages is not fields.get("messages"):
+                fields = {**fields, "messages": handed.messages}
+            # The first use imports vLLM's server, and each pair of parsers loads their modules.
+            request, renderer = await asyncio.to_thread(
+                lambda: (
+                    chat_request(fields),
+                    self._templates.renderer(engine, tool_parser, reasoning_parser, content_format),
+                )
+            )
+            lora_request = _adapter(engine, request.model)
+            with processing("messages"):
+                prompt = await _rendered(renderer, request)
+        finally:
+            handed.release()
         parsers = _parsers(engine, renderer, request)
         prompt_ids = prompt.get("prompt_token_ids") or []
         defaults = engine.model_config.get_diff_sampling_param()

@@ -14,12 +14,13 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from python_worker.engines.guards.guarded import guard_foreign, guard_vllm
-from python_worker.exceptions import NotServed
+from python_worker.exceptions import NotServed, Unsupported
 from python_worker.process import cpu_share
 from python_worker.settings import Settings, TokenPathSetting
 from python_worker.streaming.token_tap import tap_of
@@ -44,6 +45,10 @@ ENVIRONMENT: Mapping[str, str] = {
     # vLLM begins all completions of a request in one turn of the loop: 16,384, its own limit, keep
     # all clients waiting for a second.
     "VLLM_MAX_N_SEQUENCES": "512",
+    # A host that an engine may load images from could send it to any other.
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+    # vLLM would try a host that does not answer three times, which takes two minutes.
+    "VLLM_MEDIA_FETCH_MAX_RETRIES": "1",
 }
 
 
@@ -103,7 +108,8 @@ class Builder:
             return make(self.engine_class)
 
     def _build(self, build: Callable[[Any], object]) -> object:
-        engine = self._make(build)
+        with naming_libraries():
+            engine = self._make(build)
         # torch and vLLM are a million objects that stay. Unfrozen, the garbage
         # collector walks them again and again: 11 % of the worker's time at 256
         # streams. vLLM's own servers do the same after they have started.
@@ -111,6 +117,22 @@ class Builder:
         # Decided now, in this thread, because it reads sources; not while the first stream runs.
         tap_of(engine)
         return engine
+
+
+@contextmanager
+def naming_libraries() -> Iterator[None]:
+    """Building an engine: a library that its model needs and that is not there is told as such.
+
+    Raises:
+        Unsupported: It is missing.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise Unsupported(
+            f"this worker lacks what the engine needs: {str(error).strip()}\nRun `mix vllm.setup`; "
+            "`mix vllm.doctor --deep` says what is there"
+        ) from error
 
 
 def _discard(future: Future[Any]) -> None:

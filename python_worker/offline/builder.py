@@ -8,7 +8,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from python_worker.engines.builder import Builder, import_class
+from python_worker.engines.builder import Builder, import_class, naming_libraries
 from python_worker.engines.guards.guarded import compose
 from python_worker.exceptions import NotServed
 from python_worker.offline import vllm_parts
@@ -70,7 +70,7 @@ class LLMBuilder:
     def _construct(
         self, thread: LLMThread, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        with cpu_share.raised():
+        with naming_libraries(), cpu_share.raised():
             llm = construct(self.llm_class, method, args, kwargs)
         llm._thread = thread
         gc.freeze()  # As ``engines.builder`` does.

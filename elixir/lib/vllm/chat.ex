@@ -20,6 +20,20 @@ defmodule Vllm.Chat do
 
   The content of a `tool` message may be any value of JSON.
 
+  The content of other messages is a text or a list of parts: `%{type: "text", text: "…"}`, and images, videos
+  and audio where the model takes them:
+
+      {:ok, answer} =
+        Vllm.chat(engine, [
+          user: [
+            %{type: "image", path: "cat.png"},
+            %{type: "image", data: File.read!("dog.jpg")},
+            %{type: "text", text: "Which of the two is larger?"}
+          ]
+        ])
+
+  See the guide *Images, videos and audio* for all that a part may have.
+
   ## Options
 
   All fields of OpenAI's request that vLLM's server takes, by their names: `temperature`, `max_tokens`,

@@ -32,7 +32,8 @@ defmodule Vllm.Doctor do
 
   ## Options
 
-    * `:deep` - import vLLM instead of reading its version from the metadata (`false`)
+    * `:deep` - import vLLM and the libraries for images, videos and audio instead of reading their
+      versions from the metadata (`false`)
 
   Raises `ArgumentError` for other options.
   """
@@ -45,8 +46,9 @@ defmodule Vllm.Doctor do
   @doc false
   @spec check(Machine.t(), keyword()) :: [check()]
   def check(%Machine{} = machine, options \\ []) do
-    distributions = PythonChecks.distributions(machine)
-    python = PythonChecks.describe(machine, distributions)
+    distributions = PythonChecks.distributions(machine, "dependencies")
+    multimodal = PythonChecks.distributions(machine, "multimodal")
+    python = PythonChecks.describe(machine, distributions ++ multimodal)
 
     table = [
       {"elixir", "Elixir ≥ 1.14 on Erlang/OTP ≥ 25", fn -> MachineChecks.elixir(machine) end},
@@ -57,6 +59,8 @@ defmodule Vllm.Doctor do
       {"requirements", "the worker's requirements are installed",
        fn -> PythonChecks.requirements(python, distributions) end},
       {"vllm", "vLLM is installed", fn -> PythonChecks.vllm(machine, python, options[:deep]) end},
+      {"multimodal", "libraries for images, videos and audio",
+       fn -> PythonChecks.multimodal(machine, python, multimodal, options[:deep]) end},
       {"stubs", "vLLM is the version of the stubs",
        fn -> PythonChecks.stubs(machine, python) end},
       {"token path", "tokens are taken directly from vLLM's request states",

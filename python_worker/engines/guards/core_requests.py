@@ -16,9 +16,10 @@ from python_worker.engines.guards.token_constraints import (
     constraints_of,
     may_forbid,
 )
+from python_worker.engines.guards.unsent_items import UnsentItems
 from python_worker.engines.guards.watched_tokens import WatchedTokens
 from python_worker.engines.guards.weights import Weights
-from python_worker.exceptions import Cancelled, InvalidArgument
+from python_worker.exceptions import Cancelled
 from python_worker.process import large_work
 
 LONG = 20_000
@@ -37,6 +38,7 @@ class CoreRequests:
         structures: Knows the back end of its structured outputs.
         prompt_ends: Looks at the prompts of requests that are decoded.
         watched: Gets the requests whose tokens are looked at.
+        unsent: Told of the images that are sent.
     """
 
     # Slots, because every request comes by here.
@@ -47,6 +49,7 @@ class CoreRequests:
         "_prompt_ends",
         "_send",
         "_structures",
+        "_unsent",
         "_verify",
         "_vocab_size",
         "_watched",
@@ -63,6 +66,7 @@ class CoreRequests:
         structures: Structures,
         prompt_ends: PromptEnds,
         watched: WatchedTokens,
+        unsent: UnsentItems,
     ) -> None:
         self._engine = engine
         self._weights = weights
@@ -71,6 +75,7 @@ class CoreRequests:
         self._structures = structures
         self._prompt_ends = prompt_ends
         self._watched = watched
+        self._unsent = unsent
         self._vocab_size = engine.model_config.get_vocab_size()
         reasoning = engine.vllm_config.reasoning_config
         self._forced = None if reasoning is None else reasoning.reasoning_end_token_ids
@@ -85,7 +90,7 @@ class CoreRequests:
         try:
             # What may take a thread comes first: the rest holds until the request is sent.
             if request.prompt_embeds is not None or request.mm_features:
-                await self._check_tensors(request)
+                await check_request_tensors(request, self._engine.model_config.dtype)
                 waited = True
             if params is not None and may_forbid(params):
                 constraints = await self._check_constraints(params)
@@ -118,23 +123,13 @@ class CoreRequests:
         if structure is not None:
             self._structures.settle(structure)
         await self._send(request)
+        if request.mm_features:
+            self._unsent.sent(request)
 
     def _check_wanted(self, request: EngineCoreRequest) -> None:
         """Refuse a request that was aborted meanwhile: EngineCore has been told, and forgot it."""
         if request.request_id not in self._engine.output_processor.request_states:
             raise Cancelled("the request was aborted")
-
-    async def _check_tensors(self, request: EngineCoreRequest) -> None:
-        try:
-            await check_request_tensors(request, self._engine.model_config.dtype)
-        except InvalidArgument:
-            # vLLM takes for sent what it has processed, and sends only its hash the next time.
-            cache = self._engine.renderer.mm_processor_cache
-            hashes = [it.mm_hash for it in request.mm_features or () if it.mm_hash is not None]
-            if cache is not None:
-                for mm_hash in hashes:
-                    cache.invalidate(mm_hash)
-            raise
 
     async def _check_constraints(self, params: SamplingParams) -> TokenConstraints | None:
         read = partial(constraints_of, params, self._vocab_size, self._forced)

@@ -10,9 +10,10 @@ does not:
 ``vllm_parts``            what guards call of vLLM beside its engine class
 ------------------------  ----------------------------------------------------------------------
 ``async_llm``             checks the configuration, requests, and calls of worker processes, by
-                          ``core_requests``, ``prompts``, ``tensors``, ``reasoning``,
-                          ``logits_processors``, ``worker_methods`` and ``worker_extension``;
-                          names parameters in vLLM's errors by ``parameter_names``;
+                          ``core_requests``, ``unsent_items``, ``prompts``, ``tensors``,
+                          ``reasoning``, ``logits_processors``, ``worker_methods`` and
+                          ``worker_extension``; names parameters in vLLM's errors by
+                          ``parameter_names``;
                           keeps prompts out of texts by ``prompt_ends``; refuses what leaves no
                           token by ``token_constraints`` and ``watched_tokens``, and structures
                           by ``structures`` and ``structure_faults``
@@ -21,7 +22,8 @@ does not:
                           ``lora_usage``
 ``engine_death``          says how EngineCore ended, by ``core_outputs`` and ``core_exits``
 ``streamed_prompts``      checks later elements of a streamed prompt
-``preprocessing``         makes requests of prompts in threads
+``preprocessing``         makes requests of prompts in threads, and reads their images by
+                          ``engines.media``
 ``stat_loggers``          counts what the engine does
 ``admission``             tells the running call that the engine has its request
 ``token_path``            decides whether the engine's tokens may take the direct path

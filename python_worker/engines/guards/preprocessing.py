@@ -24,6 +24,7 @@ from python_worker.engines.guards.protocols import (
     EngineCoreRequest,
     RequestOutputCollector,
 )
+from python_worker.engines.media.prompts import has_media, loaded_prompt, processing
 from python_worker.exceptions import LimitExceeded
 
 LONG_TEXT: Final = 64 * 1024
@@ -74,12 +75,22 @@ class PreprocessingGuard(AsyncLLM):
         self, request_id: str, prompt: object, params: object, *args: Any, **kwargs: Any
     ) -> Awaitable[EngineCoreRequest]:
         check_truncation(prompt, kwargs.get("tokenization_kwargs"))
+        if isinstance(prompt, dict) and has_media(prompt):
+            return self._read_and_prepare(request_id, prompt, params, *args, **kwargs)
         size = length_of(prompt, params)
         if size < LONG_TEXT or not vllm_parts.is_for_threads(self.tokenizer):
             return self._prepare_in_turn(request_id, prompt, params, *args, **kwargs)
         threads = self._long if size < VERY_LONG_TEXT else self._very_long
         prepare = functools.partial(self._prepare_here, request_id, prompt, params, *args, **kwargs)
         return asyncio.get_running_loop().run_in_executor(threads, prepare)
+
+    async def _read_and_prepare(
+        self, request_id: str, prompt: dict[str, Any], params: object, *args: Any, **kwargs: Any
+    ) -> EngineCoreRequest:
+        """Reads the images of a prompt, which vLLM then prepares one prompt after another."""
+        prompt = await loaded_prompt(self, prompt)
+        with processing("prompt"):
+            return await self._prepare_in_turn(request_id, prompt, params, *args, **kwargs)
 
     def _process_inputs(
         self, request_id: str, prompt: object, *args: Any, **kwargs: Any

@@ -322,6 +322,10 @@ class AsyncMPClient(Protocol):
 class MultiModalCache(Protocol):
     """Knows what EngineCore has of images, videos and sounds."""
 
+    # Methods, but guards replace them.
+    is_cached_item: Callable[[str], bool]
+    get_and_update_item: Callable[[Any, str], Any]
+
     def invalidate(self, mm_hash: str) -> None:
         """Forget one, so that the next request for it sends it again."""
 

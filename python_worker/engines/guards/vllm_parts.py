@@ -14,7 +14,9 @@ from typing import Any
 
 from python_worker.engines.guards.prompt_ends import PromptEnds
 from python_worker.engines.guards.protocols import (
+    AsyncLLM,
     EngineCoreRequest,
+    MultiModalCache,
     StructuredOutputsParams,
 )
 from python_worker.engines.guards.structures import Backends
@@ -87,6 +89,14 @@ def text_of_prompt(model_config: Any, prompt: object) -> str | None:
 
     text: str | None = extract_prompt_components(model_config, prompt).text
     return text
+
+
+def cache_of_names(engine: AsyncLLM) -> MultiModalCache | None:
+    """What remembers the images that EngineCore has, where only their names are sent again."""
+    from vllm.multimodal.cache.lru import LruKeyReplicatedSenderCache
+
+    cache = engine.renderer.mm_processor_cache
+    return cache if isinstance(cache, LruKeyReplicatedSenderCache) else None
 
 
 def find_reasoning_parser(name: str) -> Any:

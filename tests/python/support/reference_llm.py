@@ -14,6 +14,8 @@ from vllm.inputs import PromptType
 from vllm.pooling_params import PoolingParams
 from vllm.sampling_params import BeamSearchParams, SamplingParams
 
+from tests.python.support.media import read_media
+
 
 class ReferenceLLM(LLM):  # type: ignore[misc]
     """See the module's documentation. Each method calls vLLM's own, past the guards."""
@@ -34,6 +36,24 @@ class ReferenceLLM(LLM):  # type: ignore[misc]
         """As ``chat``."""
         sampling_params.skip_clone = False
         return plain(LLM.chat(self, messages, sampling_params, use_tqdm=False, **kwargs))
+
+    def media_in_process(
+        self,
+        prompts: list[dict[str, Any]],
+        files: list[dict[str, list[str]]],
+        sampling_params: SamplingParams,
+    ) -> Any:
+        """As ``generate``, of prompts with files that Python's libraries read."""
+        given = [
+            {
+                **prompt,
+                "multi_modal_data": {
+                    kind: [read_media(kind, path) for path in paths] for kind, paths in it.items()
+                },
+            }
+            for prompt, it in zip(prompts, files, strict=True)
+        ]
+        return self.generate_in_process(given, sampling_params)
 
     def beam_search_in_process(self, prompts: list[Any], params: BeamSearchParams) -> Any:
         """As ``beam_search``."""

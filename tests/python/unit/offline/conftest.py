@@ -44,6 +44,7 @@ GUARDED_LLM: Any = compose(Guarded, (LLMGuard, BatchGuard), name="LLM")
 def _no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_parts, "request_verifier", lambda: lambda request: None)
     monkeypatch.setattr(engine_parts, "prompt_ends", no_prompt_ends)
+    monkeypatch.setattr(engine_parts, "cache_of_names", lambda engine: None)
     monkeypatch.setattr(engine_parts, "structure_backends", lambda tokenizer: Backends())
     monkeypatch.setattr(engine_parts, "load_logits_processors", lambda given: None)
     monkeypatch.setattr(

@@ -14,7 +14,7 @@ import pytest
 from python_worker.codec.types import Record
 from python_worker.exceptions import InvalidArgument
 from python_worker.validation.annotations import checker
-from python_worker.validation.constraints import check_of
+from python_worker.validation.constraints import beside_media, check_of
 from python_worker.validation.signatures import signature_of
 
 BIG = 2**64
@@ -150,3 +150,22 @@ def test_parameters_and_fields_have_these_checks() -> None:
     ):
         with pytest.raises(InvalidArgument, match=next(iter(wrong))):
             signature.bind([], wrong)
+
+
+def test_messages_may_have_parts_that_vllm_does_not_know() -> None:
+    seen: list[Any] = []
+
+    def check(value: Any, path: str) -> Any:
+        seen.append((value, path))
+        return "checked"
+
+    image, text = {"type": "image", "data": b"x"}, {"type": "text", "text": "a"}
+    given = [{"role": "user", "content": [image, text]}, {"role": "user", "content": "b"}]
+    found = beside_media(check)(given, "messages")
+    assert found is given
+    any_text = {"type": "text", "text": ""}
+    rest = [{"role": "user", "content": [any_text, text]}, {"role": "user", "content": "b"}]
+    assert seen == [(rest, "messages")]
+    for others in ([], None, "text", [5], [{"role": "user", "content": [text, {"type": "smell"}]}]):
+        assert beside_media(check)(others, "messages") == "checked"
+        assert seen[-1] == (others, "messages")

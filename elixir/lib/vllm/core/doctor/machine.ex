@@ -25,6 +25,13 @@ defmodule Vllm.Core.Doctor.Machine do
   print(vllm.__version__)
   """
 
+  @import_media """
+  import signal
+  signal.alarm(120)
+  import av, scipy.signal, soundfile, soxr, torchaudio, torchvision
+  print("torchvision", torchvision.__version__ + ", torchaudio", torchaudio.__version__)
+  """
+
   # Reads vLLM's sources as text, and does not import it.
   @token_path "python_worker.gen.drift.token_sources"
 
@@ -34,6 +41,7 @@ defmodule Vllm.Core.Doctor.Machine do
             python: {:error, "no interpreter was searched for"},
             describe_python: nil,
             import_vllm: nil,
+            import_media: nil,
             token_path: nil,
             read: nil,
             list: nil,
@@ -51,6 +59,7 @@ defmodule Vllm.Core.Doctor.Machine do
           describe_python:
             (Path.t(), [String.t()] -> {:ok, %{String.t() => String.t()}} | {:error, String.t()}),
           import_vllm: (Path.t() -> {:ok, String.t()} | {:error, String.t()}),
+          import_media: (Path.t() -> {:ok, String.t()} | {:error, String.t()}),
           token_path: (Path.t() -> {:ok, String.t()} | {:error, String.t()}),
           read: (Path.t() -> {:ok, binary()} | {:error, atom()}),
           list: (Path.t() -> [String.t()]),
@@ -69,6 +78,7 @@ defmodule Vllm.Core.Doctor.Machine do
       python: text(Environment.python()),
       describe_python: &describe_python/2,
       import_vllm: &run(&1, ["-c", @import_vllm]),
+      import_media: &run(&1, ["-c", @import_media]),
       token_path: &token_path/1,
       read: &File.read/1,
       list: &list/1,

@@ -5,10 +5,14 @@ defmodule Vllm.Core.Doctor.PythonChecks do
 
   import Vllm.Core.Doctor.Result
 
-  # The worker's requirements without vLLM, from its project file.
-  def distributions(machine) do
+  @no_media "run `mix vllm.setup`; without it, engines that take images, videos or audio cannot be " <>
+              "built, or refuse them"
+
+  # A list of requirements of the worker's project file, by its name there. "dependencies" are those of
+  # the worker without vLLM.
+  def distributions(machine, list) do
     with {:ok, text} <- read_worker_file(machine, "pyproject.toml"),
-         [_all, block] <- Regex.run(~r/^dependencies = \[$(.*?)^\]$/ms, text) do
+         [_all, block] <- Regex.run(~r/^#{list} = \[$(.*?)^\]$/ms, text) do
       for [_all, name] <- Regex.scan(~r/^\s*"([A-Za-z0-9._-]+)/m, block), do: name
     else
       _other -> []
@@ -63,6 +67,24 @@ defmodule Vllm.Core.Doctor.PythonChecks do
       )
 
   def requirements(_none, _distributions), do: no_python()
+
+  # What engines need that take images, videos or audio. All others go without.
+  def multimodal(machine, {:ok, path, facts}, distributions, deep?) do
+    case Enum.reject(distributions, &is_map_key(facts, &1)) do
+      [] when deep? == true -> import_media(machine, path)
+      [] -> ok(Enum.map_join(distributions, ", ", &"#{&1} #{facts[&1]}"))
+      missing -> warn("missing: #{Enum.join(missing, ", ")}", @no_media)
+    end
+  end
+
+  def multimodal(_machine, _none, _distributions, _deep?), do: no_python()
+
+  defp import_media(machine, path) do
+    case machine.import_media.(path) do
+      {:ok, output} -> ok("imported: #{output |> String.split("\n") |> List.last()}")
+      {:error, reason} -> warn("an import fails: #{reason}", @no_media)
+    end
+  end
 
   def vllm(machine, {:ok, path, facts}, deep?) do
     case vllm_version(facts) do

@@ -2,7 +2,7 @@ defmodule Vllm.Core.Chat.MessagesTest do
   use ExUnit.Case, async: true
 
   alias Vllm.Core.Chat.Messages
-  alias Vllm.{ChatChoice, ChatCompletion, ChatMessage, Error, Tool, ToolCall}
+  alias Vllm.{Bytes, ChatChoice, ChatCompletion, ChatMessage, Error, Tool, ToolCall}
 
   test "a string is a message of the user's" do
     assert Messages.normalize("Hello") == {:ok, [%{role: "user", content: "Hello"}]}
@@ -22,6 +22,39 @@ defmodule Vllm.Core.Chat.MessagesTest do
                 %{role: "user", content: "b"},
                 %{role: :system, content: "c"}
               ]}
+  end
+
+  test "the content of a file is sent as bytes, and all else of a part as it is" do
+    for {kind, type} <- [{:image, :type}, {"video", "type"}, {"audio", :type}] do
+      {data, frames} = if type == "type", do: {"data", "frames"}, else: {:data, :frames}
+      parts = [%{type => kind, data => "GIF89a"}, %{type => kind, frames => [<<255>>, :other]}]
+
+      assert Messages.normalize(user: parts) ==
+               {:ok,
+                [
+                  %{
+                    role: :user,
+                    content: [
+                      %{type => kind, data => %Bytes{data: "GIF89a"}},
+                      %{type => kind, frames => [%Bytes{data: <<255>>}, :other]}
+                    ]
+                  }
+                ]}
+    end
+
+    assert {:ok, [%{content: [%{type: "image", path: "a.png"}]}]} =
+             Messages.normalize(user: [[type: "image", path: "a.png"]])
+
+    for content <- [
+          [%{type: "text", text: "a", data: "b"}],
+          [%{"type" => "image_url", "image_url" => %{"url" => "data:,"}}],
+          ["a", 7, {:a, 1}, %Bytes{data: "b"}, []],
+          [%{type: "image", data: %Bytes{data: "b"}}],
+          [1 | 2],
+          []
+        ] do
+      assert Messages.normalize(user: content) == {:ok, [%{role: :user, content: content}]}
+    end
   end
 
   test "an answer of the model is a message, with its calls and without what it does not have" do

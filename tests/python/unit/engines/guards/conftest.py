@@ -29,5 +29,6 @@ def _no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_parts, "find_adapter_folder", {"hub/name": "/found"}.get)
     monkeypatch.setattr(vllm_parts, "request_verifier", lambda: lambda request: None)
     monkeypatch.setattr(vllm_parts, "prompt_ends", no_prompt_ends)
+    monkeypatch.setattr(vllm_parts, "cache_of_names", lambda engine: None)
     monkeypatch.setattr(vllm_parts, "structure_backends", lambda tokenizer: NoBackends())
     monkeypatch.setattr(vllm_parts, "load_logits_processors", lambda given: None)

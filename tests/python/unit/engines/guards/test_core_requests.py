@@ -60,6 +60,9 @@ class Notes:
     def begin(self, request: Any, state: Any) -> None:
         self.told.append(("begin", request.request_id, state))
 
+    def sent(self, request: Any) -> None:
+        self.told.append(("sent", request.request_id))
+
     def add(self, request_id: str, constraints: Any) -> None:
         self.told.append(("add", request_id, constraints.is_forbidden(6, [])))
 
@@ -78,6 +81,7 @@ def requests_of(engine: Any, notes: Any, weights: Weights | None = None) -> Core
         structures=notes,
         prompt_ends=notes,
         watched=notes,
+        unsent=notes,
     )
 
 
@@ -120,23 +124,20 @@ async def test_a_request_that_is_refused_is_forgotten(
     assert engine.output_processor.aborted == [refused.request_id]
 
 
-@pytest.mark.parametrize("remembers", [False, True])
-async def test_a_number_that_processing_made_none_is_refused_and_not_remembered(
-    engine: Any, notes: Any, remembers: bool
-) -> None:
-    forgotten: list[str] = []
-    cache = SimpleNamespace(invalidate=forgotten.append)
-    engine.renderer = SimpleNamespace(mm_processor_cache=cache if remembers else None)
+async def test_a_number_that_processing_made_none_is_refused(engine: Any, notes: Any) -> None:
     pixels = SimpleNamespace(data=[0.0, math.nan])
-    features = [
-        SimpleNamespace(modality="image", mm_hash=it, data={"pixels": pixels}) for it in ("h", None)
-    ]
-    sent = request("r", *features)
+    sent = request("r", SimpleNamespace(modality="image", mm_hash="h", data={"pixels": pixels}))
     with pytest.raises(InvalidArgument, match=r"\['image'\]\.pixels\[1\]: wants a finite number"):
         await requests_of(engine, notes).send(sent)
-    assert engine.engine_core.sent == []
+    assert engine.engine_core.sent == notes.told == []
     assert engine.output_processor.aborted == ["r"]
-    assert forgotten == (["h"] if remembers else [])
+
+
+async def test_images_that_are_sent_are_told_of(engine: Any, notes: Any) -> None:
+    engine.output_processor.request_states["r"] = "state"
+    sent = request("r", SimpleNamespace(modality="image", mm_hash="h", data=None))
+    await requests_of(engine, notes).send(sent)
+    assert notes.told == [("begin", "r", "state"), ("sent", "r")]
 
 
 async def test_what_forbids_tokens_is_watched(engine: Any, notes: Any) -> None:

@@ -1,0 +1,85 @@
+defmodule Vllm.RealEngine.MediaTest do
+  # Images on a tiny LLaVA. What vLLM makes of the same images in process is compared in
+  # `tests/python/vllm/test_media.py`.
+  use Vllm.VllmEngine, engine: :sees
+
+  alias Vllm.{Bytes, Tensor}
+
+  @greedy [temperature: 0.0, max_tokens: 8]
+  @side 28
+
+  # The colours of an image that is no other's.
+  defp pixels(number) do
+    for y <- 1..@side, x <- 1..@side, into: <<>> do
+      <<rem(9 * x * number, 256), rem(9 * y, 256), rem(x * y * number, 256)>>
+    end
+  end
+
+  defp file(number), do: "P6\n#{@side} #{@side}\n255\n" <> pixels(number)
+
+  defp tensor(number),
+    do: %Tensor{dtype: "uint8", shape: [@side, @side, 3], data: pixels(number)}
+
+  defp said(engine, parts) do
+    messages = [user: parts ++ [%{type: "text", text: "what"}]]
+
+    with {:ok, answer} <- Vllm.chat(engine, messages, @greedy),
+         do: hd(answer.choices).message.content
+  end
+
+  defp in_a_file(content) do
+    path = Path.join(System.tmp_dir!(), "vllm-media-#{System.unique_integer([:positive])}.ppm")
+    File.write!(path, content)
+    on_exit(fn -> File.rm!(path) end)
+    path
+  end
+
+  test "an image is the same as a binary, a file, a URL and a tensor", %{engine: engine} do
+    path = in_a_file(file(1))
+    url = "data:image/x-portable-pixmap;base64," <> Base.encode64(file(1))
+    wanted = said(engine, [%{type: "image", data: file(1)}])
+    assert is_binary(wanted)
+    refute said(engine, [%{type: "image", data: file(2)}]) == wanted
+
+    for part <- [
+          %{type: "image", path: path},
+          %{"type" => "image", "path" => Path.basename(path)},
+          [type: :image, data: %Bytes{data: file(1)}],
+          %{type: "image", url: url},
+          %{type: "image_url", image_url: %{url: url}},
+          %{type: "image", tensor: tensor(1)}
+        ] do
+      assert said(engine, [part]) == wanted, inspect(part, limit: 5)
+    end
+
+    {:ok, stream} = Vllm.stream_chat(engine, [user: [%{type: "image", path: path}]], @greedy)
+    assert Enum.any?(stream, & &1.content)
+  end
+
+  test "a prompt has its images beside it", %{engine: engine} do
+    for {images, number} <- [{[%Bytes{data: file(1)}, tensor(2)], 1}, {[tensor(2), tensor(1)], 2}] do
+      prompt = %{prompt: "<image>or<image>", multi_modal_data: %{image: images}}
+      {:ok, stream} = AsyncLLM.generate(engine, prompt, @greedy, "media-#{number}")
+      {:ok, output} = Stream.collect(stream)
+      assert length(hd(output.outputs).token_ids) == 8
+    end
+  end
+
+  test "what is no image is refused with its place", %{engine: engine} do
+    for {part, kind, message} <- [
+          {%{type: "image", data: "abc"}, :invalid, "messages[0].content[0]: cannot be read"},
+          {%{type: "image", path: "/etc/passwd"}, :invalid, "allowed_local_media_path"},
+          {%{type: "image", url: "http://a/b.png"}, :unsupported, "allowed_media_domains"},
+          {%{type: "image", tensor: %{tensor(1) | shape: [@side, @side * 3]}}, :invalid, "shape"},
+          {%{type: "video", data: "abc"}, :unsupported, "takes image only"}
+        ] do
+      assert {:error, %Error{kind: ^kind} = error} = said(engine, [part])
+      assert error.message =~ message
+    end
+
+    three = List.duplicate(%{type: "image", tensor: tensor(1)}, 3)
+    assert {:error, %Error{kind: :invalid, message: message}} = said(engine, three)
+    assert message =~ "limit_mm_per_prompt"
+    assert is_binary(said(engine, [%{type: "image", tensor: tensor(1)}]))
+  end
+end

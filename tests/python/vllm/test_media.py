@@ -1,0 +1,444 @@
+"""Images and videos on a tiny Qwen2-VL, and a voice on Whisper: as any client of the worker has it.
+
+The reference reads the same files with Python's libraries and gives vLLM what they hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from python_worker.install.environment import cache_dir
+from python_worker.install.progress import Progress
+from python_worker.small_models import catalogue
+from python_worker.testing.models.vision_models import vision_model
+from tests.python.support import media
+from tests.python.support.client import Client, Failed, build_engine, sampling
+from tests.python.support.llms import kind_of
+from tests.python.support.media import data_url, png, tensor
+from tests.python.support.values import Ref
+from tests.python.support.worker import Worker
+
+IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
+
+TRANSCRIBE = "<|startoftranscript|><|notimestamps|>"
+
+PARAMS = sampling(temperature=0.0, max_tokens=8)
+
+RED, BLUE = media.pixels(seed=1), media.pixels(84, 56, seed=2)
+
+# What all of these engines have.
+SMALL = {"dtype": "float32", "enforce_eager": True, "num_gpu_blocks_override": 256}
+
+
+class Files:
+    """A folder with an image, another image, frames and a voice; engines may read it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.red, self.blue = self._write("red.png", png(RED)), self._write("blue.png", png(BLUE))
+        self.video = str(folder / "frames.npy")
+        np.save(self.video, media.frames())
+        self.voice = self._write("voice.wav", media.wav(media.speech(), media.SPEECH_RATE))
+
+    def _write(self, name: str, content: bytes) -> str:
+        path = self.folder / name
+        path.write_bytes(content)
+        return str(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return Files(tmp_path_factory.mktemp("media"))
+
+
+def running(worker: Worker, **arguments: object) -> Iterator[Ref]:
+    """An engine for as long as the module's tests run."""
+    engine = build_engine(worker.address, **SMALL, **arguments)
+    yield engine
+
+    async def shut_down() -> None:
+        async with Client(worker.address) as client:
+            await client.call(engine, "shutdown")
+
+    asyncio.run(shut_down())
+
+
+@pytest.fixture(scope="module")
+def qwen(
+    llm_worker: Worker, files: Files, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ref]:
+    model = vision_model(tmp_path_factory.mktemp("models") / "qwen2vl", kind="qwen2vl")
+    yield from running(
+        llm_worker,
+        model=str(model),
+        max_model_len=1024,
+        limit_mm_per_prompt={"image": 2, "video": 1},
+        allowed_local_media_path=str(files.folder),
+        skip_mm_profiling=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def whisper(llm_worker: Worker, files: Files) -> Iterator[Ref]:
+    model = catalogue.make(catalogue.WHISPER, cache_dir(), Progress("whisper"))
+    yield from running(
+        llm_worker,
+        model=str(model),
+        max_model_len=448,
+        allowed_local_media_path=str(files.folder),
+        skip_mm_profiling=True,
+    )
+
+
+class Asking:
+    """Asks one engine, over the bridge and in process."""
+
+    def __init__(self, client: Client, engine: Ref, params: Any = PARAMS) -> None:
+        self.client, self.engine, self.params = client, engine, params
+        self._count = 0
+
+    async def tokens(self, prompt: str, data: Any, **more: Any) -> list[int]:
+        """The tokens of the answer over the bridge."""
+        output = await self.output(prompt, data, **more)
+        return list(output.outputs[0].token_ids)
+
+    async def output(self, prompt: str, data: Any, **more: Any) -> Any:
+        """The last output over the bridge."""
+        given = {"prompt": prompt, "multi_modal_data": data, **more}
+        items = self.client.stream(self.engine, "generate", given, self.params, self._next())
+        return [item async for item in items][-1]
+
+    async def reference(self, prompt: str, files: dict[str, list[str]], **more: Any) -> list[int]:
+        """The tokens of the answer to what Python's libraries read, in process."""
+        described = await self.client.call(
+            self.engine, "media_in_process", prompt, files, self.params, self._next(), **more
+        )
+        tokens: list[int] = described["outputs"][0]["token_ids"]
+        return tokens
+
+    def _next(self) -> str:
+        self._count += 1
+        return f"media-{id(self)}-{self._count}"
+
+
+@pytest.fixture
+async def ask(llm_client: Client, qwen: Ref, files: Files) -> AsyncIterator[Asking]:
+    """Asks Qwen2-VL. Whatever a test does, the engine lives, and the next answer is right."""
+    asking = Asking(llm_client, qwen)
+    yield asking
+    after = await asking.tokens(IMAGE + "what", {"image": png(RED)})
+    assert after == await asking.reference(IMAGE + "what", {"image": [files.red]})
+
+
+# --- Images
+
+
+async def test_an_image_in_every_form_is_the_image(ask: Asking, files: Files) -> None:
+    wanted = await ask.reference(IMAGE + "what", {"image": [files.red]})
+    forms: dict[str, Any] = {
+        "bytes": png(RED),
+        "data": {"data": png(RED, "BMP")},
+        "path": {"path": files.red},
+        "relative path": {"path": "red.png"},
+        "data URL": {"url": data_url("image/png", png(RED))},
+        "file URL": {"url": Path(files.red).as_uri()},
+        "tensor": tensor(RED),
+        "tensor in a map": {"tensor": tensor(RED)},
+        "channels first": tensor(RED.transpose(2, 0, 1)),
+        "floats": tensor(RED.astype(np.float32)),
+        "a list of one": [png(RED)],
+        "a tensor of one": tensor(RED[None]),
+    }
+    for name, form in forms.items():
+        assert (name, await ask.tokens(IMAGE + "what", {"image": form})) == (name, wanted)
+    assert await ask.tokens(IMAGE + "what", {"image": png(BLUE)}) != wanted
+
+
+async def test_two_images_keep_their_order(ask: Asking, files: Files) -> None:
+    prompt = f"{IMAGE}or{IMAGE}"
+    for given, paths in [
+        ([png(RED), {"path": files.blue}], [files.red, files.blue]),
+        ([tensor(BLUE), png(RED)], [files.blue, files.red]),
+    ]:
+        wanted = await ask.reference(prompt, {"image": paths})
+        assert await ask.tokens(prompt, {"image": given}) == wanted
+
+
+async def test_images_that_are_hardly_any_leave_the_engine_alive(ask: Asking) -> None:
+    """Their channels cannot be told by their extents: read wrongly, they end the engine."""
+    for height, width in [(1, 1), (1, 3), (3, 1), (3, 3), (2, 4), (1, 150), (150, 1), (4, 28)]:
+        small = media.pixels(height, width)
+        for form in (png(small), tensor(small), tensor(small.transpose(2, 0, 1))):
+            kind = await kind_of(ask.tokens(IMAGE, {"image": form}))
+            assert kind in ("", "INVALID"), (height, width)
+    for mode in [RED[..., :1], np.dstack([RED, RED[..., :1]])]:
+        assert await ask.tokens(IMAGE, {"image": tensor(mode)})
+
+
+# --- Videos
+
+
+async def test_a_video_in_every_form_is_the_video(ask: Asking, files: Files) -> None:
+    wanted = await ask.reference(VIDEO + "what", {"video": [files.video]})
+    video = media.frames()
+    forms: dict[str, Any] = {
+        "tensor": tensor(video),
+        "channels first": tensor(video.transpose(0, 3, 1, 2)),
+        "frames per second": {"tensor": tensor(video), "fps": media.FPS},
+        "frames": {"frames": [png(frame) for frame in video], "fps": media.FPS},
+        "a list of tensors": [tensor(frame) for frame in video],
+    }
+    for name, form in forms.items():
+        assert (name, await ask.tokens(VIDEO + "what", {"video": form})) == (name, wanted)
+    assert await ask.tokens(VIDEO + "what", {"video": tensor(video[::-1])}) != wanted
+
+
+async def test_a_file_with_a_video_is_read_by_vllm(ask: Asking, files: Files) -> None:
+    content = media.mp4(media.frames(8))
+    as_bytes = await ask.tokens(VIDEO + "what", {"video": content})
+    url = data_url("video/mp4", content)
+    assert await ask.tokens(VIDEO + "what", {"video": {"url": url}}) == as_bytes
+
+
+# --- Chats
+
+
+def chat(*parts: Any, **fields: Any) -> dict[str, Any]:
+    content = [*parts, {"type": "text", "text": "what"}]
+    messages = [{"role": "user", "content": content}]
+    return {"messages": messages, "temperature": 0.0, "max_tokens": 8, **fields}
+
+
+async def test_a_chat_with_images_is_as_in_vllms_server(ask: Asking, files: Files) -> None:
+    openai = chat({"type": "image_url", "image_url": {"url": data_url("image/png", png(RED))}})
+    (body,) = await ask.client.call(ask.engine, "chat_in_process", openai)
+    wanted = body["choices"][0]["message"]["content"]
+    for part in (
+        openai["messages"][0]["content"][0],
+        {"type": "image", "data": png(RED)},
+        {"type": "image", "path": files.red},
+        {"type": "image", "tensor": tensor(RED)},
+        {"type": "image", "url": Path(files.red).as_uri()},
+        {"type": "image_url", "image_url": {"url": Path(files.red).as_uri()}},
+    ):
+        answer = await ask.client.call(ask.engine, "chat", chat(part))
+        assert answer.choices[0].message.content == wanted, part
+        assert answer.usage.prompt_tokens == body["usage"]["prompt_tokens"]
+    deltas = ask.client.stream(ask.engine, "stream_chat", chat({"type": "image", "data": png(RED)}))
+    assert "".join([it.content or "" async for it in deltas]) == wanted
+
+
+async def test_a_chat_with_a_video_is_as_in_vllms_server(ask: Asking) -> None:
+    content = media.mp4(media.frames(8))
+    openai = chat({"type": "video_url", "video_url": {"url": data_url("video/mp4", content)}})
+    (body,) = await ask.client.call(ask.engine, "chat_in_process", openai)
+    answer = await ask.client.call(ask.engine, "chat", chat({"type": "video", "data": content}))
+    assert answer.choices[0].message.content == body["choices"][0]["message"]["content"]
+
+
+# --- What is refused
+
+
+REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
+    ("no image", {"image": b"abc"}, "INVALID", "cannot be read as image"),
+    ("cut off", {"image": png(RED)[:-40]}, "INVALID", "truncated"),
+    ("a bomb", {"image": png(np.zeros((14_000, 14_000, 3), np.uint8))}, "INVALID", "pixels"),
+    ("rank", {"image": tensor(RED[0])}, "INVALID", r"got the shape \[84, 3\]"),
+    ("no size", {"image": tensor(RED[:0])}, "INVALID", "got the shape"),
+    ("integers", {"image": tensor(RED.astype(np.int64))}, "INVALID", "got int64"),
+    ("NaN", {"image": tensor(np.full((9, 9, 3), np.nan, "f4"))}, "INVALID", "finite number"),
+    ("outside", {"image": {"path": "/etc/passwd"}}, "INVALID", "is not in .*allowed_local_media"),
+    ("upwards", {"image": {"path": "../x.png"}}, "INVALID", "is not in"),
+    ("no file", {"image": {"path": "none.png"}}, "INVALID", "is no file"),
+    ("network", {"image": {"url": "http://localhost/a.png"}}, "UNSUPPORTED", "allowed_media_dom"),
+    ("other URL", {"image": {"url": "ftp://a/b"}}, "INVALID", "a URL is data:"),
+    ("ours", {"image": {"url": "vllm-bridge:0"}}, "INVALID", "a URL is data:"),
+    ("three", {"image": [png(RED)] * 3}, "INVALID", "has 3 of image.*limit_mm_per_prompt"),
+    ("audio", {"audio": tensor(np.zeros(9, "f4"))}, "UNSUPPORTED", "takes image, video only"),
+    ("a number", {"image": 5}, "INVALID", "wants a map with one of 'path'"),
+    ("no video", {"video": b"abc"}, "INVALID", "cannot be read as video"),
+    ("video rank", {"video": tensor(RED)}, "INVALID", "got the shape"),
+    ("sizes", {"video": {"frames": [png(RED), png(BLUE)]}}, "INVALID", "have one size"),
+    ("modality", {"smell": 1}, "INVALID", "smell"),
+]
+
+
+async def test_what_is_no_image_is_refused_with_its_name(ask: Asking) -> None:
+    for name, data, kind, message in REFUSED:
+        with pytest.raises(Failed, match=f"{kind}.*{message}") as caught:
+            await ask.tokens(f"{IMAGE}{VIDEO}", data)
+        if name != "modality":
+            assert "multi_modal_data" in str(caught.value), name
+
+
+async def test_a_part_of_a_chat_that_is_no_image_is_named(ask: Asking) -> None:
+    place = r"messages\[0\]\.content\[0\]"
+    for part, kind, message in [
+        ({"type": "image", "data": b"abc"}, "INVALID", f"{place}: cannot be read as image"),
+        ({"type": "image", "path": "/etc/passwd"}, "INVALID", f"{place}: /etc/passwd is not in"),
+        ({"type": "image_url", "image_url": {"url": "http://a/b"}}, "UNSUPPORTED", place),
+        ({"type": "image_url", "image_url": {"url": "vllm-bridge:0"}}, "INVALID", place),
+        ({"type": "audio", "data": b"abc"}, "UNSUPPORTED", "takes image, video only"),
+        ({"type": "smell", "data": b"abc"}, "INVALID", "smell"),
+    ]:
+        with pytest.raises(Failed, match=f"{kind}.*{message}"):
+            await ask.client.call(ask.engine, "chat", chat(part))
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"patch_size": 7}, "UNSUPPORTED"),
+        ({"size": {"height": 9, "width": 9}}, "UNSUPPORTED"),
+        ({"max_pixels": 10**12}, "INVALID"),
+        ({"max_pixels": -1}, "INVALID"),
+        ({"max_pixels": "x"}, "INVALID"),
+    ],
+)
+async def test_a_processor_is_told_nothing_that_ends_the_engine(
+    ask: Asking, given: dict[str, Any], kind: str
+) -> None:
+    with pytest.raises(Failed, match=kind):
+        await ask.tokens(IMAGE, {"image": png(RED)}, mm_processor_kwargs=given)
+    part = {"type": "image", "data": png(RED)}
+    with pytest.raises(Failed, match=kind):
+        await ask.client.call(ask.engine, "chat", chat(part, mm_processor_kwargs=given))
+
+
+async def test_a_request_may_have_its_image_made_smaller(ask: Asking) -> None:
+    small = {"mm_processor_kwargs": {"max_pixels": 4 * 28 * 28}}
+    output = await ask.output(IMAGE, {"image": png(media.pixels(280, 280))}, **small)
+    whole = await ask.output(IMAGE, {"image": png(media.pixels(280, 280))})
+    assert len(output.prompt_token_ids) < len(whole.prompt_token_ids)
+
+
+async def test_a_model_for_texts_takes_no_image(vllm_client: Client, vllm_engine: Ref) -> None:
+    asking = Asking(vllm_client, vllm_engine)
+    with pytest.raises(Failed, match=r"UNSUPPORTED.*this engine takes text only"):
+        await asking.tokens("Hello", {"image": png(RED)})
+    with pytest.raises(Failed, match=r"UNSUPPORTED.*this engine takes text only"):
+        await vllm_client.call(vllm_engine, "chat", chat({"type": "image", "data": png(RED)}))
+
+
+# --- What vLLM remembers
+
+
+async def test_an_image_of_a_refused_request_is_answered_right_afterwards(
+    ask: Asking, tmp_path: Path
+) -> None:
+    """VLLM takes for sent what it has processed, and EngineCore would not find it."""
+    image = media.pixels(seed=3)
+    path = tmp_path / "image.png"
+    path.write_bytes(png(image))
+    part = {"type": "image", "data": png(image)}
+    with pytest.raises(Failed, match="INVALID"):
+        # Refused when it has been rendered.
+        await ask.client.call(ask.engine, "chat", chat(part, logit_bias={"999999": 1.0}))
+    with pytest.raises(Failed, match="INVALID"):
+        await ask.tokens(IMAGE * 1 + "x" * 2000, {"image": png(image)})
+    wanted = await ask.reference(IMAGE, {"image": [str(path)]})
+    assert await ask.tokens(IMAGE, {"image": png(image)}) == wanted
+
+
+async def test_the_same_new_image_in_many_requests_at_once(ask: Asking) -> None:
+    image = png(media.pixels(seed=4))
+    answers = await asyncio.gather(*(ask.tokens(IMAGE, {"image": image}) for _ in range(8)))
+    assert len({tuple(answer) for answer in answers}) == 1
+
+
+# tests/entrypoints/llm/test_mm_cache_stats.py::test_mm_cache_stats
+async def test_images_are_found_again_until_the_cache_is_reset(ask: Asking) -> None:
+    async def found() -> int:
+        before = await ask.client.call(ask.engine, "multimodal_cache")
+        await ask.tokens(IMAGE, {"image": png(media.pixels(seed=5))})
+        after = await ask.client.call(ask.engine, "multimodal_cache")
+        hits: int = after[1] - before[1]
+        return hits
+
+    assert await found() == 0
+    assert await found() == 1
+    await ask.client.call(ask.engine, "reset_mm_cache")
+    assert await found() == 0
+    assert await found() == 1
+
+
+async def test_one_name_for_two_images_leaves_the_engine_alive(ask: Asking) -> None:
+    named = {"multi_modal_uuids": {"image": ["mine"]}}
+    small, large = png(media.pixels(56, 56)), png(media.pixels(280, 280))
+    await asyncio.gather(
+        *(ask.tokens(IMAGE, {"image": it}, **named) for it in (small, large, small, large))
+    )
+    wanted = await ask.tokens(IMAGE, {"image": large})
+    assert await ask.tokens(IMAGE, {"image": large}, **named) == wanted
+    # The name alone is what came with it last.
+    assert await ask.tokens(IMAGE, {"image": [None]}, **named) == wanted
+    await ask.client.call(ask.engine, "reset_mm_cache")
+    for uuids in (named, {"multi_modal_uuids": {"image": ["nobody's"]}}):
+        with pytest.raises(Failed, match=r"INVALID.*(with its data|data is not provided)"):
+            await ask.tokens(IMAGE, {"image": [None]}, **uuids)
+    part = {"type": "image", "data": large, "uuid": "of a chat"}
+    wanted = (await ask.client.call(ask.engine, "chat", chat(part))).choices[0].message.content
+    alone = {"type": "image_url", "image_url": None, "uuid": "of a chat"}
+    answer = await ask.client.call(ask.engine, "chat", chat(alone))
+    assert answer.choices[0].message.content == wanted
+
+
+# --- Audio
+
+
+@pytest.fixture
+def listen(llm_client: Client, whisper: Ref) -> Asking:
+    return Asking(llm_client, whisper, sampling(temperature=0.0, max_tokens=40))
+
+
+async def test_whisper_writes_down_what_is_said(listen: Asking, files: Files) -> None:
+    wanted = await listen.reference(TRANSCRIBE, {"audio": [files.voice]})
+    samples = media.speech().astype(np.float32) / 2**15
+    forms: dict[str, Any] = {
+        "bytes": media.wav(media.speech(), media.SPEECH_RATE),
+        "path": {"path": "voice.wav"},
+        "url": {"url": data_url("audio/wav", media.wav(media.speech(), media.SPEECH_RATE))},
+        "pair": (tensor(samples), media.SPEECH_RATE),
+        "map": {"tensor": tensor(samples), "sampling_rate": media.SPEECH_RATE},
+        "floats": media.wav(samples, media.SPEECH_RATE),
+    }
+    for name, form in forms.items():
+        output = await listen.output(TRANSCRIBE, {"audio": form})
+        assert (name, list(output.outputs[0].token_ids)) == (name, wanted)
+        assert "quick" in output.outputs[0].text
+    parts = {
+        "encoder_prompt": {"prompt": "", "multi_modal_data": {"audio": forms["bytes"]}},
+        "decoder_prompt": TRANSCRIBE,
+    }
+    items = listen.client.stream(listen.engine, "generate", parts, listen.params, "parts")
+    assert [it async for it in items][-1].outputs[0].token_ids == wanted
+
+
+async def test_what_is_no_audio_is_refused_with_its_name(listen: Asking) -> None:
+    silence = np.zeros(16_000, np.float32)
+    odd = np.where(np.arange(16_000) == 5, np.nan, silence).astype(np.float32)
+    for audio, kind, message in [
+        (b"abc", "INVALID", "cannot be read as audio"),
+        (tensor(odd), "INVALID", r"\[5\]: wants a finite number"),
+        (media.wav(odd, 16_000), "INVALID", "is audio with nan"),
+        (tensor(silence[:0]), "INVALID", "got the shape"),
+        (tensor(silence.astype(np.int16)), "INVALID", "got int16"),
+        ((tensor(silence), 0), "INVALID", "a sampling rate is a number of Hz above 0"),
+        ((tensor(silence), 1), "INVALID", "has 16000 s of audio"),
+        (media.wav(silence, 44_101), "INVALID", "cannot be resampled"),
+        ([tensor(silence), tensor(silence)], "INVALID", "has 2 of audio"),
+        ({"path": "/etc/passwd"}, "INVALID", "is not in"),
+    ]:
+        with pytest.raises(Failed, match=f"{kind}.*{message}") as caught:
+            await listen.tokens(TRANSCRIBE, {"audio": audio})
+        assert "multi_modal_data['audio']" in str(caught.value) or "has 2" in message
+    with pytest.raises(Failed, match=r"UNSUPPORTED.*takes audio only"):
+        await listen.tokens(TRANSCRIBE, {"image": png(RED)})
+    assert await listen.tokens(TRANSCRIBE, {"audio": tensor(silence)})
