@@ -55,7 +55,7 @@ def test_what_a_library_lacks_itself_is_named(
 def test_whether_one_is_installed_is_known_without_importing_it(
     extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(extras.EXTRAS, extra, ("json", "no_such_library"))  # type: ignore[misc]
+    monkeypatch.setitem(extras.EXTRAS, extra, ("json", "no_such_library"))
     assert not extras.is_installed(extra)
-    monkeypatch.setitem(extras.EXTRAS, extra, ("json",))  # type: ignore[misc]
+    monkeypatch.setitem(extras.EXTRAS, extra, ("json",))
     assert extras.is_installed(extra)
