@@ -9,6 +9,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``server``        start and stop of the process, one numbered sequence each
 ``surface``       the one list of the classes that clients reach, with their policies
 ``rpc``           clients: their listeners, connections, sessions and calls
+``integrations``  systems that run on the engines, each on an optional library
 ``chat``          chats on engines: from a request of OpenAI's fields to messages and tool calls
 ``dispatch``      from a request to a method of an object, and from its result to replies
 ``engines``       builds vLLM's engines and guards them (``engines/guards``)

@@ -15,6 +15,9 @@ are sent. Each exception with its kind::
     ├── Cancelled         the client cancelled the call             CANCELLED
     ├── Draining          the worker is stopping                    DRAINING
     ├── Stopped           the worker stopped in the middle          WORKER_DOWN
+    ├── MissingDependency an optional library is not installed      MISSING_DEPENDENCY
+    ├── HttpStatus        a server answered with an error           HTTP_STATUS
+    ├── Unreachable       a server does not answer                  UNREACHABLE
     └── ProtocolError     the client broke the protocol             PROTOCOL
         └── BadToken      the client did not send the token         PROTOCOL
 
@@ -46,6 +49,9 @@ class Kind(enum.IntEnum):
     PROTOCOL = 12
     PYTHON = 13
     DRAINING = 14
+    MISSING_DEPENDENCY = 15
+    HTTP_STATUS = 16
+    UNREACHABLE = 17
 
 
 class BridgeError(Exception):
@@ -127,6 +133,24 @@ class Stopped(BridgeError):
     """The worker stopped before the call had ended. The call may have run in part."""
 
     kind = Kind.WORKER_DOWN
+
+
+class MissingDependency(BridgeError):
+    """A library that the call needs is optional and not installed."""
+
+    kind = Kind.MISSING_DEPENDENCY
+
+
+class HttpStatus(BridgeError):
+    """A server that the call needs answered with an error; its status is in ``details``."""
+
+    kind = Kind.HTTP_STATUS
+
+
+class Unreachable(BridgeError):
+    """A server that the call needs cannot be reached, or ended the connection."""
+
+    kind = Kind.UNREACHABLE
 
 
 class ProtocolError(BridgeError):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from python_worker import codec, core_errors
-from python_worker.exceptions import BridgeError, EncodeError, Kind
+from python_worker.exceptions import BridgeError, EncodeError, HttpStatus, Kind
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
 # A traceback is for a person; vLLM's are deep but the last frames tell.
@@ -51,7 +51,10 @@ KINDS: Mapping[str, Kind] = {
     "builtins.BaseException": Kind.PYTHON,
 }
 
-RETRYABLE = frozenset({Kind.OVERLOADED, Kind.DRAINING})
+RETRYABLE = frozenset({Kind.OVERLOADED, Kind.DRAINING, Kind.UNREACHABLE})
+
+# Statuses of a server that may be others when it is asked again.
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
 
 # What is wrong with a request, rather than with the engine that has it.
 KINDS_OF_REQUESTS = frozenset({Kind.INVALID, Kind.CONFLICT})
@@ -167,13 +170,20 @@ def to_proto(error: BaseException, *, depth: int = 0) -> pb.Failure:
         type=qualified_name(type(error)),
         traceback=traceback_of(error, message),
         details=encode_details(details_of(error)),
-        retryable=kind in RETRYABLE,
+        retryable=is_retryable(error, kind),
     )
     cause = error.__cause__
     # vLLM raises the error of a streamed prompt from its own wrapper around the same error.
     if cause is not None and depth < MAX_CAUSES and getattr(cause, "cause", None) is not error:
         failure.cause.CopyFrom(to_proto(cause, depth=depth + 1))
     return failure
+
+
+def is_retryable(error: BaseException, kind: Kind) -> bool:
+    """Whether the same call may succeed later."""
+    if isinstance(error, HttpStatus):
+        return error.details.get("status") in RETRYABLE_STATUSES
+    return kind in RETRYABLE
 
 
 def to_bytes(error: BaseException) -> bytes:

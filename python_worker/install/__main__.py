@@ -1,6 +1,6 @@
 """Sets the machine up: Elixir, cowlib and the Python environment, whatever of them is missing.
 
-    python3 -m python_worker.install [STEP …] [--extra cpu|cuda] [--dev] [--json]
+    python3 -m python_worker.install [STEP …] [--extra cpu|cuda] [--with NAME,…] [--dev] [--json]
 
 The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Every step first
 looks, and does nothing if it finds what it wants; running it again is quick. `make setup` calls
@@ -53,7 +53,10 @@ def make_python(options: Options, progress: Progress) -> None:
 
 def _wanted(options: Options) -> environment.Wanted:
     return environment.read_wanted(
-        options.root / "pyproject.toml", extra=options.extra, dev=options.dev
+        options.root / "pyproject.toml",
+        extra=options.extra,
+        dev=options.dev,
+        optional=options.optional,
     )
 
 
@@ -96,12 +99,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [step.name for step in STEPS]
     parser.add_argument("steps", nargs="*", metavar="step", help=f"of {', '.join(names)}")
     parser.add_argument("--extra", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--dev", action="store_true", help="add the tools `make test` needs")
+    parser.add_argument(
+        "--with",
+        dest="optional",
+        default="",
+        metavar="NAME,…",
+        help=f"add systems that run on the engines, of {', '.join(environment.OPTIONAL)}",
+    )
+    parser.add_argument("--dev", action="store_true", help="add everything `make test` needs")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parsed = parser.parse_args(arguments)
     if unknown := sorted(set(parsed.steps) - set(names)):
         parser.error(f"no step is called {', '.join(unknown)}; there are {', '.join(names)}")
-    options = Options(extra=parsed.extra, dev=parsed.dev)
+    optional = tuple(filter(None, parsed.optional.split(",")))
+    if unknown := sorted(set(optional) - set(environment.OPTIONAL)):
+        parser.error(
+            f"--with knows no {', '.join(unknown)}; there are {', '.join(environment.OPTIONAL)}"
+        )
+    options = Options(extra=parsed.extra, dev=parsed.dev, optional=optional)
     results = []
     for step in STEPS:
         if not parsed.steps or step.name in parsed.steps:

@@ -19,8 +19,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,12 @@ TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
 MULTIMODAL = "multimodal"
 
+# Lists of pyproject.toml that every environment has, in the order of installation.
+ALWAYS = (MULTIMODAL, "small-models")
+
+# Lists that are installed where they are asked for, and where the tools are.
+OPTIONAL = ("mellea", "llama-factory", "providers")
+
 # In the environment, beside a `.pth` file of the same name.
 COMPILED_PARTS = "_vllm_bridge_compiled_parts"
 
@@ -54,29 +61,24 @@ class Wanted:
     Attributes:
         extra: "cpu" or "cuda".
         runtime: Requirements of the worker, that extra's included.
-        multimodal: Requirements of images, videos and audio.
-        small_models: Requirements of `small_models`.
-        dev: Requirements of the tools, empty if they are not asked for.
+        added: Requirements that are added to it, by the name of their list.
+        alone: By the same names: what is installed without what it requires.
         cache: Folder of all environments.
     """
 
     extra: str
     runtime: tuple[str, ...]
-    multimodal: tuple[str, ...]
-    small_models: tuple[str, ...]
-    dev: tuple[str, ...]
+    added: Mapping[str, tuple[str, ...]]
+    alone: Mapping[str, tuple[str, ...]]
     cache: Path
 
     @property
     def groups(self) -> dict[str, list[str]]:
         """The requirements as the marker names them, in the order of installation."""
-        groups = {
-            "runtime": self.runtime,
-            MULTIMODAL: self.multimodal,
-            "small-models": self.small_models,
-            "dev": self.dev,
-        }
-        return {name: sorted(lines) for name, lines in groups.items() if lines}
+        groups = {"runtime": sorted(self.runtime)}
+        for name, lines in self.added.items():
+            groups[name] = [*sorted(lines), *sorted(self.alone.get(name, ()))]
+        return groups
 
     @property
     def path(self) -> Path:
@@ -115,20 +117,30 @@ def cache_dir() -> Path:
     return Path(base).expanduser() / "vllm_bridge"
 
 
-def read_wanted(pyproject: Path, *, extra: str, dev: bool) -> Wanted:
-    """Reads the requirement lists of `pyproject`; extra "auto" looks at the machine."""
+def read_wanted(
+    pyproject: Path, *, extra: str, dev: bool, optional: Collection[str] = ()
+) -> Wanted:
+    """Reads the requirement lists of `pyproject`.
+
+    Args:
+        pyproject: The project's file.
+        extra: "cpu", "cuda", or "auto", which looks at the machine.
+        dev: Whether the tools of `make test` are wanted, with everything that it tests.
+        optional: Of ``OPTIONAL``: what is wanted of it.
+    """
     import tomllib  # Python 3.11, while this module must still load on 3.10 to say what it wants
 
     if extra == "auto":
         extra = "cuda" if has_nvidia_gpu() else "cpu"
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
+    content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    project, extras = content["project"], content["project"]["optional-dependencies"]
+    wanted = [name for name in OPTIONAL if dev or name in optional]
+    alone = content["tool"]["vllm-bridge"]["without-requirements"]
     return Wanted(
         extra=extra,
         runtime=(*project["dependencies"], *extras[extra]),
-        multimodal=tuple(extras[MULTIMODAL]),
-        small_models=tuple(extras["small-models"]),
-        dev=tuple(extras["dev"]) if dev else (),
+        added={name: tuple(extras[name]) for name in (*ALWAYS, *wanted, *(["dev"] * dev))},
+        alone={name: tuple(lines) for name, lines in alone.items()},
         cache=cache_dir(),
     )
 
@@ -159,16 +171,49 @@ def make(wanted: Wanted, *, progress: Progress) -> None:
             _write_marker(wanted, {"extra": wanted.extra, "runtime": sorted(wanted.runtime)})
             _mention_others(wanted, progress)
         for name in missing:
-            if name == MULTIMODAL:
-                # With the others', so that what they pin stays.
-                _pip_install(wanted, (*wanted.runtime, *wanted.multimodal), log, progress)
-                _write_compiled_parts(wanted)
-                _remove_broken_companions(wanted, log, progress)
-            elif name != "runtime":
-                _pip_install(wanted, wanted.groups[name], log, progress)
             if name != "runtime":
+                _add(wanted, name, log, progress)
                 _write_marker(wanted, {**_read_marker(wanted), name: wanted.groups[name]})
     _point_link(wanted.cache / "venv", wanted.path)
+
+
+def _add(wanted: Wanted, name: str, log: Path, progress: Progress) -> None:
+    """Installs a list beside what is there, all of which keeps its version.
+
+    Raises:
+        SetupError: pip failed, or what was there has another version now.
+    """
+    before = _distributions(wanted)
+    with tempfile.TemporaryDirectory(prefix="vllm_bridge-") as folder:
+        kept = Path(folder) / "installed.txt"
+        kept.write_text("".join(f"{it}=={version}\n" for it, version in before.items()), "utf-8")
+        _pip_install(wanted, wanted.added[name], log, progress, options=["--constraint", str(kept)])
+    if alone := wanted.alone.get(name):
+        _pip_install(wanted, alone, log, progress, options=["--no-deps"])
+    if name == MULTIMODAL:
+        _write_compiled_parts(wanted)
+        _remove_broken_companions(wanted, log, progress)
+    after = _distributions(wanted)
+    changed = {it: old for it, old in before.items() if after.get(it) != old}
+    if changed := {it: old for it, old in changed.items() if it not in TORCH_COMPANIONS}:
+        differences = ", ".join(f"{it} {old} to {after.get(it)}" for it, old in changed.items())
+        raise SetupError(
+            f"installing {name} changed {differences}",
+            advice=f"delete {wanted.path} and run set-up again without {name}",
+        )
+
+
+def _distributions(wanted: Wanted) -> dict[str, str]:
+    """The name and version of everything that is installed."""
+    code = (
+        "from importlib.metadata import distributions\n"
+        "for it in distributions(): print(it.metadata['Name'], it.version)"
+    )
+    output = subprocess.run(
+        [wanted.python, "-I", "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    pairs = (line.split() for line in output.splitlines())
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
 
 
 def _missing(wanted: Wanted) -> list[str]:
@@ -240,7 +285,12 @@ def _create(wanted: Wanted, log: Path, progress: Progress) -> None:
 
 
 def _pip_install(
-    wanted: Wanted, requirements: Sequence[str], log: Path, progress: Progress
+    wanted: Wanted,
+    requirements: Sequence[str],
+    log: Path,
+    progress: Progress,
+    *,
+    options: Sequence[str] = (),
 ) -> None:
     progress.say(f"installing {len(requirements)} requirements and what they need")
     run(
@@ -248,6 +298,7 @@ def _pip_install(
             *(str(wanted.python), "-m", "pip", "install"),
             *("--progress-bar", "off", "--disable-pip-version-check", "--no-input"),
             *_extra_index(requirements),
+            *options,
             *requirements,
         ],
         log=log,

@@ -19,6 +19,7 @@ class Options:
 
     extra: str
     dev: bool
+    optional: tuple[str, ...] = ()
     root: Path = ROOT
 
 

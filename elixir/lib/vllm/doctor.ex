@@ -15,6 +15,8 @@ defmodule Vllm.Doctor do
   alias Vllm.Core.Options
   alias Vllm.Core.Doctor.{CpuCheck, Machine, MachineChecks, PythonChecks}
 
+  @extras ~w(mellea llama-factory providers)
+
   @typedoc """
   The result of one check: its name, what it looks at, whether that is good, what was found and, unless
   it is good, what to do.
@@ -48,7 +50,9 @@ defmodule Vllm.Doctor do
   def check(%Machine{} = machine, options \\ []) do
     distributions = PythonChecks.distributions(machine, "dependencies")
     multimodal = PythonChecks.distributions(machine, "multimodal")
-    python = PythonChecks.describe(machine, distributions ++ multimodal)
+    extras = for name <- @extras, do: {name, PythonChecks.distributions(machine, name)}
+    optional = Enum.flat_map(extras, fn {_name, distributions} -> distributions end)
+    python = PythonChecks.describe(machine, distributions ++ multimodal ++ optional)
 
     table = [
       {"elixir", "Elixir ≥ 1.14 on Erlang/OTP ≥ 25", fn -> MachineChecks.elixir(machine) end},
@@ -61,6 +65,8 @@ defmodule Vllm.Doctor do
       {"vllm", "vLLM is installed", fn -> PythonChecks.vllm(machine, python, options[:deep]) end},
       {"multimodal", "libraries for images, videos and audio",
        fn -> PythonChecks.multimodal(machine, python, multimodal, options[:deep]) end},
+      {"extras", "systems that run on the engines, installed on request",
+       fn -> PythonChecks.extras(python, extras) end},
       {"stubs", "vLLM is the version of the stubs",
        fn -> PythonChecks.stubs(machine, python) end},
       {"token path", "tokens are taken directly from vLLM's request states",

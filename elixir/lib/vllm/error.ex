@@ -44,7 +44,16 @@ defmodule Vllm.Error do
     draining:
       {"the worker is stopping and accepts no new calls",
        "Build the engine again, on another worker or on this one after its restart, and use its " <>
-         "new reference.", false}
+         "new reference.", false},
+    missing_dependency:
+      {"an optional library is not installed in the worker's environment",
+       "Install it with the command in the message, then start the worker again.", false},
+    http_status:
+      {"a server that the call needs answered with an error",
+       "Look at `details[\"status\"]` and the message, which is the server's.", false},
+    unreachable:
+      {"a server that the call needs cannot be reached",
+       "Start it, or check its address. Safe to retry.", true}
   ]
 
   @moduledoc """

@@ -17,7 +17,10 @@ defmodule Vllm.Machines do
         %{
           "/worker/pyproject.toml" =>
             "dependencies = [\n  \"grpcio>=1,<2\",\n  \"uvloop>=0.2\",\n]\n" <>
-              "multimodal = [\n  \"torchvision>=0.28\",\n  \"av>=17\",\n]\n",
+              "multimodal = [\n  \"torchvision>=0.28\",\n  \"av>=17\",\n]\n" <>
+              "mellea = [\"mellea==0.8.0\"]\nproviders = [\"gguf>=0.17,<1\", \"peft>=0.21\"]\n" <>
+              "llama-factory = [\n  \"peft>=0.21,<0.22\",\n]\n" <>
+              "[tool]\nllama-factory = [\"llamafactory==0.9.5\"]\n",
           "/worker/python_worker/generated/manifest.json" => ~s({\n "vllm_version": "0.32.0"\n}),
           "#{@venv}/vllm_bridge.json" => "{}",
           "/proc/meminfo" => @meminfo,

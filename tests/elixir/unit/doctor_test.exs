@@ -34,7 +34,7 @@ defmodule Vllm.DoctorTest do
     checks = Doctor.check(machine(nothing))
     refute Doctor.healthy?(checks)
     for check <- checks, check.result != :ok, do: assert(String.length(check.advice) > 10)
-    assert length(for check <- checks, check.result != :ok, do: check) == 15
+    assert length(for check <- checks, check.result != :ok, do: check) == 16
   end
 
   test "without Python, everything else is checked" do

@@ -19,6 +19,9 @@ OWN = [
     (exceptions.Cancelled, pb.FAILURE_KIND_CANCELLED),
     (exceptions.Draining, pb.FAILURE_KIND_DRAINING),
     (exceptions.Stopped, pb.FAILURE_KIND_WORKER_DOWN),
+    (exceptions.MissingDependency, pb.FAILURE_KIND_MISSING_DEPENDENCY),
+    (exceptions.HttpStatus, pb.FAILURE_KIND_HTTP_STATUS),
+    (exceptions.Unreachable, pb.FAILURE_KIND_UNREACHABLE),
     (exceptions.ProtocolError, pb.FAILURE_KIND_PROTOCOL),
 ]
 
@@ -37,6 +40,15 @@ def test_the_workers_own_exceptions_know_their_kind(
     assert failure.message == "what was wrong"
     assert codec.decode(failure.details) == {"parameter": "p"}
     assert failure.traceback == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"), [(400, False), (404, False), (429, True), (500, False), (503, True)]
+)
+def test_a_status_of_a_server_says_whether_to_ask_again(status: int, retryable: bool) -> None:
+    failure = failures.to_proto(exceptions.HttpStatus("no", status=status))
+    assert failure.retryable is retryable
+    assert codec.decode(failure.details) == {"status": status}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +139,7 @@ def test_details_that_cannot_be_sent_are_sent_as_text() -> None:
 
 def test_only_what_may_succeed_later_is_retryable() -> None:
     retryable = {cls for cls, _ in OWN if failures.to_proto(cls("x")).retryable}
-    assert retryable == {exceptions.Draining}
+    assert retryable == {exceptions.Draining, exceptions.Unreachable}
 
 
 def test_every_kind_of_the_wire_can_be_produced() -> None:

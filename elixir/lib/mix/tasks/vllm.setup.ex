@@ -4,13 +4,15 @@ defmodule Mix.Tasks.Vllm.Setup do
   @moduledoc """
   Makes the Python environment that the worker runs in, unless it exists.
 
-      mix vllm.setup [--cpu | --cuda] [--python PATH]
+      mix vllm.setup [--cpu | --cuda] [--with NAME,…] [--python PATH]
 
   The environment is made in `~/.cache/vllm_bridge` (3.5 GB for CPU) and shared by all
   applications with the same requirements. Running the task again is quick. Without an option it
   installs vLLM for CUDA if the machine has an NVIDIA driver with a device, otherwise for CPU.
 
     * `--cpu`, `--cuda` - which build of vLLM
+    * `--with` - systems that run on the engines, separated by commas: `mellea`, `llama-factory`,
+      `providers`. What was added once stays.
     * `--python` - the interpreter to make the environment with, 3.11 to 3.13. The default is the
       first suitable one in the `PATH`.
 
@@ -29,19 +31,21 @@ defmodule Mix.Tasks.Vllm.Setup do
   @impl true
   def run(arguments) do
     {options, []} =
-      OptionParser.parse!(arguments, strict: [cpu: :boolean, cuda: :boolean, python: :string])
+      OptionParser.parse!(arguments,
+        strict: [cpu: :boolean, cuda: :boolean, python: :string, with: :string]
+      )
 
     python = interpreter(options[:python])
 
     case Environment.worker_dir() do
-      {:ok, folder} -> install(python, folder, extra(options))
+      {:ok, folder} -> install(python, folder, ["--extra", extra(options) | added(options)])
       {:error, error} -> Mix.raise(Exception.message(error))
     end
   end
 
-  defp install(python, folder, extra) do
+  defp install(python, folder, options) do
     {_output, status} =
-      System.cmd(python, ["-m", "python_worker.install", "python", "--extra", extra],
+      System.cmd(python, ["-m", "python_worker.install", "python" | options],
         cd: folder,
         into: IO.stream(),
         stderr_to_stdout: true
@@ -59,6 +63,9 @@ defmodule Mix.Tasks.Vllm.Setup do
       _neither -> "auto"
     end
   end
+
+  # The installer knows the names.
+  defp added(options), do: for({:with, names} <- options, it <- ["--with", names], do: it)
 
   defp interpreter(nil) do
     Enum.find_value(@interpreters, &System.find_executable/1) ||

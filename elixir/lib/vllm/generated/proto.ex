@@ -20,6 +20,9 @@ defmodule Vllm.Proto.FailureKind do
     * `:protocol` - the two sides do not understand each other.
     * `:python` - any other Python exception.
     * `:draining` - the worker is stopping and takes no new calls.
+    * `:missing_dependency` - an optional library is not installed in the worker.
+    * `:http_status` - a server that the call needs answered with an error.
+    * `:unreachable` - a server that the call needs cannot be reached.
   """
 
   @typedoc "A member, or the number of one that this version does not know."
@@ -39,6 +42,9 @@ defmodule Vllm.Proto.FailureKind do
           | :protocol
           | :python
           | :draining
+          | :missing_dependency
+          | :http_status
+          | :unreachable
           | integer()
 
   @doc "Gives the member with this number, or the number itself where there is none."
@@ -58,6 +64,9 @@ defmodule Vllm.Proto.FailureKind do
   def from_integer(12), do: :protocol
   def from_integer(13), do: :python
   def from_integer(14), do: :draining
+  def from_integer(15), do: :missing_dependency
+  def from_integer(16), do: :http_status
+  def from_integer(17), do: :unreachable
   def from_integer(number) when is_integer(number), do: number
 
   @doc "Gives the number of a member."
@@ -77,6 +86,9 @@ defmodule Vllm.Proto.FailureKind do
   def to_integer(:protocol), do: 12
   def to_integer(:python), do: 13
   def to_integer(:draining), do: 14
+  def to_integer(:missing_dependency), do: 15
+  def to_integer(:http_status), do: 16
+  def to_integer(:unreachable), do: 17
   def to_integer(number) when is_integer(number), do: number
 end
 

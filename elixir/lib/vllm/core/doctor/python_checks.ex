@@ -9,13 +9,16 @@ defmodule Vllm.Core.Doctor.PythonChecks do
               "built, or refuse them"
 
   # A list of requirements of the worker's project file, by its name there. "dependencies" are those of
-  # the worker without vLLM.
+  # the worker without vLLM. What is installed without its requirements is in a second list of the name.
   def distributions(machine, list) do
-    with {:ok, text} <- read_worker_file(machine, "pyproject.toml"),
-         [_all, block] <- Regex.run(~r/^#{list} = \[$(.*?)^\]$/ms, text) do
-      for [_all, name] <- Regex.scan(~r/^\s*"([A-Za-z0-9._-]+)/m, block), do: name
-    else
-      _other -> []
+    case read_worker_file(machine, "pyproject.toml") do
+      {:ok, text} ->
+        for [_all, block] <- Regex.scan(~r/^#{list} = \[(.*?)\]$/ms, text),
+            [_all, name] <- Regex.scan(~r/"([A-Za-z0-9._-]+)/, block),
+            do: name
+
+      _error ->
+        []
     end
   end
 
@@ -78,6 +81,19 @@ defmodule Vllm.Core.Doctor.PythonChecks do
   end
 
   def multimodal(_machine, _none, _distributions, _deep?), do: no_python()
+
+  # What runs on the engines and is installed on request. An engineer who wants none has none.
+  def extras({:ok, _path, facts}, extras) do
+    ok(Enum.map_join(extras, ", ", fn {name, list} -> extra(facts, name, list) end))
+  end
+
+  def extras(_none, _extras), do: no_python()
+
+  defp extra(facts, name, distributions) do
+    if distributions != [] and Enum.all?(distributions, &is_map_key(facts, &1)),
+      do: name,
+      else: "no #{name} (`mix vllm.setup --with #{name}`)"
+  end
 
   defp import_media(machine, path) do
     case machine.import_media.(path) do

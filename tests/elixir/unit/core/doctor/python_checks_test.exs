@@ -66,6 +66,23 @@ defmodule Vllm.Core.Doctor.PythonChecksTest do
              check("multimodal", [], deep: true)
   end
 
+  test "what was installed on request is named, and how to install the rest" do
+    some = %{"version" => "3.11.2", "gguf" => "0.19", "peft" => "0.21.2", "mellea" => "0.8.0"}
+
+    # LLaMA-Factory's requirements are there, and it is not.
+    assert %{
+             result: :ok,
+             found: "mellea, no llama-factory (`mix vllm.setup --with llama-factory`), providers",
+             advice: nil
+           } = check("extras", facts(some))
+
+    assert %{result: :ok, found: "mellea, llama-factory, providers"} =
+             check("extras", facts(Map.put(some, "llamafactory", "0.9.5")))
+
+    assert %{result: :ok, found: "no mellea (`mix vllm.setup --with mellea`), no" <> _rest} =
+             check("extras", [])
+  end
+
   test "a vLLM of another version than the stubs is a warning with both versions" do
     check = check("stubs", facts(%{"version" => "3.11.2", "vllm" => "0.33.0"}))
     assert %{result: :warn, found: "vLLM is 0.33.0, the stubs were made from 0.32.0"} = check
