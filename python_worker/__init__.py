@@ -10,6 +10,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``surface``       the one list of the classes that clients reach, with their policies
 ``rpc``           clients: their listeners, connections, sessions and calls
 ``chat``          chats on engines: from a request of OpenAI's fields to messages and tool calls
+``pooling``       batches of embeddings, classes and scores on engines
 ``dispatch``      from a request to a method of an object, and from its result to replies
 ``engines``       builds vLLM's engines and guards them (``engines/guards``)
 ``offline``       builds vLLM's ``LLM``, with the guards of ``engines``

@@ -15,6 +15,7 @@ are sent. Each exception with its kind::
     ├── Cancelled         the client cancelled the call             CANCELLED
     ├── Draining          the worker is stopping                    DRAINING
     ├── Stopped           the worker stopped in the middle          WORKER_DOWN
+    ├── InputFailed       one of a batch; its cause's kind          PYTHON
     └── ProtocolError     the client broke the protocol             PROTOCOL
         └── BadToken      the client did not send the token         PROTOCOL
 
@@ -127,6 +128,20 @@ class Stopped(BridgeError):
     """The worker stopped before the call had ended. The call may have run in part."""
 
     kind = Kind.WORKER_DOWN
+
+
+class InputFailed(BridgeError):
+    """One input of a batch failed, and with it the batch; its cause says why.
+
+    Args:
+        kind: The kind of its cause.
+        message: Which input, and what was wrong.
+        details: Those of its cause, and which input.
+    """
+
+    def __init__(self, kind: Kind, message: str, /, **details: object) -> None:
+        super().__init__(message, **details)
+        self.kind = kind
 
 
 class ProtocolError(BridgeError):
