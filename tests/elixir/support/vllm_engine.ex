@@ -5,7 +5,7 @@ defmodule Vllm.VllmEngine do
   #
   #     use Vllm.VllmEngine, engine: :scripted
   #
-  # The model of the engine :chat is downloaded when it is first used. Where it cannot be, the module's
+  # The models of the engines :chat and :embed are downloaded when they are first used. Where one cannot be, the module's
   # tests are skipped, and the message says why. The option puts `engine` into the context of every test of the module. The modules are not async: what
   # counts requests must not see those of another.
 
@@ -62,6 +62,8 @@ defmodule Vllm.VllmEngine do
     pooling: {:random, [max_model_len: 512, runner: "pooling"]},
     # Its head takes adapters, though no test has one for it: vLLM keeps a list of them all the same.
     classify: {{:classify, labels: 2}, [max_model_len: 512, enable_lora: true, max_lora_rank: 8]},
+    # Sentences of similar meaning have similar embeddings.
+    embed: {:embed, [runner: "pooling", max_model_len: 256]},
     # A model that answers in words. Its tokens take forty times the memory of the others'.
     chat: {:chat, [max_model_len: 2048, dtype: "bfloat16", num_gpu_blocks_override: 64]}
   }
@@ -174,12 +176,12 @@ defmodule Vllm.VllmEngine do
     folder
   end
 
-  def model(:chat), do: SmallModel.path!(:chat)
+  def model(kind) when kind in [:chat, :embed], do: SmallModel.path!(kind)
   def model(kind), do: model({kind, []})
 
   # Why there is no model for an engine, or nil.
-  def unavailable(:chat) do
-    case SmallModel.path(:chat) do
+  def unavailable(kind) when kind in [:chat, :embed] do
+    case SmallModel.path(kind) do
       {:ok, _folder} -> nil
       {:error, error} -> error.message
     end
