@@ -1,8 +1,8 @@
 """Runs the requests of one call at the same time in an engine, and ends them together.
 
-The engine gets so many at a time as keep it busy, and the next as some are done: so a batch of a
-hundred thousand inputs takes no more of the worker than it needs, and others' requests do not wait
-behind all of it. When one request fails, or the call is cancelled, the others are aborted.
+The engine gets so many at a time as keep it busy, and the next as some are done: so others'
+requests do not wait behind all of a batch of thousands. When one request fails, or the call is
+cancelled, the others are aborted.
 """
 
 from __future__ import annotations

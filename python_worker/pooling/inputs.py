@@ -15,7 +15,9 @@ from python_worker.engines.guards.prompts import check_padding
 from python_worker.exceptions import InputFailed, InvalidArgument, Kind, LimitExceeded
 from python_worker.validation.scalars import Check
 from python_worker.validation.signatures import signature_of
-from python_worker.validation.sizes import MAX_IDS
+
+#: Inputs of one call: the counts of their tokens are encoded on the event loop.
+MAX_INPUTS = 32_768
 
 #: The kinds of failures that are not an input's fault, and end all requests of an engine alike.
 OF_NO_INPUT = frozenset(
@@ -182,11 +184,11 @@ def check_count(inputs: Sequence[Any], name: str) -> None:
     """
     if not inputs:
         raise InvalidArgument(f"{name}: wants at least one, got an empty list", parameter=name)
-    if len(inputs) > MAX_IDS:
+    if len(inputs) > MAX_INPUTS:
         raise LimitExceeded(
-            f"{name}: {len(inputs)} inputs in one call; the limit is {MAX_IDS}: split them",
+            f"{name}: {len(inputs)} inputs in one call; the limit is {MAX_INPUTS}: split them",
             parameter=name,
-            limit=MAX_IDS,
+            limit=MAX_INPUTS,
         )
 
 

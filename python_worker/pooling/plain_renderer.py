@@ -50,7 +50,7 @@ class PlainRenderer:
             "lora_requests": given.lora_requests[number],
             "priorities": given.priorities[number],
         }
-        return Request(argument, index, described, 0)
+        return Request(argument, index, lambda: described, 0)
 
     def score_task(self) -> str:
         """What the requests of pairs compute."""
@@ -72,7 +72,7 @@ class PlainRenderer:
 
     async def render(self, requests: Sequence[Request]) -> list[Any]:
         """What the engine gets for each request."""
-        return [request.described for request in requests]
+        return [request.render() for request in requests]
 
 
 def scored(queries: Sequence[Any], documents: Sequence[Any]) -> Scored:

@@ -10,11 +10,10 @@ import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from python_worker.engines.guards.lora import adapter_named
-from python_worker.engines.guards.preprocessing import characters_in
 from python_worker.exceptions import InvalidArgument, Unsupported
 from python_worker.pooling.answers import (
     ClassificationBatch,
@@ -31,6 +30,11 @@ from python_worker.pooling.tasks import check_supported, check_task
 from python_worker.pooling.tensors import stacked
 from python_worker.pooling.vllm_renderer import VllmRenderer
 from python_worker.process import large_work
+
+T = TypeVar("T")
+
+WORK_OF_ONE: Final = 1024
+"""How many bytes of ``large_work`` an input counts for: its request is made of many values."""
 
 
 @dataclass(slots=True)
@@ -76,8 +80,11 @@ class Poolings:
         """
         given = Options(pooling_params, tokenization_kwargs, lora_request, priority)
         batch_id, name, rows = await self._rows(engine, "embed", inputs, given, model)
-        tensor = await _stacked(rows)
-        return EmbeddingBatch(batch_id, name, tensor, *_tokens(rows))
+
+        def answer() -> EmbeddingBatch:
+            return EmbeddingBatch(batch_id, name, _stacked(rows), *_tokens(rows))
+
+        return await _in_thread(rows, answer)
 
     async def classify(
         self,
@@ -92,9 +99,13 @@ class Poolings:
         """Classifies texts, as one tensor; the arguments are those of ``embed``."""
         given = Options(pooling_params, tokenization_kwargs, lora_request, priority)
         batch_id, name, rows = await self._rows(engine, "classify", inputs, given, model)
-        tensor = await _stacked(rows)
-        labels = labels_of(engine, tensor.shape[-1])
-        return ClassificationBatch(batch_id, name, tensor, labels, *_tokens(rows))
+
+        def answer() -> ClassificationBatch:
+            tensor = _stacked(rows)
+            labels = labels_of(engine, tensor.shape[-1])
+            return ClassificationBatch(batch_id, name, tensor, labels, *_tokens(rows))
+
+        return await _in_thread(rows, answer)
 
     async def encode_batch(
         self,
@@ -122,8 +133,12 @@ class Poolings:
         check_task(task)
         given = Options(pooling_params, tokenization_kwargs, lora_request, priority)
         batch_id, name, rows = await self._rows(engine, task, inputs, given, model)
-        outputs = [row.data for row in rows]
-        return PoolingBatch(batch_id, name, task, outputs, *_tokens(rows))
+
+        def answer() -> PoolingBatch:
+            outputs = [row.data for row in rows]
+            return PoolingBatch(batch_id, name, task, outputs, *_tokens(rows))
+
+        return await _in_thread(rows, answer)
 
     async def score(
         self,
@@ -174,16 +189,17 @@ class Poolings:
             pairs.check_texts()
             return renderer.pairs(pairs, Checks(engine).parameters(task, 1, given))
 
-        requests, finish = await _in_thread([queries, documents], prepare)
+        requests, finish = await _in_thread(documents, prepare)
         batch_id = f"score-{uuid.uuid4().hex}"
         outputs = await self._batch(engine, renderer, requests, batch_id).outputs()
-        scored = await _in_thread(outputs, lambda: finish(outputs))
-        usage = PoolingUsage(
-            sum(len(output.prompt_token_ids) for output in outputs),
-            sum(output.num_cached_tokens for output in outputs),
-        )
-        counts = (scored.prompt_tokens, scored.cached_tokens)
-        return ScoreBatch(batch_id, name, scored.scores, *counts, usage)
+
+        def answer() -> ScoreBatch:
+            scored = finish(outputs)
+            usage = _tokens([_row(output) for output in outputs])[-1]
+            counts = (scored.prompt_tokens, scored.cached_tokens)
+            return ScoreBatch(batch_id, name, scored.scores, *counts, usage)
+
+        return await _in_thread(outputs, answer)
 
     # --- The way of every batch ----------------------------------------------------
 
@@ -250,15 +266,13 @@ def _tokens(rows: Sequence[Row]) -> tuple[list[int], list[int], PoolingUsage]:
     return prompt, cached, PoolingUsage(sum(prompt), sum(cached))
 
 
-async def _stacked(rows: Sequence[Row]) -> Any:
-    tensors = [row.data for row in rows]
-    size = sum(getattr(tensor, "nbytes", 0) for tensor in tensors)
-    return await large_work.run_if_large(size, lambda: stacked(tensors))
+def _stacked(rows: Sequence[Row]) -> Any:
+    return stacked([row.data for row in rows])
 
 
-async def _in_thread(values: Sequence[Any], function: Callable[[], Any]) -> Any:
+async def _in_thread(values: Sequence[Any], function: Callable[[], T]) -> T:
     """Work on each of many values, where it does not hold up the loop."""
-    size = characters_in(values) + 1024 * len(values)
+    size = WORK_OF_ONE * len(values)
     if size < large_work.LARGE_WORK:
         return await asyncio.to_thread(function)
     return await large_work.run(size, function)

@@ -21,15 +21,15 @@ class Request:
     Attributes:
         argument: The argument that its input is in, for errors.
         index: The input's number there.
-        described: What it is rendered from.
-        size: How many characters that has.
+        render: Makes what the engine gets: its prompt and its parameters. It may take long.
+        size: How many characters that is made of.
         alone: Whether it is rendered right before it is sent: vLLM remembers images by their hash
             once they are rendered, and counts on the engine having them.
     """
 
     argument: str
     index: int
-    described: dict[str, Any]
+    render: Callable[[], Any]
     size: int
     alone: bool = False
 

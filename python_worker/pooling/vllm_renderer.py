@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from python_worker.chat.vllm_parts import template_error
@@ -87,8 +88,7 @@ class VllmRenderer:
             (described,) = factory()
             size = length_of(prompt, None)
             alone = isinstance(prompt, dict) and bool(prompt.get("multi_modal_data"))
-        described["processor"] = processor
-        return Request("inputs", index, described, size, alone)
+        return Request("inputs", index, partial(rendered, processor, described), size, alone)
 
     def score_task(self) -> str:
         """What the requests of pairs compute."""
@@ -118,10 +118,10 @@ class VllmRenderer:
         n_queries = len(data.data_1)
         requests = []
         for number, described in enumerate(factory()):
-            described["processor"] = processor
             argument, index = place(self._score_type, number, n_queries)
             size = characters_in([described.get(it) for it in ("prompts", "data_1", "data_2")])
-            requests.append(Request(argument, index, described, size, is_media(described)))
+            render = partial(rendered, processor, described)
+            requests.append(Request(argument, index, render, size, is_media(described)))
 
         def finish(outputs: list[Any]) -> Scored:
             context = vllm_parts.outputs_context(outputs, n_queries)
@@ -139,24 +139,29 @@ class VllmRenderer:
         size = sum(request.size for request in requests)
         threads = self._engine.threads_for(size) or self._engine.renderer._executor
         loop = asyncio.get_running_loop()
-        rendered: list[Any] = await loop.run_in_executor(threads, _render_all, requests)
-        return rendered
+        ready: list[Any] = await loop.run_in_executor(threads, render_all, requests)
+        return ready
 
 
-def _render_all(requests: Sequence[Request]) -> list[Any]:
-    rendered: list[Any] = []
+def render_all(requests: Sequence[Request]) -> list[Any]:
+    """What the engine gets for each request, or the exception that it failed with."""
+    ready: list[Any] = []
     for request in requests:
         try:
-            rendered.append(_rendered(request))
+            ready.append(request.render())
         except Exception as error:
-            rendered.append(error)
-    return rendered
+            ready.append(error)
+    return ready
 
 
-def _rendered(request: Request) -> Any:
-    processor = request.described.pop("processor")
+def rendered(processor: Any, described: dict[str, Any]) -> Any:
+    """What the engine gets for a request.
+
+    Raises:
+        InvalidArgument: A chat template is wrong, or does not take the messages.
+    """
     try:
-        ready = processor.render(request.described)
+        ready = processor.render(described)
     except template_error() as error:
         raise InvalidArgument(
             f"chat_template: {error or type(error).__name__}", parameter="chat_template"

@@ -28,7 +28,7 @@ defmodule Pooling do
   def run(argv) do
     opts = Bench.options(argv)
     opts = if opts.rest == [], do: %{opts | rest: [SmallModel.path!(:embed)]}, else: opts
-    arguments = [runner: "pooling", max_model_len: nil]
+    arguments = [runner: "pooling", max_model_len: 256]
 
     tables =
       Measured.with_engine(opts, arguments, fn engine ->

@@ -16,8 +16,8 @@ defmodule Vllm.Pooling do
   `AsyncLLM` that was built with `runner: "pooling"`; `Vllm.LLM` has functions of its own.
 
   The requests of a batch run in the engine at the same time, together with those of others, and the
-  numbers come back as one tensor. A list of a hundred thousand inputs is one call; the engine gets as
-  many at a time as keep it busy.
+  numbers come back as one tensor. Thousands of inputs are one call, up to 32,768; the engine gets as many
+  at a time as keep it busy.
 
   ## Inputs
 

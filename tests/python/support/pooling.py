@@ -25,9 +25,9 @@ COMMON: dict[str, Any] = {"dtype": "float32", "enforce_eager": True, "num_gpu_bl
 
 
 @contextmanager
-def pooling_engine(worker: Worker, model: Path) -> Iterator[Ref]:
+def pooling_engine(worker: Worker, model: Path, **more: Any) -> Iterator[Ref]:
     """An ``AsyncLLM`` that pools, until the block ends."""
-    engine = build_engine(worker.address, model=str(model), runner="pooling", **COMMON)
+    engine = build_engine(worker.address, model=str(model), runner="pooling", **COMMON, **more)
     try:
         yield engine
     finally:

@@ -91,7 +91,7 @@ class Renderer:
 
 
 def requests(count: int) -> list[Request]:
-    return [Request("inputs", number, {}, 1) for number in range(count)]
+    return [Request("inputs", number, dict, 1) for number in range(count)]
 
 
 def batch(engine: Engine, count: int, renderer: Any = None, **options: Any) -> Batch:
@@ -192,7 +192,7 @@ def test_no_more_are_at_once_than_the_queue_admits() -> None:
 def test_chunks_are_of_few_and_of_short_requests() -> None:
     def sizes(*values: int | str) -> list[tuple[int, int]]:
         made = [
-            Request("inputs", n, {}, 1 if it == "alone" else int(it), alone=it == "alone")
+            Request("inputs", n, dict, 1 if it == "alone" else int(it), alone=it == "alone")
             for n, it in enumerate(values)
         ]
         return [(part.start, part.stop) for part in chunks(made, 3)]

@@ -17,6 +17,7 @@ from python_worker.exceptions import (
     Stopped,
 )
 from python_worker.pooling.inputs import (
+    MAX_INPUTS,
     Checks,
     Options,
     check_count,
@@ -26,7 +27,6 @@ from python_worker.pooling.inputs import (
 )
 from python_worker.testing.fake_engine.engine import FakeAsyncLLM
 from python_worker.testing.fake_vllm.types import PoolingParams
-from python_worker.validation.sizes import MAX_IDS
 
 
 @pytest.fixture
@@ -102,8 +102,8 @@ def test_a_batch_has_inputs_and_not_too_many() -> None:
     check_count(["a"], "inputs")
     with pytest.raises(InvalidArgument, match="documents: wants at least one"):
         check_count([], "documents")
-    with pytest.raises(LimitExceeded, match=str(MAX_IDS)):
-        check_count([0] * (MAX_IDS + 1), "inputs")
+    with pytest.raises(LimitExceeded, match=str(MAX_INPUTS)):
+        check_count([0] * (MAX_INPUTS + 1), "inputs")
 
 
 def test_a_value_of_a_list_is_checked_by_its_place() -> None:
