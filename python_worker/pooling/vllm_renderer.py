@@ -8,6 +8,7 @@ prompts, and long texts beside it.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -45,7 +46,8 @@ class VllmRenderer:
     """
 
     def __init__(self, engine: Any, supported: Sequence[str]) -> None:
-        self._engine = engine
+        # A proxy: renderers are kept for as long as their engines live, and must not keep these.
+        self._engine = weakref.proxy(engine)
         self._supported = supported
         self._processors = vllm_parts.io_processors(engine, supported)
         self._plain = vllm_parts.plain_processor(engine)
