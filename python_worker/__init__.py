@@ -11,6 +11,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``rpc``           clients: their listeners, connections, sessions and calls
 ``integrations``  systems that run on the engines, each on an optional library
 ``chat``          chats on engines: from a request of OpenAI's fields to messages and tool calls
+``pooling``       batches of embeddings, classes and scores on engines
 ``dispatch``      from a request to a method of an object, and from its result to replies
 ``engines``       builds vLLM's engines and guards them (``engines/guards``)
 ``offline``       builds vLLM's ``LLM``, with the guards of ``engines``

@@ -18,6 +18,7 @@ are sent. Each exception with its kind::
     ├── MissingDependency an optional library is not installed      MISSING_DEPENDENCY
     ├── HttpStatus        a server answered with an error           HTTP_STATUS
     ├── Unreachable       a server does not answer                  UNREACHABLE
+    ├── InputFailed       one of a batch; its cause's kind          PYTHON
     └── ProtocolError     the client broke the protocol             PROTOCOL
         └── BadToken      the client did not send the token         PROTOCOL
 
@@ -151,6 +152,20 @@ class Unreachable(BridgeError):
     """A server that the call needs cannot be reached, or ended the connection."""
 
     kind = Kind.UNREACHABLE
+
+
+class InputFailed(BridgeError):
+    """One input of a batch failed, and with it the batch; its cause says why.
+
+    Args:
+        kind: The kind of its cause.
+        message: Which input, and what was wrong.
+        details: Those of its cause, and which input.
+    """
+
+    def __init__(self, kind: Kind, message: str, /, **details: object) -> None:
+        super().__init__(message, **details)
+        self.kind = kind
 
 
 class ProtocolError(BridgeError):

@@ -10,7 +10,7 @@ import copy
 import functools
 import inspect
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from python_worker.chat.completions import Chats
@@ -24,6 +24,7 @@ from python_worker.engines.results import RESULTS
 from python_worker.engines.vllm_module import VllmModule
 from python_worker.offline import arguments as offline_arguments
 from python_worker.offline.builder import LLMBuilder
+from python_worker.pooling.poolings import Poolings
 from python_worker.validation.renamed_parameters import TRANSLATIONS
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,6 @@ def parameter_classes(builder: Builder) -> Iterator[ServedClass]:
 
 def async_llm(builder: Builder) -> ServedClass:
     """VLLM's ``AsyncLLM``."""
-    chats = Chats(abort)
     return ServedClass(
         name="AsyncLLM",
         constructors=Constructors(CONSTRUCTORS, functools.partial(_build_engine, builder)),
@@ -86,7 +86,7 @@ def async_llm(builder: Builder) -> ServedClass:
         refused={
             "_add_request": "it takes a request past vLLM's validation; use add_request",
         },
-        added={"chat": chats.chat, "stream_chat": chats.stream_chat},
+        added=added(),
         # A copy, so that no call on it reaches the engine.
         copied={"vllm_config": copy.deepcopy},
         strict=True,
@@ -126,6 +126,20 @@ def async_llm(builder: Builder) -> ServedClass:
             }
         ),
     )
+
+
+def added() -> dict[str, Callable[..., Any]]:
+    """The methods that engines have here, and vLLM's servers have in their place."""
+    chats, poolings = Chats(abort), Poolings(abort)
+    return {
+        "chat": chats.chat,
+        "stream_chat": chats.stream_chat,
+        "embed": poolings.embed,
+        "classify": poolings.classify,
+        "score": poolings.score,
+        # The ``encode`` of vLLM's takes one prompt.
+        "encode_batch": poolings.encode_batch,
+    }
 
 
 def llm(builder: LLMBuilder) -> ServedClass:

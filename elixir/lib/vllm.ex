@@ -42,7 +42,7 @@ defmodule Vllm do
              watchdog: [stall_after: 60_000, action: :replace]}
   """
 
-  alias Vllm.{Call, Chat, Error, Ref}
+  alias Vllm.{Call, Chat, Error, Pooling, Ref}
   alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Call.Ownership
   alias Vllm.Core.Instance.{Engines, Locator, Metrics}
@@ -109,6 +109,30 @@ defmodule Vllm do
   @doc "Answers with a value that fits a JSON schema; see `Vllm.Chat.json/4`."
   @spec json(Ref.t(), Chat.messages(), map(), keyword()) :: {:ok, term()} | {:error, Error.t()}
   defdelegate json(engine, messages, schema, opts \\ []), to: Chat
+
+  @doc "Embeds a batch of texts; see `Vllm.Pooling.embed/3`."
+  @spec embed(Ref.t(), Pooling.input() | [Pooling.input()], keyword()) ::
+          {:ok, Vllm.EmbeddingBatch.t()} | {:error, Error.t()}
+  defdelegate embed(engine, inputs, opts \\ []), to: Pooling
+
+  @doc "Classifies a batch of texts; see `Vllm.Pooling.classify/3`."
+  @spec classify(Ref.t(), Pooling.input() | [Pooling.input()], keyword()) ::
+          {:ok, Vllm.ClassificationBatch.t()} | {:error, Error.t()}
+  defdelegate classify(engine, inputs, opts \\ []), to: Pooling
+
+  @doc "Scores how well queries and documents fit each other; see `Vllm.Pooling.score/4`."
+  @spec score(
+          Ref.t(),
+          Pooling.scored() | [Pooling.scored()],
+          Pooling.scored() | [Pooling.scored()],
+          keyword()
+        ) :: {:ok, Vllm.ScoreBatch.t()} | {:error, Error.t()}
+  defdelegate score(engine, queries, documents, opts \\ []), to: Pooling
+
+  @doc "Computes a pooling task, with a tensor for each input; see `Vllm.Pooling.encode/3`."
+  @spec encode(Ref.t(), Pooling.input() | [Pooling.input()], keyword()) ::
+          {:ok, Vllm.PoolingBatch.t()} | {:error, Error.t()}
+  defdelegate encode(engine, inputs, opts), to: Pooling
 
   @doc """
   Returns the engine that an instance declares under a name.

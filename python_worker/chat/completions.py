@@ -18,7 +18,7 @@ from python_worker.chat.answers import ChatCompletion, ChatDelta, ChatUsage
 from python_worker.chat.parsing import Choice
 from python_worker.chat.requests import chat_request
 from python_worker.chat.templates import Templates, check_engine
-from python_worker.engines.guards.lora import loaded_adapters
+from python_worker.engines.guards.lora import adapter_named
 from python_worker.engines.media.messages import hand_over
 from python_worker.engines.media.prompts import processing
 from python_worker.exceptions import InvalidArgument
@@ -144,7 +144,7 @@ class Chats:
                     self._templates.renderer(engine, tool_parser, reasoning_parser, content_format),
                 )
             )
-            lora_request = _adapter(engine, request.model)
+            lora_request = adapter_named(engine, request.model)
             with processing("messages"):
                 prompt = await _rendered(renderer, request)
         finally:
@@ -252,26 +252,6 @@ def _reasoning(renderer: Any, request: Any, parser: Any, prompt_ids: list[int]) 
         "reasoning_ended": request.resolve_reasoning_ended(parser, prompt_ids),
         "reasoning_parser_kwargs": keywords,
     }
-
-
-def _adapter(engine: Any, name: str | None) -> Any:
-    """The adapter of a name; None for the model itself.
-
-    Raises:
-        InvalidArgument: Neither is called so.
-    """
-    served = engine.model_config.served_model_name
-    names = served if isinstance(served, list) else [served]
-    if name is None or name in (*names, engine.model_config.model):
-        return None
-    adapters = {it.lora_name: it for it in loaded_adapters(engine)}
-    if name in adapters:
-        return adapters[name]
-    raise InvalidArgument(
-        f"model: there is no {name!r}; this engine has {', '.join([*names, *sorted(adapters)])}. "
-        "An adapter is loaded with add_lora",
-        parameter="model",
-    )
 
 
 def _usage(chat: _Chat, output: Any) -> ChatUsage:

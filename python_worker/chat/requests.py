@@ -43,13 +43,13 @@ def chat_request(fields: Mapping[str, Any]) -> Any:
         if reason := WITHOUT_EFFECT.get(name):
             raise Unsupported(f"{name}: {reason}", parameter=name)
     cls = vllm_parts.request_class()
-    _refuse_unknown((), fields.keys(), cls.model_fields)
+    refuse_unknown((), fields.keys(), cls.model_fields)
     try:
         request = cls.model_validate(_completed(fields))
     except pydantic.ValidationError as error:
-        raise _first_problem(error.errors()) from None
+        raise first_problem(error.errors()) from None
     for path, model in _models((), request):
-        _refuse_unknown(path, model.model_extra or (), type(model).model_fields)
+        refuse_unknown(path, model.model_extra or (), type(model).model_fields)
     return request
 
 
@@ -109,7 +109,7 @@ def _models(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...]
             yield from _models((*path, str(index)), element)
 
 
-def _refuse_unknown(path: tuple[str, ...], given: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(path: tuple[str, ...], given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse the first key that is not known, with the one that it may have meant."""
     known = list(known)
     for name in given:
@@ -120,7 +120,7 @@ def _refuse_unknown(path: tuple[str, ...], given: Iterable[str], known: Iterable
             raise InvalidArgument(f"{parameter}: there is no such field{hint}", parameter=parameter)
 
 
-def _first_problem(problems: Iterable[Any]) -> InvalidArgument:
+def first_problem(problems: Iterable[Any]) -> InvalidArgument:
     """What pydantic found first, in a sentence."""
     problem = next(iter(problems))
     path = ".".join(str(part) for part in problem["loc"])

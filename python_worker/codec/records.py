@@ -144,6 +144,26 @@ RECORDS: dict[str, RecordType] = {
             "is_3d_lora_weight",
         ),
     ),
+    "python_worker.pooling.answers.EmbeddingBatch": (
+        "EmbeddingBatch",
+        ("id", "model", "embeddings", "prompt_tokens", "cached_tokens", "usage"),
+    ),
+    "python_worker.pooling.answers.ClassificationBatch": (
+        "ClassificationBatch",
+        ("id", "model", "probs", "labels", "prompt_tokens", "cached_tokens", "usage"),
+    ),
+    "python_worker.pooling.answers.ScoreBatch": (
+        "ScoreBatch",
+        ("id", "model", "scores", "prompt_tokens", "cached_tokens", "usage"),
+    ),
+    "python_worker.pooling.answers.PoolingBatch": (
+        "PoolingBatch",
+        ("id", "model", "task", "outputs", "prompt_tokens", "cached_tokens", "usage"),
+    ),
+    "python_worker.pooling.answers.PoolingUsage": (
+        "PoolingUsage",
+        ("prompt_tokens", "cached_tokens"),
+    ),
     "python_worker.chat.answers.ChatCompletion": (
         "ChatCompletion",
         (

@@ -16,7 +16,11 @@ from typing import Any
 
 from typing_extensions import override
 
-from python_worker.engines.guards.preprocessing import check_truncated_length, length_of
+from python_worker.engines.guards.preprocessing import (
+    characters_in,
+    check_truncated_length,
+    length_of,
+)
 from python_worker.engines.guards.prompts import check_padding
 from python_worker.engines.guards.weight_updates import within
 from python_worker.engines.media.messages import Handed, hand_over
@@ -331,20 +335,6 @@ def text_lengths(given: Mapping[str, Any]) -> Iterator[int]:
         is_one = not isinstance(parts, (list, tuple)) or any(isinstance(it, dict) for it in parts)
         for part in [parts] if is_one else parts:
             yield characters_in(part)
-
-
-def characters_in(value: Any) -> int:
-    """How many characters the texts in a value have together. Without recursion: it may be deep."""
-    count, waiting = 0, [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            count += len(value)
-        elif isinstance(value, Mapping):
-            waiting += value.values()
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-    return count
 
 
 def need_key(request: Any, key: str) -> None:

@@ -14,7 +14,8 @@ import functools
 import time
 from typing import Any
 
-from vllm import SamplingParams
+import torch
+from vllm import PoolingParams, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from python_worker.engines.builder import import_async_llm
@@ -79,6 +80,21 @@ class MeasuredAsyncLLM(AsyncLLM):  # type: ignore[misc]
             first = first or last
             outputs += 1
         return first - began, last - began, outputs
+
+    async def embed_in_process(self, texts: list[str]) -> float:
+        """Embed texts as a Python application would, all at once; returns the seconds."""
+        engine = self.plain
+
+        async def one(index: int) -> Any:
+            params = PoolingParams(task="embed")
+            async for output in engine.encode(texts[index], params, f"in-process-{index}"):
+                row = output.outputs.data
+            return row
+
+        began = time.perf_counter()
+        rows = await asyncio.gather(*(one(index) for index in range(len(texts))))
+        torch.stack(rows)
+        return time.perf_counter() - began
 
 
 def own(sampling_params: SamplingParams) -> SamplingParams:

@@ -90,6 +90,37 @@ defmodule Vllm.Tensor do
   defp group(extent, items), do: Enum.chunk_every(items, extent)
 
   @doc """
+  Returns the parts of a tensor along its first dimension, such as the embeddings of a batch. No number is
+  copied.
+
+      iex> batch = Vllm.Tensor.from_list([[3.0, 4.0], [0.0, 1.0]], "float32")
+      iex> [a, b] = Vllm.Tensor.rows(batch)
+      iex> Float.round(Vllm.Tensor.cosine(a, b), 3)
+      0.8
+
+  Raises `ArgumentError` for a tensor without dimensions.
+  """
+  @spec rows(t()) :: [t()]
+  def rows(%__MODULE__{dtype: dtype, shape: shape, data: data}) do
+    with {:error, reason} <- check(dtype, shape, data), do: raise(ArgumentError, reason)
+
+    case shape do
+      [] ->
+        raise ArgumentError, "a tensor of shape [] has no rows"
+
+      [count | inner] ->
+        bytes = if count == 0, do: 0, else: div(Kernel.byte_size(data), count)
+
+        for row <- Enum.take(0..count, count),
+            do: %__MODULE__{
+              dtype: dtype,
+              shape: inner,
+              data: binary_part(data, row * bytes, bytes)
+            }
+    end
+  end
+
+  @doc """
   Makes a tensor from a number or from nested lists.
 
   Floats that the type cannot represent are rounded, as in numpy. Integers out of range, other terms,

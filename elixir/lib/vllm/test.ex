@@ -254,7 +254,8 @@ defmodule Vllm.Test do
 
   @doc """
   Scripts the result of `encode` for a prompt: a list of numbers or of such lists, which arrives as a
-  `Vllm.Tensor` of 32-bit floats.
+  `Vllm.Tensor` of 32-bit floats. `Vllm.embed/3`, `Vllm.encode/3` and `Vllm.score/4` get it too, the last as
+  the cosine of two.
 
       Vllm.Test.embed(engine, "cat", [0.5, -1.0, 0.25])
 

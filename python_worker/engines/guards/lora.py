@@ -29,6 +29,7 @@ from python_worker.engines.guards.protocols import (
     LoRARequest,
     RequestOutputCollector,
 )
+from python_worker.exceptions import InvalidArgument
 
 MAX_ID = 2**63 - 1
 
@@ -36,6 +37,26 @@ MAX_ID = 2**63 - 1
 def loaded_adapters(engine: LoRAGuard) -> list[LoRARequest]:
     """The requests that an engine's adapters were loaded with."""
     return engine._adapters.loaded()
+
+
+def adapter_named(engine: Any, name: str | None) -> Any:
+    """The adapter of a name; None for the model itself.
+
+    Raises:
+        InvalidArgument: Neither is called so.
+    """
+    served = engine.model_config.served_model_name
+    names = served if isinstance(served, list) else [served]
+    if name is None or name in (*names, engine.model_config.model):
+        return None
+    adapters = {it.lora_name: it for it in loaded_adapters(engine)}
+    if name in adapters:
+        return adapters[name]
+    raise InvalidArgument(
+        f"model: there is no {name!r}; this engine has {', '.join([*names, *sorted(adapters)])}. "
+        "An adapter is loaded with add_lora",
+        parameter="model",
+    )
 
 
 class LoRAGuard(AsyncLLM):

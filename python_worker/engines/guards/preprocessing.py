@@ -77,10 +77,9 @@ class PreprocessingGuard(AsyncLLM):
         check_truncation(prompt, kwargs.get("tokenization_kwargs"))
         if isinstance(prompt, dict) and has_media(prompt):
             return self._read_and_prepare(request_id, prompt, params, *args, **kwargs)
-        size = length_of(prompt, params)
-        if size < LONG_TEXT or not vllm_parts.is_for_threads(self.tokenizer):
+        threads = self.threads_for(length_of(prompt, params))
+        if threads is None:
             return self._prepare_in_turn(request_id, prompt, params, *args, **kwargs)
-        threads = self._long if size < VERY_LONG_TEXT else self._very_long
         prepare = functools.partial(self._prepare_here, request_id, prompt, params, *args, **kwargs)
         return asyncio.get_running_loop().run_in_executor(threads, prepare)
 
@@ -91,6 +90,12 @@ class PreprocessingGuard(AsyncLLM):
         prompt = await loaded_prompt(self, prompt)
         with processing("prompt"):
             return await self._prepare_in_turn(request_id, prompt, params, *args, **kwargs)
+
+    def threads_for(self, size: int) -> ThreadPoolExecutor | None:
+        """Where so many characters are tokenized; None for where vLLM does it."""
+        if size < LONG_TEXT or not vllm_parts.is_for_threads(self.tokenizer):
+            return None
+        return self._long if size < VERY_LONG_TEXT else self._very_long
 
     def _process_inputs(
         self, request_id: str, prompt: object, *args: Any, **kwargs: Any
@@ -192,6 +197,20 @@ def length_of(prompt: object, params: object) -> int:
         return 0
     parts = (prompt.get(name) for name in ("prompt", "encoder_prompt", "decoder_prompt"))
     return size + sum(length_of(part, None) for part in parts if part is not None)
+
+
+def characters_in(value: Any) -> int:
+    """How many characters the texts in a value have together. Without recursion: it may be deep."""
+    count, waiting = 0, [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            count += len(value)
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+    return count
 
 
 def constraint_length(constraint: object) -> int:

@@ -23,6 +23,7 @@ _OUTPUT_MODULES = (
     "vllm.logprobs.",
     "vllm.v1.metrics.",
     "python_worker.chat.answers.",
+    "python_worker.pooling.answers.",
     "vllm.entrypoints.generate.beam_search.utils.",
 )
 

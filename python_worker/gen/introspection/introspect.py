@@ -114,6 +114,15 @@ OWN_CLASSES = tuple(
         "ToolCallDelta",
         "TokenLogprob",
     )
+) + tuple(
+    f"python_worker.pooling.answers.{name}"
+    for name in (
+        "EmbeddingBatch",
+        "ClassificationBatch",
+        "ScoreBatch",
+        "PoolingBatch",
+        "PoolingUsage",
+    )
 )
 """The classes of the bridge's own that travel so."""
 

@@ -54,6 +54,10 @@ class ndarray:
             raise ValueError("the lists are of uneven lengths")
         return struct.pack(f"<{len(numbers)}f", *numbers)
 
+    def tolist(self) -> list[Any]:
+        """Returns the numbers as nested lists."""
+        return [list(row) if isinstance(row, Sequence) else row for row in self._rows]
+
     def __getitem__(self, index: Any) -> ndarray:
         return ndarray(self._rows[index])
 

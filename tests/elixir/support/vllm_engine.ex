@@ -5,7 +5,7 @@ defmodule Vllm.VllmEngine do
   #
   #     use Vllm.VllmEngine, engine: :scripted
   #
-  # The model of the engine :chat is downloaded when it is first used. Where it cannot be, the module's
+  # The models of the engines :chat and :embed are downloaded when they are first used. Where one cannot be, the module's
   # tests are skipped, and the message says why. The option puts `engine` into the context of every test of the module. The modules are not async: what
   # counts requests must not see those of another.
 
@@ -71,6 +71,8 @@ defmodule Vllm.VllmEngine do
          skip_mm_profiling: true,
          allowed_local_media_path: System.tmp_dir!()
        ]},
+    # Sentences of similar meaning have similar embeddings.
+    embed: {:embed, [runner: "pooling", max_model_len: 256]},
     # A model that answers in words. Its tokens take forty times the memory of the others'.
     chat: {:chat, [max_model_len: 2048, dtype: "bfloat16", num_gpu_blocks_override: 64]}
   }
@@ -183,7 +185,7 @@ defmodule Vllm.VllmEngine do
     folder
   end
 
-  def model(:chat), do: SmallModel.path!(:chat)
+  def model(kind) when kind in [:chat, :embed], do: SmallModel.path!(kind)
 
   def model(:llava) do
     folder = Path.join(Vllm.Environment.cache_dir(), "models/llava")
@@ -195,8 +197,8 @@ defmodule Vllm.VllmEngine do
   def model(kind), do: model({kind, []})
 
   # Why there is no model for an engine, or nil.
-  def unavailable(:chat) do
-    case SmallModel.path(:chat) do
+  def unavailable(kind) when kind in [:chat, :embed] do
+    case SmallModel.path(kind) do
       {:ok, _folder} -> nil
       {:error, error} -> error.message
     end

@@ -33,6 +33,30 @@ defmodule Vllm.TensorTest do
     end
   end
 
+  describe "rows/1" do
+    test "are the parts along the first dimension" do
+      for {list, dtype} <- [
+            {[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], "float32"},
+            {[[[1], [2]], [[3], [4]]], "int8"},
+            {[1, 2, 3], "uint16"},
+            {[], "float32"}
+          ] do
+        rows = list |> Tensor.from_list(dtype) |> Tensor.rows()
+        assert Enum.map(rows, &Tensor.to_list/1) == list
+      end
+
+      assert Enum.map(Tensor.rows(tensor("int64", [2, 0], "")), &Tensor.to_list/1) == [[], []]
+    end
+
+    test "are none of a single number, and of inconsistent fields" do
+      assert_raise ArgumentError, ~r/no rows/, fn -> Tensor.rows(tensor("uint8", [], <<7>>)) end
+
+      assert_raise ArgumentError, ~r/has 8 bytes/, fn ->
+        Tensor.rows(tensor("float32", [2], <<0::32>>))
+      end
+    end
+  end
+
   describe "from_list/2" do
     test "is the inverse of to_list/1" do
       for {list, dtype} <- [

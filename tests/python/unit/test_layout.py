@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"validation"},
             {"engines"},
             {"dispatch"},
-            {"rpc", "offline", "chat"},
+            {"rpc", "offline", "chat", "pooling"},
             {"integrations"},
             {"surface"},
             {"server"},
@@ -50,7 +50,9 @@ APART = frozenset({"gen", "testing", "small_models", "install"})
 # Foreign thing -> the folders and files of the worker that may import it; folders end in "/".
 PYTHON_IMPORTERS = {
     # `process/child.py` and `process/fresh_blocks.py` run inside of vLLM's own processes.
-    "vllm": {"engines/", "offline/", "chat/", "integrations/", "gen/", "testing/"},
+    "vllm": {
+        *("engines/", "offline/", "chat/", "pooling/", "integrations/", "gen/", "testing/"),
+    },
     "torch": {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
         *("process/child.py", "process/fresh_blocks.py"),

@@ -44,6 +44,9 @@ TESTED_IN = {
     # What a fake engine does is seen at the engine: these are the parts it is made of.
     "testing/fake_engine/streaming": "bridge/test_inputs.py",
     "testing/fake_engine/utilities": "unit/testing/fake_engine/test_engine.py",
+    # What vLLM renders is seen at a real engine.
+    "pooling/conversations": "vllm/test_poolings.py",
+    "pooling/vllm_renderer": "vllm/test_poolings.py",
     "testing/models/model_files": "unit/testing/models/test_tiny_model.py",
     # vLLM loads these two into processes of its own.
     "testing/logits_processor": "vllm/test_generation.py",
@@ -60,6 +63,8 @@ WITHOUT_A_TEST = {
     *("rpc/sessions", "server"),
     # Classes of fields alone, and imports of vLLM's: seen at `vllm/test_completions.py`.
     *("chat/answers", "chat/vllm_parts"),
+    # Likewise, at `vllm/test_poolings.py`.
+    *("pooling/answers", "pooling/vllm_parts"),
     # Parts of the dispatcher, seen at it: `unit/dispatch/test_dispatcher*`, `test_served_classes`.
     *("dispatch/invocation", "dispatch/values"),
 }

@@ -101,3 +101,16 @@ async def test_classes_and_cross_encoders(llm_client: Client, pooled: Any) -> No
     assert failed.value.kind == "INVALID"
     single = await pooled("classify", labels=1)
     await check_pooling(llm_client, single, "score", "a cat", ["a kitten", "the sea"])
+
+
+# tests/entrypoints/pooling/token_embed/test_offline.py::test_str_prompts
+# tests/entrypoints/pooling/token_classify/test_offline.py::test_str_prompts
+@pytest.mark.parametrize(
+    ("kind", "task", "width"), [("random", "token_embed", 128), ("classify", "token_classify", 3)]
+)
+async def test_tokens_have_a_row_each(
+    llm_client: Client, pooled: Any, kind: str, task: str, width: int
+) -> None:
+    llm = await pooled(kind, runner="pooling", pooler_config={"task": task})
+    outputs = await check_pooling(llm_client, llm, "encode", ["a cat", "a"], pooling_task=task)
+    assert [it.outputs.data.shape for it in outputs] == [(5, width), (1, width)]

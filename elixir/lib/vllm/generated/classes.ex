@@ -346,6 +346,16 @@ defmodule Vllm.Classes do
        "cached_tokens" => :cached_tokens,
        "reasoning_tokens" => :reasoning_tokens
      }},
+    {"ClassificationBatch",
+     %{
+       "id" => :id,
+       "model" => :model,
+       "probs" => :probs,
+       "labels" => :labels,
+       "prompt_tokens" => :prompt_tokens,
+       "cached_tokens" => :cached_tokens,
+       "usage" => :usage
+     }},
     {"ClassificationOutput", %{"probs" => :probs}},
     {"ClassificationRequestOutput",
      %{
@@ -372,6 +382,15 @@ defmodule Vllm.Classes do
        "weight_versions" => :weight_versions
      }},
     {"Counter", %{"name" => :name, "labels" => :labels, "value" => :value}},
+    {"EmbeddingBatch",
+     %{
+       "id" => :id,
+       "model" => :model,
+       "embeddings" => :embeddings,
+       "prompt_tokens" => :prompt_tokens,
+       "cached_tokens" => :cached_tokens,
+       "usage" => :usage
+     }},
     {"EmbeddingOutput", %{"embedding" => :embedding}},
     {"EmbeddingRequestOutput",
      %{
@@ -691,6 +710,16 @@ defmodule Vllm.Classes do
        "is_3d_lora_weight" => :is_3d_lora_weight
      }},
     {"Logprob", %{"logprob" => :logprob, "rank" => :rank, "decoded_token" => :decoded_token}},
+    {"PoolingBatch",
+     %{
+       "id" => :id,
+       "model" => :model,
+       "task" => :task,
+       "outputs" => :outputs,
+       "prompt_tokens" => :prompt_tokens,
+       "cached_tokens" => :cached_tokens,
+       "usage" => :usage
+     }},
     {"PoolingOutput", %{"data" => :data}},
     {"PoolingParams",
      %{
@@ -714,6 +743,7 @@ defmodule Vllm.Classes do
        "finished" => :finished,
        "error" => :error
      }},
+    {"PoolingUsage", %{"prompt_tokens" => :prompt_tokens, "cached_tokens" => :cached_tokens}},
     {"RepetitionDetectionParams",
      %{
        "max_pattern_size" => :max_pattern_size,
@@ -803,6 +833,15 @@ defmodule Vllm.Classes do
        "repetition_detection" => :repetition_detection,
        "routed_experts_prompt_start" => :routed_experts_prompt_start,
        "trace_decode_token_ids" => :trace_decode_token_ids
+     }},
+    {"ScoreBatch",
+     %{
+       "id" => :id,
+       "model" => :model,
+       "scores" => :scores,
+       "prompt_tokens" => :prompt_tokens,
+       "cached_tokens" => :cached_tokens,
+       "usage" => :usage
      }},
     {"ScoringOutput", %{"score" => :score}},
     {"ScoringRequestOutput",

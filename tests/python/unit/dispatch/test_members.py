@@ -72,6 +72,6 @@ def test_a_policy_may_add_methods() -> None:
         members.find_member(Counter(), "plus", OTHER)
 
 
-def test_an_engine_has_chat_methods() -> None:
-    for name in ("chat", "stream_chat"):
+def test_an_engine_has_the_methods_that_are_added() -> None:
+    for name in ("chat", "stream_chat", "embed", "classify", "score", "encode_batch"):
         assert members.returns_at_once(members.find_member(object(), name, ENGINE))
