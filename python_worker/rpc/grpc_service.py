@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 
 from python_worker import exceptions
+from python_worker.dispatch import unreceived
 from python_worker.dispatch.call import Call, Start
 from python_worker.dispatch.references import Holder, References
 from python_worker.exceptions import BadToken, BridgeError, ProtocolError
@@ -89,6 +90,7 @@ class Bridge:
         except asyncio.CancelledError:
             self._release([sink.reply])
             raise
+        self._receive(sink.reply)
         return sink.reply
 
     async def Stream(
@@ -104,6 +106,7 @@ class Bridge:
             async for reply in sink:
                 writing = [reply]
                 yield reply
+                self._receive(reply)
                 writing = []
         finally:
             running.cancel()
@@ -181,8 +184,16 @@ class Bridge:
     def _release(self, replies: Iterable[pb.CallReply]) -> None:
         """Release the references of replies that were not written: their client is gone."""
         for reply in replies:
+            if reply.built:
+                unreceived.shut_down(self._references, self._start_call, ANYONE, reply.references)
             for ref_id in reply.references:
                 self._references.release(ref_id, ANYONE)
+
+    def _receive(self, reply: pb.CallReply) -> None:
+        """A reply is written: without a session that has to do for a receipt."""
+        if reply.built:
+            for ref_id in reply.references:
+                self._references.receive(ref_id, ANYONE)
 
     async def _authenticate(self, context: Replies) -> None:
         metadata = dict(context.invocation_metadata() or ())

@@ -97,6 +97,9 @@ defmodule Vllm.Proto.ClientFrame do
       worker sent the reference: see CallReply.references. An unknown id is ignored.
     * `inputs` are elements of arguments that are streams, each sent after the worker has
       asked for it. They may hold references that are released after.
+    * `receipts` are the ids of objects that calls of this session have built and that have
+      reached whoever called: see CallReply.built. From here on such an object lives until its
+      shutdown. An unknown id is ignored.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -107,9 +110,16 @@ defmodule Vllm.Proto.ClientFrame do
           credits: [Vllm.Proto.Credit.t()],
           cancels: [non_neg_integer()],
           releases: [String.t()],
-          inputs: [Vllm.Proto.Input.t()]
+          inputs: [Vllm.Proto.Input.t()],
+          receipts: [String.t()]
         }
-  defstruct hello: nil, calls: [], credits: [], cancels: [], releases: [], inputs: []
+  defstruct hello: nil,
+            calls: [],
+            credits: [],
+            cancels: [],
+            releases: [],
+            inputs: [],
+            receipts: []
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -120,19 +130,20 @@ defmodule Vllm.Proto.ClientFrame do
       Protobuf.put_messages(<<0x1A>>, message.credits, &Vllm.Proto.Credit.encode/1),
       Protobuf.put_packed(<<0x22>>, message.cancels),
       Protobuf.put_all_bytes(<<0x2A>>, message.releases),
-      Protobuf.put_messages(<<0x32>>, message.inputs, &Vllm.Proto.Input.encode/1)
+      Protobuf.put_messages(<<0x32>>, message.inputs, &Vllm.Proto.Input.encode/1),
+      Protobuf.put_all_bytes(<<0x3A>>, message.receipts)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [], [])
+  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [], [], [])
 
-  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.ClientHello.decode(value) do
-          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases, inputs)
+          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases, inputs, receipts)
           {:error, reason} -> Protobuf.error("ClientFrame.hello", reason)
         end
 
@@ -141,12 +152,15 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.StartCall.decode(value) do
-          {:ok, value} -> decode(rest, hello, [value | calls], credits, cancels, releases, inputs)
-          {:error, reason} -> Protobuf.error("ClientFrame.calls", reason)
+          {:ok, value} ->
+            decode(rest, hello, [value | calls], credits, cancels, releases, inputs, receipts)
+
+          {:error, reason} ->
+            Protobuf.error("ClientFrame.calls", reason)
         end
 
       {:error, reason} ->
@@ -154,12 +168,15 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Credit.decode(value) do
-          {:ok, value} -> decode(rest, hello, calls, [value | credits], cancels, releases, inputs)
-          {:error, reason} -> Protobuf.error("ClientFrame.credits", reason)
+          {:ok, value} ->
+            decode(rest, hello, calls, [value | credits], cancels, releases, inputs, receipts)
+
+          {:error, reason} ->
+            Protobuf.error("ClientFrame.credits", reason)
         end
 
       {:error, reason} ->
@@ -167,39 +184,45 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_uint64(rest) do
       {:ok, value, rest} ->
-        decode(rest, hello, calls, credits, [value | cancels], releases, inputs)
+        decode(rest, hello, calls, credits, [value | cancels], releases, inputs, receipts)
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_packed(rest, cancels) do
-      {:ok, cancels, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs)
-      {:error, reason} -> Protobuf.error("ClientFrame.cancels", reason)
+      {:ok, cancels, rest} ->
+        decode(rest, hello, calls, credits, cancels, releases, inputs, receipts)
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, hello, calls, credits, cancels, [value | releases], inputs)
+        decode(rest, hello, calls, credits, cancels, [value | releases], inputs, receipts)
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.releases", reason)
     end
   end
 
-  defp decode(<<0x32, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x32, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Input.decode(value) do
-          {:ok, value} -> decode(rest, hello, calls, credits, cancels, releases, [value | inputs])
-          {:error, reason} -> Protobuf.error("ClientFrame.inputs", reason)
+          {:ok, value} ->
+            decode(rest, hello, calls, credits, cancels, releases, [value | inputs], receipts)
+
+          {:error, reason} ->
+            Protobuf.error("ClientFrame.inputs", reason)
         end
 
       {:error, reason} ->
@@ -207,7 +230,17 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<>>, hello, calls, credits, cancels, releases, inputs),
+  defp decode(<<0x3A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, hello, calls, credits, cancels, releases, inputs, [value | receipts])
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.receipts", reason)
+    end
+  end
+
+  defp decode(<<>>, hello, calls, credits, cancels, releases, inputs, receipts),
     do:
       {:ok,
        %__MODULE__{
@@ -216,12 +249,13 @@ defmodule Vllm.Proto.ClientFrame do
          credits: :lists.reverse(credits),
          cancels: :lists.reverse(cancels),
          releases: :lists.reverse(releases),
-         inputs: :lists.reverse(inputs)
+         inputs: :lists.reverse(inputs),
+         receipts: :lists.reverse(receipts)
        }}
 
-  defp decode(binary, hello, calls, credits, cancels, releases, inputs) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6]) do
-      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs)
+  defp decode(binary, hello, calls, credits, cancels, releases, inputs, receipts) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
+      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs, receipts)
       {:error, reason} -> Protobuf.error("ClientFrame", reason)
     end
   end
@@ -1033,7 +1067,10 @@ defmodule Vllm.Proto.CallReply do
       itself.
     * `built` - the call has built the object of the one reference in `value`, and the object
       lives until its method `shutdown` is called, also when no client holds it: an engine. A
-      client that does not want the value shuts it down.
+      client that does not want the value shuts it down. In a Session, one that wants it sends
+      a receipt (ClientFrame.receipts): what has none when the session ends is shut down,
+      because the reply may have been lost with it. Without a session an object lives once its
+      reply was written.
   """
 
   alias Vllm.Core.Wire.Protobuf

@@ -42,20 +42,22 @@ FAILURE_KIND_PYTHON: FailureKind
 FAILURE_KIND_DRAINING: FailureKind
 
 class ClientFrame(_message.Message):
-    __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs")
+    __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs", "receipts")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     CANCELS_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     hello: ClientHello
     calls: _containers.RepeatedCompositeFieldContainer[StartCall]
     credits: _containers.RepeatedCompositeFieldContainer[Credit]
     cancels: _containers.RepeatedScalarFieldContainer[int]
     releases: _containers.RepeatedScalarFieldContainer[str]
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
-    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ...) -> None: ...
+    receipts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., receipts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
     __slots__ = ("hello", "replies", "notices", "failure")

@@ -12,6 +12,7 @@ import pytest
 
 from python_worker.dispatch.call import Call, GoingOn, start
 from python_worker.dispatch.references import References
+from python_worker.dispatch.served_classes import ServedClass
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.grpc_service import ANYONE, Bridge, Replies
@@ -27,6 +28,9 @@ class Context:
 
 
 CONTEXT = cast(Replies, Context())
+
+
+ENGINE = ServedClass(name="Engine", shutdown="ends", stop=lambda _: None)
 
 
 class Worker:
@@ -59,6 +63,20 @@ class Worker:
         """Returns one thing."""
         self.hold(call)
         call.return_value([b"v"])
+
+    async def builds(self, call: Call) -> None:
+        """Returns an engine when the test says so."""
+        await self.go.wait()
+        ref = self.references.hold(object(), call.holder, served=ENGINE, pin=True)
+        self.held.append(ref.id)
+        call.sink.add_reference(ref.id)
+        call.return_value([b"v"], built=True)
+
+    async def ends(self, call: Call) -> None:
+        """Shuts an engine down."""
+        self.references.unpin(
+            self.references.find(call.request.incarnation, call.request.ref).target
+        )
 
     async def returns_later(self, call: Call) -> None:
         """Returns one thing when the test says so."""
@@ -100,6 +118,43 @@ async def test_nothing_is_held_for_a_client_that_has_gone_before_its_reply(worke
     with pytest.raises(asyncio.CancelledError):
         await call
     assert len(worker.references) == 0
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_an_engine_lives_if_its_reply_was_written(worker: Worker, written: bool) -> None:
+    call = asyncio.ensure_future(worker.bridge.Call(pb.CallRequest(method="builds"), CONTEXT))
+    await wait_turns(5)
+    worker.go.set()
+    while not worker.held:
+        await wait_turns(1)
+    if written:
+        assert (await call).built
+        assert worker.references.release(worker.held[0], ANYONE)
+    else:
+        assert not call.done()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    await wait_turns(5)
+    assert len(worker.references) == written
+    assert worker.references.take_unreceived(ANYONE) == []
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_an_engine_that_is_streamed_lives_if_it_was_written(
+    worker: Worker, written: bool
+) -> None:
+    worker.go.set()
+    stream = cast(Any, worker.bridge.Stream(pb.CallRequest(method="builds"), CONTEXT))
+    assert (await anext(stream)).built
+    if written:
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+        assert worker.references.release(worker.held[0], ANYONE)
+    else:
+        await stream.aclose()
+    await wait_turns(5)
+    assert len(worker.references) == written
 
 
 async def test_a_stream_names_what_each_item_holds(worker: Worker) -> None:
