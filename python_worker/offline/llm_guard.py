@@ -16,6 +16,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from python_worker.engines.guards.lora_loading import PartlyUsed
 from python_worker.engines.guards.preprocessing import check_truncated_length, length_of
 from python_worker.engines.guards.prompts import check_padding
 from python_worker.engines.guards.weight_updates import within
@@ -186,6 +187,10 @@ class LLMGuard(BatchGuard):
         super().__init__(*args, **kwargs)
         vllm: Any = super()
         self._guards.weight_methods |= {name: getattr(vllm, name) for name in WEIGHT_METHODS}
+
+    def _take_partly_used(self) -> Iterator[PartlyUsed]:
+        used: Iterator[PartlyUsed] = self._guards._take_partly_used()
+        return used
 
     @override
     def _params_to_seq(self, params: Any, num_requests: int) -> Sequence[Any]:
