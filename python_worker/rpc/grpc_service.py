@@ -30,7 +30,7 @@ from python_worker.process import large_work
 from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.grpc_replies import ReplyQueue, SingleReply
 from python_worker.rpc.session import Session, failure_frame
-from python_worker.rpc.sessions import Sessions
+from python_worker.rpc.sessions import Sessions, first_frame
 from python_worker.wire import client_frames
 from python_worker.wire.client_frames import LargeArguments
 
@@ -159,7 +159,7 @@ class Bridge:
     # --- Sessions --------------------------------------------------------------
 
     async def _serve(self, frames: AsyncIterator[bytes], context: Frames) -> None:
-        first = pb.ClientFrame.FromString(await anext(aiter(frames), b""))
+        first = first_frame(await anext(aiter(frames), b""))
         scheme = "unix" if context.peer().startswith("unix:") else "tcp"
         greeting = self._sessions.greet(
             first, session_address=self._addresses.sessions_beside(scheme)

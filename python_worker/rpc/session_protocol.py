@@ -24,7 +24,7 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import large_work
 from python_worker.rpc.preface import advice, end_with
 from python_worker.rpc.session import Session, failure_frame
-from python_worker.rpc.sessions import Sessions
+from python_worker.rpc.sessions import Sessions, first_frame
 from python_worker.wire import client_frames, grpc_messages
 from python_worker.wire.http2 import Http2
 from python_worker.wire.http2_frames import Code, ProtocolViolation
@@ -228,7 +228,7 @@ class SessionProtocol(asyncio.Protocol):
 
     def _open_session(self, message: Buffer) -> None:
         try:
-            frame = pb.ClientFrame.FromString(bytes(message))
+            frame = first_frame(message)
         except DecodeError as error:
             raise self._no_session() from error
         if not frame.HasField("hello"):
