@@ -53,8 +53,8 @@ class _LoggedFailure(ReplyReferences):
         self._ref_id = ref_id
 
     def send(self, reply: pb.CallReply) -> None:
-        """Log a failure."""
-        if reply.HasField("failure"):
+        """Log a failure; a worker that is stopping shuts all engines down by itself."""
+        if reply.HasField("failure") and reply.failure.kind != pb.FAILURE_KIND_DRAINING:
             logger.error("%s was not shut down: %s", self._ref_id, reply.failure.message)
 
     def send_value(self, parts: Sequence[Buffer], *, built: bool = False) -> None:

@@ -11,6 +11,7 @@ from python_worker.dispatch import unreceived
 from python_worker.dispatch.call import Call, start
 from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import ServedClass
+from python_worker.exceptions import Draining
 
 ENGINE = ServedClass(name="Engine", shutdown="end", stop=lambda _: None)
 
@@ -65,3 +66,14 @@ async def test_a_shutdown_that_fails_is_logged(caplog: pytest.LogCaptureFixture)
         await asyncio.gather(*worker.tasks)
     assert f"shutting down the Engine {ref_id}" in caplog.text
     assert f"{ref_id} was not shut down: it does not stop" in caplog.text
+
+
+async def test_a_worker_that_is_stopping_says_nothing_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    worker = Worker(Draining("the worker is stopping and takes no new calls"))
+    worker.build("a")
+    with caplog.at_level(logging.WARNING):
+        unreceived.shut_down(worker.references, worker.start, "a")
+        await asyncio.gather(*worker.tasks)
+    assert "was not shut down" not in caplog.text
