@@ -25,6 +25,9 @@ MAX_VALUES: Final = 1_200_000
 the token ids of the longest contexts. To free so many objects takes 30 ms, which cannot be
 interrupted."""
 
+MAX_NAMES: Final = 1024
+"""How many arguments by name a call may have."""
+
 MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
 """How long a text may be. Its copy cannot be interrupted."""
 
@@ -101,8 +104,8 @@ class ValueCount:
             )
 
     def counted(self, container: Any) -> Any:
-        """Counts what a container holds, and returns it."""
-        self.add(len(container))
+        """Counts what a container holds, and returns it. A pair of a map is two values."""
+        self.add(len(container) * (2 if type(container) is dict else 1))
         return container
 
 
@@ -160,8 +163,9 @@ class PieceReader:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise msgpack.exceptions.StackError
-        if head.size > MAX_VALUES:
-            self._count.add(head.size)  # raises
+        size = head.size if head.kind == "array" else 2 * head.size
+        if size > MAX_VALUES:
+            self._count.add(size)  # raises
         read = self._array if head.kind == "array" else self._map
         value, end = read(head)
         self._depth -= 1
@@ -191,7 +195,7 @@ class PieceReader:
     def _one_pair(self, place: int) -> tuple[Any, int]:
         key, place = self._item(place)
         value, end = self._item(place)
-        self._count.add(1)
+        self._count.add(2)
         return {key: value}, end
 
     def _pieces(
@@ -268,6 +272,23 @@ def head_at(data: memoryview, place: int) -> _Head:
     if kind == "extension":
         return _Head(kind, size, start + 1, _signed(data[start]))
     return _Head(kind, size, start)
+
+
+def check_names(data: memoryview) -> None:
+    """Refuses arguments by name of which there are more than any method has.
+
+    Args:
+        data: A map, encoded, of which only the head is read.
+
+    Raises:
+        LimitExceeded: There are too many.
+    """
+    head = head_at(data, 0) if len(data) > 0 and data[0] in (0xDE, 0xDF) else None
+    if head is not None and head.size > MAX_NAMES:
+        raise LimitExceeded(
+            f"kwargs: {head.size} arguments by name came; the limit is {MAX_NAMES}",
+            limit=MAX_NAMES,
+        )
 
 
 def _signed(byte: int) -> int:

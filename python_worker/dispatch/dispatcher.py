@@ -307,6 +307,7 @@ class Dispatcher:
         watch = self._watches.of(invocation.target)
         if watch is not None:
             watch.expect_end()
+        self._references.end_begins(invocation.target)
         task = asyncio.ensure_future(self._finish(invocation))
         self._shutdowns.add(task)
         task.add_done_callback(self._shutdowns.discard)

@@ -1,4 +1,6 @@
-"""Detects that an engine has died, hangs, or makes progress again; vLLM reports none of these.
+"""Detects that an engine has died, hangs, makes progress again, or uses an adapter in part only.
+
+vLLM reports none of these.
 
 A utility call that waits for EngineCore waits for ever when EngineCore dies, and a client without a
 call would not hear of it. So each engine is checked ten times a second. The calls of a dead engine
@@ -67,6 +69,7 @@ class Watch:
         # An engine class of somebody else may not tell.
         moving = hasattr(engine, "_outputs_handled")
         self._progress = StallDetector(engine, stall_after) if moving else None
+        self._take_partly_used = getattr(engine, "_take_partly_used", None)
         self._kept = CoreCalls()
         if hasattr(engine, "_ask_ahead"):
             self._kept.begin(engine, engine._ask_ahead())
@@ -112,6 +115,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._interval, self._look)
         self._end_calls()
+        self._tell_of_adapters()
         if self._engine.errored:
             self._stop_progress()
             if not self._end_is_told:
@@ -125,6 +129,20 @@ class Watch:
                 self._tell_stall()
             elif change is Change.RECOVERED:
                 self._tell_recovery(before or 0.0)
+
+    def _tell_of_adapters(self) -> None:
+        if self._take_partly_used is None:
+            return
+        for adapter in self._take_partly_used():
+            given = adapter.lora_request
+            told = pb.AdapterPartlyUsed(
+                ref=self._ref_id,
+                lora_name=given.lora_name,
+                lora_int_id=given.lora_int_id,
+                lora_path=given.lora_path,
+                **adapter.names,
+            )
+            self._announce(pb.Notice(adapter_partly_used=told))
 
     def _tell_death(self, reason: BaseException) -> None:
         logger.error("the engine %s is dead: %s", self._ref_id, reason)

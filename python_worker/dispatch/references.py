@@ -7,15 +7,17 @@ finds nothing. The same object gets the same reference as long as it is held.
 
 Each holder (a session, or the worker itself for clients without one) counts
 how often it was sent a reference; the object goes when no holder is left.
-Engines are pinned: they live until they are shut down, whoever built them. The
-policy of a class (``ServedClass.released``) may be told when no holder is left.
+Engines are pinned: they live until they are shut down, whoever built them. Only
+until its client has sent a receipt is a new one the builder's: if that one ends
+before, nobody may know the engine. The policy of a class
+(``ServedClass.released``) may be told when no holder is left.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 
 from python_worker.codec.types import RefParts
@@ -27,13 +29,24 @@ Holder = Hashable
 
 @dataclass
 class Entry:
-    """One object that clients hold references to."""
+    """One object that clients hold references to.
+
+    Attributes:
+        id: Of its reference.
+        target: The object.
+        served: The policy of its class.
+        type: The name of its class.
+        pinned: Whether it lives when nobody holds it.
+        builder: Who built it and has not confirmed that it has the reference.
+        holders: How often each was sent the reference.
+    """
 
     id: str
     target: object
     served: ServedClass
     type: str
     pinned: bool = False
+    builder: Holder | None = None
     holders: Counter[Holder] = field(default_factory=Counter)
 
 
@@ -62,7 +75,8 @@ class References:
             target: The object.
             holder: Who holds it.
             served: The policy of its class.
-            pin: Keep it until it is unpinned, also when nobody holds it.
+            pin: Keep it until it is unpinned, also when nobody holds it. Until its receipt
+                it belongs to the holder.
         """
         ref_id = self._ids.get(id(target))
         if ref_id is None:
@@ -72,7 +86,8 @@ class References:
                 ref_id, target, served, served.name or type(target).__name__
             )
         entry = self._entries[ref_id]
-        entry.pinned = entry.pinned or pin
+        if pin and not entry.pinned:
+            entry.pinned, entry.builder = True, holder
         entry.holders[holder] += 1
         return RefParts(self.incarnation, ref_id, entry.type)
 
@@ -124,11 +139,41 @@ class References:
         self._drop_unheld(entry)
         return True
 
+    def receive(self, ref_id: str, builder: Holder) -> None:
+        """Take the receipt of who built an object; any other is ignored."""
+        entry = self._entries.get(ref_id)
+        if entry is not None and entry.builder == builder:
+            entry.builder = None
+
+    def take_unreceived(
+        self, builder: Holder, ref_ids: Collection[str] | None = None
+    ) -> list[Entry]:
+        """Return what somebody built and sent no receipt for, once; it is to be shut down.
+
+        Args:
+            builder: Who built it.
+            ref_ids: Only these; None for all.
+        """
+        found = [
+            entry
+            for entry in self._entries.values()
+            if entry.builder == builder and (ref_ids is None or entry.id in ref_ids)
+        ]
+        for entry in found:
+            entry.builder = None
+        return found
+
     def release_all(self, holder: Holder) -> None:
         """Take back everything a holder holds: its session has ended."""
         for entry in list(self._entries.values()):
             if entry.holders.pop(holder, 0):
                 self._drop_unheld(entry)
+
+    def end_begins(self, target: object) -> None:
+        """An object is being shut down: its receipt is no longer waited for."""
+        entry = self.entry(target)
+        if entry is not None:
+            entry.builder = None
 
     def unpin(self, target: object) -> None:
         """Let an engine go once nobody holds it: it has been shut down."""

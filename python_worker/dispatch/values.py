@@ -13,7 +13,7 @@ from python_worker.codec.bulk import check_values, owned
 from python_worker.codec.depth import MAX_DEPTH
 from python_worker.codec.encoder import CONSTANTS
 from python_worker.codec.item_encoder import ItemEncoder
-from python_worker.codec.large_values import ValueCount
+from python_worker.codec.large_values import ValueCount, check_names
 from python_worker.codec.types import OpenStream, RefParts
 from python_worker.codec.value_paths import check_answer
 from python_worker.dispatch.call import Call
@@ -62,6 +62,8 @@ class Values:
             stream = functools.partial(call.open_inputs, self.decode)
             if loop is not None:
                 stream = functools.partial(large_work.on_loop, loop, stream)
+        if loop is not None:
+            check_names(memoryview(given_kwargs))
         count = None if loop is None else ValueCount()
         args = self.decode(given_args, stream, "args", count) if given_args else []
         kwargs = self.decode(given_kwargs, stream, "kwargs", count) if given_kwargs else {}

@@ -73,6 +73,16 @@ class CoreClient:
         paused: bool = await self._call_utility_async("is_scheduler_paused")
         return paused
 
+    async def collective_rpc_async(
+        self,
+        method: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - vLLM's own parameter
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        """Call a method of the worker processes."""
+        return await self._call_utility_async("collective_rpc", method, timeout, args, kwargs)
+
     async def _add_request(self, request: EngineCoreRequest) -> None:
         self._send(request)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from python_worker.engines.guards.lora_loading import PartlyUsed
 from python_worker.engines.guards.preprocessing import (
     characters_in,
     check_truncated_length,
@@ -217,6 +218,10 @@ class LLMGuard(BatchGuard):
         super().__init__(*args, **kwargs)
         vllm: Any = super()
         self._guards.weight_methods |= {name: getattr(vllm, name) for name in WEIGHT_METHODS}
+
+    def _take_partly_used(self) -> Iterator[PartlyUsed]:
+        used: Iterator[PartlyUsed] = self._guards._take_partly_used()
+        return used
 
     @override
     def _preprocess_cmpl(self, *args: Any, **kwargs: Any) -> Sequence[Any]:

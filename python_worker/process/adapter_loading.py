@@ -13,15 +13,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from python_worker.process.adapter_weights import (
+    BASE_TENSORS,
+    EMPTY_TARGETS,
+    UNKNOWN_MODULES,
+    Report,
     check_fit,
     check_tensors,
     check_weights,
+    module_names,
+    report_of,
     tell_unused,
     untouched_targets,
 )
 
 ADAPTER_MODEL = "vllm.lora.lora_model"
 WORKER_MANAGER = "vllm.lora.worker_manager"
+WORKER_BASE = "vllm.v1.worker.worker_base"
 
 AS_BEFORE = "this process has the adapters that it had before"
 """The end of the message of a load that failed and was undone."""
@@ -29,9 +36,14 @@ AS_BEFORE = "this process has the adapters that it had before"
 # What an adapter has beside its weights for modules, and vLLM passes over.
 UNUSED = "_python_worker_unused"
 
-OF_THE_BASE_MODEL = "tensors of the base model itself are not loaded"
-WITHOUT_WEIGHTS = "target_modules in adapter_config.json without weights"
-NOT_OF_THE_MODEL = "modules that the model does not have"
+REPORTS = "_python_worker_reports"
+"""The attribute of vLLM's worker manager with the reports on its adapters, by their ids."""
+
+REPORT_METHOD = "_python_worker_adapter_report"
+"""The method of vLLM's workers that returns the report on an adapter. No client can call it."""
+
+MAX_REPORTS = 1024
+"""How many reports a process keeps; each is read when its adapter has just been loaded."""
 
 
 # --- Reading an adapter ---
@@ -51,8 +63,8 @@ def patch_adapter_model(module: Any) -> None:
             check_weights(name, weights)
         modules = {*adapter.loras, *adapter.modules_to_save}
         unused = {
-            OF_THE_BASE_MODEL: [name for name in tensors if is_of_base(name)],
-            WITHOUT_WEIGHTS: untouched_targets(peft_helper.target_modules, modules),
+            BASE_TENSORS: [name for name in tensors if is_of_base(name)],
+            EMPTY_TARGETS: untouched_targets(peft_helper.target_modules, modules),
         }
         setattr(adapter, UNUSED, unused)
         return adapter
@@ -77,12 +89,38 @@ def fitting(load: Callable[..., Any], warn: Callable[..., object]) -> Callable[.
     @functools.wraps(load)
     def patched(self: Any, lora_request: Any) -> Any:
         adapter = load(self, lora_request)
-        not_of_the_model = check_fit(adapter, self._adapter_manager)
-        unused = {NOT_OF_THE_MODEL: not_of_the_model, **getattr(adapter, UNUSED, {})}
+        unknown = check_fit(adapter, self._adapter_manager)
+        unused = {UNKNOWN_MODULES: unknown, **getattr(adapter, UNUSED, {})}
         tell_unused(warn, lora_request.lora_path, unused)
+        report = report_of(unused, lambda: module_names(self._adapter_manager))
+        keep_report(self, lora_request.lora_int_id, report)
         return adapter
 
     return patched
+
+
+def keep_report(manager: Any, lora_id: int, report: Report | None) -> None:
+    """Keep what there is to tell of an adapter, in place of what there was."""
+    reports: dict[int, Report] = vars(manager).setdefault(REPORTS, {})
+    reports.pop(lora_id, None)
+    if report is not None:
+        reports[lora_id] = report
+    if len(reports) > MAX_REPORTS:
+        del reports[next(iter(reports))]
+
+
+def patch_worker_base(module: Any) -> None:
+    """Patches vLLM's module ``worker_base``: workers can be asked for a report.
+
+    What a load returns is a bool on its way through vLLM's executors, and a log is no answer.
+    """
+
+    def adapter_report(self: Any, lora_id: int) -> Report | None:
+        manager = getattr(self.model_runner, "lora_manager", None)
+        reports: dict[int, Report] = getattr(manager, REPORTS, {})
+        return reports.get(lora_id)
+
+    setattr(module.WorkerBase, REPORT_METHOD, adapter_report)
 
 
 def is_loaded(manager: Any, lora_request: Any) -> bool:

@@ -17,6 +17,9 @@ from python_worker.finite import first_not_finite
 SHOWN = 6
 """How many modules or tensors an error or a warning names."""
 
+REPORTED = 64
+"""How many of one kind a report names."""
+
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 """torch multiplies in float32, also numbers of smaller dtypes."""
 
@@ -200,6 +203,22 @@ def layer_sizes(manager: Manager) -> dict[str, Sizes]:
 
 # --- What is not used ---
 
+UNKNOWN_MODULES = "unknown_modules"
+BASE_TENSORS = "base_tensors"
+EMPTY_TARGETS = "empty_targets"
+MODEL_MODULES = "model_modules"
+
+UNUSED_PARTS: Mapping[str, str] = {
+    UNKNOWN_MODULES: "modules that the model does not have",
+    BASE_TENSORS: "tensors of the base model itself are not loaded",
+    EMPTY_TARGETS: "target_modules in adapter_config.json without weights",
+}
+"""What an adapter may have beside what is used of it, and what the log calls it."""
+
+Report = dict[str, list[str]]
+"""Names of the parts that are not used, and of the model's modules, as the notice
+``AdapterPartlyUsed`` has them."""
+
 
 def untouched_targets(targets: object, modules: Collection[str]) -> list[str]:
     """The target modules of an adapter's configuration for which it has no weights.
@@ -223,15 +242,36 @@ def tell_unused(warn: Callable[..., object], path: str, unused: Mapping[str, lis
     Args:
         warn: Writes a line of the log, with arguments.
         path: Of the adapter.
-        unused: What there is, by what it is.
+        unused: What there is, by the keys of ``UNUSED_PARTS``.
     """
-    for what, names in unused.items():
+    for part, names in unused.items():
         if names:
+            what = UNUSED_PARTS[part]
             warn("adapter in %s is used in part only: %s: %s", path, what, listed(names))
+
+
+def report_of(
+    unused: Mapping[str, list[str]], modules: Callable[[], Iterable[str]]
+) -> Report | None:
+    """What is told of an adapter that is used in part only; None for one that is used as a whole.
+
+    Args:
+        unused: What there is, by the keys of ``UNUSED_PARTS``.
+        modules: Gives what the model takes.
+    """
+    if not any(unused.values()):
+        return None
+    report = {part: in_all_layers(names)[:REPORTED] for part, names in unused.items()}
+    return {**report, MODEL_MODULES: in_all_layers(modules())[:REPORTED]}
+
+
+def in_all_layers(names: Iterable[str]) -> list[str]:
+    """Names in order, those that differ by the number of a layer as one."""
+    return sorted({re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name) for name in names})
 
 
 def listed(names: Iterable[str]) -> str:
     """Some names as a text, those of all layers as one."""
-    shapes = sorted({re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name) for name in names})
+    shapes = in_all_layers(names)
     more = f" and {len(shapes) - SHOWN} more" if len(shapes) > SHOWN else ""
     return (", ".join(shapes[:SHOWN]) or "none") + more

@@ -85,6 +85,7 @@ def install() -> None:
 PATCHES: Sequence[tuple[str, Callable[[Any], None]]] = (
     (LORA_OPS, patch_lora_ops),
     (adapter_loading.ADAPTER_MODEL, adapter_loading.patch_adapter_model),
+    (adapter_loading.WORKER_BASE, adapter_loading.patch_worker_base),
     (adapter_loading.WORKER_MANAGER, adapter_loading.patch_worker_manager),
     (adapter_rows.GPU_MODEL_RUNNER, adapter_rows.patch_gpu_model_runner),
     (fresh_blocks.KV_CACHE_INTERFACE, fresh_blocks.patch_kv_cache_interface),

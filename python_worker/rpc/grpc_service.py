@@ -9,15 +9,18 @@ the same methods to any gRPC client, one call at a time.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from python_worker import exceptions
+from python_worker.dispatch import unreceived
 from python_worker.dispatch.call import Call, Start
 from python_worker.dispatch.references import Holder, References
 from python_worker.exceptions import BadToken, BridgeError, ProtocolError
@@ -27,8 +30,9 @@ from python_worker.process import large_work
 from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.grpc_replies import ReplyQueue, SingleReply
 from python_worker.rpc.session import Session, failure_frame
-from python_worker.rpc.sessions import Sessions
-from python_worker.wire.client_frames import Part
+from python_worker.rpc.sessions import Sessions, first_frame
+from python_worker.wire import client_frames
+from python_worker.wire.client_frames import LargeArguments
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +40,11 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["Bridge"].full_name
 
 ANYONE: Holder = "clients without a session"
 
-Frames = grpc.aio.ServicerContext[pb.ClientFrame, bytes]
-Replies = grpc.aio.ServicerContext[pb.CallRequest, pb.CallReply]
+Request = tuple[pb.CallRequest, LargeArguments]
+"""A request, and the large arguments that were left out of it."""
+
+Frames = grpc.aio.ServicerContext[bytes, bytes]
+Replies = grpc.aio.ServicerContext[bytes, pb.CallReply]
 
 
 class Bridge:
@@ -69,41 +76,43 @@ class Bridge:
 
     # --- The three methods -----------------------------------------------------
 
-    async def Session(
-        self, request_iterator: AsyncIterator[pb.ClientFrame], context: Frames
-    ) -> None:
+    async def Session(self, request_iterator: AsyncIterator[bytes], context: Frames) -> None:
         """Serve one client until it leaves or breaks the protocol."""
         try:
             await self._serve(request_iterator, context)
+        except DecodeError as error:
+            await context.abort(
+                grpc.StatusCode.INTERNAL, f"a frame that is no ClientFrame: {error}"
+            )
         except BadToken as error:
             await self._refuse(error, grpc.StatusCode.UNAUTHENTICATED, context)
         except ProtocolError as error:
             await self._refuse(error, grpc.StatusCode.FAILED_PRECONDITION, context)
 
-    async def Call(self, request: pb.CallRequest, context: Replies) -> pb.CallReply:
+    async def Call(self, request: bytes, context: Replies) -> pb.CallReply:
         """Run one call to its end."""
         await self._authenticate(context)
         sink = SingleReply()
         try:
-            await self._run(request, sink)
+            await self._run(await self._parsed(request, context), sink)
         except asyncio.CancelledError:
             self._release([sink.reply])
             raise
+        self._receive(sink.reply)
         return sink.reply
 
-    async def Stream(
-        self, request: pb.CallRequest, context: Replies
-    ) -> AsyncIterator[pb.CallReply]:
+    async def Stream(self, request: bytes, context: Replies) -> AsyncIterator[pb.CallReply]:
         """Run one call and yield its replies as they come."""
         await self._authenticate(context)
         sink = ReplyQueue()
-        running = asyncio.ensure_future(self._run(request, sink))
+        running = asyncio.ensure_future(self._run(await self._parsed(request, context), sink))
         running.add_done_callback(lambda _: sink.close())
         writing: list[pb.CallReply] = []
         try:
             async for reply in sink:
                 writing = [reply]
                 yield reply
+                self._receive(reply)
                 writing = []
         finally:
             running.cancel()
@@ -117,17 +126,16 @@ class Bridge:
         """The three methods with their messages, for a gRPC server.
 
         Written here and not taken from the generated code, because a Session
-        writes frames that are bytes already (see ``wire.server_frames``).
+        writes frames that are bytes already (see ``wire.server_frames``), and
+        gRPC would parse a large message on the loop, in one call.
         """
         methods = {
-            "Session": grpc.stream_stream_rpc_method_handler(
-                self.Session, request_deserializer=pb.ClientFrame.FromString
-            ),
+            "Session": grpc.stream_stream_rpc_method_handler(self.Session),
             "Call": grpc.unary_unary_rpc_method_handler(
-                self.Call, pb.CallRequest.FromString, pb.CallReply.SerializeToString
+                self.Call, response_serializer=pb.CallReply.SerializeToString
             ),
             "Stream": grpc.unary_stream_rpc_method_handler(
-                self.Stream, pb.CallRequest.FromString, pb.CallReply.SerializeToString
+                self.Stream, response_serializer=pb.CallReply.SerializeToString
             ),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
@@ -150,20 +158,19 @@ class Bridge:
 
     # --- Sessions --------------------------------------------------------------
 
-    async def _serve(self, frames: AsyncIterator[pb.ClientFrame], context: Frames) -> None:
-        first = await anext(aiter(frames), None)
+    async def _serve(self, frames: AsyncIterator[bytes], context: Frames) -> None:
+        first = first_frame(await anext(aiter(frames), b""))
         scheme = "unix" if context.peer().startswith("unix:") else "tcp"
         greeting = self._sessions.greet(
-            first or pb.ClientFrame(), session_address=self._addresses.sessions_beside(scheme)
+            first, session_address=self._addresses.sessions_beside(scheme)
         )
         await context.write(greeting.SerializeToString())
-        assert first is not None
         filled = asyncio.Event()
         session = self._sessions.open(first.hello, filled.set)
         sender = asyncio.ensure_future(send_frames(session, filled, context))
         try:
             async for frame in frames:
-                for _ in large_work.turns(session.steps(Part(frame))):
+                for _ in large_work.turns(steps_of(session, frame)):
                     await asyncio.sleep(0)
         finally:
             # gRPC cancels this task more than once when its client is gone, so
@@ -181,8 +188,16 @@ class Bridge:
     def _release(self, replies: Iterable[pb.CallReply]) -> None:
         """Release the references of replies that were not written: their client is gone."""
         for reply in replies:
+            if reply.built:
+                unreceived.shut_down(self._references, self._start_call, ANYONE, reply.references)
             for ref_id in reply.references:
                 self._references.release(ref_id, ANYONE)
+
+    def _receive(self, reply: pb.CallReply) -> None:
+        """A reply is written: without a session that has to do for a receipt."""
+        if reply.built:
+            for ref_id in reply.references:
+                self._references.receive(ref_id, ANYONE)
 
     async def _authenticate(self, context: Replies) -> None:
         metadata = dict(context.invocation_metadata() or ())
@@ -193,8 +208,19 @@ class Bridge:
                 "metadata `authorization: Bearer TOKEN` is missing or wrong",
             )
 
-    async def _run(self, request: pb.CallRequest, sink: SingleReply | ReplyQueue) -> None:
-        call = Call(request, sink, holder=ANYONE)
+    async def _parsed(self, request: bytes, context: Replies) -> Request:
+        try:
+            return await large_work.run_if_large(
+                len(request), functools.partial(client_frames.parse_request, request)
+            )
+        except DecodeError as error:
+            await context.abort(
+                grpc.StatusCode.INTERNAL, f"a request that is no CallRequest: {error}"
+            )
+
+    async def _run(self, parsed: Request, sink: SingleReply | ReplyQueue) -> None:
+        request, large = parsed
+        call = Call(request, sink, holder=ANYONE, large=large)
         sink.call = call
         task = self._start_call(call)
         if task is None:
@@ -210,6 +236,12 @@ class Bridge:
             raise
         finally:
             del self._single_calls[call]
+
+
+def steps_of(session: Session, frame: bytes) -> Iterator[None]:
+    """Carry out a frame, one step at a time."""
+    for part in client_frames.parse(frame):
+        yield from session.steps(part)
 
 
 async def send_frames(session: Session, filled: asyncio.Event, context: Frames) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from python_worker import PROTOCOL_VERSION, failures
 from python_worker.buffers import Buffer
+from python_worker.dispatch import unreceived
 from python_worker.dispatch.call import NO_ARGUMENTS, Call, Start
 from python_worker.dispatch.references import References
 from python_worker.exceptions import BadToken, BridgeError, Cancelled, ProtocolError
@@ -173,7 +174,7 @@ class Session:
     def accept(self, frame: pb.ClientFrame) -> None:
         """Carry out one frame of the client at once; see ``steps``."""
         # Nearly every frame holds calls, or credit, and little of it.
-        if not (frame.inputs or frame.cancels or frame.releases):
+        if not (frame.inputs or frame.cancels or frame.releases or frame.receipts):
             for start in frame.calls:
                 self._start(start, NOTHING)
             for credit in frame.credits:
@@ -214,6 +215,9 @@ class Session:
         for ref_id in frame.releases:
             self._references.release(ref_id, self)
             yield
+        for ref_id in frame.receipts:
+            self._references.receive(ref_id, self)
+            yield
 
     @property
     def filled(self) -> bool:
@@ -248,11 +252,15 @@ class Session:
             call.stop(reason)
 
     async def close(self) -> None:
-        """Stop every call and release every reference of the client."""
+        """Stop every call and release every reference of the client.
+
+        What the client built and has sent no receipt for is shut down.
+        """
         self.stop_calls(Cancelled("the client is gone"))
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for inputs in list(self.inputs.values()):
             inputs.close(Cancelled("the client is gone"))
+        unreceived.shut_down(self._references, self._start_call, self)
         self._references.release_all(self)
 
     def _start(self, start: pb.StartCall, arguments: Mapping[int, LargeArguments]) -> None:

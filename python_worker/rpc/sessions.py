@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from python_worker import PROTOCOL_VERSION, __version__
+from python_worker.buffers import LARGE, Buffer
 from python_worker.dispatch.call import Start
 from python_worker.dispatch.references import References
 from python_worker.exceptions import BridgeError, ProtocolError
@@ -15,6 +16,17 @@ from python_worker.process.versions import vllm_version
 from python_worker.rpc.session import Session, check_hello
 
 logger = logging.getLogger(__name__)
+
+
+def first_frame(message: Buffer) -> pb.ClientFrame:
+    """Parse the first message of a client, which has not shown its token yet.
+
+    One that is larger than any hello is not read, and taken for an empty frame.
+
+    Raises:
+        DecodeError: It is no ClientFrame.
+    """
+    return pb.ClientFrame.FromString(bytes(message) if len(message) < LARGE else b"")
 
 
 class Sessions:

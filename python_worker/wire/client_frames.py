@@ -128,6 +128,43 @@ def _input(content: memoryview) -> tuple[pb.Input, memoryview | None]:
     return step, elements[0].content
 
 
+def parse_request(message: Buffer) -> tuple[pb.CallRequest, LargeArguments]:
+    """Parse a CallRequest, and leave its large arguments out of it.
+
+    Raises:
+        DecodeError: The message is not a CallRequest.
+    """
+    if len(message) < LARGE:
+        return pb.CallRequest.FromString(bytes(message)), {}
+    others, given = _request(memoryview(message))
+    arguments = _take_large(others, given)
+    return pb.CallRequest.FromString(b"".join(others)), arguments
+
+
+def _request(content: memoryview) -> tuple[list[memoryview], dict[str, Field]]:
+    """The fields of a request: all but its arguments, and these by their names."""
+    others: list[memoryview] = []
+    given: dict[str, Field] = {}
+    for field in fields(content):
+        name = ARGUMENTS.get(field.number)
+        if name is None or field.content is None:
+            others.append(field.whole)
+        else:
+            given[name] = field  # protobuf: the last of several counts
+    return others, given
+
+
+def _take_large(others: list[memoryview], given: Mapping[str, Field]) -> dict[str, memoryview]:
+    """The arguments that are large; the others are added to the fields of the request."""
+    arguments: dict[str, memoryview] = {}
+    for name, field in given.items():
+        if field.content is not None and len(field.content) >= LARGE:
+            arguments[name] = field.content
+        else:
+            others.append(field.whole)
+    return arguments
+
+
 def _call(content: memoryview) -> tuple[pb.StartCall, LargeArguments]:
     others: list[memoryview] = []
     request: list[memoryview] | None = None
@@ -136,25 +173,16 @@ def _call(content: memoryview) -> tuple[pb.StartCall, LargeArguments]:
         if field.number != REQUEST or field.content is None:
             others.append(field.whole)
             continue
-        request = request or []
-        for inner in fields(field.content):
-            name = ARGUMENTS.get(inner.number)
-            if name is None or inner.content is None:
-                request.append(inner.whole)
-            else:
-                given[name] = inner  # protobuf: the last of several counts
+        more, arguments = _request(field.content)
+        request = [*(request or []), *more]
+        given |= arguments
     start = pb.StartCall.FromString(b"".join(others))
     if request is None:
         return start, {}
-    arguments: dict[str, memoryview] = {}
-    for name, field in given.items():
-        if field.content is not None and len(field.content) >= LARGE:
-            arguments[name] = field.content
-        else:
-            request.append(field.whole)
+    large = _take_large(request, given)
     start.request.MergeFromString(b"".join(request))
     start.request.SetInParent()
-    return start, arguments
+    return start, large
 
 
 def fields(message: memoryview) -> Iterator[Field]:

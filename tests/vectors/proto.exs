@@ -427,7 +427,7 @@
     module: Vllm.Proto.ClientFrame,
     canonical: true,
     bytes:
-      "123d080112370a0265311a206162616261626162616261626162616261626162616261626162616261626162220867656e65726174652a0291013888271840120208021a04080110201a0508ac021001220205062a026f312a002a026f3232050801120101320408021a00320a080322061204626f6f6d",
+      "123d080112370a0265311a206162616261626162616261626162616261626162616261626162616261626162220867656e65726174652a0291013888271840120208021a04080110201a0508ac021001220205062a026f312a002a026f3232050801120101320408021a00320a080322061204626f6f6d3a026531",
     message: %Vllm.Proto.ClientFrame{
       calls: [
         %Vllm.Proto.StartCall{
@@ -450,7 +450,8 @@
         %Vllm.Proto.Input{call: 1, step: {:element, <<1>>}},
         %Vllm.Proto.Input{call: 2, step: {:end, %Vllm.Proto.End{}}},
         %Vllm.Proto.Input{call: 3, step: {:failure, %Vllm.Proto.Failure{message: "boom"}}}
-      ]
+      ],
+      receipts: ["e1"]
     }
   },
   %{
@@ -519,7 +520,7 @@
     module: Vllm.Proto.ServerFrame,
     canonical: true,
     bytes:
-      "1a060a0408b0ea011a5b12590a02653112530808121274686520656e67696e6520697320676f6e651a29766c6c6d2e76312e656e67696e652e657863657074696f6e732e456e67696e65446561644572726f722a0b080d2a071205666972737432018038011a0c1a0a0a02653110c0a90718031a0a22080a02653110d0f7071a00",
+      "1a060a0408b0ea011a5b12590a02653112530808121274686520656e67696e6520697320676f6e651a29766c6c6d2e76312e656e67696e652e657863657074696f6e732e456e67696e65446561644572726f722a0b080d2a071205666972737432018038011a0c1a0a0a02653110c0a90718031a0a22080a02653110d0f7071a392a370a026531120373716c18808080808080808040220d2f61646170746572732f73716c2a05612e2a2e622a01633a06715f70726f6a42016d1a00",
     message: %Vllm.Proto.ServerFrame{
       notices: [
         %Vllm.Proto.Notice{event: {:draining, %Vllm.Proto.Draining{grace_ms: 30000}}},
@@ -548,6 +549,19 @@
         },
         %Vllm.Proto.Notice{
           event: {:engine_recovered, %Vllm.Proto.EngineRecovered{ref: "e1", stalled_ms: 130_000}}
+        },
+        %Vllm.Proto.Notice{
+          event:
+            {:adapter_partly_used,
+             %Vllm.Proto.AdapterPartlyUsed{
+               ref: "e1",
+               lora_name: "sql",
+               lora_int_id: 4_611_686_018_427_387_904,
+               lora_path: "/adapters/sql",
+               unknown_modules: ["a.*.b", "c"],
+               empty_targets: ["q_proj"],
+               model_modules: ["m"]
+             }}
         },
         %Vllm.Proto.Notice{}
       ]
@@ -657,6 +671,27 @@
     canonical: true,
     bytes: "080e",
     message: %Vllm.Proto.Failure{kind: :draining}
+  },
+  %{
+    name: "failure kind 15",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "080f",
+    message: %Vllm.Proto.Failure{kind: :missing_dependency}
+  },
+  %{
+    name: "failure kind 16",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "0810",
+    message: %Vllm.Proto.Failure{kind: :http_status}
+  },
+  %{
+    name: "failure kind 17",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "0811",
+    message: %Vllm.Proto.Failure{kind: :unreachable}
   },
   %{
     name: "one step of the engine",

@@ -143,6 +143,20 @@ defmodule Vllm.Telemetry do
      ], @any_engine},
     {[:vllm, :engine, :recovered], "An engine that hung makes progress again.",
      [{:duration, "for how long it made none, in the native time unit"}], @any_engine},
+    {[:vllm, :engine, :adapter_partly_used],
+     "An engine has loaded a LoRA adapter, by `add_lora` or with a request, of which a part has no " <>
+       "effect. Emitted within a tenth of a second. In names of modules, `*` stands for the number of a " <>
+       "layer. The worker's log has the same as a warning.", [],
+     @any_engine ++
+       [
+         {:lora_name, "as in the `Vllm.LoRARequest`"},
+         {:lora_int_id, "as in the `Vllm.LoRARequest`"},
+         {:lora_path, "the adapter's folder"},
+         {:unknown_modules, "modules of the adapter that the model does not have"},
+         {:base_tensors, "tensors of the base model itself, which are not loaded"},
+         {:empty_targets, "`target_modules` of its configuration for which it has no weights"},
+         {:model_modules, "the modules that the model takes"}
+       ]},
     {[:vllm, :small_model, :step], "`Vllm.SmallModel` has begun a step of making a model.",
      [{:duration, "since the call, in the native time unit"}],
      @small_model ++ [{:text, "the step, to be read by a person"}]},

@@ -15,13 +15,18 @@ other weights than before, that cache is of the old ones: so requests for it get
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from typing import Any
 
 from typing_extensions import override
 
 from python_worker.engines.guards import vllm_parts
-from python_worker.engines.guards.lora_loading import Adapters, VllmCalls, changed
+from python_worker.engines.guards.lora_loading import (
+    Adapters,
+    PartlyUsed,
+    VllmCalls,
+    changed,
+)
 from python_worker.engines.guards.lora_usage import AdaptersInUse
 from python_worker.engines.guards.protocols import (
     AsyncLLM,
@@ -30,6 +35,7 @@ from python_worker.engines.guards.protocols import (
     RequestOutputCollector,
 )
 from python_worker.exceptions import InvalidArgument
+from python_worker.process.adapter_loading import REPORT_METHOD
 
 MAX_ID = 2**63 - 1
 
@@ -70,6 +76,7 @@ class LoRAGuard(AsyncLLM):
             remove_lora=super().remove_lora,
             pin_lora=super().pin_lora,
             list_loras=super().list_loras,
+            reports=self._adapter_reports,
         )
         processes = self.vllm_config.parallel_config.world_size_across_dp
         self._adapters = Adapters(self, vllm, processes=processes)
@@ -130,6 +137,14 @@ class LoRAGuard(AsyncLLM):
     async def list_loras(self) -> set[int]:
         self._slots()
         return await self._adapters.list_ids()
+
+    def _take_partly_used(self) -> Iterator[PartlyUsed]:
+        """See ``Adapters``: the worker asks for it ten times a second."""
+        return self._adapters.take_partly_used()
+
+    async def _adapter_reports(self, lora_id: int) -> object:
+        # Not by the engine's ``collective_rpc``, which clients can call: its names are on a list.
+        return await self.engine_core.collective_rpc_async(REPORT_METHOD, None, (lora_id,))
 
     async def _loaded(self, lora_request: LoRARequest) -> LoRARequest:
         """Load the adapter of a request: only EngineCore knows what it has put away meanwhile."""

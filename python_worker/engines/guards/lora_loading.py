@@ -15,9 +15,10 @@ import asyncio
 import copy
 import dataclasses
 import functools
+import logging
 import os
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -28,7 +29,25 @@ from python_worker.engines.guards import vllm_parts
 from python_worker.engines.guards.protocols import LoRARequest
 from python_worker.process.adapter_loading import AS_BEFORE
 
+logger = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
+
+MAX_UNTOLD = 1000
+"""How many adapters that are used in part wait at most for somebody to be told."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PartlyUsed:
+    """An adapter that was loaded and of which a part has no effect.
+
+    Attributes:
+        lora_request: What it was loaded with.
+        names: Of the parts, and of what the model takes, by the fields of ``AdapterPartlyUsed``.
+    """
+
+    lora_request: LoRARequest
+    names: Mapping[str, Sequence[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +58,8 @@ class VllmCalls:
     remove_lora: Callable[[int], Awaitable[bool]]
     pin_lora: Callable[[int], Awaitable[bool]]
     list_loras: Callable[[], Awaitable[Iterable[int]]]
+    # From each process that has the model, or a part of it: a report, or None.
+    reports: Callable[[int], Awaitable[object]]
 
 
 class Adapters:
@@ -70,6 +91,7 @@ class Adapters:
         self._loaded: dict[int, LoRARequest] = {}
         # How often what a folder held was replaced or removed; only those where it was.
         self._versions: Counter[str] = Counter()
+        self._partly_used: deque[PartlyUsed] = deque(maxlen=MAX_UNTOLD)
 
     async def list_ids(self) -> set[int]:
         """The ids of loaded adapters."""
@@ -83,6 +105,11 @@ class Adapters:
     def loaded(self) -> list[LoRARequest]:
         """With which requests the adapters were loaded that vLLM has not dropped by itself."""
         return list(self._loaded.values())
+
+    def take_partly_used(self) -> Iterator[PartlyUsed]:
+        """The adapters that are used in part and of which nobody has been told; from any thread."""
+        while self._partly_used:
+            yield self._partly_used.popleft()
 
     async def drop_gone(self) -> None:
         """Forget the pins of adapters that are not loaded any more."""
@@ -153,8 +180,23 @@ class Adapters:
             # vLLM removes the old one, and with it the pin.
             self.pinned.discard(lora_id)
             self._versions[lora_request.lora_path] += 1
+        before = self._loaded.get(lora_id)
         self._loaded[lora_id] = lora_request
+        # Each request with an adapter loads it: a question to EngineCore for each would cost time.
+        if lora_request.load_inplace or before is None or fields(before) != fields(lora_request):
+            await self._look_for_unused(lora_request)
         return added, lora_request
+
+    async def _look_for_unused(self, lora_request: LoRARequest) -> None:
+        try:
+            reports = await self._vllm.reports(lora_request.lora_int_id)
+        except Exception as error:
+            # The adapter is loaded all the same.
+            logger.warning("what of an adapter is not used cannot be told: %s", error)
+            return
+        names = merged(reports)
+        if names:
+            self._partly_used.append(PartlyUsed(lora_request, names))
 
     async def _as_loaded(self, lora_request: LoRARequest) -> LoRARequest:
         """The request for the adapter that its id stands for."""
@@ -234,6 +276,15 @@ async def with_absolute_path(lora_request: LoRARequest) -> LoRARequest:
     if found is None:
         raise vllm_parts.adapter_path_not_found(lora_request.lora_name, path)
     return changed(lora_request, lora_path=found)
+
+
+def merged(reports: object) -> dict[str, list[str]]:
+    """The reports of several processes as one; empty where there is nothing to tell."""
+    names: dict[str, list[str]] = {}
+    for report in reports if isinstance(reports, (list, tuple)) else ():
+        for part, found in report.items() if isinstance(report, dict) else ():
+            names[part] = sorted({*names.get(part, ()), *found})
+    return names
 
 
 def fields(lora_request: LoRARequest) -> tuple[object, ...]:

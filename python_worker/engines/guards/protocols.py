@@ -277,6 +277,7 @@ class EngineCoreOutput(Protocol):
     new_logprobs: Logprobs | None
     new_prompt_logprobs_tensors: Logprobs | None
     finish_reason: object | None
+    mm_cache_miss_hashes: Sequence[str] | None
 
 
 class EngineCoreOutputs(Protocol):
@@ -314,6 +315,15 @@ class AsyncMPClient(Protocol):
     get_output_async: Callable[[], Awaitable[EngineCoreOutputs]]
     is_scheduler_paused_async: Callable[[], Awaitable[bool]]
     _call_utility_async: Callable[..., Awaitable[object]]
+
+    async def collective_rpc_async(
+        self,
+        method: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - vLLM's own parameter
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        """Call a method of the worker processes."""
 
 
 # --- The engine ---

@@ -6,7 +6,8 @@ vLLM checks a structure with the back end that is to compile it. Three things ar
 - With ``auto`` it chooses a back end for each request, but EngineCore keeps that of the first for
   all others. It compiles what it was never asked about: at best the request ends with an error
   that has no words, at worst keywords are ignored.
-- A grammar that nothing matches is compiled, and then no token is left.
+- A grammar that nothing matches is compiled. Then no token is left, or the answer is empty.
+  The same holds for a schema that leads back to itself: see ``schema_cycles``.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 from python_worker.engines.guards.protocols import StructuredOutputsConfig, StructuredOutputsParams
+from python_worker.engines.guards.schema_cycles import find_cycle
 from python_worker.engines.guards.structure_faults import Fault, find_fault
 from python_worker.exceptions import InvalidArgument
 from python_worker.process import large_work
@@ -33,6 +35,13 @@ FORMS = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
 
 MAX_TRIED_CHARS = 20_000
 """A longer grammar is not tried: compiling it takes too long to be done twice."""
+
+TRIED_FORMS: Mapping[str, Collection[str]] = {
+    # Its schemas have a place where nothing matches only if they lead back to themselves.
+    "xgrammar": ("regex", "grammar"),
+    "guidance": ("json", "regex", "grammar", "structural_tag"),
+}
+"""By the name of a back end the forms that may match nothing."""
 
 PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
 """What xgrammar's messages begin with: the time, and a line of its own sources."""
@@ -52,8 +61,8 @@ class Backends(Protocol):
     def strict(self) -> Collection[str]:
         """Those whose check here finds more than vLLM's."""
 
-    def matches_nothing(self, structure: StructuredOutputsParams) -> bool:
-        """Whether xgrammar leaves no token to begin with."""
+    def matches_nothing(self, structure: StructuredOutputsParams, backend: str) -> bool:
+        """Whether a back end leaves no token to begin with; False where that is not known."""
 
 
 class Structures:
@@ -91,7 +100,8 @@ class Structures:
                 raise
             raise refusal(given, refusals) from error
         self._check_strictly(given)
-        self._check_matches(structure, given)
+        check_cycles(given)
+        self._check_matches(given, structure._backend)
         return result
 
     def _refusals(self, structure: StructuredOutputsParams, error: Exception) -> dict[str, Refused]:
@@ -113,14 +123,15 @@ class Structures:
             if refusals:
                 raise refusal(given, refusals)
 
-    def _check_matches(
-        self, structure: StructuredOutputsParams, given: StructuredOutputsParams
-    ) -> None:
-        tried = given.grammar or given.regex
-        if structure._backend != "xgrammar" or not tried or len(tried) > MAX_TRIED_CHARS:
+    def _check_matches(self, given: StructuredOutputsParams, backend: str | None) -> None:
+        if backend is None or backend not in TRIED_FORMS:
             return
-        if self._backends.matches_nothing(structure):
-            parameter = f"sampling_params.structured_outputs.{form_of(given)}"
+        form = form_of(given)
+        tried = getattr(given, form)
+        if form not in TRIED_FORMS[backend] or len(str(tried)) > MAX_TRIED_CHARS:
+            return
+        if self._backends.matches_nothing(given, backend):
+            parameter = f"sampling_params.structured_outputs.{form}"
             raise InvalidArgument(
                 f"{parameter}: nothing matches it, so no token is left to choose",
                 parameter=parameter,
@@ -146,6 +157,7 @@ class Structures:
                 f"this engine compiles all structures with {settled}, as its first; name another "
                 "back end in structured_outputs_config",
             )
+        self._check_matches(structure, settled)
 
 
 @dataclass(frozen=True)
@@ -219,6 +231,47 @@ def refusal(
     if fault is not None:
         details |= {"keywords": list(fault.keywords), "pointer": fault.pointer}
     return InvalidArgument(f"{parameter}: {'; '.join(said + ([why] if why else []))}", **details)
+
+
+def check_cycles(structure: StructuredOutputsParams) -> None:
+    """Refuse a JSON schema that leads back to itself, whatever compiles it.
+
+    Raises:
+        InvalidArgument: It has the pointer to the place.
+    """
+    form = form_of(structure)
+    if form not in ("json", "structural_tag"):
+        return
+    given = getattr(structure, form)
+    for place, schema in schemas_in(json.loads(given) if isinstance(given, str) else given, form):
+        cycle = find_cycle(schema)
+        if cycle is not None:
+            parameter = f"sampling_params.structured_outputs.{form}"
+            pointer = place + cycle
+            raise InvalidArgument(
+                f"{parameter}: $ref at {pointer or 'the root'} leads back to itself, and nothing "
+                "is described on the way: no text matches it",
+                parameter=parameter,
+                keywords=["$ref"],
+                pointer=pointer,
+            )
+
+
+def schemas_in(given: Any, form: str) -> Iterator[tuple[str, object]]:
+    """The JSON schemas of a structure, each with a pointer to it."""
+    if form == "json":
+        yield "", given
+        return
+    waiting: list[tuple[str, Any]] = [("", given)]
+    while waiting:
+        pointer, node = waiting.pop()
+        inner = node.items() if isinstance(node, dict) else enumerate(node)
+        for name, value in inner:
+            place = f"{pointer}/{name}"
+            if name in ("schema", "json_schema"):
+                yield place, value
+            elif isinstance(value, (dict, list)):
+                waiting.append((place, value))
 
 
 def form_of(structure: StructuredOutputsParams) -> str:

@@ -148,6 +148,16 @@ class TokenConstraints:
             )
         )
 
+    def not_compiled(self) -> NoTokenLeft:
+        """The error of a request whose structure EngineCore could not compile."""
+        return NoTokenLeft(
+            "sampling_params.structured_outputs: the engine could not compile the structure, for "
+            "which its back end gives no reason here: the worker's log may have one. A regex or a "
+            "schema may be too complex, or match nothing; make it simpler, or name another back "
+            "end in structured_outputs_config when the engine is built",
+            parameter="sampling_params.structured_outputs",
+        )
+
     def end_at(self, position: int) -> NoTokenLeft:
         """The error of a request that ends because nothing was left.
 

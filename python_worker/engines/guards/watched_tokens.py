@@ -54,6 +54,8 @@ class WatchedRequest:
                 self._output.append(token)
             if self._is_rejected(output, constraints):
                 return constraints.end_at(len(self._output) - 1)
+            if self._is_not_compiled(output, constraints):
+                return constraints.not_compiled()
         if output.finish_reason is not None and self.elements:
             self.elements.popleft()
             self._output.clear()
@@ -65,6 +67,17 @@ class WatchedRequest:
         return bool(
             constraints.has_structure
             and output.new_token_ids
+            and output.finish_reason is not None
+            and str(output.finish_reason) == ERROR
+        )
+
+    def _is_not_compiled(self, output: EngineCoreOutput, constraints: TokenConstraints) -> bool:
+        """Whether EngineCore has ended the request without a token: it cannot compile it."""
+        return bool(
+            constraints.has_structure
+            and not self._output
+            and not output.new_token_ids
+            and not output.mm_cache_miss_hashes
             and output.finish_reason is not None
             and str(output.finish_reason) == ERROR
         )

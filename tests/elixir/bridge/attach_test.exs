@@ -159,11 +159,75 @@ defmodule Vllm.Bridge.AttachTest do
     control(engine, "wait_alive", [0])
   end
 
+  for {class, build, args} <- [
+        {AsyncLLM, :from_engine_args, [[model: "fake"]]},
+        {Vllm.LLM, :new, ["fake"]}
+      ] do
+    @tag build: {class, build, args}
+    test "an #{inspect(class)} that is built while the session is lost is confirmed, or is not left",
+         %{test: name, build: {class, build, args}} do
+      :rand.seed(:exsss, {1, 2, 3})
+
+      for _ <- 1..10 do
+        connection = Process.whereis(Module.concat(name, "Connection"))
+
+        builds =
+          for _ <- 1..Enum.random(1..3),
+              do: Task.async(fn -> apply(class, build, [name | args]) end)
+
+        wait_ended(Enum.take(builds, Enum.random(0..2)))
+        for _ <- 1..Enum.random(1..20), do: :erlang.yield()
+        Process.exit(connection, :kill)
+        had = for {:ok, engine} <- Task.await_many(builds, :infinity), do: engine.id
+
+        # The receipt of one that was got may have been lost with the session. Then it is not left.
+        wait_until(fn -> only?(engines(name), had) end)
+        {:ok, left} = engines(name)
+        for id <- left, do: shut_down(name, id, class)
+        wait_until(fn -> engines(name) == {:ok, []} end)
+      end
+    end
+
+    @tag build: {class, build, args}
+    test "an #{inspect(class)} that was confirmed outlives its session, a linked one does not",
+         %{test: name, build: {class, build, args}} do
+      {:ok, linked} = apply(class, build, [name | args] ++ [[rpc: [link: true]]])
+      {:ok, kept} = apply(class, build, [name | args])
+      # The connection has handled the receipt.
+      assert {:ok, _info} = Connection.info({name, node()})
+      ids = Enum.sort([linked.id, kept.id])
+      assert {:ok, ^ids} = engines(name)
+      Process.exit(Process.whereis(Module.concat(name, "Connection")), :kill)
+      wait_until(fn -> engines(name) == {:ok, [kept.id]} end)
+      assert {:ok, 0} = Vllm.call(kept, "get_num_unfinished_requests")
+      assert {:error, %Error{kind: :stale_ref}} = Vllm.call(linked, "get_num_unfinished_requests")
+      assert {:ok, nil} = Vllm.call(kept, "shutdown")
+    end
+  end
+
   test "an instance that waits for it can be stopped", %{test: name} = context do
     kill(context.worker)
     wait_until(fn -> match?({:error, _}, Vllm.status(name)) end)
     assert :ok = stop_supervised(name)
     refute Process.alive?(context.supervisor)
+  end
+
+  defp wait_ended(tasks),
+    do: wait_until(fn -> not Enum.any?(tasks, &Process.alive?(&1.pid)) end)
+
+  defp engines(name) do
+    with {:ok, %{"engines" => engines}} <- Vllm.status(name),
+         do: {:ok, engines |> Enum.map(& &1["ref"]) |> Enum.sort()}
+  end
+
+  defp only?({:ok, ids}, allowed), do: ids -- allowed == []
+  defp only?({:error, _away}, _allowed), do: false
+
+  defp shut_down(name, id, class) do
+    {:ok, %{"incarnation" => incarnation}} = Vllm.status(name)
+    [_vllm, type] = Module.split(class)
+    engine = %Vllm.Ref{instance: {name, node()}, incarnation: incarnation, id: id, type: type}
+    assert Vllm.call(engine, "shutdown") == {:ok, nil}
   end
 
   # Its connection waits for it.

@@ -37,6 +37,33 @@ defmodule Vllm.RealEngine.CallsTest do
       assert text =~ "Hello"
     end
 
+    @template "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+    test "renders a chat as a map of ids, or of tensors", %{tokenizer: tokenizer} do
+      {:ok, ids} = Vllm.call(tokenizer, :encode, ["Hello"])
+      mask = List.duplicate(1, length(ids))
+      count = length(ids)
+
+      render =
+        &Vllm.call(tokenizer, :apply_chat_template, [[%{role: "user", content: "Hello"}]], &1)
+
+      # Today's transformers returns a mapping of a class of its own.
+      for options <- [[], [return_dict: true]] do
+        assert {:ok, %{"input_ids" => ^ids, "attention_mask" => ^mask}} =
+                 render.([chat_template: @template, tokenize: true] ++ options)
+      end
+
+      for kind <- ["np", "pt"] do
+        options = [chat_template: @template, tokenize: true, return_dict: true]
+        assert {:ok, %{"input_ids" => tensor}} = render.(options ++ [return_tensors: kind])
+        assert %Vllm.Tensor{dtype: "int64", shape: [1, ^count]} = tensor
+        assert Vllm.Tensor.to_list(tensor) == [ids]
+      end
+
+      options = [chat_template: @template, tokenize: true, return_dict: false]
+      assert render.(options) == {:ok, ids}
+    end
+
     test "has fields", %{tokenizer: tokenizer} do
       assert {:ok, "</s>"} = Vllm.call(tokenizer, :eos_token)
       assert {:ok, id} = Vllm.call(tokenizer, :eos_token_id)

@@ -201,6 +201,41 @@ defmodule Vllm.RealEngine.LoraTest do
     end
   end
 
+  test "of one that is used in part an event is emitted, once for each load", context do
+    %{engine: engine} = context
+    Vllm.StandIns.telemetry()
+    lora = %LoRARequest{lora_name: "partly", lora_int_id: 1, lora_path: partly(context)}
+
+    for load <- [fn -> {:ok, true} = add(engine, lora) end, fn -> said(engine, "Hello", lora) end] do
+      load.()
+      assert_receive {:event, [:vllm, :engine, :adapter_partly_used], %{}, metadata, _pid}
+      assert %{lora_name: "partly", lora_int_id: 1, engine: nil} = metadata
+      assert metadata.lora_path == lora.lora_path
+      assert metadata.ref.id == engine.id
+      assert metadata.empty_targets == ["x_proj"]
+      assert metadata.unknown_modules == []
+      assert metadata.base_tensors == []
+      assert "model.layers.*.self_attn.o_proj" in metadata.model_modules
+      # It is loaded now; an adapter that is used as a whole is nothing to tell of.
+      assert said(engine, "Hello", lora) == repeated("meow")
+      assert add(engine, adapter(context, 2, "woof")) == {:ok, true}
+      assert remove(engine, 1) == {:ok, true}
+    end
+
+    refute_received {:event, [:vllm, :engine, :adapter_partly_used], _, _, _}
+  end
+
+  # A copy of the adapter "meow", whose configuration has a target that it has no weights for.
+  defp partly(context) do
+    folder = Path.join(System.tmp_dir!(), "partly-#{System.unique_integer([:positive])}")
+    on_exit(fn -> File.rm_rf!(folder) end)
+    File.cp_r!(context.paths["meow"], folder)
+    config = Path.join(folder, "adapter_config.json")
+    edited = config |> File.read!() |> String.replace(~s("o_proj"), ~s("o_proj", "x_proj"))
+    File.write!(config, edited)
+    folder
+  end
+
   test "many load, unload and list while 32 streams run", %{engine: engine} = context do
     params = [temperature: 0.0, max_tokens: 200, output_kind: :DELTA]
 

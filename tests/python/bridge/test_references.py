@@ -151,7 +151,7 @@ async def test_single_calls_release_through_the_worker(client: Client, engine: R
 async def test_an_engine_outlives_the_session_that_built_it(client: Client) -> None:
     async with client.session() as session:
         engine = await fake_engine(session)
-        await session.write(pb.ClientFrame(releases=[engine.id]))
+        await session.write(pb.ClientFrame(receipts=[engine.id], releases=[engine.id]))
         assert await session.call(engine, "echo", 1) == 1
     assert await client.call(engine, "echo", 2) == 2
     await client.call(engine, "shutdown")

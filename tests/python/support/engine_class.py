@@ -31,6 +31,9 @@ class CoreClient:
     async def is_scheduler_paused_async(self) -> bool:
         return False
 
+    async def collective_rpc_async(self, method: str, *args: Any) -> Any:
+        return [None]
+
     async def _call_utility_async(self, method: str, *args: Any) -> Any:
         if self.refusal is not None:
             raise self.refusal

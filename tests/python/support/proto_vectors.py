@@ -86,6 +86,7 @@ def _written() -> Iterator[tuple[str, Message]]:
             credits=[pb.Credit(call=1, items=32), pb.Credit(call=300, items=1)],
             cancels=[5, 6],
             releases=["o1", "", "o2"],
+            receipts=["e1"],
             inputs=[
                 pb.Input(call=1, element=b"\x01"),
                 pb.Input(call=2, end=pb.End()),
@@ -125,6 +126,17 @@ def _written() -> Iterator[tuple[str, Message]]:
                     )
                 ),
                 pb.Notice(engine_recovered=pb.EngineRecovered(ref="e1", stalled_ms=130_000)),
+                pb.Notice(
+                    adapter_partly_used=pb.AdapterPartlyUsed(
+                        ref="e1",
+                        lora_name="sql",
+                        lora_int_id=2**62,
+                        lora_path="/adapters/sql",
+                        unknown_modules=["a.*.b", "c"],
+                        empty_targets=["q_proj"],
+                        model_modules=["m"],
+                    )
+                ),
                 pb.Notice(),
             ]
         ),

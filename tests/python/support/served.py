@@ -194,6 +194,12 @@ class Transport(asyncio.Transport):
         self.unread, self.reads = 0, True
         self.protocol.resume_writing()
 
+    def pause_reading(self) -> None:
+        """Nothing is read but what the test delivers."""
+
+    def resume_reading(self) -> None:
+        """See ``pause_reading``."""
+
     def get_write_buffer_size(self) -> int:
         return self.unread
 

@@ -223,3 +223,28 @@ async def test_what_of_an_adapter_is_not_used_is_told_in_the_log(
         "target_modules in adapter_config.json without weights: q_proj",
     ):
         assert any(what in line for line in told), log
+
+
+@pytest.mark.parametrize("in_request", [False, True])
+async def test_what_of_an_adapter_is_not_used_is_told_to_every_session(
+    shared: SharedEngine, in_request: bool
+) -> None:
+    def more(lora_a: Any) -> dict[str, Any]:
+        layer = pair("model.layers.7.self_attn.o_proj", lora_a, lora_a.shape[1])
+        return {**layer, "base_model.model.lm_head.base_layer.weight": lora_a}
+
+    path = edited(shared, f"partly-told-{in_request}", more, targets=("o_proj", "q_proj"))
+    whole, partly = shared.lora(1, "woof"), shared.lora(2, path, lora_name="partly")
+    async with shared.client.session() as session:
+        for lora in (whole, partly, partly):
+            await (shared.said(lora) if in_request else shared.load(lora))
+        await session.wait_for(lambda: bool(session.notices))
+    # Once, and nothing of the one that is used as a whole.
+    (notice,) = session.notices
+    told = notice.adapter_partly_used
+    assert told.ref == shared.ref.id
+    assert (told.lora_name, told.lora_int_id, told.lora_path) == ("partly", 2, path)
+    assert told.unknown_modules == ["model.layers.*.self_attn.o_proj"]
+    assert told.base_tensors == ["base_model.model.lm_head.base_layer.weight"]
+    assert told.empty_targets == ["q_proj"]
+    assert "model.layers.*.self_attn.q_proj" in told.model_modules

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from typing import Any
 
+import numpy as np
 import pytest
 
 from python_worker.testing.models.scripted_model import EOS_ID, ScriptedModel
@@ -190,6 +192,57 @@ async def test_the_state_of_a_running_engine(
     assert await vllm_client.call(tokenizer, "encode", "say Hello") == model.encode("say Hello")
     assert await vllm_client.call(tokenizer, "decode", model.encode("Hello")) == "Hello"
     assert await vllm_client.call(vllm_engine, "get_supported_tasks") == ("generate",)
+
+
+CHAT = [{"role": "user", "content": "Hello"}]
+TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({}, None),
+        ({"return_dict": True}, None),
+        ({"return_dict": True, "return_tensors": "np"}, "int64"),
+        ({"return_dict": True, "return_tensors": "pt"}, "int64"),
+    ],
+)
+async def test_a_rendered_chat_comes_as_a_map(
+    vllm_client: Client,
+    vllm_engine: Ref,
+    model: ScriptedModel,
+    options: dict[str, Any],
+    shape: str | None,
+) -> None:
+    """Today's transformers returns a mapping of a class of its own, a ``BatchEncoding``."""
+    tokenizer = await vllm_client.call(vllm_engine, "get_tokenizer")
+    found = await vllm_client.call(
+        tokenizer, "apply_chat_template", CHAT, chat_template=TEMPLATE, tokenize=True, **options
+    )
+    assert type(found) is dict
+    assert {"input_ids", "attention_mask"} <= found.keys()
+    ids = model.encode("Hello")
+    if shape is None:
+        assert found["input_ids"] == ids
+        assert found["attention_mask"] == [1] * len(ids)
+    else:
+        tensor = found["input_ids"]
+        assert (tensor.dtype, tensor.shape) == (shape, (1, len(ids)))
+        assert np.frombuffer(tensor.data, np.int64).tolist() == ids
+
+
+async def test_a_rendered_chat_without_a_map(
+    vllm_client: Client, vllm_engine: Ref, model: ScriptedModel
+) -> None:
+    tokenizer = await vllm_client.call(vllm_engine, "get_tokenizer")
+    render: dict[str, Any] = {"chat_template": TEMPLATE, "tokenize": True, "return_dict": False}
+    ids = model.encode("Hello")
+    call = vllm_client.call
+    assert await call(tokenizer, "apply_chat_template", CHAT, **render) == ids
+    # Several chats at once.
+    assert await call(tokenizer, "apply_chat_template", [CHAT, CHAT], **render) == [ids, ids]
+    text = await call(tokenizer, "apply_chat_template", CHAT, **{**render, "tokenize": False})
+    assert text == "Hello"
 
 
 async def test_no_coroutine_is_left_unawaited(vllm_worker: object) -> None:

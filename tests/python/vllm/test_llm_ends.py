@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from python_worker.testing.models.adapters import adapter
+from python_worker.testing.models.adapters import CONFIG_FILE, adapter
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.llms import ENDLESS, GREEDY, wait_running
@@ -37,6 +37,7 @@ async def check_adapters(llm_client: Client, llm: Ref, tmp_path: Path) -> None:
     with pytest.raises(Failed) as failed:
         await llm_client.call(llm, "generate", ["Hello"] * 2, greedy, lora_request=[meow])
     assert failed.value.kind == "INVALID"
+    await check_partly_used(llm_client, llm, tmp_path)
     missing = Record(
         "LoRARequest", {"lora_name": "none", "lora_int_id": 2, "lora_path": str(tmp_path / "none")}
     )
@@ -44,6 +45,24 @@ async def check_adapters(llm_client: Client, llm: Ref, tmp_path: Path) -> None:
         await llm_client.call(llm, "generate", "Hello", sampling(**GREEDY), lora_request=missing)
     assert failed.value.kind in ("NOT_FOUND", "INVALID")
     assert await llm_client.call(llm, "get_num_unfinished_requests") == 0
+
+
+async def check_partly_used(llm_client: Client, llm: Ref, tmp_path: Path) -> None:
+    """Of an adapter that is used in part every session is told."""
+    folder = adapter(tmp_path / "partly", "woof")
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    (folder / CONFIG_FILE).write_text(json.dumps(config | {"target_modules": ["o_proj", "x_proj"]}))
+    woof = {"lora_name": "woof", "lora_int_id": 3, "lora_path": str(folder)}
+    async with llm_client.session() as session:
+        (output,) = await llm_client.call(
+            llm, "generate", "Hello", sampling(**GREEDY), lora_request=Record("LoRARequest", woof)
+        )
+        await session.wait_for(lambda: bool(session.notices))
+    assert "woof" in output.outputs[0].text
+    (notice,) = session.notices
+    assert notice.adapter_partly_used.ref == llm.id
+    assert notice.adapter_partly_used.lora_name == "woof"
+    assert notice.adapter_partly_used.empty_targets == ["x_proj"]
 
 
 def embeds(model: ScriptedModel, last: float) -> dict[str, Tensor]:

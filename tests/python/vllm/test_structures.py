@@ -156,6 +156,10 @@ def test_a_schema_within_a_structural_tag() -> None:
         ("xgrammar", {"regex": "[^\\s\\S]"}, "nothing matches it"),
         ("xgrammar", {"json": "nope"}, "Invalid JSON grammar specification"),
         ("xgrammar", {"structural_tag": "{"}, "Invalid structural tag specification. Expecting"),
+        ("guidance", {"regex": "[^\\s\\S]"}, "nothing matches it"),
+        ("guidance", {"regex": "a[^\\s\\S]"}, "nothing matches it"),
+        ("guidance", {"grammar": 'start: start "a"'}, "nothing matches it"),
+        ("guidance", {"grammar": 'root ::= root "a"'}, "nothing matches it"),
         ("guidance", {"grammar": "not a grammar"}, "Expected ::= at line 1"),
         ("guidance", {"regex": "("}, "guidance does not take it"),
         ("outlines", {"regex": "(a)\\1"}, "Backreferences are unsupported"),
@@ -172,6 +176,48 @@ def test_other_forms(backend: str, structure: dict[str, Any], said: str) -> None
     assert error.details == {"parameter": f"sampling_params.structured_outputs.{form}"}
 
 
+#: Schemas of which no back end would ever end, and where each is at fault.
+CYCLES: list[tuple[dict[str, Any], str]] = [
+    ({"$ref": "#"}, ""),
+    ({"allOf": [{"$ref": "#"}]}, ""),
+    (OBJECT | {"properties": {"a": {"$ref": "#/properties/a"}}}, "/properties/a"),
+    (
+        OBJECT
+        | {
+            "properties": {"a": {"$ref": "#/$defs/b"}},
+            "$defs": {"b": {"$ref": "#/$defs/c"}, "c": {"$ref": "#/$defs/b"}},
+        },
+        "/properties/a",
+    ),
+]
+
+
+@pytest.mark.parametrize("backend", ["xgrammar", "guidance", "outlines"])
+@pytest.mark.parametrize(("schema", "pointer"), CYCLES)
+def test_a_schema_that_leads_back_to_itself(
+    backend: str, schema: dict[str, Any], pointer: str
+) -> None:
+    for given in (schema, json.dumps(schema)):
+        error = refused(backend, json=given)
+        assert error.details["parameter"] == "sampling_params.structured_outputs.json"
+        if "leads back to itself" in str(error):
+            assert error.details["pointer"] == pointer
+        else:
+            # It cannot be made a regex.
+            assert backend == "outlines"
+
+
+def test_a_schema_within_a_structural_tag_that_leads_back_to_itself() -> None:
+    tag = {
+        "type": "structural_tag",
+        "triggers": ["<a>"],
+        "structures": [{"begin": "<a>", "schema": {"$ref": "#"}, "end": "</a>"}],
+    }
+    error = refused("guidance", structural_tag=json.dumps(tag))
+    assert error.details["pointer"] == "/structures/0/schema"
+
+
+@pytest.mark.parametrize("backend", ["xgrammar", "guidance"])
 @pytest.mark.parametrize(
     "structure",
     [
@@ -183,7 +229,7 @@ def test_other_forms(backend: str, structure: dict[str, Any], said: str) -> None
         {"grammar": 'root ::= ""'},
     ],
 )
-def test_what_something_matches_is_not_refused(structure: dict[str, Any]) -> None:
+def test_what_something_matches_is_not_refused(backend: str, structure: dict[str, Any]) -> None:
     backends = vllm_parts.structure_backends(None)
     given: Any = StructuredOutputsParams(**structure)
-    assert not backends.matches_nothing(given)
+    assert not backends.matches_nothing(given, backend)

@@ -198,9 +198,8 @@ defmodule Vllm.Core.Connection do
 
   def handle_info({:received, alias_ref, number, owner, link?}, state)
       when is_reference(alias_ref) and is_integer(number) and is_pid(owner) and
-             is_boolean(link?) do
-    go_on(update_in(state.references, &References.received(&1, alias_ref, number, owner, link?)))
-  end
+             is_boolean(link?),
+      do: state |> Handover.received(alias_ref, number, owner, link?) |> go_on()
 
   def handle_info({:refused, alias_ref}, state) when is_reference(alias_ref),
     do: state |> Handover.withdraw(alias_ref) |> go_on()

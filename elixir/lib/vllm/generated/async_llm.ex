@@ -1003,7 +1003,8 @@ defmodule Vllm.AsyncLLM do
 
   ## Returns
 
-  `true`, also when the adapter was loaded before.
+  `true`, also when the adapter was loaded before. Of an adapter that is used in part only,
+  the event `[:vllm, :engine, :adapter_partly_used]` says what was left out.
 
   ## Errors
 

@@ -109,6 +109,9 @@ defmodule Vllm.Proto.ClientFrame do
       worker sent the reference: see CallReply.references. An unknown id is ignored.
     * `inputs` are elements of arguments that are streams, each sent after the worker has
       asked for it. They may hold references that are released after.
+    * `receipts` are the ids of objects that calls of this session have built and that have
+      reached whoever called: see CallReply.built. From here on such an object lives until its
+      shutdown. An unknown id is ignored.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -119,9 +122,16 @@ defmodule Vllm.Proto.ClientFrame do
           credits: [Vllm.Proto.Credit.t()],
           cancels: [non_neg_integer()],
           releases: [String.t()],
-          inputs: [Vllm.Proto.Input.t()]
+          inputs: [Vllm.Proto.Input.t()],
+          receipts: [String.t()]
         }
-  defstruct hello: nil, calls: [], credits: [], cancels: [], releases: [], inputs: []
+  defstruct hello: nil,
+            calls: [],
+            credits: [],
+            cancels: [],
+            releases: [],
+            inputs: [],
+            receipts: []
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -132,19 +142,20 @@ defmodule Vllm.Proto.ClientFrame do
       Protobuf.put_messages(<<0x1A>>, message.credits, &Vllm.Proto.Credit.encode/1),
       Protobuf.put_packed(<<0x22>>, message.cancels),
       Protobuf.put_all_bytes(<<0x2A>>, message.releases),
-      Protobuf.put_messages(<<0x32>>, message.inputs, &Vllm.Proto.Input.encode/1)
+      Protobuf.put_messages(<<0x32>>, message.inputs, &Vllm.Proto.Input.encode/1),
+      Protobuf.put_all_bytes(<<0x3A>>, message.receipts)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [], [])
+  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [], [], [])
 
-  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.ClientHello.decode(value) do
-          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases, inputs)
+          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases, inputs, receipts)
           {:error, reason} -> Protobuf.error("ClientFrame.hello", reason)
         end
 
@@ -153,12 +164,15 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.StartCall.decode(value) do
-          {:ok, value} -> decode(rest, hello, [value | calls], credits, cancels, releases, inputs)
-          {:error, reason} -> Protobuf.error("ClientFrame.calls", reason)
+          {:ok, value} ->
+            decode(rest, hello, [value | calls], credits, cancels, releases, inputs, receipts)
+
+          {:error, reason} ->
+            Protobuf.error("ClientFrame.calls", reason)
         end
 
       {:error, reason} ->
@@ -166,12 +180,15 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Credit.decode(value) do
-          {:ok, value} -> decode(rest, hello, calls, [value | credits], cancels, releases, inputs)
-          {:error, reason} -> Protobuf.error("ClientFrame.credits", reason)
+          {:ok, value} ->
+            decode(rest, hello, calls, [value | credits], cancels, releases, inputs, receipts)
+
+          {:error, reason} ->
+            Protobuf.error("ClientFrame.credits", reason)
         end
 
       {:error, reason} ->
@@ -179,39 +196,45 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_uint64(rest) do
       {:ok, value, rest} ->
-        decode(rest, hello, calls, credits, [value | cancels], releases, inputs)
+        decode(rest, hello, calls, credits, [value | cancels], releases, inputs, receipts)
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_packed(rest, cancels) do
-      {:ok, cancels, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs)
-      {:error, reason} -> Protobuf.error("ClientFrame.cancels", reason)
+      {:ok, cancels, rest} ->
+        decode(rest, hello, calls, credits, cancels, releases, inputs, receipts)
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, hello, calls, credits, cancels, [value | releases], inputs)
+        decode(rest, hello, calls, credits, cancels, [value | releases], inputs, receipts)
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.releases", reason)
     end
   end
 
-  defp decode(<<0x32, rest::binary>>, hello, calls, credits, cancels, releases, inputs) do
+  defp decode(<<0x32, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Input.decode(value) do
-          {:ok, value} -> decode(rest, hello, calls, credits, cancels, releases, [value | inputs])
-          {:error, reason} -> Protobuf.error("ClientFrame.inputs", reason)
+          {:ok, value} ->
+            decode(rest, hello, calls, credits, cancels, releases, [value | inputs], receipts)
+
+          {:error, reason} ->
+            Protobuf.error("ClientFrame.inputs", reason)
         end
 
       {:error, reason} ->
@@ -219,7 +242,17 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<>>, hello, calls, credits, cancels, releases, inputs),
+  defp decode(<<0x3A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, hello, calls, credits, cancels, releases, inputs, [value | receipts])
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.receipts", reason)
+    end
+  end
+
+  defp decode(<<>>, hello, calls, credits, cancels, releases, inputs, receipts),
     do:
       {:ok,
        %__MODULE__{
@@ -228,12 +261,13 @@ defmodule Vllm.Proto.ClientFrame do
          credits: :lists.reverse(credits),
          cancels: :lists.reverse(cancels),
          releases: :lists.reverse(releases),
-         inputs: :lists.reverse(inputs)
+         inputs: :lists.reverse(inputs),
+         receipts: :lists.reverse(receipts)
        }}
 
-  defp decode(binary, hello, calls, credits, cancels, releases, inputs) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6]) do
-      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs)
+  defp decode(binary, hello, calls, credits, cancels, releases, inputs, receipts) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
+      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs, receipts)
       {:error, reason} -> Protobuf.error("ClientFrame", reason)
     end
   end
@@ -1045,7 +1079,10 @@ defmodule Vllm.Proto.CallReply do
       itself.
     * `built` - the call has built the object of the one reference in `value`, and the object
       lives until its method `shutdown` is called, also when no client holds it: an engine. A
-      client that does not want the value shuts it down.
+      client that does not want the value shuts it down. In a Session, one that wants it sends
+      a receipt (ClientFrame.receipts): what has none when the session ends is shut down,
+      because the reply may have been lost with it. Without a session an object lives once its
+      reply was written.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -1812,6 +1849,8 @@ defmodule Vllm.Proto.Notice do
     * `{:engine_died, _}` in `event` - an engine of this worker is dead.
     * `{:engine_stalled, _}` in `event` - an engine of this worker lives and does not move.
     * `{:engine_recovered, _}` in `event` - a stalled engine moves again.
+    * `{:adapter_partly_used, _}` in `event` - an adapter was loaded, of which a part has no
+      effect.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -1822,6 +1861,7 @@ defmodule Vllm.Proto.Notice do
             | {:engine_died, Vllm.Proto.EngineDied.t()}
             | {:engine_stalled, Vllm.Proto.EngineStalled.t()}
             | {:engine_recovered, Vllm.Proto.EngineRecovered.t()}
+            | {:adapter_partly_used, Vllm.Proto.AdapterPartlyUsed.t()}
             | nil
         }
   defstruct event: nil
@@ -1845,6 +1885,9 @@ defmodule Vllm.Proto.Notice do
 
         {:engine_recovered, value} ->
           Protobuf.set_bytes(<<0x22>>, Vllm.Proto.EngineRecovered.encode(value))
+
+        {:adapter_partly_used, value} ->
+          Protobuf.set_bytes(<<0x2A>>, Vllm.Proto.AdapterPartlyUsed.encode(value))
       end
     ]
   end
@@ -1905,10 +1948,23 @@ defmodule Vllm.Proto.Notice do
     end
   end
 
+  defp decode(<<0x2A, rest::binary>>, _event) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.AdapterPartlyUsed.decode(value) do
+          {:ok, value} -> decode(rest, {:adapter_partly_used, value})
+          {:error, reason} -> Protobuf.error("Notice.adapter_partly_used", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("Notice.adapter_partly_used", reason)
+    end
+  end
+
   defp decode(<<>>, event), do: {:ok, %__MODULE__{event: event}}
 
   defp decode(binary, event) do
-    case Protobuf.skip(binary, [1, 2, 3, 4]) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
       {:ok, rest} -> decode(rest, event)
       {:error, reason} -> Protobuf.error("Notice", reason)
     end
@@ -2161,6 +2217,356 @@ defmodule Vllm.Proto.EngineRecovered do
     case Protobuf.skip(binary, [1, 2, 3]) do
       {:ok, rest} -> decode(rest, ref, stalled_ms, type)
       {:error, reason} -> Protobuf.error("EngineRecovered", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.AdapterPartlyUsed do
+  @moduledoc """
+  AdapterPartlyUsed says that an engine has loaded an adapter of which a part has
+  no effect. It comes once for each load, by `add_lora` or with a request. In the
+  names of modules `*` stands for the number of a layer.
+
+    * `ref` is the id of the engine's reference.
+    * `lora_name` - lora_name, lora_int_id and lora_path are those of the LoRARequest.
+    * `unknown_modules` are modules that the model does not have.
+    * `base_tensors` are tensors of the base model itself, which are not loaded.
+    * `empty_targets` are `target_modules` of the adapter's configuration for which it has no
+      weights.
+    * `model_modules` are the modules that the model takes.
+  """
+
+  alias Vllm.Core.Wire.Protobuf
+
+  @type t :: %__MODULE__{
+          ref: String.t(),
+          lora_name: String.t(),
+          lora_int_id: non_neg_integer(),
+          lora_path: String.t(),
+          unknown_modules: [String.t()],
+          base_tensors: [String.t()],
+          empty_targets: [String.t()],
+          model_modules: [String.t()]
+        }
+  defstruct ref: "",
+            lora_name: "",
+            lora_int_id: 0,
+            lora_path: "",
+            unknown_modules: [],
+            base_tensors: [],
+            empty_targets: [],
+            model_modules: []
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_bytes(<<0x0A>>, message.ref),
+      Protobuf.put_bytes(<<0x12>>, message.lora_name),
+      Protobuf.put_uint(<<0x18>>, message.lora_int_id),
+      Protobuf.put_bytes(<<0x22>>, message.lora_path),
+      Protobuf.put_all_bytes(<<0x2A>>, message.unknown_modules),
+      Protobuf.put_all_bytes(<<0x32>>, message.base_tensors),
+      Protobuf.put_all_bytes(<<0x3A>>, message.empty_targets),
+      Protobuf.put_all_bytes(<<0x42>>, message.model_modules)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, "", "", 0, "", [], [], [], [])
+
+  defp decode(
+         <<0x0A, rest::binary>>,
+         _ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          value,
+          lora_name,
+          lora_int_id,
+          lora_path,
+          unknown_modules,
+          base_tensors,
+          empty_targets,
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.ref", reason)
+    end
+  end
+
+  defp decode(
+         <<0x12, rest::binary>>,
+         ref,
+         _lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          value,
+          lora_int_id,
+          lora_path,
+          unknown_modules,
+          base_tensors,
+          empty_targets,
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.lora_name", reason)
+    end
+  end
+
+  defp decode(
+         <<0x18, rest::binary>>,
+         ref,
+         lora_name,
+         _lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          value,
+          lora_path,
+          unknown_modules,
+          base_tensors,
+          empty_targets,
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.lora_int_id", reason)
+    end
+  end
+
+  defp decode(
+         <<0x22, rest::binary>>,
+         ref,
+         lora_name,
+         lora_int_id,
+         _lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          lora_int_id,
+          value,
+          unknown_modules,
+          base_tensors,
+          empty_targets,
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.lora_path", reason)
+    end
+  end
+
+  defp decode(
+         <<0x2A, rest::binary>>,
+         ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          lora_int_id,
+          lora_path,
+          [value | unknown_modules],
+          base_tensors,
+          empty_targets,
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.unknown_modules", reason)
+    end
+  end
+
+  defp decode(
+         <<0x32, rest::binary>>,
+         ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          lora_int_id,
+          lora_path,
+          unknown_modules,
+          [value | base_tensors],
+          empty_targets,
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.base_tensors", reason)
+    end
+  end
+
+  defp decode(
+         <<0x3A, rest::binary>>,
+         ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          lora_int_id,
+          lora_path,
+          unknown_modules,
+          base_tensors,
+          [value | empty_targets],
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.empty_targets", reason)
+    end
+  end
+
+  defp decode(
+         <<0x42, rest::binary>>,
+         ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          lora_int_id,
+          lora_path,
+          unknown_modules,
+          base_tensors,
+          empty_targets,
+          [value | model_modules]
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.model_modules", reason)
+    end
+  end
+
+  defp decode(
+         <<>>,
+         ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ),
+       do:
+         {:ok,
+          %__MODULE__{
+            ref: ref,
+            lora_name: lora_name,
+            lora_int_id: lora_int_id,
+            lora_path: lora_path,
+            unknown_modules: :lists.reverse(unknown_modules),
+            base_tensors: :lists.reverse(base_tensors),
+            empty_targets: :lists.reverse(empty_targets),
+            model_modules: :lists.reverse(model_modules)
+          }}
+
+  defp decode(
+         binary,
+         ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules
+       ) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8]) do
+      {:ok, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          lora_int_id,
+          lora_path,
+          unknown_modules,
+          base_tensors,
+          empty_targets,
+          model_modules
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed", reason)
     end
   end
 end

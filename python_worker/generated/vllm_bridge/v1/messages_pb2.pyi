@@ -48,20 +48,22 @@ FAILURE_KIND_HTTP_STATUS: FailureKind
 FAILURE_KIND_UNREACHABLE: FailureKind
 
 class ClientFrame(_message.Message):
-    __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs")
+    __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs", "receipts")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     CANCELS_FIELD_NUMBER: _ClassVar[int]
     RELEASES_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     hello: ClientHello
     calls: _containers.RepeatedCompositeFieldContainer[StartCall]
     credits: _containers.RepeatedCompositeFieldContainer[Credit]
     cancels: _containers.RepeatedScalarFieldContainer[int]
     releases: _containers.RepeatedScalarFieldContainer[str]
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
-    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ...) -> None: ...
+    receipts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., receipts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
     __slots__ = ("hello", "replies", "notices", "failure")
@@ -208,16 +210,18 @@ class Credit(_message.Message):
     def __init__(self, call: _Optional[int] = ..., items: _Optional[int] = ...) -> None: ...
 
 class Notice(_message.Message):
-    __slots__ = ("draining", "engine_died", "engine_stalled", "engine_recovered")
+    __slots__ = ("draining", "engine_died", "engine_stalled", "engine_recovered", "adapter_partly_used")
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     ENGINE_DIED_FIELD_NUMBER: _ClassVar[int]
     ENGINE_STALLED_FIELD_NUMBER: _ClassVar[int]
     ENGINE_RECOVERED_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_PARTLY_USED_FIELD_NUMBER: _ClassVar[int]
     draining: Draining
     engine_died: EngineDied
     engine_stalled: EngineStalled
     engine_recovered: EngineRecovered
-    def __init__(self, draining: _Optional[_Union[Draining, _Mapping]] = ..., engine_died: _Optional[_Union[EngineDied, _Mapping]] = ..., engine_stalled: _Optional[_Union[EngineStalled, _Mapping]] = ..., engine_recovered: _Optional[_Union[EngineRecovered, _Mapping]] = ...) -> None: ...
+    adapter_partly_used: AdapterPartlyUsed
+    def __init__(self, draining: _Optional[_Union[Draining, _Mapping]] = ..., engine_died: _Optional[_Union[EngineDied, _Mapping]] = ..., engine_stalled: _Optional[_Union[EngineStalled, _Mapping]] = ..., engine_recovered: _Optional[_Union[EngineRecovered, _Mapping]] = ..., adapter_partly_used: _Optional[_Union[AdapterPartlyUsed, _Mapping]] = ...) -> None: ...
 
 class Draining(_message.Message):
     __slots__ = ("grace_ms",)
@@ -256,6 +260,26 @@ class EngineRecovered(_message.Message):
     stalled_ms: int
     type: str
     def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ..., type: _Optional[str] = ...) -> None: ...
+
+class AdapterPartlyUsed(_message.Message):
+    __slots__ = ("ref", "lora_name", "lora_int_id", "lora_path", "unknown_modules", "base_tensors", "empty_targets", "model_modules")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    LORA_NAME_FIELD_NUMBER: _ClassVar[int]
+    LORA_INT_ID_FIELD_NUMBER: _ClassVar[int]
+    LORA_PATH_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_MODULES_FIELD_NUMBER: _ClassVar[int]
+    BASE_TENSORS_FIELD_NUMBER: _ClassVar[int]
+    EMPTY_TARGETS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_MODULES_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    lora_name: str
+    lora_int_id: int
+    lora_path: str
+    unknown_modules: _containers.RepeatedScalarFieldContainer[str]
+    base_tensors: _containers.RepeatedScalarFieldContainer[str]
+    empty_targets: _containers.RepeatedScalarFieldContainer[str]
+    model_modules: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ref: _Optional[str] = ..., lora_name: _Optional[str] = ..., lora_int_id: _Optional[int] = ..., lora_path: _Optional[str] = ..., unknown_modules: _Optional[_Iterable[str]] = ..., base_tensors: _Optional[_Iterable[str]] = ..., empty_targets: _Optional[_Iterable[str]] = ..., model_modules: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("kind", "message", "type", "traceback", "cause", "details", "retryable")

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from python_worker import codec
 from python_worker.buffers import LARGE
 from python_worker.codec import large_values
-from python_worker.codec.large_values import MAX_TEXT_BYTES, MAX_VALUES, PIECE, ValueCount
+from python_worker.codec.large_values import (
+    MAX_NAMES,
+    MAX_TEXT_BYTES,
+    MAX_VALUES,
+    PIECE,
+    ValueCount,
+    check_names,
+)
 from python_worker.codec.types import Record
 from python_worker.exceptions import DecodeError, LimitExceeded
 from tests.python.support.codec_values import same
@@ -117,10 +124,11 @@ def test_a_stream_is_opened_once_beside_what_is_large() -> None:
         b"\xdd" + (MAX_VALUES + 1).to_bytes(4, "big") + b"\x00" * (MAX_VALUES + 1),
         b"\xdd" + (2**32 - 1).to_bytes(4, "big") + b"\x00" * LARGE,
         b"\x92" + (b"\xdd" + (601_000).to_bytes(4, "big") + b"\x90" * 601_000) * 2,
+        b"\xdf" + (601_000).to_bytes(4, "big") + msgpack.packb("key") * 1_202_000,
         b"\xdd" + (30_000).to_bytes(4, "big") + (b"\xdc\x00\x40" + b"\x00" * 64) * 30_000,
         b"\xdd" + (40).to_bytes(4, "big") + (b"\xc8\x80\x03\x02\xdc\x80\x00" + b"\0" * 32768) * 40,
     ],
-    ids=["one list", "a header that lies", "two lists", "many lists", "many sets"],
+    ids=["one list", "a header that lies", "two lists", "a map", "many lists", "many sets"],
 )
 def test_too_many_values_are_refused(data: bytes) -> None:
     with pytest.raises(LimitExceeded, match=f"more than {MAX_VALUES} values"):
@@ -134,6 +142,18 @@ def test_values_of_several_arguments_are_counted_together() -> None:
     codec.decode(data, count=count)
     with pytest.raises(LimitExceeded):
         codec.decode(data, count=count)
+
+
+@pytest.mark.parametrize("count", [0, 1, MAX_NAMES])
+def test_as_many_names_as_methods_have_are_taken(count: int) -> None:
+    check_names(memoryview(msgpack.packb({f"n{n}": None for n in range(count)})))
+
+
+def test_more_names_than_any_method_has_are_refused_before_they_are_read() -> None:
+    with pytest.raises(LimitExceeded, match=f"{MAX_NAMES + 1} arguments by name .* {MAX_NAMES}"):
+        check_names(memoryview(msgpack.packb(dict.fromkeys(range(MAX_NAMES + 1)))))
+    check_names(memoryview(b""))
+    check_names(memoryview(b"\xc1"))
 
 
 def test_as_many_values_as_the_limit_are_read() -> None:

@@ -126,3 +126,26 @@ def test_an_object_is_told_when_nobody_holds_it_any_more() -> None:
     assert told == [thing]
     references.release(first.id, "a")
     assert told == [thing]
+
+
+def test_a_built_object_is_its_builders_until_the_receipt(references: References) -> None:
+    engines = [references.hold(Thing(), "builder", pin=True).id for _ in range(3)]
+    references.receive(engines[0], "somebody else")
+    references.receive(engines[1], "builder")
+    references.receive("unknown", "builder")
+    assert references.take_unreceived("somebody else") == []
+    assert [entry.id for entry in references.take_unreceived("builder", [engines[2]])] == [
+        engines[2]
+    ]
+    assert [entry.id for entry in references.take_unreceived("builder")] == [engines[0]]
+    assert references.take_unreceived("builder") == []
+    references.release_all("builder")
+    assert len(references) == 3
+
+
+def test_a_built_object_that_is_being_shut_down_awaits_no_receipt(references: References) -> None:
+    engine = Thing()
+    references.hold(engine, "builder", pin=True)
+    references.end_begins(engine)
+    references.end_begins(Thing())
+    assert references.take_unreceived("builder") == []

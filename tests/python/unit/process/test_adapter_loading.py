@@ -16,11 +16,19 @@ import torch
 from python_worker.process import adapter_loading
 from python_worker.process.adapter_loading import (
     AS_BEFORE,
-    NOT_OF_THE_MODEL,
-    OF_THE_BASE_MODEL,
+    MAX_REPORTS,
+    REPORT_METHOD,
+    REPORTS,
     UNUSED,
-    WITHOUT_WEIGHTS,
     AdaptersState,
+    keep_report,
+    patch_worker_base,
+)
+from python_worker.process.adapter_weights import (
+    BASE_TENSORS,
+    EMPTY_TARGETS,
+    MODEL_MODULES,
+    UNKNOWN_MODULES,
 )
 
 
@@ -180,10 +188,18 @@ def test_what_is_not_used_is_told(worker: Any, monkeypatch: pytest.MonkeyPatch) 
     told: list[Any] = []
     monkeypatch.setattr(adapter_loading, "check_fit", lambda adapter, manager: ["layers.7.o_proj"])
     monkeypatch.setattr(adapter_loading, "tell_unused", lambda *args: told.append(args[1:]))
-    adapter = SimpleNamespace(**{UNUSED: {WITHOUT_WEIGHTS: ["k_proj"]}})
+    monkeypatch.setattr(adapter_loading, "module_names", lambda manager: {"layers.0.q_proj"})
+    adapter = SimpleNamespace(**{UNUSED: {EMPTY_TARGETS: ["k_proj"]}})
     worker.add_adapter(request(1, adapter))
-    unused = {NOT_OF_THE_MODEL: ["layers.7.o_proj"], WITHOUT_WEIGHTS: ["k_proj"]}
+    unused = {UNKNOWN_MODULES: ["layers.7.o_proj"], EMPTY_TARGETS: ["k_proj"]}
     assert told == [("/adapter", unused)]
+    assert getattr(worker, REPORTS) == {
+        1: {
+            UNKNOWN_MODULES: ["layers.*.o_proj"],
+            EMPTY_TARGETS: ["k_proj"],
+            MODEL_MODULES: ["layers.*.q_proj"],
+        }
+    }
 
 
 # --- Reading an adapter ---
@@ -220,8 +236,8 @@ def test_what_is_read_is_checked_and_what_is_passed_over_is_noted() -> None:
         lora_model_id=1, tensors=tensors, peft_helper=helper, dtype=torch.float16
     )
     assert getattr(read, UNUSED) == {
-        OF_THE_BASE_MODEL: ["head.base_layer"],
-        WITHOUT_WEIGHTS: ["k_proj"],
+        BASE_TENSORS: ["head.base_layer"],
+        EMPTY_TARGETS: ["k_proj"],
     }
     tensors["o_proj"][0, 1] = 1e38
     with pytest.raises(ValueError, match=r"o_proj\[0, 1\]: .* infinite as float16"):
@@ -229,3 +245,28 @@ def test_what_is_read_is_checked_and_what_is_passed_over_is_noted() -> None:
     tensors["o_proj"][0, 1] = math.nan
     with pytest.raises(ValueError, match="got nan"):
         model.from_lora_tensors(1, tensors, helper)
+
+
+def test_a_worker_is_asked_for_what_of_an_adapter_is_not_used() -> None:
+    module = SimpleNamespace(WorkerBase=type("WorkerBase", (), {}))
+    patch_worker_base(module)
+    worker = module.WorkerBase()
+    worker.model_runner = SimpleNamespace()
+    ask = getattr(worker, REPORT_METHOD)
+    assert ask(1) is None, "no adapters at all"
+    manager = worker.model_runner.lora_manager = SimpleNamespace()
+    assert ask(1) is None
+    keep_report(manager, 1, {UNKNOWN_MODULES: ["a"]})
+    keep_report(manager, 2, None)
+    assert ask(1) == {UNKNOWN_MODULES: ["a"]}
+    assert ask(2) is None
+    keep_report(manager, 1, None)
+    assert ask(1) is None
+
+
+def test_the_reports_of_the_last_adapters_are_kept() -> None:
+    manager: Any = SimpleNamespace()
+    for lora_id in range(MAX_REPORTS + 2):
+        keep_report(manager, lora_id, {UNKNOWN_MODULES: []})
+    (reports,) = vars(manager).values()
+    assert list(reports) == list(range(2, MAX_REPORTS + 2))

@@ -10,12 +10,18 @@ import pytest
 import torch
 
 from python_worker.process.adapter_weights import (
+    EMPTY_TARGETS,
+    MODEL_MODULES,
+    REPORTED,
+    UNKNOWN_MODULES,
+    UNUSED_PARTS,
     check_fit,
     check_tensors,
     check_weights,
     layer_sizes,
     listed,
     module_names,
+    report_of,
     tell_unused,
     untouched_targets,
 )
@@ -189,9 +195,21 @@ def test_target_modules_without_weights(targets: Any, untouched: list[str]) -> N
 
 def test_what_is_not_used_is_told_once_for_each_kind() -> None:
     lines: list[str] = []
-    unused = {"modules": ["layers.1.a", "layers.2.a"], "targets": []}
+    unused = {UNKNOWN_MODULES: ["layers.1.a", "layers.2.a"], EMPTY_TARGETS: []}
     tell_unused(lambda text, *args: lines.append(text % args), "/adapter", unused)
-    assert lines == ["adapter in /adapter is used in part only: modules: layers.*.a"]
+    what = UNUSED_PARTS[UNKNOWN_MODULES]
+    assert lines == [f"adapter in /adapter is used in part only: {what}: layers.*.a"]
+
+
+def test_a_report_names_what_is_not_used_and_what_the_model_takes() -> None:
+    many = [f"m{n}.x" for n in range(200)]
+    unused = {UNKNOWN_MODULES: ["layers.1.a", "layers.2.a"], EMPTY_TARGETS: many}
+    report = report_of(unused, lambda: ["layers.0.q", "layers.1.q"])
+    assert report is not None
+    assert report[UNKNOWN_MODULES] == ["layers.*.a"]
+    assert report[EMPTY_TARGETS] == sorted(many)[:REPORTED]
+    assert report[MODEL_MODULES] == ["layers.*.q"]
+    assert report_of({UNKNOWN_MODULES: []}, lambda: ["m"]) is None
 
 
 def test_many_names_are_shortened() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from python_worker.process.large_work import (
     SWITCH_SECONDS,
     TURN_SECONDS,
     VERY_LARGE,
+    RestingCollector,
 )
 
 SETTING: contextvars.ContextVar[int] = contextvars.ContextVar("SETTING")
@@ -117,3 +119,57 @@ async def test_inline_all_work_is_done_at_once() -> None:
             assert stop.value.value is here
     assert not large_work.is_inline()
     assert await large_work.in_thread(threading.current_thread) is not here
+
+
+@pytest.fixture
+async def rests(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RestingCollector]:
+    """A collector that works again when the test has ended."""
+    monkeypatch.setattr(large_work, "COLLECTION_REST_SECONDS", 0.001)
+    gc.enable()  # A test before may have ended with its loop, before the rest was over.
+    yield RestingCollector()
+    gc.enable()
+
+
+async def until_collecting() -> None:
+    async with asyncio.timeout(30):
+        while not gc.isenabled():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_the_garbage_collector_rests_during_very_large_work(
+    rests: RestingCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_work, "_collector", rests)
+    assert not await large_work.run(VERY_LARGE, gc.isenabled)
+    await until_collecting()
+    assert await large_work.run(VERY_LARGE - 1, gc.isenabled)
+
+
+async def test_it_rests_until_the_last_of_several_works_has_ended(rests: RestingCollector) -> None:
+    loop = asyncio.get_running_loop()
+    with rests.resting(loop):
+        with rests.resting(loop):
+            pass
+        rests._finish(loop)  # the time of the inner one is up
+        assert not gc.isenabled()
+    await until_collecting()
+
+
+async def test_it_does_not_rest_for_ever(
+    rests: RestingCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_work, "COLLECTION_REST_LIMIT_SECONDS", 0.0)
+    loop = asyncio.get_running_loop()
+    with rests.resting(loop):
+        with rests.resting(loop):
+            pass
+        await until_collecting()
+
+
+async def test_a_collector_that_somebody_has_switched_off_stays_so(rests: RestingCollector) -> None:
+    gc.disable()
+    loop = asyncio.get_running_loop()
+    with rests.resting(loop):
+        pass
+    rests._finish(loop)
+    assert not gc.isenabled()

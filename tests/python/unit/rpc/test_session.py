@@ -9,6 +9,7 @@ import pytest
 from python_worker import PROTOCOL_VERSION
 from python_worker.dispatch.call import Call, start
 from python_worker.dispatch.references import References
+from python_worker.dispatch.served_classes import ServedClass
 from python_worker.exceptions import BadToken, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.rpc.session import MAX_FRAME_BYTES, Session, check_hello
@@ -28,11 +29,14 @@ class Client:
 
     def __init__(self) -> None:
         self.references = References()
-        self.session = Session(
-            start=lambda call: start(call, answer), references=self.references, wake=self.plan
-        )
+        self.session = Session(start=self.begin, references=self.references, wake=self.plan)
+        self.started: list[Call] = []
         self.frames: list[pb.ServerFrame] = []
         self.arrived = asyncio.Event()
+
+    def begin(self, call: Call) -> asyncio.Task[None] | None:
+        self.started.append(call)
+        return start(call, answer)
 
     def plan(self) -> None:
         """Send at the end of the turn, as a connection does."""
@@ -118,6 +122,20 @@ async def test_closing_ends_calls_and_releases_references(client: Client) -> Non
     await client.session.close()
     assert not client.session.tasks
     assert len(client.references) == 0
+
+
+async def test_a_frame_carries_receipts(client: Client) -> None:
+    ref = client.references.hold(object(), client.session, pin=True)
+    client.session.accept(pb.ClientFrame(receipts=[ref.id, "unknown"]))
+    assert client.references.take_unreceived(client.session) == []
+
+
+async def test_closing_shuts_down_what_has_no_receipt(client: Client) -> None:
+    engine = ServedClass(name="Engine", shutdown="wait", stop=lambda _: None)
+    client.references.hold(object(), client.session, served=engine, pin=True)
+    await client.session.close()
+    (call,) = client.started
+    assert call.request.method == "wait"
 
 
 async def test_a_frame_releases_references(client: Client) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import tracemalloc
 
 import pytest
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.process import large_work
 from python_worker.rpc.session import MAX_FRAME_BYTES
-from python_worker.rpc.session_protocol import MAX_UNREAD_BYTES
+from python_worker.rpc.session_protocol import AT_ONCE_BYTES, AT_ONCE_FRAMES, MAX_UNREAD_BYTES
 from tests.python.support.client import Session, request
 from tests.python.support.native import (
     ACK,
@@ -90,6 +92,50 @@ async def test_an_answer_that_waits_for_nothing_leaves_in_the_turn_in_which_it_w
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not transport.said
+
+
+def frame(call_id: int, method: str = "at_once", value: object = 0) -> bytes:
+    start = pb.StartCall(id=call_id, request=request("Thing", method, [value]))
+    return pb.ClientFrame(calls=[start]).SerializeToString()
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["a DATA frame each", "in one DATA frame"])
+async def test_of_many_frames_in_one_read_the_rest_waits_for_turns_of_the_loop(
+    joined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_work, "turns", lambda steps: steps)  # each step is a turn
+    monkeypatch.setattr(large_work, "is_over", lambda loop: False)
+    count = 3 * AT_ONCE_FRAMES
+    transport = Transport(Served().connection())
+    transport.deliver(OPENING + message(GREETING))
+    transport.said.clear()
+    frames = [frame(call_id) for call_id in range(1, count + 1)]
+    if joined:
+        body = b"".join(struct.pack(">BI", 0, len(it)) + it for it in frames)
+        transport.deliver(http2_frame(DATA, 0, 1, body))
+    else:
+        transport.deliver(b"".join(map(message, frames)))
+    answered = replies_of(transport)
+    assert AT_ONCE_FRAMES <= len(answered) < count
+    await until(lambda: len(replies_of(transport)) == count)
+    assert [reply.call for reply in replies_of(transport)] == list(range(1, count + 1))
+
+
+async def test_a_small_frame_does_not_overtake_a_large_one_of_the_same_read() -> None:
+    transport = Transport(Served().connection())
+    transport.deliver(OPENING + message(GREETING))
+    transport.said.clear()
+    frames = [frame(1, value="x" * AT_ONCE_BYTES), frame(2)]
+    body = b"".join(struct.pack(">BI", 0, len(it)) + it for it in frames)
+    transport.deliver(http2_frame(DATA, 0, 1, body))
+    await until(lambda: len(replies_of(transport)) == 2)
+    assert [reply.call for reply in replies_of(transport)] == [1, 2]
+
+
+def replies_of(transport: Transport) -> list[pb.CallReply]:
+    """What the worker has replied; each of its frames is whole."""
+    data = [payload[5:] for kind, _, _, payload in transport.frames() if kind == DATA]
+    return [reply for it in data for reply in pb.ServerFrame.FromString(it).replies]
 
 
 async def test_answers_at_once_and_later_are_all_there(session: Session, served: Served) -> None:

@@ -10,9 +10,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from python_worker.buffers import LARGE
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.rpc import preface
 from python_worker.rpc import session_protocol as module
+from python_worker.rpc.sessions import first_frame
 from python_worker.wire.limits import MAX_MESSAGE_BYTES
 from tests.python.support.client import PROTOCOL_VERSION, Session, request
 from tests.python.support.native import (
@@ -386,3 +388,16 @@ async def test_who_resets_its_request_is_sent_nothing_more_of_it() -> None:
     transport.deliver(call + http2_frame(RST_STREAM, 0, 1, (8).to_bytes(4)))
     assert DATA not in [kind for kind, _, _, _ in transport.frames()]
     assert not transport.open
+
+
+async def test_a_first_message_that_is_larger_than_any_hello_is_not_parsed(
+    served: Served, rpc: NativeRpc
+) -> None:
+    hello = pb.ClientHello(
+        protocol_version=PROTOCOL_VERSION, token=TOKEN, client_version="x" * LARGE
+    )
+    data = pb.ClientFrame(hello=hello).SerializeToString()
+    assert first_frame(data) == pb.ClientFrame()
+    await rpc.send_message(data)
+    assert await rpc.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert len(served.clients) == 0

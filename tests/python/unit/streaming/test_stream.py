@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from python_worker.exceptions import Unsupported
 from python_worker.streaming.admission import ADMISSION
-from python_worker.streaming.stream import drain
+from python_worker.streaming.fast_path import ItemEncoding
+from python_worker.streaming.stream import drain, encoding
 from python_worker.wire import server_frames
 from tests.python.support.streams import Replies, wait_turns
 
@@ -208,3 +210,22 @@ async def test_an_abort_that_fails_does_not_hide_the_reason() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_the_many_logprobs_of_a_last_item_are_freed_in_the_thread(finished: bool) -> None:
+    """Of an item before the last, vLLM goes on with the same lists."""
+    prompt, sampled = [None, {1: "a"}], [{2: "b"}]
+    output = SimpleNamespace(token_ids=[2], logprobs=sampled)
+    item = SimpleNamespace(prompt_logprobs=prompt, outputs=[output], finished=finished)
+    seen: list[Any] = []
+
+    def encode(given: Any) -> bytes:
+        seen.append((list(given.prompt_logprobs), list(given.outputs[0].logprobs)))
+        return b"encoded"
+
+    assert encoding(cast(ItemEncoding, SimpleNamespace(encode=encode)), item)() == b"encoded"
+    assert seen == [([None, {1: "a"}], [{2: "b"}])]
+    assert (prompt == []) == finished
+    assert (output.logprobs == []) == finished
+    assert sampled == [{2: "b"}]

@@ -19,7 +19,8 @@ defmodule Vllm.Core.Call.Arguments do
      "a process to send the items to, see `Vllm.Stream`. The call then returns " <>
        "`{:ok, stream}` with a stream that only tags the messages and can be cancelled."},
     {:link, :boolean, false,
-     "for functions that build an engine: shut it down when the calling process ends."},
+     "for functions that build an engine: shut it down when the calling process ends, or when the " <>
+       "session with a worker that was started elsewhere is lost."},
     {:trace, :boolean, true,
      "for functions that take `trace_headers`, where none are given: send the calling process's " <>
        "OpenTelemetry context in them, if there is one."}

@@ -34,6 +34,18 @@ defmodule Vllm.Core.Connection.Handover do
     %{state | references: references}
   end
 
+  @doc """
+  The receiver at an alias has confirmed a parcel. That an engine has been received is told to the
+  worker at once: it shuts it down if the session ends before.
+  """
+  @spec received(State.t(), reference(), pos_integer(), pid(), boolean()) :: State.step()
+  def received(state, reply_to, number, owner, link?) do
+    engines = if link?, do: [], else: References.engines(state.references, reply_to, number)
+    references = References.received(state.references, reply_to, number, owner, link?)
+    state = Outgoing.put(%{state | references: references}, :receipts, engines)
+    if engines == [], do: {:ok, state}, else: Outgoing.flush(state)
+  end
+
   @doc "The receiver at an alias takes no more: releases what it has not confirmed."
   @spec withdraw(State.t(), reference()) :: State.t()
   def withdraw(state, reply_to) do

@@ -17,9 +17,11 @@ defmodule Vllm.Core.Connection.Outbox do
           bytes: non_neg_integer()
         }
 
+  @typedoc "A list of the frame."
+  @type field :: :calls | :credits | :inputs | :cancels | :releases | :receipts
+
   @doc "Adds entries to one of the frame's lists; `bytes` is the size of what they carry."
-  @spec put(t(), :calls | :credits | :inputs | :cancels | :releases, [term()], non_neg_integer()) ::
-          t()
+  @spec put(t(), field(), [term()], non_neg_integer()) :: t()
   def put(outbox, field, values, bytes \\ 0)
   def put(outbox, _field, [], _bytes), do: outbox
 
@@ -47,7 +49,8 @@ defmodule Vllm.Core.Connection.Outbox do
       credits: Enum.reverse(frame.credits),
       inputs: Enum.reverse(frame.inputs),
       cancels: Enum.reverse(frame.cancels),
-      releases: Enum.reverse(frame.releases)
+      releases: Enum.reverse(frame.releases),
+      receipts: Enum.reverse(frame.receipts)
     }
 
     {frame, %__MODULE__{}}

@@ -13,12 +13,7 @@ defmodule Vllm.Core.Connection.Outgoing do
   in the mailbox now, which the frame still gathers, and before anything later. Waiting for an empty
   mailbox instead would let a worker that sends without pause delay every cancel.
   """
-  @spec put(
-          State.t(),
-          :calls | :credits | :inputs | :cancels | :releases,
-          [term()],
-          non_neg_integer()
-        ) :: State.t()
+  @spec put(State.t(), Outbox.field(), [term()], non_neg_integer()) :: State.t()
   def put(%{outbox: outbox} = state, field, values, bytes \\ 0) do
     filled = Outbox.put(outbox, field, values, bytes)
     if Outbox.empty?(outbox) and not Outbox.empty?(filled), do: send(self(), :flush)

@@ -23,6 +23,10 @@ defmodule Vllm.Core.Connection.References do
   # ended would be a surprise that takes half a minute to repair. Until it is confirmed its parcel is
   # returned like any other, and then it is shut down. With `rpc: [link: true]` that happens when its
   # owner ends, too.
+  #
+  # The worker needs to know that an engine was confirmed: what it has no receipt for it shuts down when
+  # the session ends, because this process can do so no more. A linked engine gets none: when the
+  # session has ended, nobody knows its owner.
 
   # handed: alias of the receiver => {monitor, number => parcel}
   # objects: id => {times sent, MapSet of owners}
@@ -75,6 +79,15 @@ defmodule Vllm.Core.Connection.References do
 
       %{} ->
         references
+    end
+  end
+
+  @doc "The engines in a parcel that has not been confirmed yet."
+  @spec engines(t(), reference(), pos_integer()) :: [id()]
+  def engines(references, reply_to, number) do
+    case references.handed do
+      %{^reply_to => {_monitor, %{^number => {ids, true}}}} -> ids
+      %{} -> []
     end
   end
 

@@ -84,9 +84,10 @@ defmodule Vllm.Core.Instance.Engines do
   end
 
   @doc "Emits an event of an engine, with its name if it is declared. Called by Watchdog."
-  @spec tell(Locator.instance(), atom(), Ref.t(), map()) :: :ok
-  def tell({instance, _node}, what, ref, measurements) do
-    GenServer.cast(Locator.process_name(instance, @part), {:tell, what, ref, measurements})
+  @spec tell(Locator.instance(), atom(), Ref.t(), map(), map()) :: :ok
+  def tell({instance, _node}, what, ref, measurements, metadata \\ %{}) do
+    message = {:tell, what, ref, measurements, metadata}
+    GenServer.cast(Locator.process_name(instance, @part), message)
   end
 
   defp look(instance, name) do
@@ -180,12 +181,12 @@ defmodule Vllm.Core.Instance.Engines do
     end
   end
 
-  def handle_cast({:tell, what, %Ref{id: id} = ref, measurements}, state)
-      when is_atom(what) and is_map(measurements) do
+  def handle_cast({:tell, what, %Ref{id: id} = ref, measurements, metadata}, state)
+      when is_atom(what) and is_map(measurements) and is_map(metadata) do
     {name, _status} =
       Enum.find(state.statuses, {nil, nil}, &match?({_, {:ready, %Ref{id: ^id}}}, &1))
 
-    event(what, state, name, %{ref: ref}, measurements)
+    event(what, state, name, Map.put(metadata, :ref, ref), measurements)
     {:noreply, state}
   end
 

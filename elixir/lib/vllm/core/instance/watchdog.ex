@@ -1,6 +1,7 @@
 defmodule Vllm.Core.Instance.Watchdog do
   @moduledoc false
-  # Reacts when the worker reports that an engine has died, has stalled, or has recovered.
+  # Reacts when the worker reports that an engine has died, has stalled, has recovered, or uses an
+  # adapter in part only.
   #
   # The worker detects stalls: it sees every step of an engine, and asks an engine that makes no
   # progress whether it is paused. An engine that hangs cannot be shut down alone, since it does not
@@ -23,6 +24,9 @@ defmodule Vllm.Core.Instance.Watchdog do
        "the instance starts a new one and rebuilds the declared engines."}
   ]
 
+  # What the notice of an adapter names.
+  @parts [:unknown_modules, :base_tensors, :empty_targets, :model_modules]
+
   @type action :: :report | :replace
 
   @doc "The options, as documentation."
@@ -40,6 +44,7 @@ defmodule Vllm.Core.Instance.Watchdog do
       instance, {:died, ref, reason} -> Engines.died(instance, ref, reason)
       instance, {:stalled, ref, notice} -> stalled(instance, ref, notice, action)
       instance, {:recovered, ref, notice} -> recovered(instance, ref, notice)
+      instance, {:adapter_partly_used, ref, notice} -> partly_used(instance, ref, notice)
     end
   end
 
@@ -62,6 +67,12 @@ defmodule Vllm.Core.Instance.Watchdog do
     )
 
     Engines.tell(instance, :recovered, ref, %{duration: native(silent)})
+  end
+
+  # The worker has logged it.
+  defp partly_used(instance, ref, notice) do
+    keys = [:lora_name, :lora_int_id, :lora_path] ++ @parts
+    Engines.tell(instance, :adapter_partly_used, ref, %{}, Map.take(notice, keys))
   end
 
   defp replace(instance, message) do

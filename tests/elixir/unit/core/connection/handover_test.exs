@@ -142,6 +142,7 @@ defmodule Vllm.Core.Connection.HandoverTest do
     test "outlives the process that built it", context do
       FakeWorker.answer(context.fake, 1, engine_value("e1"))
       Task.async(fn -> build(context) end) |> Task.await(:infinity)
+      assert_receive {:client, %ClientFrame{receipts: ["e1"], calls: [], releases: []}}
       refute_released(context)
     end
 
@@ -149,6 +150,8 @@ defmodule Vllm.Core.Connection.HandoverTest do
       FakeWorker.answer(context.fake, 1, engine_value("e1"))
       Task.async(fn -> build(context, rpc: [link: true]) end) |> Task.await(:infinity)
       assert_shut_down("e1")
+      # Without a receipt, it ends with the session too.
+      refute_received {:client, %ClientFrame{receipts: [_ | _]}}
     end
 
     test "whose builder was killed before it was built is shut down", context do
@@ -169,6 +172,7 @@ defmodule Vllm.Core.Connection.HandoverTest do
         wait_until(fn -> mailbox(builder) == 1 end)
         kill(builder)
         assert_shut_down("e1")
+        refute_received {:client, %ClientFrame{receipts: [_ | _]}}
         assert_nothing_held(context)
       end
     end

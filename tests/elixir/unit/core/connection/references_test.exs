@@ -60,6 +60,17 @@ defmodule Vllm.Core.Connection.ReferencesTest do
     assert %References{references | count: 0} == %References{}
   end
 
+  test "the engines of a parcel are known until it is confirmed", %{processes: [process | _]} do
+    reply_to = make_ref()
+    {built, references} = References.hand(%References{}, reply_to, process, {["e"], true})
+    {other, references} = References.hand(references, reply_to, process, {["a"], false})
+    assert References.engines(references, reply_to, built) == ["e"]
+    assert References.engines(references, reply_to, other) == []
+    assert References.engines(references, make_ref(), built) == []
+    references = References.received(references, reply_to, built, process, false)
+    assert References.engines(references, reply_to, built) == []
+  end
+
   ## Random steps
 
   defp step(state, processes) do

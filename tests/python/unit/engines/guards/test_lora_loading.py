@@ -55,12 +55,23 @@ class Vllm(EngineClass):
 
     error: Exception | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+        self.report: object = [None]
+
     async def add_lora(self, lora_request: Any) -> bool:
         await super().add_lora(lora_request)
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
         return True
+
+    async def reports(self, lora_id: int) -> object:
+        self.asked.append(lora_id)
+        if isinstance(self.report, Exception):
+            raise self.report
+        return self.report
 
     async def pin_lora(self, lora_id: int) -> bool:
         await super().pin_lora(lora_id)
@@ -76,9 +87,11 @@ def vllm() -> Vllm:
 
 @pytest.fixture
 def adapters(vllm: Vllm) -> Adapters:
-    return Adapters(
-        vllm, VllmCalls(vllm.add_lora, vllm.remove_lora, vllm.pin_lora, vllm.list_loras)
-    )
+    return Adapters(vllm, calls_of(vllm))
+
+
+def calls_of(vllm: Vllm) -> VllmCalls:
+    return VllmCalls(vllm.add_lora, vllm.remove_lora, vllm.pin_lora, vllm.list_loras, vllm.reports)
 
 
 async def room() -> None:
@@ -171,7 +184,7 @@ async def test_a_load_that_was_undone_leaves_an_id_what_it_was(
 
 
 async def test_with_several_processes_a_load_that_fails_leaves_no_adapter(vllm: Vllm) -> None:
-    calls = VllmCalls(vllm.add_lora, vllm.remove_lora, vllm.pin_lora, vllm.list_loras)
+    calls = calls_of(vllm)
     adapters = Adapters(vllm, calls, processes=2)
     await adapters.load(LoRA())
     await adapters.pin(1, room)
@@ -220,3 +233,42 @@ async def test_a_path_is_made_absolute() -> None:
 def test_all_fields_tell_requests_apart() -> None:
     assert fields(LoRA()) == fields(LoRA())
     assert fields(changed(LoRA(), load_inplace=True)) != fields(LoRA())
+
+
+async def test_what_is_not_used_of_an_adapter_is_asked_for_once_a_load(
+    adapters: Adapters, vllm: Vllm
+) -> None:
+    vllm.report = [
+        {"unknown_modules": ["b"], "model_modules": ["m"]},
+        None,
+        {"unknown_modules": ["a"]},
+    ]
+    for _ in range(3):
+        await adapters.load(LoRA())
+    assert vllm.asked == [1]
+    (used,) = adapters.take_partly_used()
+    assert used.lora_request.lora_path == "/adapter"
+    assert used.names == {"unknown_modules": ["a", "b"], "model_modules": ["m"]}
+    assert list(adapters.take_partly_used()) == []
+    await adapters.load(LoRA(load_inplace=True))
+    await adapters.remove(1)
+    await adapters.load(LoRA())
+    assert vllm.asked == [1, 1, 1]
+    assert len(list(adapters.take_partly_used())) == 2
+
+
+@pytest.mark.parametrize("report", [[None], [], ("collective_rpc", 1), {}, None, [{}]])
+async def test_an_adapter_that_is_used_as_a_whole_is_not_told_of(
+    adapters: Adapters, vllm: Vllm, report: object
+) -> None:
+    vllm.report = report
+    await adapters.load(LoRA())
+    assert list(adapters.take_partly_used()) == []
+
+
+async def test_a_report_that_cannot_be_had_does_not_fail_the_load(
+    adapters: Adapters, vllm: Vllm, caplog: pytest.LogCaptureFixture
+) -> None:
+    vllm.report = RuntimeError("no such method")
+    assert (await adapters.load(LoRA()))[0]
+    assert "what of an adapter is not used cannot be told: no such method" in caplog.text

@@ -61,7 +61,8 @@ class Backends:
             "lm-format-enforcer": strict,
         }
 
-    def matches_nothing(self, structure: Any) -> bool:
+    def matches_nothing(self, structure: Any, backend: str) -> bool:
+        assert backend in ("xgrammar", "guidance")
         return {structure.grammar, structure.regex} & {"root ::= root", "[^\\s\\S]"} != set()
 
 

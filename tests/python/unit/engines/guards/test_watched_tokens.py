@@ -25,7 +25,12 @@ class State:
 
 
 def output(request_id: str, *tokens: int, finish: str | None = None) -> Any:
-    return SimpleNamespace(request_id=request_id, new_token_ids=list(tokens), finish_reason=finish)
+    return SimpleNamespace(
+        request_id=request_id,
+        new_token_ids=list(tokens),
+        finish_reason=finish,
+        mm_cache_miss_hashes=None,
+    )
 
 
 class Engine(EngineClass):
@@ -148,16 +153,43 @@ async def test_what_the_structure_rejects_is_the_same(engine: Engine) -> None:
     assert "stop_token_ids and structured_outputs" in str(state.put[0])
 
 
+async def test_a_structure_that_cannot_be_compiled_is_the_fault_of_the_request(
+    engine: Engine,
+) -> None:
+    state = State()
+    engine.add("r", state, structured_outputs="any")
+    assert await engine.step(output("r", finish="error")) == []
+    (error,) = state.put
+    assert isinstance(error, NoTokenLeft)
+    assert "could not compile the structure" in str(error)
+    assert "name another back end" in str(error)
+    assert error.details == {"parameter": "sampling_params.structured_outputs"}
+
+
 @pytest.mark.parametrize(
-    ("tokens", "finish", "structure"), [((), "error", "any"), ((4,), "error", None)]
+    ("before", "tokens", "structure", "missing"),
+    [
+        ((), (4,), None, None),
+        ((), (), None, None),
+        ((4,), (), "any", None),
+        ((), (), "any", ["an image"]),
+    ],
 )
 async def test_other_errors_of_the_engine_stay_as_they_are(
-    engine: Engine, tokens: tuple[int, ...], finish: str, structure: str | None
+    engine: Engine,
+    before: tuple[int, ...],
+    tokens: tuple[int, ...],
+    structure: str | None,
+    missing: list[str] | None,
 ) -> None:
-    """It could not compile the structure, or a connector failed."""
+    """A connector failed, or an image is no longer in a cache."""
     state = State()
     engine.add("r", state, structured_outputs=structure, allowed_token_ids=[4])
-    assert await engine.step(output("r", *tokens, finish=finish)) == ["r"]
+    if before:
+        assert await engine.step(output("r", *before)) == ["r"]
+    last = output("r", *tokens, finish="error")
+    last.mm_cache_miss_hashes = missing
+    assert await engine.step(last) == ["r"]
     assert state.put == []
 
 
