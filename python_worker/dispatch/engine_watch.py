@@ -137,6 +137,7 @@ class Watch:
             given = adapter.lora_request
             told = pb.AdapterPartlyUsed(
                 ref=self._ref_id,
+                type=self._type,
                 lora_name=given.lora_name,
                 lora_int_id=given.lora_int_id,
                 lora_path=given.lora_path,

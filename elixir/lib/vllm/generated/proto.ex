@@ -2234,6 +2234,7 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
     * `empty_targets` are `target_modules` of the adapter's configuration for which it has no
       weights.
     * `model_modules` are the modules that the model takes.
+    * `type` is as in EngineDied.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -2246,7 +2247,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules: [String.t()],
           base_tensors: [String.t()],
           empty_targets: [String.t()],
-          model_modules: [String.t()]
+          model_modules: [String.t()],
+          type: String.t()
         }
   defstruct ref: "",
             lora_name: "",
@@ -2255,7 +2257,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
             unknown_modules: [],
             base_tensors: [],
             empty_targets: [],
-            model_modules: []
+            model_modules: [],
+            type: ""
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -2268,13 +2271,14 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
       Protobuf.put_all_bytes(<<0x2A>>, message.unknown_modules),
       Protobuf.put_all_bytes(<<0x32>>, message.base_tensors),
       Protobuf.put_all_bytes(<<0x3A>>, message.empty_targets),
-      Protobuf.put_all_bytes(<<0x42>>, message.model_modules)
+      Protobuf.put_all_bytes(<<0x42>>, message.model_modules),
+      Protobuf.put_bytes(<<0x4A>>, message.type)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, "", "", 0, "", [], [], [], [])
+  def decode(binary) when is_binary(binary), do: decode(binary, "", "", 0, "", [], [], [], [], "")
 
   defp decode(
          <<0x0A, rest::binary>>,
@@ -2285,7 +2289,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -2298,7 +2303,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           base_tensors,
           empty_targets,
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->
@@ -2315,7 +2321,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -2328,7 +2335,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           base_tensors,
           empty_targets,
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->
@@ -2345,7 +2353,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_uint64(rest) do
       {:ok, value, rest} ->
@@ -2358,7 +2367,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           base_tensors,
           empty_targets,
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->
@@ -2375,7 +2385,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -2388,7 +2399,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           base_tensors,
           empty_targets,
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->
@@ -2405,7 +2417,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -2418,7 +2431,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           [value | unknown_modules],
           base_tensors,
           empty_targets,
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->
@@ -2435,7 +2449,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -2448,7 +2463,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           [value | base_tensors],
           empty_targets,
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->
@@ -2465,7 +2481,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -2478,7 +2495,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           base_tensors,
           [value | empty_targets],
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->
@@ -2495,7 +2513,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -2508,11 +2527,44 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           base_tensors,
           empty_targets,
-          [value | model_modules]
+          [value | model_modules],
+          type
         )
 
       {:error, reason} ->
         Protobuf.error("AdapterPartlyUsed.model_modules", reason)
+    end
+  end
+
+  defp decode(
+         <<0x4A, rest::binary>>,
+         ref,
+         lora_name,
+         lora_int_id,
+         lora_path,
+         unknown_modules,
+         base_tensors,
+         empty_targets,
+         model_modules,
+         _type
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          ref,
+          lora_name,
+          lora_int_id,
+          lora_path,
+          unknown_modules,
+          base_tensors,
+          empty_targets,
+          model_modules,
+          value
+        )
+
+      {:error, reason} ->
+        Protobuf.error("AdapterPartlyUsed.type", reason)
     end
   end
 
@@ -2525,7 +2577,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ),
        do:
          {:ok,
@@ -2537,7 +2590,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
             unknown_modules: :lists.reverse(unknown_modules),
             base_tensors: :lists.reverse(base_tensors),
             empty_targets: :lists.reverse(empty_targets),
-            model_modules: :lists.reverse(model_modules)
+            model_modules: :lists.reverse(model_modules),
+            type: type
           }}
 
   defp decode(
@@ -2549,9 +2603,10 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
          unknown_modules,
          base_tensors,
          empty_targets,
-         model_modules
+         model_modules,
+         type
        ) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8]) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8, 9]) do
       {:ok, rest} ->
         decode(
           rest,
@@ -2562,7 +2617,8 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
           unknown_modules,
           base_tensors,
           empty_targets,
-          model_modules
+          model_modules,
+          type
         )
 
       {:error, reason} ->

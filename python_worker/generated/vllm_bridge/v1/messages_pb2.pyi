@@ -262,7 +262,7 @@ class EngineRecovered(_message.Message):
     def __init__(self, ref: _Optional[str] = ..., stalled_ms: _Optional[int] = ..., type: _Optional[str] = ...) -> None: ...
 
 class AdapterPartlyUsed(_message.Message):
-    __slots__ = ("ref", "lora_name", "lora_int_id", "lora_path", "unknown_modules", "base_tensors", "empty_targets", "model_modules")
+    __slots__ = ("ref", "lora_name", "lora_int_id", "lora_path", "unknown_modules", "base_tensors", "empty_targets", "model_modules", "type")
     REF_FIELD_NUMBER: _ClassVar[int]
     LORA_NAME_FIELD_NUMBER: _ClassVar[int]
     LORA_INT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -271,6 +271,7 @@ class AdapterPartlyUsed(_message.Message):
     BASE_TENSORS_FIELD_NUMBER: _ClassVar[int]
     EMPTY_TARGETS_FIELD_NUMBER: _ClassVar[int]
     MODEL_MODULES_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     ref: str
     lora_name: str
     lora_int_id: int
@@ -279,7 +280,8 @@ class AdapterPartlyUsed(_message.Message):
     base_tensors: _containers.RepeatedScalarFieldContainer[str]
     empty_targets: _containers.RepeatedScalarFieldContainer[str]
     model_modules: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ref: _Optional[str] = ..., lora_name: _Optional[str] = ..., lora_int_id: _Optional[int] = ..., lora_path: _Optional[str] = ..., unknown_modules: _Optional[_Iterable[str]] = ..., base_tensors: _Optional[_Iterable[str]] = ..., empty_targets: _Optional[_Iterable[str]] = ..., model_modules: _Optional[_Iterable[str]] = ...) -> None: ...
+    type: str
+    def __init__(self, ref: _Optional[str] = ..., lora_name: _Optional[str] = ..., lora_int_id: _Optional[int] = ..., lora_path: _Optional[str] = ..., unknown_modules: _Optional[_Iterable[str]] = ..., base_tensors: _Optional[_Iterable[str]] = ..., empty_targets: _Optional[_Iterable[str]] = ..., model_modules: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("kind", "message", "type", "traceback", "cause", "details", "retryable")

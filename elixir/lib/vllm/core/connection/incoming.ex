@@ -123,7 +123,7 @@ defmodule Vllm.Core.Connection.Incoming do
     do: on_engine({:recovered, engine(recovered, state), recovered}, state)
 
   defp notice({:adapter_partly_used, used}, state),
-    do: on_engine({:adapter_partly_used, engine(used.ref, state), used}, state)
+    do: on_engine({:adapter_partly_used, engine(used, state), used}, state)
 
   # A notice that this version does not know, from a newer worker.
   defp notice(_unknown, _state), do: :ok

@@ -42,13 +42,14 @@ defmodule Vllm.Core.Instance.WatchdogTest do
       lora_int_id: 7,
       lora_path: "/adapters/sql",
       unknown_modules: ["layers.*.conv"],
-      model_modules: ["layers.*.o_proj"]
+      model_modules: ["layers.*.o_proj"],
+      type: "LLM"
     }
 
     notice = %Vllm.Proto.Notice{event: {:adapter_partly_used, used}}
     FakeWorker.send_frame(fake, %ServerFrame{notices: [notice]})
     assert_receive {:event, [:vllm, :engine, :adapter_partly_used] = name, %{}, metadata, _}
-    assert %{engine: nil, ref: %Ref{id: "r9"}} = metadata
+    assert %{engine: nil, ref: %Ref{id: "r9", type: "LLM"}} = metadata
     assert metadata.unknown_modules == ["layers.*.conv"]
     {_name, _text, [], documented} = List.keyfind(Vllm.Telemetry.table(), name, 0)
     assert Enum.sort(Map.keys(metadata)) == documented |> Keyword.keys() |> Enum.sort()
