@@ -167,11 +167,11 @@ def chunks(requests: Sequence[Request], most: int) -> Iterator[range]:
     """The requests in parts that are rendered together, as ranges of their numbers."""
     start, size = 0, 0
     for number, request in enumerate(requests):
-        full = number - start >= most or size + request.size > CHUNK_CHARS or request.alone
+        full = number - start >= most or size + request.size > CHUNK_CHARS
         if full and number > start:
             yield range(start, number)
             start, size = number, 0
-        size = CHUNK_CHARS if request.alone else size + request.size
+        size += request.size
     if start < len(requests):
         yield range(start, len(requests))
 

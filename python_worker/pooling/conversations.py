@@ -7,6 +7,7 @@ from typing import Any
 
 from python_worker.chat.requests import first_problem, refuse_unknown
 from python_worker.pooling import vllm_parts
+from python_worker.pooling.inputs import check_content
 
 #: What a conversation may have, of the fields of vLLM's request.
 FIELDS = (
@@ -16,13 +17,8 @@ FIELDS = (
     "add_special_tokens",
     "chat_template",
     "chat_template_kwargs",
-    "media_io_kwargs",
-    "mm_processor_kwargs",
     "cache_salt",
 )
-
-#: Those that are no matter of the template.
-_EXTRAS = ("mm_processor_kwargs", "cache_salt")
 
 
 def render_params(
@@ -43,6 +39,7 @@ def render_params(
 
     Raises:
         InvalidArgument: A field is unknown, or its value is wrong.
+        Unsupported: A message has an image, a video or audio.
     """
     import pydantic
 
@@ -51,7 +48,10 @@ def render_params(
         request = vllm_parts.chat_request_class(task).model_validate(dict(fields))
     except pydantic.ValidationError as error:
         raise first_problem(error.errors()) from None
-    extras = {name: fields[name] for name in _EXTRAS if fields.get(name) is not None}
+    for number, message in enumerate(fields["messages"]):
+        check_content(message.get("content"), f"messages[{number}].content")
+    salt = fields.get("cache_salt")
+    extras = {} if salt is None else {"cache_salt": salt}
     context = vllm_parts.chat_context(request, params.clone(), extras)
     (made,) = processor.get_request_factory_online(context)
     return {**made, "tok_params": made["tok_params"].with_kwargs(**(tokenization or {}))}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from python_worker import failures
 from python_worker.engines.guards.preprocessing import check_truncated_length, length_of
 from python_worker.engines.guards.prompts import check_padding
-from python_worker.exceptions import InputFailed, InvalidArgument, Kind, LimitExceeded
+from python_worker.engines.media.prompts import has_media
+from python_worker.exceptions import InputFailed, InvalidArgument, Kind, LimitExceeded, Unsupported
 from python_worker.validation.scalars import Check
 from python_worker.validation.signatures import signature_of
 
@@ -41,6 +42,10 @@ def raise_failed(argument: str, index: int, error: Exception) -> NoReturn:
     details = {**failures.details_of(error), "argument": argument, "input": index}
     text = message if message.startswith(path) else f"{path}: {message}"
     raise InputFailed(kind, text, **details) from error
+
+
+TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text", "refusal", "thinking"})
+"""Parts of a message that vLLM takes for text. All others are loaded or decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,8 @@ class Checks:
                 "a map without 'type'",
                 parameter=path,
             )
+        if has_media(prompt):
+            raise no_media(path)
         check_truncated_length(length_of(prompt, None), tokenization)
         return prompt
 
@@ -190,6 +197,28 @@ def check_count(inputs: Sequence[Any], name: str) -> None:
             parameter=name,
             limit=MAX_INPUTS,
         )
+
+
+def check_content(content: Any, path: str) -> None:
+    """Refuse parts of a message or a document that are no texts.
+
+    Raises:
+        Unsupported: A part is an image, a video or audio.
+    """
+    if not isinstance(content, (list, tuple)):
+        return
+    for number, part in enumerate(content):
+        if isinstance(part, Mapping) and part.get("type", "text") not in TEXT_PARTS:
+            raise no_media(f"{path}[{number}]")
+
+
+def no_media(path: str) -> Unsupported:
+    """The error of an input that is no text."""
+    return Unsupported(
+        f"{path}: a batch takes texts only; images, videos and audio go through AsyncLLM.encode, "
+        "one prompt a call",
+        parameter=path,
+    )
 
 
 def is_conversation(value: Any) -> bool:

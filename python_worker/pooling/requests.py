@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from python_worker.engines.guards.preprocessing import characters_in
 from python_worker.exceptions import InvalidArgument, LimitExceeded, Unsupported
-from python_worker.pooling.inputs import Parameters, check_count
+from python_worker.pooling.inputs import Parameters, check_content, check_count
 
 MAX_PAIRED_CHARS = 1024 * 1024
 """Characters of a query or a document: some models' tokenizers get pairs whole, and cut later."""
@@ -23,15 +23,12 @@ class Request:
         index: The input's number there.
         render: Makes what the engine gets: its prompt and its parameters. It may take long.
         size: How many characters that is made of.
-        alone: Whether it is rendered right before it is sent: vLLM remembers images by their hash
-            once they are rendered, and counts on the engine having them.
     """
 
     argument: str
     index: int
     render: Callable[[], Any]
     size: int
-    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +133,8 @@ def check_texts(values: Sequence[Any], name: str) -> None:
                 parameter=name,
                 input=index,
             )
+        if isinstance(value, dict):
+            check_content(value.get("content"), f"{name}[{index}].content")
         if (size := characters_in(value)) > MAX_PAIRED_CHARS:
             raise LimitExceeded(
                 f"{name}[{index}]: a text of {size} characters; the limit is {MAX_PAIRED_CHARS}",

@@ -82,15 +82,14 @@ class VllmRenderer:
             )
             described["lora_requests"] = given.lora_requests[index]
             described["priorities"] = given.priorities[index]
-            size, alone = characters_in(value), True
+            size = characters_in(value)
         else:
             prompt = checks.prompt(value, f"inputs[{index}]", given.tokenization)
             context = vllm_parts.encode_context(task, prompt, **given.of(index))
             factory, _count = processor.get_request_factory_offline(context)
             (described,) = factory()
             size = length_of(prompt, None)
-            alone = isinstance(prompt, dict) and bool(prompt.get("multi_modal_data"))
-        return Request("inputs", index, partial(rendered, processor, described), size, alone)
+        return Request("inputs", index, partial(rendered, processor, described), size)
 
     def score_task(self) -> str:
         """What the requests of pairs compute."""
@@ -123,7 +122,7 @@ class VllmRenderer:
             argument, index = place(self._score_type, number, n_queries)
             size = characters_in([described.get(it) for it in ("prompts", "data_1", "data_2")])
             render = partial(rendered, processor, described)
-            requests.append(Request(argument, index, render, size, is_media(described)))
+            requests.append(Request(argument, index, render, size))
 
         def finish(outputs: list[Any]) -> Scored:
             context = vllm_parts.outputs_context(outputs, n_queries)
@@ -175,12 +174,3 @@ def rendered(processor: Any, described: dict[str, Any]) -> Any:
             ready["params"] = params = params.clone()
             params.extra_kwargs = left or None
     return ready
-
-
-def is_media(described: dict[str, Any]) -> bool:
-    """Whether a request of pairs holds more than texts."""
-    prompt = described.get("prompts")
-    parts = [described.get("data_1"), described.get("data_2")]
-    return any(isinstance(part, list) for part in parts) or (
-        isinstance(prompt, dict) and "multi_modal_data" in prompt
-    )

@@ -28,8 +28,9 @@ defmodule Vllm.Pooling do
     * a prompt: a `Vllm.TextPrompt`, a `Vllm.TokensPrompt`, or a map with their keys
     * a map with `:messages`, as `Vllm.chat/3` takes them, which the chat template of the model puts into
       a text. It may also have `:chat_template`, `:chat_template_kwargs`, `:add_generation_prompt`,
-      `:continue_final_message`, `:add_special_tokens`, `:media_io_kwargs`, `:mm_processor_kwargs` and
-      `:cache_salt`.
+      `:continue_final_message`, `:add_special_tokens` and `:cache_salt`.
+
+  A batch takes texts. Images, videos and audio are prompts of `Vllm.AsyncLLM.encode/5`.
 
   ## Options
 

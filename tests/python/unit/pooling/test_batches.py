@@ -190,11 +190,8 @@ def test_no_more_are_at_once_than_the_queue_admits() -> None:
 
 
 def test_chunks_are_of_few_and_of_short_requests() -> None:
-    def sizes(*values: int | str) -> list[tuple[int, int]]:
-        made = [
-            Request("inputs", n, dict, 1 if it == "alone" else int(it), alone=it == "alone")
-            for n, it in enumerate(values)
-        ]
+    def sizes(*values: int) -> list[tuple[int, int]]:
+        made = [Request("inputs", n, dict, it) for n, it in enumerate(values)]
         return [(part.start, part.stop) for part in chunks(made, 3)]
 
     half = batches.CHUNK_CHARS // 2
@@ -202,7 +199,6 @@ def test_chunks_are_of_few_and_of_short_requests() -> None:
     assert sizes(1, 1, 1, 1) == [(0, 3), (3, 4)]
     assert sizes(half, half, 1, 1) == [(0, 2), (2, 4)]
     assert sizes(10 * half, 1) == [(0, 1), (1, 2)]
-    assert sizes(1, "alone", "alone", 1) == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
 def test_the_reason_is_the_first_failure_or_the_engines_death() -> None:

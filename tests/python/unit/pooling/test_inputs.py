@@ -15,11 +15,13 @@ from python_worker.exceptions import (
     LimitExceeded,
     Overloaded,
     Stopped,
+    Unsupported,
 )
 from python_worker.pooling.inputs import (
     MAX_INPUTS,
     Checks,
     Options,
+    check_content,
     check_count,
     each,
     is_conversation,
@@ -91,6 +93,32 @@ def test_a_rendered_prompt_is_refused() -> None:
 
     with pytest.raises(InvalidArgument, match="has been rendered"):
         Checks(SimpleNamespace(encode=encode)).prompt({"type": "token"}, "inputs[0]", None)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {"prompt": "a cat", "multi_modal_data": {"image": b"png"}},
+        {"prompt_token_ids": [1], "mm_processor_kwargs": {"max_pixels": 1}},
+    ],
+)
+def test_a_prompt_with_an_image_is_refused(checks: Checks, prompt: dict[str, Any]) -> None:
+    # The fake engine's prompts have no such fields.
+    checks._checks = {**checks._checks, "prompt": lambda value, _path: value}
+    with pytest.raises(Unsupported, match=r"inputs\[0\]: a batch takes texts only"):
+        checks.prompt(prompt, "inputs[0]", None)
+
+
+@pytest.mark.parametrize("kind", ["image_url", "image", "video_url", "input_audio", "image_embeds"])
+def test_a_message_with_an_image_is_refused_by_its_part(kind: str) -> None:
+    parts = [{"type": "text", "text": "a cat"}, {"type": kind, kind: {"url": "http://a/b"}}]
+    with pytest.raises(Unsupported, match=r"messages\[0\]\.content\[1\]: a batch takes texts"):
+        check_content(parts, "messages[0].content")
+
+
+@pytest.mark.parametrize("content", ["a", None, [], ["a"], [{"type": "text", "text": "a"}], [{}]])
+def test_messages_of_texts_are_taken(content: Any) -> None:
+    check_content(content, "messages[0].content")
 
 
 def test_a_long_text_that_is_to_be_truncated_is_refused(checks: Checks) -> None:

@@ -33,6 +33,12 @@ def test_anything_else_is_refused_by_its_place(wrong: Any) -> None:
     assert refused.value.details["input"] == 1
 
 
+def test_a_document_with_an_image_is_refused_by_its_part() -> None:
+    image = {"content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}
+    with pytest.raises(Unsupported, match=r"documents\[1\]\.content\[0\]: a batch takes texts"):
+        check_texts(["a cat", image], "documents")
+
+
 def test_a_text_that_is_too_long_is_refused() -> None:
     check_texts(["x" * MAX_PAIRED_CHARS], "queries")
     for long in ("x" * (MAX_PAIRED_CHARS + 1), {"content": [{"text": "x" * MAX_PAIRED_CHARS * 2}]}):
