@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,14 @@ from python_worker.chat import vllm_parts
 from python_worker.chat.answers import ChatCompletion, ChatDelta, ChatUsage
 from python_worker.chat.parsing import Choice
 from python_worker.chat.requests import chat_request
-from python_worker.chat.templates import Templates, check_engine
+from python_worker.chat.templates import Parsers, Templates, check_engine
 from python_worker.engines.guards.lora import adapter_named
 from python_worker.engines.media.messages import hand_over
 from python_worker.engines.media.prompts import processing
 from python_worker.exceptions import InvalidArgument
 from python_worker.process import large_work
 from python_worker.streaming.admission import ADMISSION, Admission
+from python_worker.validation.signatures import signature_of
 
 Abort = Callable[[Any, Iterable[str]], Awaitable[None]]
 
@@ -37,6 +38,7 @@ class _Chat:
     prompt: Any
     params: Any
     lora_request: Any
+    trace_headers: Mapping[str, str] | None
     keywords: dict[str, Any]
     choices: list[Choice]
     model: str
@@ -60,6 +62,8 @@ class Chats:
         tool_parser: str | None = None,
         reasoning_parser: str | None = None,
         chat_template_content_format: str = "auto",
+        lora_request: Any = None,
+        trace_headers: Any = None,
     ) -> ChatCompletion:
         """Answers a chat.
 
@@ -70,12 +74,14 @@ class Chats:
             reasoning_parser: vLLM's name of what reads reasoning in the model's text; the engine's
                 own if there is none.
             chat_template_content_format: ``string``, ``openai``, or ``auto`` to find out.
+            lora_request: An adapter, as of ``generate``; one that is loaded has a name for
+                ``model`` too.
+            trace_headers: The trace context of the caller, as of ``generate``.
         """
         check_engine(engine)  # before anything that would import vLLM
         kind = vllm_parts.output_kinds().FINAL_ONLY
-        chat = await self._prepare(
-            engine, request, kind, tool_parser, reasoning_parser, chat_template_content_format
-        )
+        parsers = Parsers(tool_parser, reasoning_parser, chat_template_content_format)
+        chat = await self._prepare(engine, request, kind, parsers, lora_request, trace_headers)
         output = await self._last_output(engine, chat)
         prompt_token_ids = output.prompt_token_ids or []
         answers = []
@@ -99,15 +105,16 @@ class Chats:
         tool_parser: str | None = None,
         reasoning_parser: str | None = None,
         chat_template_content_format: str = "auto",
+        lora_request: Any = None,
+        trace_headers: Any = None,
     ) -> AsyncGenerator[ChatDelta, None]:
         """Answers a chat piece by piece; the arguments are those of ``chat``."""
         if (admission := ADMISSION.get()) is not None:
             admission.leave_fast_path()
         check_engine(engine)  # before anything that would import vLLM
         kind = vllm_parts.output_kinds().DELTA
-        chat = await self._prepare(
-            engine, request, kind, tool_parser, reasoning_parser, chat_template_content_format
-        )
+        parsers = Parsers(tool_parser, reasoning_parser, chat_template_content_format)
+        chat = await self._prepare(engine, request, kind, parsers, lora_request, trace_headers)
         async for output in self._outputs(engine, chat):
             for completion in output.outputs:
                 choice = chat.choices[completion.index]
@@ -124,10 +131,13 @@ class Chats:
         engine: Any,
         fields: dict[str, Any],
         kind: Any,
-        tool_parser: str | None,
-        reasoning_parser: str | None,
-        content_format: str,
+        parsers: Parsers,
+        lora_request: Any,
+        trace_headers: Any,
     ) -> _Chat:
+        checks = signature_of(engine.generate, strict=True).checks
+        lora_request = checks["lora_request"](lora_request, "lora_request")
+        trace_headers = checks["trace_headers"](trace_headers, "trace_headers")
         handed = await hand_over(
             engine,
             fields.get("messages"),
@@ -141,15 +151,15 @@ class Chats:
             request, renderer = await asyncio.to_thread(
                 lambda: (
                     chat_request(fields),
-                    self._templates.renderer(engine, tool_parser, reasoning_parser, content_format),
+                    self._templates.renderer(engine, parsers),
                 )
             )
-            lora_request = adapter_named(engine, request.model)
+            lora_request = _adapter(engine, request.model, lora_request)
             with processing("messages"):
                 prompt = await _rendered(renderer, request)
         finally:
             handed.release()
-        parsers = _parsers(engine, renderer, request)
+        choices = _parsers(engine, renderer, request)
         prompt_ids = prompt.get("prompt_token_ids") or []
         defaults = engine.model_config.get_diff_sampling_param()
         limit = vllm_parts.max_tokens(request, engine.model_config, len(prompt_ids), defaults)
@@ -162,8 +172,9 @@ class Chats:
             prompt=prompt,
             params=params,
             lora_request=lora_request,
-            keywords=_reasoning(renderer, request, parsers[0], prompt_ids),
-            choices=[Choice(request, n, parser, role) for n, parser in enumerate(parsers)],
+            trace_headers=trace_headers,
+            keywords=_reasoning(renderer, request, choices[0], prompt_ids),
+            choices=[Choice(request, n, parser, role) for n, parser in enumerate(choices)],
             model=request.model or engine.model_config.served_model_name,
         )
 
@@ -173,6 +184,7 @@ class Chats:
             chat.params,
             chat.id,
             lora_request=chat.lora_request,
+            trace_headers=chat.trace_headers,
             priority=chat.request.priority,
             session_id=chat.request.session_id,
             **chat.keywords,
@@ -194,6 +206,21 @@ class Chats:
                 # vLLM does not abort a request whose caller leaves while it is being added.
                 await asyncio.shield(self._abort(engine, admission.request_ids))
         return last
+
+
+def _adapter(engine: Any, model: str | None, lora_request: Any) -> Any:
+    """The adapter that is asked for: one that is given, or the loaded one of a name.
+
+    Raises:
+        InvalidArgument: Two are named, or there is none of the name.
+    """
+    if lora_request is None:
+        return adapter_named(engine, model)
+    if model is not None:
+        raise InvalidArgument(
+            "model: give the name of an adapter, or a lora_request, not both", parameter="model"
+        )
+    return lora_request
 
 
 async def _rendered(renderer: Any, request: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from python_worker.chat import vllm_parts
@@ -16,25 +16,29 @@ from python_worker.exceptions import InvalidArgument, Unsupported
 FORMATS = ("auto", "string", "openai")
 """How the parts of a message's content are given to a chat template."""
 
-_Key = tuple[str | None, str | None, str]
+
+class Parsers(NamedTuple):
+    """How the text of a model is read.
+
+    Attributes:
+        tool_parser: vLLM's name of what finds the calls of tools, if something does.
+        reasoning_parser: vLLM's name of what finds the reasoning; None for the engine's own.
+        content_format: Of ``FORMATS``.
+    """
+
+    tool_parser: str | None
+    reasoning_parser: str | None
+    content_format: str
 
 
 class Templates:
     """The renderers of all engines."""
 
     def __init__(self) -> None:
-        self._renderers: WeakKeyDictionary[Any, dict[_Key, Any]] = WeakKeyDictionary()
+        self._renderers: WeakKeyDictionary[Any, dict[Parsers, Any]] = WeakKeyDictionary()
 
-    def renderer(
-        self,
-        engine: Any,
-        tool_parser: str | None,
-        reasoning_parser: str | None,
-        content_format: str,
-    ) -> Any:
+    def renderer(self, engine: Any, parsers: Parsers) -> Any:
         """The renderer for an engine and two parsers; the first use loads them.
-
-        Without a name of a reasoning parser the engine's own is used, if it has one.
 
         Raises:
             InvalidArgument: There is no parser of that name, or it does not fit the tokenizer.
@@ -42,10 +46,10 @@ class Templates:
         """
         check_engine(engine)
         own = engine.vllm_config.structured_outputs_config.reasoning_parser
-        reasoning_parser = reasoning_parser or own or None
+        parsers = parsers._replace(reasoning_parser=parsers.reasoning_parser or own or None)
+        tool_parser, reasoning_parser, content_format = parsers
         renderers = self._renderers.setdefault(engine, {})
-        key = (tool_parser, reasoning_parser, content_format)
-        if (known := renderers.get(key)) is not None:
+        if (known := renderers.get(parsers)) is not None:
             return known
         _check("tool_parser", tool_parser, vllm_parts.tool_parsers)
         _check("reasoning_parser", reasoning_parser, vllm_parts.reasoning_parsers)
@@ -64,7 +68,7 @@ class Templates:
                 f"used with this model: {error}",
                 parameter="tool_parser" if reasoning_parser is None else "reasoning_parser",
             ) from error
-        renderers[key] = renderer
+        renderers[parsers] = renderer
         return renderer
 
 

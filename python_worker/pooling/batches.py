@@ -8,7 +8,7 @@ cancelled, the others are aborted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from python_worker.exceptions import Cancelled, InputFailed, Kind, LimitExceeded, Overloaded
@@ -40,6 +40,7 @@ class Batch:
         batch_id: What their ids in the engine begin with.
         abort: Aborts requests of an engine by their ids in it.
         keep: What is kept of each output.
+        options: More arguments of ``encode``, the same for all requests.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Batch:
         *,
         abort: Abort,
         keep: Callable[[Any], Any] = lambda output: output,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self._engine = engine
         self._renderer = renderer
@@ -58,6 +60,7 @@ class Batch:
         self._id = batch_id
         self._abort = abort
         self._keep = keep
+        self._options = options or {}
         self._at_once = at_once(engine)
         self._room = asyncio.Semaphore(self._at_once)
         self._open: dict[int, Admission] = {}
@@ -107,6 +110,7 @@ class Batch:
                 f"{self._id}-{number}",
                 lora_request=ready["lora_requests"],
                 priority=ready["priorities"],
+                **self._options,
             ):
                 last = output
             self._take(number, last)

@@ -119,6 +119,14 @@ class Checks:
             tokenization,
         )
 
+    def trace_headers(self, value: Any) -> Any:
+        """The trace context of all requests.
+
+        Raises:
+            InvalidArgument: It is no map of texts.
+        """
+        return self._checks["trace_headers"](value, "trace_headers")
+
     def _lora_request(self, given: Any, path: str) -> Any:
         # One that was found by its name is an object already.
         is_found = given is not None and type(given).__name__ == "LoRARequest"

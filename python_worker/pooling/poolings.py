@@ -66,6 +66,7 @@ class Poolings:
         lora_request: Any = None,
         priority: Any = 0,
         model: str | None = None,
+        trace_headers: Any = None,
     ) -> EmbeddingBatch:
         """Embeds texts, as one tensor.
 
@@ -77,9 +78,12 @@ class Poolings:
             lora_request: An adapter for all inputs, or a list with that of each.
             priority: Of all inputs, or a list with that of each.
             model: The name of the model or of a loaded adapter.
+            trace_headers: The trace context of the caller, as of ``encode``.
         """
         given = Options(pooling_params, tokenization_kwargs, lora_request, priority)
-        batch_id, name, rows = await self._rows(engine, "embed", inputs, given, model)
+        batch_id, name, rows = await self._rows(
+            engine, "embed", inputs, given, model, trace_headers
+        )
 
         def answer() -> EmbeddingBatch:
             return EmbeddingBatch(batch_id, name, _stacked(rows), *_tokens(rows))
@@ -95,10 +99,13 @@ class Poolings:
         lora_request: Any = None,
         priority: Any = 0,
         model: str | None = None,
+        trace_headers: Any = None,
     ) -> ClassificationBatch:
         """Classifies texts, as one tensor; the arguments are those of ``embed``."""
         given = Options(pooling_params, tokenization_kwargs, lora_request, priority)
-        batch_id, name, rows = await self._rows(engine, "classify", inputs, given, model)
+        batch_id, name, rows = await self._rows(
+            engine, "classify", inputs, given, model, trace_headers
+        )
 
         def answer() -> ClassificationBatch:
             tensor = _stacked(rows)
@@ -117,6 +124,7 @@ class Poolings:
         lora_request: Any = None,
         priority: Any = 0,
         model: str | None = None,
+        trace_headers: Any = None,
     ) -> PoolingBatch:
         """Computes a task that is named, as a tensor for each input.
 
@@ -129,10 +137,11 @@ class Poolings:
             lora_request: An adapter.
             priority: Of the inputs.
             model: The name of the model or of a loaded adapter.
+            trace_headers: The trace context of the caller, as of ``encode``.
         """
         check_task(task)
         given = Options(pooling_params, tokenization_kwargs, lora_request, priority)
-        batch_id, name, rows = await self._rows(engine, task, inputs, given, model)
+        batch_id, name, rows = await self._rows(engine, task, inputs, given, model, trace_headers)
 
         def answer() -> PoolingBatch:
             outputs = [row.data for row in rows]
@@ -154,6 +163,7 @@ class Poolings:
         chat_template_kwargs: dict[str, Any] | None = None,
         max_tokens_per_query: int = 0,
         max_tokens_per_doc: int = 0,
+        trace_headers: Any = None,
     ) -> ScoreBatch:
         """Scores how well queries and documents fit each other.
 
@@ -170,6 +180,7 @@ class Poolings:
             chat_template_kwargs: See ``Pairs``.
             max_tokens_per_query: See ``Pairs``.
             max_tokens_per_doc: See ``Pairs``.
+            trace_headers: The trace context of the caller, as of ``encode``.
         """
         pairs = Pairs(
             queries,
@@ -191,7 +202,8 @@ class Poolings:
 
         requests, finish = await _in_thread(documents, prepare)
         batch_id = f"score-{uuid.uuid4().hex}"
-        outputs = await self._batch(engine, renderer, requests, batch_id).outputs()
+        batch = self._batch(engine, renderer, requests, batch_id, trace_headers)
+        outputs = await batch.outputs()
 
         def answer() -> ScoreBatch:
             scored = finish(outputs)
@@ -210,6 +222,7 @@ class Poolings:
         inputs: list[Any],
         given: Options,
         model: str | None,
+        trace_headers: Any,
     ) -> tuple[str, str, list[Row]]:
         """The batch's id, the model's name, and a row for each input."""
         check_count(inputs, "inputs")
@@ -224,7 +237,8 @@ class Poolings:
 
         requests = await _in_thread(inputs, prepare)
         batch_id = f"{task}-{uuid.uuid4().hex}"
-        rows = await self._batch(engine, renderer, requests, batch_id, keep=_row).outputs()
+        batch = self._batch(engine, renderer, requests, batch_id, trace_headers, keep=_row)
+        rows = await batch.outputs()
         return batch_id, name, rows
 
     def _batch(
@@ -233,9 +247,13 @@ class Poolings:
         renderer: Renderer,
         requests: Sequence[Request],
         batch_id: str,
+        trace_headers: Any,
         keep: Callable[[Any], Any] = lambda output: output,
     ) -> Batch:
-        return Batch(engine, renderer, requests, batch_id, abort=self._abort, keep=keep)
+        options = {"trace_headers": Checks(engine).trace_headers(trace_headers)}
+        return Batch(
+            engine, renderer, requests, batch_id, abort=self._abort, keep=keep, options=options
+        )
 
     async def _renderer(self, engine: Any) -> tuple[Sequence[str], Renderer]:
         """What the engine can do, and its renderer; the first use makes it."""

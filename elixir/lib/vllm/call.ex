@@ -39,6 +39,9 @@ defmodule Vllm.Call do
   # headers, nil if these can only be given by name.
   @requests %{"generate" => {2, nil}, "encode" => {2, 4}, "add_request" => {0, 6}}
 
+  # Methods that make requests whose ids are the worker's, and take trace headers by name.
+  @traced ~w(chat stream_chat embed classify score encode_batch)
+
   @type result(value) :: {:ok, value} | {:error, Error.t()}
   @type args_or_opts :: [term()] | keyword()
 
@@ -153,16 +156,22 @@ defmodule Vllm.Call do
     {id, headers} = Map.fetch!(@requests, method)
     rpc = Map.put(rpc, :request_id, kwargs[:request_id] || Enum.at(args, id))
     positional? = headers != nil and length(args) > headers
-
-    with true <- rpc.trace and not positional? and not Keyword.has_key?(kwargs, :trace_headers),
-         %{} = headers <- Trace.headers() do
-      {rpc, [{:trace_headers, headers} | kwargs]}
-    else
-      _none -> {rpc, kwargs}
-    end
+    {rpc, if(positional?, do: kwargs, else: traced(kwargs, rpc))}
   end
 
+  defp with_request(rpc, "AsyncLLM", method, _args, kwargs) when method in @traced,
+    do: {rpc, traced(kwargs, rpc)}
+
   defp with_request(rpc, _class, _method, _args, kwargs), do: {rpc, kwargs}
+
+  defp traced(kwargs, rpc) do
+    with true <- rpc.trace and not Keyword.has_key?(kwargs, :trace_headers),
+         %{} = headers <- Trace.headers() do
+      [{:trace_headers, headers} | kwargs]
+    else
+      _none -> kwargs
+    end
+  end
 
   @doc false
   # By class and method, so that `Vllm.call/4` has the same deadlines as the generated functions.

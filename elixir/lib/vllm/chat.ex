@@ -42,7 +42,7 @@ defmodule Vllm.Chat do
   `add_generation_prompt`, `continue_final_message`, `reasoning_effort`, `include_reasoning`,
   `cache_salt`, `priority` … A field that does not exist, or that has no effect here, is an error that
   names it. `model:` is the name of the model or of an adapter that was loaded with
-  `Vllm.AsyncLLM.add_lora/2`.
+  `Vllm.AsyncLLM.add_lora/2`; `lora_request:` names one that is loaded when it is needed.
 
   Beside them:
 

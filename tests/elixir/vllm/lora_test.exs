@@ -72,6 +72,27 @@ defmodule Vllm.RealEngine.LoraTest do
       assert said(engine, "Hello", adapter(context, 2 ** 63 - 1, "meow")) == repeated("meow")
     end
 
+    test "a chat has an adapter that it brings, or a loaded one by its name", context do
+      %{engine: engine} = context
+      meow = adapter(context, 1, "meow")
+      said = fn opts -> Vllm.chat(engine, "Hello", [max_tokens: 3, temperature: 0.0] ++ opts) end
+
+      assert {:error, %Error{kind: :invalid}} = said.(model: meow.lora_name)
+      assert {:ok, with_request} = said.(lora_request: meow)
+      assert hd(with_request.choices).message.content == String.trim(repeated("meow", 3))
+      assert {:ok, by_name} = said.(model: meow.lora_name)
+      assert hd(by_name.choices).message == hd(with_request.choices).message
+      assert {:ok, base} = said.([])
+      refute hd(base.choices).message.content =~ "meow"
+
+      assert {:error, %Error{kind: :invalid} = error} =
+               said.(model: meow.lora_name, lora_request: meow)
+
+      assert error.message =~ "not both"
+      assert {:error, %Error{kind: :invalid} = error} = said.(lora_request: 5)
+      assert error.message =~ "lora_request"
+    end
+
     # Without the counting of slots each of these ends the engine: the scheduler does not see pins.
     test "pinned adapters leave requests of others waiting, or an error", context do
       %{engine: engine} = context

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from python_worker.chat import vllm_parts
-from python_worker.chat.templates import Templates
+from python_worker.chat.templates import Parsers, Templates
 from python_worker.exceptions import InvalidArgument, Unsupported
 
 
@@ -49,23 +49,23 @@ def test_a_renderer_is_made_once_for_each_engine_and_pair_of_parsers(
     made: list[dict[str, Any]],
 ) -> None:
     templates, engine, other = Templates(), Engine(), Engine()
-    first = templates.renderer(engine, "hermes", None, "auto")
-    assert templates.renderer(engine, "hermes", None, "auto") is first
-    assert templates.renderer(engine, "hermes", "qwen3", "auto") is not first
-    assert templates.renderer(other, "hermes", None, "auto") is not first
+    first = templates.renderer(engine, Parsers("hermes", None, "auto"))
+    assert templates.renderer(engine, Parsers("hermes", None, "auto")) is first
+    assert templates.renderer(engine, Parsers("hermes", "qwen3", "auto")) is not first
+    assert templates.renderer(other, Parsers("hermes", None, "auto")) is not first
     assert len(made) == 3
 
 
 def test_without_a_name_the_engines_own_reasoning_parser_is_used(
     made: list[dict[str, Any]],
 ) -> None:
-    Templates().renderer(Engine(reasoning_parser="qwen3"), None, None, "auto")
+    Templates().renderer(Engine(reasoning_parser="qwen3"), Parsers(None, None, "auto"))
     assert [it["reasoning_parser"] for it in made] == ["qwen3"]
 
 
 def test_renderers_go_with_their_engine() -> None:
     templates, engine = Templates(), Engine()
-    renderer = weakref.ref(templates.renderer(engine, None, None, "auto"))
+    renderer = weakref.ref(templates.renderer(engine, Parsers(None, None, "auto")))
     del engine
     gc.collect()
     assert renderer() is None
@@ -83,25 +83,25 @@ def test_an_unknown_name_is_refused_with_all_that_there_are(
     arguments: tuple[str | None, str | None, str], parameter: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=f"^{parameter}: .*did you mean") as error:
-        Templates().renderer(Engine(), *arguments)
+        Templates().renderer(Engine(), Parsers(*arguments))
     assert error.value.details == {"parameter": parameter}
 
 
 def test_a_name_like_no_other_is_refused_in_whole_sentences() -> None:
     with pytest.raises(InvalidArgument, match=r"there is no 'zzz'\. There are hermes, unfit$"):
-        Templates().renderer(Engine(), "zzz", None, "auto")
+        Templates().renderer(Engine(), Parsers("zzz", None, "auto"))
 
 
 def test_a_parser_that_does_not_fit_the_model_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"'unfit'.*no such token"):
-        Templates().renderer(Engine(), "unfit", None, "auto")
+        Templates().renderer(Engine(), Parsers("unfit", None, "auto"))
 
 
 def test_an_engine_without_a_tokenizer_cannot_chat() -> None:
     with pytest.raises(Unsupported, match="needs an engine with a tokenizer"):
-        Templates().renderer(Engine(tokenizer=None), None, None, "auto")
+        Templates().renderer(Engine(tokenizer=None), Parsers(None, None, "auto"))
 
 
 def test_an_engine_that_is_not_vllms_cannot_chat() -> None:
     with pytest.raises(Unsupported, match="an engine of vLLM's own"):
-        Templates().renderer(object(), None, None, "auto")
+        Templates().renderer(object(), Parsers(None, None, "auto"))

@@ -39,6 +39,7 @@ class Engine:
         most: How many were at the same time.
         arrived: Set when as many as are expected are in it.
         aborted: The ids that were aborted.
+        options: What else came with each request.
     """
 
     def __init__(
@@ -54,12 +55,21 @@ class Engine:
         self.running: set[str] = set()
         self.most = 0
         self.aborted: list[str] = []
+        self.options: list[dict[str, Any]] = []
         self.arrived = asyncio.Event()
         self._expected = expected
 
     async def encode(
-        self, prompt: int, params: Any, request_id: str, *, lora_request: Any, priority: int
+        self,
+        prompt: int,
+        params: Any,
+        request_id: str,
+        *,
+        lora_request: Any,
+        priority: int,
+        **options: Any,
     ) -> AsyncIterator[Any]:
+        self.options.append(options)
         admission = ADMISSION.get()
         assert admission is not None
         admission.note(f"core-{request_id}")
@@ -105,6 +115,13 @@ def batch(engine: Engine, count: int, renderer: Any = None, **options: Any) -> B
 async def test_outputs_are_in_the_order_of_the_requests() -> None:
     outputs = await batch(Engine(), 50, keep=lambda it: int(it.outputs.data[0])).outputs()
     assert outputs == list(range(50))
+
+
+async def test_each_request_gets_the_options_of_the_batch() -> None:
+    engine = Engine()
+    headers = {"traceparent": "00-1-2-01"}
+    await batch(engine, 2, options={"trace_headers": headers}).outputs()
+    assert engine.options == [{"trace_headers": headers}] * 2
 
 
 async def test_an_engine_has_twice_what_a_step_takes() -> None:

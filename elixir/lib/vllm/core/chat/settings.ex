@@ -12,13 +12,15 @@ defmodule Vllm.Core.Chat.Settings do
      "vLLM's name of what reads reasoning in the model's text; the engine's own if unset."},
     {:chat_template_content_format, {:in, ["auto", "string", "openai"]}, "auto",
      "how the parts of a content are given to the chat template; `\"auto\"` finds out."},
+    {:lora_request, :term, nil,
+     "an adapter as a `Vllm.LoRARequest`, which is loaded if it is not; or name a loaded one as `model:`."},
     {:max_rounds, {:range, 0, 1000}, 8, "how many times tools are run before `chat/3` returns."},
     {:tool_timeout, :timeout, 60_000, "how many milliseconds the tools of one answer may take."}
   ]
 
   @keys Enum.map(@table, &elem(&1, 0))
   @rpc [:rpc, :__runtime__]
-  @sent [:tool_parser, :reasoning_parser, :chat_template_content_format]
+  @sent [:tool_parser, :reasoning_parser, :chat_template_content_format, :lora_request]
 
   @doc "The options, as documentation."
   @spec docs() :: String.t()

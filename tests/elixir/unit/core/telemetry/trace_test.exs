@@ -36,6 +36,13 @@ defmodule Vllm.Core.Telemetry.TraceTest do
       assert decoded(assert_call(2).request.kwargs)["trace_headers"] == Map.new(@headers)
     end
 
+    for method <- ~w(chat stream_chat embed classify score encode_batch) do
+      test "is sent with #{method}", context do
+        open_telemetry()
+        assert sent(context, unquote(method), [%{}]) == Map.new(@headers)
+      end
+    end
+
     test "is replaced by headers that are given", context do
       open_telemetry()
       own = %{"traceparent" => "mine"}
