@@ -58,6 +58,7 @@ class BatchGuard(LLM):
     """
 
     _thread: LLMThread
+    _beam_bar: Any = None
 
     @override
     def generate(self, *args: Any, **kwargs: Any) -> list[Any]:
@@ -112,11 +113,18 @@ class BatchGuard(LLM):
             check_padding(tokenization, self.model_config.max_model_len)
             check_truncated_length(max(text_lengths(given), default=0), tokenization)
         if "use_tqdm" in given:
-            # vLLM's beam search draws its bar itself, whatever it is given.
-            own = method.__name__ == "beam_search"
-            given["use_tqdm"] = False if own else progress.bar(given["use_tqdm"])
-        with self._ended_whole():
-            return method(*bound.args[1:], **bound.kwargs)
+            given["use_tqdm"] = bar = progress.bar(given["use_tqdm"])
+            if method.__name__ == "beam_search":
+                # It draws its bar itself, whatever it is given: ours follows its steps.
+                given["use_tqdm"] = False
+                self._beam_bar = bar and beam_bar(bar, given)
+        try:
+            with self._ended_whole():
+                return method(*bound.args[1:], **bound.kwargs)
+        finally:
+            if self._beam_bar:
+                self._beam_bar.close()  # tells how far it came
+                self._beam_bar = None
 
     @contextmanager
     def _ended_whole(self) -> Iterator[None]:
@@ -242,6 +250,13 @@ class LLMGuard(BatchGuard):
         return super()._params_to_seq(params, num_requests)
 
     @override
+    def _beam_search_step(self, *args: Any, **kwargs: Any) -> bool:
+        should_stop = super()._beam_search_step(*args, **kwargs)
+        if self._beam_bar:
+            self._beam_bar.update(1)
+        return should_stop
+
+    @override
     def apply_model(self, func: Any) -> list[Any]:
         if not vllm_parts.insecure_serialization():
             raise Unsupported(
@@ -291,6 +306,18 @@ class LLMGuard(BatchGuard):
 
     def _follow(self, method: str, *args: Any) -> None:
         self.llm_engine._run(getattr(self._guards, method)(*args))
+
+
+def beam_bar(make: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    """A bar of the steps of a beam search, of which there are as many as it may have tokens.
+
+    Args:
+        make: Makes a bar.
+        given: The arguments of the search.
+    """
+    count = len(given["prompts"])
+    batches = -(-count // (given.get("concurrency_limit") or count or 1))
+    return make(total=batches * given["params"].max_tokens, desc="Beam search", unit="token")
 
 
 def check_messages(messages: Any) -> None:

@@ -210,10 +210,24 @@ class LLMStandIn:
             done += self.llm_engine.step()
         return done
 
-    def beam_search(self, prompts: list[Any], use_tqdm: bool = False) -> list[Any]:
-        """Only looks at its arguments."""
+    def beam_search(
+        self,
+        prompts: list[Any],
+        params: Any,
+        use_tqdm: bool = False,
+        concurrency_limit: int | None = None,
+    ) -> list[Any]:
+        """Takes its steps, and looks at nothing else."""
         self.seen = use_tqdm
+        for _ in range(params.max_tokens):
+            if self._beam_search_step(prompts):
+                break
         return prompts
+
+    def _beam_search_step(self, prompts: list[Any]) -> bool:
+        if "fails" in prompts:
+            raise ValueError("a step fails")
+        return "ends" in prompts
 
     def apply_model(self, func: Any) -> list[Any]:
         raise AssertionError("the guard calls the workers itself")

@@ -83,6 +83,18 @@ def tokens_of(outputs: Any) -> Any:
     return [it["sequences"][0]["tokens"] for it in outputs]
 
 
+async def test_a_beam_search_tells_how_far_it_is(llm_client: Client, llm: Ref) -> None:
+    params = {"beam_width": 2, "max_tokens": 6}
+    async with llm_client.session() as session:
+        running = await session.start(llm, "beam_search", ["Hello"], params, use_tqdm=True)
+        told = []
+        while (reply := await running.reply()).WhichOneof("outcome") == "progress":
+            told.append(reply.progress)
+    assert reply.WhichOneof("outcome") == "value"
+    assert {(it.description, it.total) for it in told} == {("Beam search", 6)}
+    assert told[-1].done == 6
+
+
 # tests/samplers/test_beam_search.py::test_beam_search_with_concurrency_limit
 async def test_a_limit_of_concurrency_changes_no_beam(llm_client: Client, llm: Ref) -> None:
     params = {"beam_width": 2, "max_tokens": 4}

@@ -652,8 +652,9 @@ defmodule Vllm.LLM do
   @doc """
   Generate sequences using beam search.
 
-  The LLM must have `max_logprobs` of at least twice the width of the beam. vLLM's beam search
-  has no hook for its progress: `use_tqdm` has no effect.
+  The LLM must have `max_logprobs` of at least twice the width of the beam. Its progress is
+  counted in steps: as many as there may be tokens, for each part of `concurrency_limit`
+  prompts. It may end earlier.
 
   ## Arguments
 
@@ -665,7 +666,7 @@ defmodule Vllm.LLM do
 
     * `lora_request` - default `nil` (`list[LoRARequest] or LoRARequest or None`). LoRA request
       to use for generation, if any.
-    * `use_tqdm` - default `false` (`bool`). No effect, see above
+    * `use_tqdm` - default `false` (`bool`). Whether to use tqdm to display the progress bar.
     * `concurrency_limit` - default `nil` (`int or None`). The maximum number of concurrent
       requests. If None, the number of concurrent requests is unlimited.
     * `rpc: [timeout: ms]` - none by default: its time is that of the batch

@@ -13,7 +13,10 @@ from python_worker.exceptions import Cancelled, InvalidArgument, LimitExceeded, 
 from python_worker.offline import vllm_parts
 from python_worker.offline.llm_guard import check_messages, text_lengths
 from python_worker.offline.llm_thread import LLMThread
+from python_worker.streaming.progress import PROGRESS, Progress
 from tests.python.support.offline_classes import outputs
+
+BEAMS = SimpleNamespace(max_tokens=3)
 
 
 def put(llm: Any, *items: Any) -> None:
@@ -114,8 +117,31 @@ def test_padding_beyond_the_context_is_refused(llm: Any) -> None:
 def test_a_bar_is_made_only_where_somebody_is_told(llm: Any) -> None:
     llm.generate([])
     assert llm.seen is False
-    llm.beam_search([], use_tqdm=True)
+    llm.beam_search([], BEAMS, use_tqdm=True)
     assert llm.seen is False
+
+
+@pytest.mark.parametrize(
+    ("prompts", "limit", "steps"),
+    [(["a", "b", "c"], None, 3), (["a", "b", "c"], 2, 3), (["ends"], None, 1)],
+)
+def test_a_beam_search_tells_of_its_steps(
+    llm: Any, prompts: list[str], limit: int | None, steps: int
+) -> None:
+    told: list[Progress] = []
+    token = PROGRESS.set(told.append)
+    try:
+        llm.beam_search(prompts, BEAMS, use_tqdm=True, concurrency_limit=limit)
+        # A bar is not drawn at each step, but at last.
+        assert told[-1].done == steps
+        assert {(it.description, it.total) for it in told} == {("Beam search", 6 if limit else 3)}
+        told.clear()
+        llm.beam_search(prompts, BEAMS)
+        with pytest.raises(ValueError, match="a step fails"):
+            llm.beam_search(["fails"], BEAMS, use_tqdm=False)
+    finally:
+        PROGRESS.reset(token)
+    assert told == []
 
 
 def test_one_object_for_many_prompts_is_copied_by_vllm(llm: Any) -> None:
