@@ -6,6 +6,7 @@ object, asks it, and returns values.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import importlib
 import inspect
@@ -164,8 +165,8 @@ class EngineArgsClass(ParameterClass):
             make = importlib.import_module(PARSER).FlexibleArgumentParser
             parser = cls.add_cli_args(make(prog=self.name, add_help=False))
             # Some defaults of the parser are not those of the class.
-            nothing = plain(parsed(cls, parser, []))
-            made = plain(parsed(cls, parser, words))
+            nothing = parsed(cls, parser, [])
+            made = parsed(cls, parser, words)
             fields = {name: it for name, it in made.items() if differ(it, nothing[name])}
             return Record(self.name, fields)
 
@@ -173,20 +174,24 @@ class EngineArgsClass(ParameterClass):
         return made
 
 
-def parsed(cls: Any, parser: Any, words: Sequence[str]) -> Any:
-    """The engine arguments of a command line.
+def parsed(cls: Any, parser: Any, words: Sequence[str]) -> dict[str, Any]:
+    """The fields of the engine arguments that a command line sets, and the defaults of the others.
+
+    No object is made of them: vLLM looks for the model then, and without a network finds none.
 
     Raises:
         InvalidArgument: A word is not understood; it names the argument.
     """
     parser.error = refuse_words
     try:
-        return cls.from_cli_args(parser.parse_args(list(words)))
+        found = vars(parser.parse_args(list(words)))
     # What ends a program, such as ``--version``, and a word that is missing at the end.
     except (SystemExit, IndexError) as error:
         raise InvalidArgument(
             "arguments: they are not those of an engine, or not complete", parameter="arguments"
         ) from error
+    names = [it.name for it in dataclasses.fields(cls) if it.init]
+    return {name: plain(found[name]) for name in names if name in found}
 
 
 def refuse_words(message: str) -> typing.NoReturn:

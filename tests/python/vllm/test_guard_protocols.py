@@ -85,7 +85,8 @@ def with_bases(path: Path, name: str) -> Iterator[ast.ClassDef]:
         cls = classes.get(names.pop(0))
         if cls is not None:
             yield cls
-            names += [base.id for base in cls.bases if isinstance(base, ast.Name)]
+            bases = [it.value if isinstance(it, ast.Subscript) else it for it in cls.bases]
+            names += [base.id for base in bases if isinstance(base, ast.Name)]
 
 
 def members(cls: ast.ClassDef) -> dict[str, ast.AST]:

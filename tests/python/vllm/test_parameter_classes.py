@@ -212,14 +212,18 @@ def test_words_that_are_not_understood_are_refused(
     assert refused.value.details["parameter"] == parameter
 
 
-def test_engine_args_show_every_field_with_vllms_defaults(classes: ServedClasses) -> None:
+def test_engine_args_show_every_field_with_vllms_defaults(
+    classes: ServedClasses, model: ScriptedModel
+) -> None:
     import dataclasses
 
     from vllm import AsyncEngineArgs, EngineArgs
 
+    # Without a network vLLM finds no model by its name.
+    given: dict[str, Any] = {"model": str(model.path), "max_model_len": 64}
     for cls in (EngineArgs, AsyncEngineArgs):
-        shown = ask(classes, cls.__name__, "to_map", {"max_model_len": 64})
-        made = cls(max_model_len=64)
+        shown = ask(classes, cls.__name__, "to_map", given)
+        made = cls(**given)
         fields = {it.name for it in dataclasses.fields(cls) if it.init}
         assert set(shown) == {it for it in fields if it[0] != "_"}
         plain = {n: v for n, v in shown.items() if isinstance(v, (int, float, str, type(None)))}
