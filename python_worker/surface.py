@@ -19,6 +19,7 @@ from python_worker.engines.builder import CONSTRUCTORS, Builder, abort
 from python_worker.engines.collector import RequestOutputCollector, collect
 from python_worker.engines.constructors import EngineArguments, construct
 from python_worker.engines.results import RESULTS
+from python_worker.integrations.inference.served import inference
 from python_worker.offline import arguments as offline_arguments
 from python_worker.offline.builder import LLMBuilder
 from python_worker.validation.renamed_parameters import TRANSLATIONS
@@ -51,6 +52,7 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
                 unlimited=frozenset({"close", "get_nowait", "request_id"}),
             ),
             ServedClass(name="Worker", singleton=worker, limited=False),
+            *inference(),
         ]
     )
 
