@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from python_worker.chat.completions import Chats
+from python_worker.chat.templates import check_engine
 from python_worker.engines.builder import abort
 from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.inference.provider import (
@@ -48,8 +49,9 @@ Chat = Callable[[Any, dict[str, Any]], Awaitable[Any]]
 """``Chats.chat``."""
 
 
-def lora_request(name: str, lora_id: int, path: str) -> Any:
+def lora_request(engine: Engine, name: str, lora_id: int, path: str) -> Any:
     """What vLLM loads an adapter by."""
+    check_engine(engine)  # before anything that would import vLLM
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(lora_name=name, lora_int_id=lora_id, lora_path=path)
@@ -71,7 +73,7 @@ class AsyncLLMProvider(WorkerProvider):
         self,
         engine: Engine,
         chat: Chat | None = None,
-        make_request: Callable[[str, int, str], Any] = lora_request,
+        make_request: Callable[[Engine, str, int, str], Any] = lora_request,
     ) -> None:
         self.engine = engine
         self._chat = chat or Chats(abort).chat
@@ -117,7 +119,7 @@ class AsyncLLMProvider(WorkerProvider):
             # A new id of its own: to vLLM an id that it has loaded is what it has loaded.
             lora_id = secrets.randbelow(2**62) + 1
             request = await asyncio.to_thread(
-                self._make_request, _lora_name(adapter_id, lora_id), lora_id, path
+                self._make_request, self.engine, _lora_name(adapter_id, lora_id), lora_id, path
             )
             await self.engine.add_lora(request)
             before = self._adapters.get(adapter_id)

@@ -15,7 +15,7 @@ def engine() -> Engine:
 
 
 def provider_of(engine: Engine) -> AsyncLLMProvider:
-    return AsyncLLMProvider(engine, chat, lambda *request: request)
+    return AsyncLLMProvider(engine, chat, lambda _engine, *request: request)
 
 
 async def test_a_text_is_a_chat_with_the_overrides(engine: Engine) -> None:
