@@ -35,8 +35,8 @@ class Engine(Protocol):
     """What is used of an engine beside its chats."""
 
     @property
-    def errored(self) -> bool:
-        """Whether it has died."""
+    def model_config(self) -> Any:
+        """VLLM's configuration of its model."""
 
     async def add_lora(self, lora_request: Any) -> bool:
         """Loads an adapter."""
@@ -99,7 +99,8 @@ class AsyncLLMProvider(WorkerProvider):
             {
                 "model": model,
                 "messages": generation.messages,
-                "max_tokens": generation.max_tokens,
+                # vLLM refuses more than a context; what fits behind the prompt it finds itself.
+                "max_tokens": min(generation.max_tokens, self.engine.model_config.max_model_len),
                 **generation.overrides(OVERRIDES),
             },
         )

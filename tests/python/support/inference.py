@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 from python_worker.chat.answers import ChatChoice, ChatCompletion, ChatMessage, ChatUsage
@@ -18,6 +19,7 @@ class Engine:
 
     errored = False
     dead_error = None
+    model_config = SimpleNamespace(max_model_len=1024)
 
     def __init__(self) -> None:
         self.adapters: dict[int, tuple[str, str]] = {}

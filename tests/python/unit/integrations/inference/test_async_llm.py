@@ -37,6 +37,11 @@ async def test_a_text_is_a_chat_with_the_overrides(engine: Engine) -> None:
     assert (result.token_count, result.finish_reason) == (7, "stop")
 
 
+async def test_no_more_tokens_are_asked_for_than_the_engine_can_have(engine: Engine) -> None:
+    await provider_of(engine).generate("Hello", "")
+    assert engine.asked[0]["max_tokens"] == 1024
+
+
 async def test_the_name_of_a_model_is_left_to_the_engine(engine: Engine) -> None:
     assert (await provider_of(engine).generate("Hello", "m")).model == "m"
 
