@@ -49,9 +49,8 @@ Chat = Callable[[Any, dict[str, Any]], Awaitable[Any]]
 """``Chats.chat``."""
 
 
-def lora_request(engine: Engine, name: str, lora_id: int, path: str) -> Any:
+def lora_request(name: str, lora_id: int, path: str) -> Any:
     """What vLLM loads an adapter by."""
-    check_engine(engine)  # before anything that would import vLLM
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(lora_name=name, lora_int_id=lora_id, lora_path=path)
@@ -73,7 +72,7 @@ class AsyncLLMProvider(WorkerProvider):
         self,
         engine: Engine,
         chat: Chat | None = None,
-        make_request: Callable[[Engine, str, int, str], Any] = lora_request,
+        make_request: Callable[[str, int, str], Any] = lora_request,
     ) -> None:
         self.engine = engine
         self._chat = chat or Chats(abort).chat
@@ -88,6 +87,7 @@ class AsyncLLMProvider(WorkerProvider):
         return cls(checked_engine(engine))
 
     async def _generate(self, generation: Generation) -> GenerationResult:
+        check_engine(self.engine)
         adapter_id = generation.adapter_id
         model = generation.model or None
         if adapter_id is not None:
@@ -116,11 +116,12 @@ class AsyncLLMProvider(WorkerProvider):
     async def load_adapter(self, adapter_id: str, path: str) -> None:
         """Loads a PEFT folder in the engine, in place of what had the id."""
         named(adapter_id)
+        check_engine(self.engine)  # before anything that would import vLLM
         async with self._changing:
             # A new id of its own: to vLLM an id that it has loaded is what it has loaded.
             lora_id = secrets.randbelow(2**62) + 1
             request = await asyncio.to_thread(
-                self._make_request, self.engine, _lora_name(adapter_id, lora_id), lora_id, path
+                self._make_request, _lora_name(adapter_id, lora_id), lora_id, path
             )
             await self.engine.add_lora(request)
             before = self._adapters.get(adapter_id)

@@ -5,12 +5,17 @@ weights and the same tokens. Every piece of the script is a user-defined token, 
 looks for those in a text before it splits the rest, as the model's own tokenizer does.
 
 An adapter is the GGUF twin of a PEFT folder that ``adapters`` makes.
+
+As a command, ``python -m python_worker.testing.models.gguf_twin FOLDER FILE`` writes either.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +149,18 @@ def _written(writer: Any, path: Path) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(prog="gguf_twin", description="Write a GGUF file.")
+    parser.add_argument("folder", type=Path, help="a scripted model, or an adapter of it")
+    parser.add_argument("file", type=Path, help="the file to write")
+    options = parser.parse_args(argv)
+    is_adapter = (options.folder / "adapter_config.json").exists()
+    print((gguf_adapter if is_adapter else gguf_model)(options.folder, options.file))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

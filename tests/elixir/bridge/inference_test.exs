@@ -119,6 +119,23 @@ defmodule Vllm.Bridge.InferenceTest do
     end
   end
 
+  test "the guide's example of the factory runs, on the default instance" do
+    before = Application.get_env(:vllm_bridge, :default, [])
+    Application.put_env(:vllm_bridge, :default, [engine_class: engine_class()] ++ patience())
+
+    on_exit(fn ->
+      Application.put_env(:vllm_bridge, :default, before)
+
+      for {_, pid, _, _} <- DynamicSupervisor.which_children(Vllm.DefaultSupervisor),
+          do: DynamicSupervisor.terminate_child(Vllm.DefaultSupervisor, pid)
+    end)
+
+    guide = File.read!("elixir/guides/providers.md")
+    blocks = for [_, block] <- Regex.scan(~r/^```elixir\n(.*?)^```/ms, guide), do: block
+    [example] = Enum.filter(blocks, &(&1 =~ "clear_cache"))
+    Code.eval_string(example, [], __ENV__)
+  end
+
   describe "a server" do
     test "gets the overrides and gives a text", %{on: on} do
       {url, _server} = HttpRecorder.start({200, HttpRecorder.completion("a text")})

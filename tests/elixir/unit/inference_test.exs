@@ -49,6 +49,12 @@ defmodule Vllm.InferenceTest do
     assert {:ok, ["timeout"]} = Inference.list_adapters(provider, timeout: 5)
   end
 
+  test "the example of the behaviour's documentation runs" do
+    {:docs_v1, _, _, _, %{"en" => doc}, _, _} = Code.fetch_docs(Provider)
+    [example] = Regex.run(~r/^    defmodule Echo.*(?=^The first)/ms, doc)
+    Code.eval_string("defmodule Vllm.InferenceTest.Documented do\n#{example}\nend")
+  end
+
   # Upstream: test_provider.py::TestGenerationResult (U-89)
   test "a result has a text and a model" do
     assert_raise ArgumentError, fn -> struct!(GenerationResult, text: "x") end

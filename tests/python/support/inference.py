@@ -20,6 +20,7 @@ class Engine:
     errored = False
     dead_error = None
     model_config = SimpleNamespace(max_model_len=1024)
+    renderer: object = SimpleNamespace(tokenizer=object())
 
     def __init__(self) -> None:
         self.adapters: dict[int, tuple[str, str]] = {}

@@ -76,7 +76,8 @@ async def test_adapters_change_the_weights_and_leave_them(
     await provider.load_adapter("woof", gguf.peft("woof"))
     await provider.load_adapter("meow", gguf.peft("meow"))
     assert await provider.list_adapters() == ["meow", "woof"]
-    # One after the other: vLLM's CPU build mixes adapters up that are in a batch with none.
+    # One after the other: on a CPU, vLLM's server may answer a request without an adapter with
+    # the adapter of another in its batch.
     meow = await said(provider, adapter_id="meow", max_tokens=2)
     woof = await said(provider, adapter_id="woof", max_tokens=2)
     base = await said(provider)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from python_worker.exceptions import InvalidArgument
+from python_worker.exceptions import InvalidArgument, Unsupported
 from python_worker.integrations.inference.async_llm import AsyncLLMProvider
 from tests.python.support.inference import Engine, chat
 
@@ -15,7 +15,7 @@ def engine() -> Engine:
 
 
 def provider_of(engine: Engine) -> AsyncLLMProvider:
-    return AsyncLLMProvider(engine, chat, lambda _engine, *request: request)
+    return AsyncLLMProvider(engine, chat, lambda *request: request)
 
 
 async def test_a_text_is_a_chat_with_the_overrides(engine: Engine) -> None:
@@ -85,6 +85,14 @@ async def test_a_provider_that_is_closed_takes_its_own_adapters_along(engine: En
     await other.load_adapter("a", "/other")
     await one.close()
     assert [path for _, path in engine.adapters.values()] == ["/other"]
+
+
+async def test_an_engine_that_cannot_chat_is_told_apart(engine: Engine) -> None:
+    engine.renderer = None
+    provider = provider_of(engine)
+    for call in (provider.generate("Hello", ""), provider.load_adapter("a", "/a")):
+        with pytest.raises(Unsupported, match="chat needs an engine"):
+            await call
 
 
 @pytest.mark.parametrize("engine", [None, "engine", 5, object(), {}])

@@ -9,6 +9,7 @@ import pytest
 from gguf import GGUFReader
 from safetensors.numpy import load_file
 
+from python_worker.testing.models import gguf_twin
 from python_worker.testing.models.scripted_model import ScriptedModel, scripted_model
 from tests.python.support.gguf import Files, files_in
 
@@ -49,3 +50,13 @@ def test_an_adapter_has_the_weights_of_its_folder(files: Files) -> None:
     assert len(tensors) == len(weights)
     name = "base_model.model.model.layers.0.self_attn.o_proj.lora_B.weight"
     np.testing.assert_array_equal(tensors["blk.0.attn_output.weight.lora_b"], weights[name])
+
+
+def test_the_command_tells_models_and_adapters_apart(
+    model: ScriptedModel, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, kind in ((model.path, "model"), (Path(files.peft("woof")), "adapter")):
+        file = tmp_path / kind / "file.gguf"
+        assert gguf_twin.main([str(folder), str(file)]) == 0
+        assert capsys.readouterr().out == f"{file}\n"
+        assert ("adapter.type" in GGUFReader(file).fields) == (kind == "adapter")
