@@ -659,6 +659,27 @@
     message: %Vllm.Proto.Failure{kind: :draining}
   },
   %{
+    name: "failure kind 15",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "080f",
+    message: %Vllm.Proto.Failure{kind: :missing_dependency}
+  },
+  %{
+    name: "failure kind 16",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "0810",
+    message: %Vllm.Proto.Failure{kind: :http_status}
+  },
+  %{
+    name: "failure kind 17",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "0811",
+    message: %Vllm.Proto.Failure{kind: :unreachable}
+  },
+  %{
     name: "one step of the engine",
     module: Vllm.Proto.ServerFrame,
     canonical: true,
