@@ -13,6 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from weakref import WeakSet
 
 from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.inference.async_llm import AsyncLLMProvider
@@ -52,6 +53,8 @@ class Factory:
         # The one used last is the last.
         self._kept: OrderedDict[Key, WorkerProvider] = OrderedDict()
         self._held: set[WorkerProvider] = set()
+        # All that were made and not closed; those that nobody has any more go by themselves.
+        self._open: WeakSet[WorkerProvider] = WeakSet()
         self._closing: set[asyncio.Task[None]] = set()
 
     async def get_provider(
@@ -111,6 +114,11 @@ class Factory:
             if provider not in self._held:
                 self._close(provider)
 
+    async def stop(self) -> None:
+        """The worker stops: closes every provider, so that no process of theirs is left."""
+        self._kept.clear()
+        await asyncio.gather(*map(_closed, self._open), *self._closing)
+
     async def resolve_dtype(self, param_count: int, memory_bytes: int) -> str:
         """The dtype that ``TransformersProvider`` takes for a device that is no CPU."""
         return resolve_dtype(param_count, memory_bytes)
@@ -129,15 +137,23 @@ class Factory:
             for key in unheld[:-MAX_UNHELD]:
                 self._drop(key)
 
+    def made(self, provider: WorkerProvider) -> None:
+        """A provider has been made that is not kept, or will be."""
+        self._open.add(provider)
+
     def _make(self, selection: Selection, engine: Any) -> WorkerProvider:
         if selection.type == ASYNC_LLM:
-            return AsyncLLMProvider.new(engine)
-        return MAKERS[selection.type](selection)
+            provider: WorkerProvider = AsyncLLMProvider.new(engine)
+        else:
+            provider = MAKERS[selection.type](selection)
+        self.made(provider)
+        return provider
 
     def _drop(self, key: Key) -> None:
         self._close(self._kept.pop(key))
 
     def _close(self, provider: WorkerProvider) -> None:
+        self._open.discard(provider)
         task = asyncio.ensure_future(_closed(provider))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -8,14 +8,16 @@ server knows that nobody waits for the text any more.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from python_worker.exceptions import HttpStatus, InvalidArgument, Unreachable
 from python_worker.integrations import extras
+from python_worker.process import large_work
 
 CONNECT_SECONDS: Final = 10.0
 """How long a server may take to accept a connection, for which it does not need its model."""
@@ -73,7 +75,8 @@ class HttpClient:
             HttpStatus: The server refused it, or its answer is none.
             Unreachable: The server does not answer.
         """
-        answer = parsed(await self.post(path, body))
+        text = await self.post(path, body)
+        answer = await large_work.run_if_large(len(text), functools.partial(parsed, text))
         if not isinstance(answer, dict):
             raise self.odd_answer("the answer is no JSON object")
         return answer
@@ -86,8 +89,10 @@ class HttpClient:
             Unreachable: The server does not answer.
         """
         client, httpx = await self._ready(), _library()
+        size = sum(len(value) for value in _texts(body))
+        content = await large_work.run_if_large(size, functools.partial(encoded, body))
         try:
-            async with client.stream("POST", self._base_url + path, json=dict(body)) as response:
+            async with client.stream("POST", self._base_url + path, content=content) as response:
                 answer = await self._read(response)
         except httpx.InvalidURL as error:
             raise InvalidArgument(f"base_url: {error}", parameter="base_url") from None
@@ -98,8 +103,9 @@ class HttpClient:
                 url=self.place,
             ) from None
         if not response.is_success:
+            words = await large_work.run_if_large(len(answer), functools.partial(said, answer))
             raise HttpStatus(
-                f"{self.place} answered {path} with {response.status_code}: {said(answer)}",
+                f"{self.place} answered {path} with {response.status_code}: {words}",
                 status=response.status_code,
                 url=self.place,
             )
@@ -138,6 +144,7 @@ class HttpClient:
             headers={
                 "Authorization": f"Bearer {self._api_key}",
                 "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
             },
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             # The worker limits the number of calls.
@@ -147,6 +154,22 @@ class HttpClient:
 
 def _library() -> ModuleType:
     return extras.load("providers", "httpx")
+
+
+def encoded(body: Mapping[str, object]) -> bytes:
+    """A request as JSON."""
+    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The strings in a request, of which some may be large."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def parsed(answer: bytes) -> object:

@@ -40,6 +40,9 @@ OVERRIDES: Final[Mapping[str, str]] = {
 }
 """By our names: llama.cpp's."""
 
+MAX_PROMPT_BYTES: Final = 32 * 1024 * 1024
+"""More than any context; llama.cpp's server ends the connection at 100 MB."""
+
 MAX_CONTEXT: Final = 2**20
 MAX_GPU_LAYERS: Final = 2**16
 
@@ -70,11 +73,17 @@ class LlamaCppProvider(WorkerProvider):
         return cls(model_path or "", n_ctx, n_gpu_layers)
 
     async def _generate(self, generation: Generation) -> GenerationResult:
+        prompt = generation.joined_prompt
+        if len(prompt) > MAX_PROMPT_BYTES or len(prompt.encode()) > MAX_PROMPT_BYTES:
+            raise InvalidArgument(
+                f"prompt: is longer than {MAX_PROMPT_BYTES} bytes, which is more than any context",
+                parameter="prompt",
+            )
         async with self._turn:
             process = await self._loaded(self._adapters.find(generation.adapter_id))
             answer = await process.complete(
                 {
-                    "prompt": generation.joined_prompt,
+                    "prompt": prompt,
                     "max_tokens": generation.max_tokens,
                     "stop": list(STOP),
                     **generation.overrides(OVERRIDES),

@@ -137,8 +137,8 @@ class LlamaCppProcess:
             message = f"llama.cpp: {str(error).partition(': ')[2] or error}"
             raise (InvalidArgument if refused else ProviderFailed)(message) from None
         except Unreachable as error:
-            await self._wait_for_end()
-            raise self._failed(f"was lost in the middle of a text: {self._end()}") from error
+            end = await self._wait_for_end()
+            raise self._failed(f"was lost in the middle of a text: {end}") from error
 
     async def stop(self) -> None:
         """Ends the process."""
@@ -147,13 +147,15 @@ class LlamaCppProcess:
             await client.close()
         await self._kill()
 
-    async def _wait_for_end(self) -> None:
-        """Lets a process that is ending do so by itself, so that it is known how it ended."""
+    async def _wait_for_end(self) -> str:
+        """Lets a process that is ending do so by itself; returns how it ended."""
         assert self._process is not None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ENDING_SECONDS):
                 await self._process.wait()
+        end = self._end()
         await self._kill()
+        return end
 
     async def _kill(self) -> None:
         process = self._process
@@ -183,7 +185,7 @@ class LlamaCppProcess:
         """How the process ended."""
         status = None if self._process is None else self._process.returncode
         if status is None:
-            return "llama.cpp's process does not answer"
+            return "llama.cpp's process ended the connection"
         if status >= 0:
             return f"llama.cpp's process ended with status {status}"
         hint = "; the machine may be out of memory" if -status == signal.SIGKILL else ""

@@ -11,6 +11,7 @@ from python_worker.integrations.inference.async_llm import AsyncLLMProvider
 from python_worker.integrations.inference.factory import Factory
 from python_worker.integrations.inference.llama_cpp import LlamaCppProvider
 from python_worker.integrations.inference.ollama import OllamaProvider
+from python_worker.integrations.inference.provider import WorkerProvider
 from python_worker.integrations.inference.results import as_map
 from python_worker.integrations.inference.transformers_local import TransformersProvider
 from python_worker.integrations.inference.vllm_server import VLLMProvider
@@ -40,6 +41,7 @@ def inference() -> list[ServedClass]:
                 {"get_provider", "get_provider_for_step", "clear_cache", "resolve_dtype"}
             ),
             strict=True,
+            at_stop=factory.stop,
         ),
         *(_provider(cls, factory) for cls in PROVIDERS),
     ]
@@ -49,19 +51,28 @@ def _provider(cls: type[Any], factory: Factory) -> ServedClass:
     return ServedClass(
         name=cls.__name__,
         cls=cls,
-        constructors=Constructors({NEW}, functools.partial(_new, cls)),
+        constructors=Constructors({NEW}, functools.partial(_new, factory, cls)),
         shown=METHODS,
         strict=True,
         results={"generate": as_map},
         # The engine of an ``AsyncLLMProvider``.
         owner=lambda provider: getattr(provider, "engine", provider),
+        death=_death,
         released=factory.released,
     )
 
 
+def _death(provider: Any) -> BaseException | None:
+    """Why the engine of a provider is dead; None while it lives, or where there is none."""
+    engine = getattr(provider, "engine", None)
+    return engine.dead_error if engine is not None and engine.errored else None
+
+
 async def _new(
-    cls: type[Any], method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> object:
+    factory: Factory, cls: type[Any], method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> WorkerProvider:
     checked = signatures.signature_of(cls.new, strict=True)
     bound_args, bound_kwargs = checked.bind(args, kwargs)
-    return cls.new(*bound_args, **bound_kwargs)
+    provider: WorkerProvider = cls.new(*bound_args, **bound_kwargs)
+    factory.made(provider)
+    return provider

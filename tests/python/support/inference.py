@@ -18,7 +18,7 @@ class Engine:
     """
 
     errored = False
-    dead_error = None
+    dead_error: BaseException | None = None
     model_config = SimpleNamespace(max_model_len=1024)
     renderer: object = SimpleNamespace(tokenizer=object())
 

@@ -13,6 +13,7 @@ from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.gguf import Files
 from tests.python.support.inference import assert_overrides
 from tests.python.support.values import Ref
+from tests.python.support.workers import Workers
 
 HELLO = " from a scripted Llama, token by token"
 
@@ -143,6 +144,19 @@ async def test_a_model_beside_an_engine_disturbs_nobody(
     assert await watching > 0
     await vllm_client.call("Worker", "release", provider.id)
     await vllm_client.call("Inference", "clear_cache")
+
+
+async def test_a_worker_that_stops_ends_the_processes_of_its_providers(
+    workers: Workers, gguf: Files
+) -> None:
+    with workers.running("providers") as worker:
+        async with Client(worker.address) as client:
+            kept = await client.call("Inference", "get_provider", "llamacpp", str(gguf.model))
+            own = await client.call("LlamaCppProvider", "new", str(gguf.model), 512)
+            for provider in (kept, own):
+                assert (await said(client, provider))["text"] == HELLO
+        await asyncio.to_thread(worker.stop)
+        assert "left behind" not in worker.tail()
 
 
 async def test_a_provider_gives_no_way_into_its_parts(vllm_client: Client, provider: Ref) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from python_worker.exceptions import InvalidArgument
+from python_worker.integrations.inference import transformers_model
 from python_worker.integrations.inference.provider import (
     Adapter,
     Generation,
@@ -91,6 +93,47 @@ async def test_the_defaults_are_those_of_the_environment(transformers: Transform
         return transformers.generate(generation, None, Sampling(**values)).text
 
     await assert_overrides(text)
+
+
+def test_a_long_prompt_is_cut_at_its_end(
+    transformers: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers_model, "MAX_PROMPT_TOKENS", 3)
+    monkeypatch.setattr(transformers._tokenizer, "chat_template", None)
+    inputs = transformers._inputs(Generation("Hello from a scripted Llama", "m"))
+    assert transformers._tokenizer.decode(inputs["input_ids"][0]) == "Hello from a"
+
+
+def test_off_a_cpu_the_dtype_is_what_fits_the_memory(
+    transformers: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    import transformers as library
+
+    monkeypatch.setattr(transformers, "_device", torch.device("meta"))
+    count = sum(it.numel() for it in transformers._base.parameters())
+    for memory, dtype in ((10 * count, "float32"), (3 * count, "bfloat16")):
+        monkeypatch.setattr(transformers_model, "free_memory", lambda *_, it=memory: it)
+        config = transformers._base.config
+        assert transformers._dtype(library, config, "auto") == dtype
+        assert transformers._dtype(library, config, "float16") == "float16"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device", "memory"),
+    [(True, True, "cuda", 5), (False, True, "mps", 7), (False, False, "cpu", None)],
+)
+def test_the_best_device_and_its_memory(
+    cuda: bool, mps: bool, device: str, memory: int | None
+) -> None:
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: cuda, mem_get_info=lambda _device: (5, 10)),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
+        mps=SimpleNamespace(recommended_max_memory=lambda: 7),
+    )
+    assert transformers_model.best_device(torch) == device
+    if memory is not None:
+        assert transformers_model.free_memory(torch, SimpleNamespace(type=device)) == memory
 
 
 # Upstream: test_transformers_provider.py::test_first_adapter_creates_peft_wrapper (U-113),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from python_worker.exceptions import HttpStatus
@@ -15,6 +16,9 @@ from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.gguf import Files
 from tests.python.support.inference import assert_overrides
 from tests.python.support.model_servers import vllm_server
+
+#: Adapters that vLLM finds to be none when it loads them.
+REFUSED = ("broken-json", "broken-rank", "broken-dora", "broken-modules", "broken-weights")
 
 HELLO = " from a scripted Llama, token by token"
 
@@ -89,6 +93,53 @@ async def test_adapters_change_the_weights_and_leave_them(
     assert (await said(provider, adapter_id="meow", max_tokens=2)).text == " woof woof"
 
 
+# Upstream: tests/entrypoints/serve/lora/test_lora_adapters.py::test_dynamic_lora_lineage (U-104)
+async def test_the_server_lists_what_was_loaded(
+    provider: VLLMProvider, url: str, gguf: Files
+) -> None:
+    await provider.load_adapter("meow", gguf.peft("meow"))
+    async with httpx.AsyncClient() as client:
+        models = (await client.get(f"{url}/models")).json()["data"]
+    assert {it["id"]: it["parent"] for it in models} == {"scripted": None, "meow": "scripted"}
+
+
+# Upstream: test_lora_adapters.py::test_multiple_lora_adapters (U-125)
+async def test_more_adapters_than_the_server_has_room_for_are_used_at_once(
+    provider: VLLMProvider, gguf: Files
+) -> None:
+    names = ("one", "two", "three", "four", "five", "six", "seven", "eight", "meow", "woof")
+    for name in names:
+        await provider.load_adapter(name, gguf.peft(name))
+    results = await asyncio.gather(
+        *(said(provider, adapter_id=name, max_tokens=3) for name in names * 3)
+    )
+    assert [result.text for result in results] == [f" {name}" * 3 for name in names * 3]
+
+
+# Upstream: test_lora_adapters.py::test_loading_invalid_adapters_does_not_break_others (U-124)
+async def test_adapters_that_are_refused_disturb_no_text(
+    provider: VLLMProvider, gguf: Files
+) -> None:
+    await provider.load_adapter("meow", gguf.peft("meow"))
+    over = asyncio.Event()
+
+    async def keep_asking() -> set[str]:
+        texts = set()
+        while not over.is_set():
+            texts.add((await said(provider, adapter_id="meow", max_tokens=4)).text)
+        return texts
+
+    asking = [asyncio.ensure_future(keep_asking()) for _ in range(4)]
+    for number in range(25):
+        name = REFUSED[number % len(REFUSED)]
+        assert await refused(provider.load_adapter(f"bad {number}", gguf.peft(name))) >= 400
+    over.set()
+    assert await asyncio.gather(*asking) == [{" meow meow meow meow"}] * 4
+    assert await provider.list_adapters() == ["meow"]
+
+
+# Upstream: test_lora_adapters.py::test_load_lora_adapter_with_load_inplace_false_errors (U-106),
+# test_dynamic_lora_not_found (U-107)
 async def test_what_the_server_refuses_has_its_status(provider: VLLMProvider, gguf: Files) -> None:
     await provider.load_adapter("meow", gguf.peft("meow"))
     calls = [
@@ -101,7 +152,7 @@ async def test_what_the_server_refuses_has_its_status(provider: VLLMProvider, gg
     ]
     for call, status in calls:
         assert await refused(call) == status
-    for name in ("broken-json", "broken-rank", "broken-dora", "broken-modules", "broken-weights"):
+    for name in REFUSED:
         assert await refused(provider.load_adapter("bad", gguf.peft(name))) >= 400
     assert await refused(provider.load_adapter("bad", "/no/such/folder")) >= 400
     assert await provider.list_adapters() == ["meow"]

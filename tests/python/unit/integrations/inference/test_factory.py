@@ -108,6 +108,21 @@ async def test_an_emptied_cache_takes_a_provider_from_nobody(
     assert closed == [unheld, held]
 
 
+async def test_at_the_workers_stop_every_provider_is_closed(
+    factory: Factory, closed: list[object]
+) -> None:
+    held = await factory.get_provider("vllm")
+    kept = await factory.get_provider("ollama")
+    factory.released(kept)
+    own, dropped = VLLMProvider.new(), VLLMProvider.new()
+    factory.made(own)
+    factory.made(dropped)
+    factory.released(dropped)
+    await factory.stop()
+    assert len(closed) == 4
+    assert set(closed) == {held, kept, own, dropped}
+
+
 async def test_one_that_is_asked_for_again_is_held_again(
     factory: Factory, closed: list[object]
 ) -> None:

@@ -50,6 +50,16 @@ async def test_a_request_is_json_with_the_key(client: HttpClient, recorder: Reco
     assert recorder.last.body == {"x": [1.5, None, "ü"]}
 
 
+async def test_a_large_request_and_a_large_answer_are_whole(
+    client: HttpClient, recorder: Recorder
+) -> None:
+    text = "\u00fc" * 3_000_000
+    recorder.answer = Answer(body={"text": text})
+    assert await client.post_json("/path", {"messages": [{"content": text}]}) == {"text": text}
+    assert recorder.last.body == {"messages": [{"content": text}]}
+    assert recorder.last.headers["content-type"] == "application/json"
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from python_worker.exceptions import InvalidArgument
+from python_worker.integrations.inference.async_llm import AsyncLLMProvider
 from python_worker.integrations.inference.provider import WorkerProvider
 from python_worker.integrations.inference.served import METHODS, PROVIDERS, inference
+from python_worker.integrations.inference.vllm_server import VLLMProvider
 from tests.python.support.inference import Engine
 
 ROWS = {row.name: row for row in inference()}
@@ -56,7 +58,14 @@ async def test_a_wrong_argument_of_a_constructor_is_refused(
 
 def test_the_calls_of_a_provider_end_with_its_engine() -> None:
     engine = Engine()
-    provider = ROWS["AsyncLLMProvider"].cls.new(engine)  # type: ignore[union-attr]
-    assert ROWS["AsyncLLMProvider"].owner(provider) is engine
-    other = ROWS["VLLMProvider"].cls.new()  # type: ignore[union-attr]
-    assert ROWS["VLLMProvider"].owner(other) is other
+    provider, row = AsyncLLMProvider.new(engine), ROWS["AsyncLLMProvider"]
+    assert row.owner(provider) is engine
+    assert row.death(provider) is None
+    engine.errored, engine.dead_error = True, RuntimeError("killed")
+    assert row.death(provider) is engine.dead_error
+
+
+def test_other_providers_depend_on_no_engine() -> None:
+    provider, row = VLLMProvider.new(), ROWS["VLLMProvider"]
+    assert row.owner(provider) is provider
+    assert row.death(provider) is None
