@@ -158,7 +158,8 @@ def _library() -> ModuleType:
 
 def encoded(body: Mapping[str, object]) -> bytes:
     """A request as JSON."""
-    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode()
 
 
 def _texts(value: object) -> Iterator[str]:
