@@ -4,26 +4,26 @@ This module imports neither vLLM nor protobuf. ``failures`` turns exceptions int
 are sent. Each exception with its kind::
 
     BridgeError
-    ├── InvalidArgument   an argument is wrong                      INVALID
-    ├── NoTokenLeft       constraints forbid every token            INVALID
-    ├── NotServed         no such class, method or parameter        NOT_FOUND
-    ├── Unsupported       known, but not available in this way      UNSUPPORTED
-    ├── Conflict          not possible in the present state         CONFLICT
-    ├── StaleReference    released, of another worker, or forged    STALE_REF
-    ├── Overloaded        too many calls at once                    OVERLOADED
-    ├── Expired           the call's own deadline passed            TIMEOUT
-    ├── Cancelled         the client cancelled the call             CANCELLED
-    ├── Draining          the worker is stopping                    DRAINING
-    ├── Stopped           the worker stopped in the middle          WORKER_DOWN
-    ├── MissingDependency an optional library is not installed      MISSING_DEPENDENCY
-    ├── HttpStatus        a server answered with an error           HTTP_STATUS
-    ├── Unreachable       a server does not answer                  UNREACHABLE
-    └── ProtocolError     the client broke the protocol             PROTOCOL
-        └── BadToken      the client did not send the token         PROTOCOL
+    ├── InvalidArgument    an argument is wrong                       INVALID
+    ├── NoTokenLeft        constraints forbid every token             INVALID
+    ├── NotServed          no such class, method or parameter         NOT_FOUND
+    ├── Unsupported        known, but not available in this way       UNSUPPORTED
+    ├── Conflict           not possible in the present state          CONFLICT
+    ├── StaleReference     released, of another worker, or forged     STALE_REF
+    ├── Overloaded         too many calls at once                     OVERLOADED
+    ├── Expired            the call's own deadline passed             TIMEOUT
+    ├── Cancelled          the client cancelled the call              CANCELLED
+    ├── Draining           the worker is stopping                     DRAINING
+    ├── Stopped            the worker stopped in the middle           WORKER_DOWN
+    ├── MissingDependency  an optional library is not installed       MISSING_DEPENDENCY
+    ├── HttpStatus         a server answered with an error            HTTP_STATUS
+    ├── Unreachable        a server does not answer                   UNREACHABLE
+    └── ProtocolError      the client broke the protocol              PROTOCOL
+        └── BadToken       the client did not send the token          PROTOCOL
 
-    EncodeError           a value cannot be sent                    UNSUPPORTED
-    DecodeError           bytes are not a value                     PROTOCOL
-    └── LimitExceeded     too large or too deep; InvalidArgument    INVALID
+    EncodeError            a value cannot be sent                     UNSUPPORTED
+    DecodeError            bytes are not a value                      PROTOCOL
+    └── LimitExceeded      too large or too deep; InvalidArgument     INVALID
 """
 
 from __future__ import annotations
