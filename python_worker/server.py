@@ -63,9 +63,11 @@ class Server:
             sessions=lambda: len(self._sessions),
             anyone=ANYONE,
         )
+        builder = Builder(settings.engine_class, token_path=settings.token_path)
+        self._classes = served_classes(builder, worker)
         self._dispatcher = Dispatcher(
             self._references,
-            served_classes(Builder(settings.engine_class, token_path=settings.token_path), worker),
+            self._classes,
             watches=self._watches,
             limit=CallLimit(settings.max_calls),
         )
@@ -146,6 +148,7 @@ class Server:
         await self._bridge.wait_idle(1.0)
         # 4. Shut the engines down; a plain exit would leave EngineCore alive.
         await self._shut_engines_down()
+        await self._classes.stop()
         # 5. Let the last frames leave, then the connections.
         await self._listeners.close(LAST_FRAMES_SECONDS)
         # 6. Leave nothing behind.

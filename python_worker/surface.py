@@ -22,6 +22,7 @@ from python_worker.engines.constructors import EngineArguments, construct
 from python_worker.engines.parameter_classes import PATHS, ParameterClass, SamplingParamsClass
 from python_worker.engines.results import RESULTS
 from python_worker.engines.vllm_module import VllmModule
+from python_worker.integrations.inference.served import inference
 from python_worker.offline import arguments as offline_arguments
 from python_worker.offline.builder import LLMBuilder
 from python_worker.pooling.poolings import Poolings
@@ -56,6 +57,7 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
                 unlimited=frozenset({"close", "get_nowait", "request_id"}),
             ),
             ServedClass(name="Worker", singleton=worker, limited=False),
+            *inference(),
         ]
     )
 

@@ -7,6 +7,7 @@ The dispatcher knows no class. Whatever differs between classes is a field of ``
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class ServedClass:
         shutdown: The method that ends an object's life. It runs to its end even when its caller
             leaves. Until then an object lives, whoever holds it.
         stop: Ends an object's life at the worker's stop; it may block.
+        at_stop: Of a singleton: called when the worker stops, after the last call has ended; ends
+            what the objects of its class have started.
         watched: Whether the objects are engines whose death and stalls are to be announced.
         owner: The object whose life an object's calls depend on.
         death: Why an object is dead; None while it lives.
@@ -93,6 +96,7 @@ class ServedClass:
     )
     shutdown: str | None = None
     stop: Callable[[Any], None] | None = None
+    at_stop: Callable[[], Awaitable[None]] | None = None
     watched: bool = False
     owner: Callable[[Any], object] = lambda target: target
     death: Callable[[Any], BaseException | None] = lambda target: None
@@ -152,6 +156,11 @@ class ServedClasses:
             if (row := self._by_class.get(cls)) is not None:
                 return row
         return OTHER
+
+    async def stop(self) -> None:
+        """The worker stops: end what the classes have started."""
+        rows = self._by_name.values()
+        await asyncio.gather(*(row.at_stop() for row in rows if row.at_stop is not None))
 
     def _reachable(self) -> list[str]:
         return sorted(

@@ -25,7 +25,7 @@ defmodule Vllm.Error do
       {"the engine has died, and all its requests have failed",
        "Build a new engine with from_engine_args. The worker goes on.", false},
     engine_error:
-      {"vLLM failed this request, or the engine did not start; other requests and engines are " <>
+      {"vLLM or a provider's library failed this request, or the engine did not start; other requests and engines are " <>
          "not affected", "Look at the cause.", false},
     worker_down:
       {"the worker process has ended, or was never reached",

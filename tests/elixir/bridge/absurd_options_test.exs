@@ -14,6 +14,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   # Tens of thousands of calls.
   @moduletag bridge: true, timeout: 900_000, tmp_dir: true
 
+  # Nobody listens on it.
+  @dead "http://127.0.0.1:1/v1"
+
   # function => {what it may return, a good value for each argument}. Each argument in turn gets every
   # value. `:value` is {:ok, _} or {:error, %Error{}}; `:done` may also be :ok; `:raises` is of the test
   # kit and of functions that say so.
@@ -34,6 +37,19 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Chat, :stream_chat} => {:value, [:engine, "x", []]},
     {Vllm.Chat, :json} => {:value, [:engine, "x", %{}, []]},
     {Vllm.Chat, :run_tools} => {:value, [:engine, "x", []]},
+    {Vllm.Inference, :get_provider} => {:value, [nil, nil, :on_instance]},
+    {Vllm.Inference, :get_provider_for_step} => {:value, [%{}, :on_instance]},
+    {Vllm.Inference, :clear_cache} => {:value, [:on_instance]},
+    {Vllm.Inference, :generate} => {:value, [:provider, "x", "m", []]},
+    {Vllm.Inference, :load_adapter} => {:value, [:provider, "a", "/a", []]},
+    {Vllm.Inference, :unload_adapter} => {:value, [:provider, "a", []]},
+    {Vllm.Inference, :list_adapters} => {:value, [:provider, []]},
+    {Vllm.Inference.VLLMProvider, :new} => {:value, [@dead, :on_instance]},
+    {Vllm.Inference.OllamaProvider, :new} => {:value, [@dead, :on_instance]},
+    {Vllm.Inference.LlamaCppProvider, :new} => {:value, [:on_instance]},
+    {Vllm.Inference.TransformersProvider, :new} => {:value, [:on_instance]},
+    {Vllm.Inference.TransformersProvider, :resolve_dtype} => {:value, [1, 1, :on_instance]},
+    {Vllm.Inference.AsyncLLMProvider, :new} => {:value, [:engine, :on_instance]},
     {Vllm, :engine} => {:value, [:instance, :it, 1]},
     {Vllm, :metrics} => {:value, [:instance]},
     {Vllm, :status} => {:value, [:instance]},
@@ -116,6 +132,12 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Tensor, :to_list} => "a function of its argument alone"
   }
 
+  # Their functions are those of Vllm.Inference.
+  @providers for name <- ~w(VLLM Ollama LlamaCpp Transformers AsyncLLM),
+                 do: Module.concat(Vllm.Inference, name <> "Provider")
+
+  @delegated [:generate, :load_adapter, :unload_adapter, :list_adapters]
+
   # The generated classes that have engines.
   @classes [AsyncLLM, LLM]
 
@@ -161,7 +183,10 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   test "every public function is in a table" do
     listed = @classes ++ @parameters ++ @aliases
 
-    for {module, name, arity} <- public(), module not in listed, arity > 0 do
+    for {module, name, arity} <- public(),
+        module not in listed,
+        not (module in @providers and name in @delegated),
+        arity > 0 do
       case @functions do
         %{{^module, ^name} => {_returns, arguments}} ->
           assert length(arguments) >= arity, "#{inspect(module)}.#{name}/#{arity}"
@@ -306,6 +331,13 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   defp good(:engine, instance), do: engine(instance)
   defp good(:llm, instance), do: llm(instance)
   defp good(:pid, _instance), do: self()
+  defp good(:on_instance, instance), do: [instance: instance]
+
+  defp good(:provider, instance) do
+    {:ok, provider} = Vllm.Inference.OllamaProvider.new(@dead, instance: instance)
+    provider
+  end
+
   defp good(:class_arguments, instance), do: [instance, [model: "fake"]]
 
   defp good(:collector, instance) do

@@ -12,7 +12,7 @@ defmodule Vllm.LayeringTest do
     ["telemetry/emitter.ex", "outputs.ex"],
     ["redacted_server.ex", "redacted_supervisor.ex", "python_command.ex"],
     ["options.ex", "telemetry/*"],
-    ["chat/*"],
+    ["chat/*", "inference/*"],
     ["pooling/*"],
     ["codec/*"],
     ["wire/*"],

@@ -56,11 +56,12 @@ PYTHON_IMPORTERS = {
     "torch": {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
         *("process/child.py", "process/fresh_blocks.py"),
+        "integrations/inference/transformers_model.py",
     },
     "numpy": {"codec/tensors.py", "engines/media/vllm_parts.py", "small_models/", "testing/"},
     "PIL": {"engines/media/vllm_parts.py"},
     "cv2": {"engines/media/vllm_parts.py"},
-    "gguf": {"small_models/"},
+    "gguf": {"small_models/", "testing/models/"},
     "msgpack": {
         *(
             "codec/decoder.py",
@@ -73,6 +74,10 @@ PYTHON_IMPORTERS = {
         "testing/",
     },
     "uvloop": {"__main__.py", "rpc/", "server.py"},
+    "httpx": {"integrations/inference/http_client.py"},
+    "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
+    "peft": {"integrations/inference/transformers_model.py"},
+    "transformers": {"integrations/inference/transformers_model.py"},
 }
 
 # Foreign thing, as it looks in Elixir -> how many files may name it.
@@ -96,6 +101,10 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "extras.load":
+            module = node.args[1]
+            assert isinstance(module, ast.Constant), f"{path}: name the library"
+            found.add(str(module.value).split(".")[0])
     return found
 
 

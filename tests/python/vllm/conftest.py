@@ -16,6 +16,7 @@ import pytest
 
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, build_engine, sampling
+from tests.python.support.gguf import Files, files_in
 from tests.python.support.llms import GREEDY, HELLO
 from tests.python.support.shared_engine import SharedEngine
 from tests.python.support.values import Record, Ref
@@ -66,6 +67,12 @@ def embedding_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
             max_lora_rank=8,
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def gguf(model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The scripted model for llama.cpp, and its adapters for llama.cpp and PEFT."""
+    return files_in(tmp_path_factory.mktemp("gguf"), model)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ defmodule Vllm.RealEngine.DeathTest do
 
   import ExUnit.CaptureLog
 
+  alias Vllm.Inference.AsyncLLMProvider
+
   # Building an engine, on a machine that has something else to do as well.
   @moduletag timeout: 600_000
   @built 300_000
@@ -52,6 +54,12 @@ defmodule Vllm.RealEngine.DeathTest do
   # requests say.
   defp killed(engine, worker, name) do
     streams = for n <- 1..@streams, do: generate(engine, "#{n}: count", endless())
+    {:ok, provider} = AsyncLLMProvider.new(engine)
+
+    text =
+      Task.async(fn -> AsyncLLMProvider.generate(provider, "count", "", max_tokens: 2000) end)
+
+    wait_until(fn -> unfinished(engine) > @streams end)
     own = for {pid, "VLLM::" <> title} <- group(worker), do: {pid, title}
     assert length(own) == 2
     [pid] = for {pid, title} <- own, title =~ name, do: pid
@@ -60,7 +68,10 @@ defmodule Vllm.RealEngine.DeathTest do
     [error | _] = errors = for stream <- streams, do: elem({:error, _} = last(stream), 1)
     assert Enum.map(errors, & &1.kind) == List.duplicate(:engine_dead, @streams)
 
+    assert {:error, %Error{kind: :engine_dead}} = Task.await(text, @built)
+
     for call <- [
+          fn -> AsyncLLMProvider.generate(provider, "Hello", "") end,
           fn -> AsyncLLM.generate(engine, "Hello", [max_tokens: 1], request_id()) end,
           fn -> AsyncLLM.check_health(engine) end,
           fn -> AsyncLLM.is_sleeping(engine) end

@@ -230,3 +230,14 @@ def test_which_calls_count_towards_the_limit(case: str) -> None:
 def test_a_row_that_the_stop_of_the_worker_would_forget_is_refused(half: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="both `shutdown` and `stop`"):
         ServedClass(name="Oven", **half)
+
+
+async def test_at_the_workers_stop_every_class_that_wants_to_is_told() -> None:
+    told = []
+
+    async def tell() -> None:
+        told.append("oven")
+
+    classes = ServedClasses([ServedClass(name="Oven", at_stop=tell), ServedClass(name="Pan")])
+    await classes.stop()
+    assert told == ["oven"]
