@@ -45,7 +45,7 @@ def chat_request(fields: Mapping[str, Any]) -> Any:
     cls = vllm_parts.request_class()
     refuse_unknown((), fields.keys(), cls.model_fields)
     try:
-        request = cls.model_validate(_completed(fields))
+        request = cls.model_validate(completed(fields))
     except pydantic.ValidationError as error:
         raise first_problem(error.errors()) from None
     for path, model in _models((), request):
@@ -53,7 +53,7 @@ def chat_request(fields: Mapping[str, Any]) -> Any:
     return request
 
 
-def _completed(fields: Mapping[str, Any]) -> dict[str, Any]:
+def completed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields with the defaults of the bridge's, and keys as pydantic wants them."""
     completed = dict(fields)
     if isinstance(bias := fields.get("logit_bias"), Mapping):

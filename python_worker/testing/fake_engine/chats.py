@@ -1,0 +1,333 @@
+"""Chats of the fake engine: what vLLM's renderer and parsers do in a real one.
+
+The prompt of a chat is the text of its last message, by which scripts find it. Its tokens are those
+of the whole conversation, so that a conversation that is too long is refused. What the engine says
+is read by a parser that knows what each token means. All that follows, from the outputs to the
+answer, is the code that serves vLLM's engines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from python_worker.chat.completions import Asked, Chat
+from python_worker.chat.parsing import Choice
+from python_worker.chat.templates import FORMATS, Parsers, check_known
+from python_worker.exceptions import InvalidArgument
+from python_worker.testing.fake_engine.chat_requests import ChatRequest, chat_request, for_choices
+from python_worker.testing.fake_engine.pieces import Piece, to_json
+from python_worker.testing.fake_vllm.tokenizer import FakeTokenizer
+from python_worker.testing.fake_vllm.types import (
+    RequestOutputKind,
+    SamplingParams,
+    StructuredOutputsParams,
+)
+
+UNSCRIPTED_TOKENS: Final = 16
+"""How long an answer is that neither the request nor a script limits."""
+
+# Fields of a request that are made into parameters of another name or form.
+CONVERTED: Final = frozenset(
+    {"logprobs", "logit_bias", "max_tokens", "output_kind", "structured_outputs", "extra_args"}
+)
+
+
+async def prepare(engine: Any, asked: Asked) -> Chat:
+    """Makes a chat of what a client asked for, and records it.
+
+    Raises:
+        InvalidArgument: A field is wrong.
+        Unsupported: A field has no effect with vLLM either.
+    """
+    request, parsers = chat_request(asked.fields), asked.parsers
+    check_known("chat_template_content_format", parsers.content_format, lambda: list(FORMATS))
+    _check_parser(request, parsers)
+    adapter = _adapter(engine, request.model, asked.lora_request)
+    request_id = f"chatcmpl-{request.request_id}"
+    await engine._enter(
+        "stream_chat" if asked.streams else "chat",
+        dict(asked.fields),
+        request_id=request_id,
+        **_given(asked),
+    )
+    tokenizer = engine.tokenizer
+    text = text_of(request.messages[-1])
+    prompt = {"prompt": text, "prompt_token_ids": tokenizer.encode(conversation(request.messages))}
+    reasons = bool(parsers.reasoning_parser or engine.engine_args.reasoning_parser)
+    role = "assistant" if request.add_generation_prompt else request.messages[-1]["role"]
+    readable = for_choices(request)
+    choices = []
+    for number in range(request.n or 1):
+        parser = None
+        if reasons or parsers.tool_parser:
+            calls = parsers.tool_parser is not None and request.offers_tools
+            parser = PieceParser(tokenizer, reasons=reasons, calls=calls)
+        choices.append(Choice(readable, number, parser, role))
+    return Chat(
+        id=request_id,
+        request=request,
+        prompt=prompt,
+        params=_params(engine, request, prompt, streams=asked.streams),
+        lora_request=adapter,
+        trace_headers=asked.trace_headers,
+        keywords={
+            "reasoning_ended": None,
+            "reasoning_parser_kwargs": {"chat_template_kwargs": {}} if reasons else None,
+        },
+        choices=choices,
+        model=request.model or served_name(engine),
+    )
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message; a part that is no text is shown by its type."""
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [it if isinstance(it, str) else _part(it) for it in content]
+        return "\n".join(parts)
+    return content or ""
+
+
+def conversation(messages: Iterable[dict[str, Any]]) -> str:
+    """All messages as the text whose tokens are the prompt's."""
+    lines = []
+    for message in messages:
+        calls = message.get("tool_calls")
+        written = to_json(calls) if calls else ""
+        lines.append(f"{message['role']}: {text_of(message)}{written}\n")
+    return "".join(lines)
+
+
+def served_name(engine: Any) -> str:
+    """The name of an engine's model."""
+    name = engine.engine_args.served_model_name or engine.engine_args.model
+    return str(name[0] if isinstance(name, list) else name)
+
+
+def _part(part: dict[str, Any]) -> str:
+    return part["text"] if isinstance(part.get("text"), str) else f"<{part.get('type')}>"
+
+
+def _check_parser(request: ChatRequest, parsers: Parsers) -> None:
+    if parsers.tool_parser is None and request.tool_choice not in (None, "none"):
+        choice = request.tool_choice
+        shown = json.dumps(choice) if isinstance(choice, str) else "a function"
+        raise InvalidArgument(
+            f"tool_choice {shown} requires tool_parser to be set", parameter="tool_parser"
+        )
+
+
+def _adapter(engine: Any, model: str | None, lora_request: Any) -> Any:
+    """The adapter that is given, or the loaded one of a name."""
+    if model is None:
+        return lora_request
+    if lora_request is not None:
+        raise InvalidArgument(
+            "model: give the name of an adapter, or a lora_request, not both", parameter="model"
+        )
+    served = engine.engine_args.served_model_name or []
+    names = [served_name(engine), *(served if isinstance(served, list) else [served])]
+    adapters = {it.lora_name: it for it in engine._loras.values()}
+    if model in (*names, engine.engine_args.model):
+        return None
+    if model in adapters:
+        return adapters[model]
+    raise InvalidArgument(
+        f"model: there is no {model!r}; this engine has "
+        f"{', '.join(dict.fromkeys([*names, *sorted(adapters)]))}. An adapter is loaded with "
+        "add_lora",
+        parameter="model",
+    )
+
+
+def _given(asked: Asked) -> dict[str, object]:
+    """The arguments beside the request that a client gave, for the record."""
+    parsers = asked.parsers
+    arguments = {
+        "tool_parser": parsers.tool_parser,
+        "reasoning_parser": parsers.reasoning_parser,
+        "chat_template_content_format": parsers.content_format,
+        "lora_request": asked.lora_request,
+        "trace_headers": asked.trace_headers,
+    }
+    return {name: it for name, it in arguments.items() if it not in (None, "auto")}
+
+
+def _params(
+    engine: Any, request: ChatRequest, prompt: dict[str, Any], *, streams: bool
+) -> SamplingParams:
+    names = {it.name for it in dataclasses.fields(SamplingParams)} - CONVERTED
+    values = {
+        name: value
+        for name, value in vars(request).items()
+        if name in names and value is not None and value != []
+    }
+    if request.logit_bias is not None:
+        values["logit_bias"] = _token_ids(request.logit_bias)
+    if request.logprobs:
+        values["logprobs"] = request.top_logprobs or 0
+    return SamplingParams(
+        **values,
+        max_tokens=_limit(engine, request, prompt),
+        structured_outputs=_structure(request),
+        output_kind=RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY,
+        extra_args=request.vllm_xargs,
+    )
+
+
+def _token_ids(bias: dict[str, float]) -> dict[int, float]:
+    try:
+        return {int(token_id): value for token_id, value in bias.items()}
+    except ValueError as error:
+        raise InvalidArgument(f"logit_bias: {error}", parameter="logit_bias") from error
+
+
+def _limit(engine: Any, request: ChatRequest, prompt: dict[str, Any]) -> int | None:
+    """How many tokens the answer may have; None where a script says when it ends."""
+    asked = request.max_completion_tokens
+    limits = [request.max_tokens if asked is None else asked]
+    window = engine.engine_args.max_model_len
+    if window is not None:
+        # Of a prompt that is too long the engine says so.
+        limits.append(max(1, window - len(prompt["prompt_token_ids"])))
+    behaviour = engine._script.peek(prompt["prompt"], prompt["prompt_token_ids"])
+    if limits[0] is None and behaviour.say is None and behaviour.tokens is None:
+        limits.append(UNSCRIPTED_TOKENS)
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _structure(request: ChatRequest) -> StructuredOutputsParams | None:
+    """What the answer is to be; recorded, and not obeyed."""
+    given = request.response_format or {}
+    match request.format_type:
+        case "json_schema":
+            described = given.get("json_schema") or {}
+            return StructuredOutputsParams(json=described.get("schema"))
+        case "json_object":
+            return StructuredOutputsParams(json_object=True)
+        case "structural_tag":
+            return StructuredOutputsParams(structural_tag=to_json(given))
+        case _:
+            return request.structured_outputs
+
+
+# --- From tokens to what they mean ----------------------------------------------
+
+
+class FunctionDelta(NamedTuple):
+    """What is new of a function to call."""
+
+    name: str | None
+    arguments: str
+
+
+class CallDelta(NamedTuple):
+    """What is new of a call."""
+
+    index: int
+    id: str | None
+    function: FunctionDelta
+
+
+@dataclass
+class WholeCall:
+    """A call of a tool."""
+
+    id: str
+    name: str
+    arguments: str = ""
+
+
+@dataclass
+class Message:
+    """What some tokens say."""
+
+    content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[CallDelta] = field(default_factory=list)
+
+
+class PieceParser:
+    """Reads what the fake engine says; the interface is that of vLLM's parsers.
+
+    Args:
+        tokenizer: Knows what tokens mean.
+        reasons: Whether it tells reasoning from content.
+        calls: Whether it finds calls of tools.
+    """
+
+    reasoning_parser = tool_parser = None
+
+    def __init__(self, tokenizer: FakeTokenizer, *, reasons: bool, calls: bool) -> None:
+        self._tokenizer = tokenizer
+        self._reasons = reasons
+        self._calls = calls
+        self._count = 0
+
+    def set_prompt_token_ids(self, token_ids: Sequence[int]) -> None:
+        """Does nothing: what tokens mean does not depend on the prompt."""
+
+    def parse_delta(
+        self,
+        text: str,
+        token_ids: Sequence[int],
+        request: Any,
+        prompt_token_ids: Any,
+        *,
+        finished: bool,
+    ) -> Message | None:
+        """What the next tokens say; None for nothing."""
+        message = Message()
+        for token_id in token_ids:
+            self._add(message, token_id)
+        return message if message != Message() else None
+
+    def parse(
+        self,
+        text: str,
+        request: Any,
+        *,
+        enable_auto_tools: bool,
+        model_output_token_ids: Sequence[int],
+    ) -> tuple[str | None, str | None, list[WholeCall]]:
+        """The reasoning, the content and the calls of a whole answer."""
+        message = self.parse_delta("", model_output_token_ids, request, (), finished=True)
+        calls: list[WholeCall] = []
+        for delta in message.tool_calls if message else ():
+            if delta.id is not None:
+                calls.append(WholeCall(delta.id, delta.function.name or ""))
+            calls[-1].arguments += delta.function.arguments
+        if message is None:
+            return None, "", calls
+        content = message.content or (None if message.reasoning or calls else "")
+        return message.reasoning, content, calls
+
+    def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
+        """How many of the tokens are reasoning."""
+        return sum(self._kind(token_id) == "reasoning" for token_id in token_ids)
+
+    def _kind(self, token_id: int) -> str:
+        meaning = self._tokenizer.meaning(token_id)
+        kind = meaning.kind if isinstance(meaning, Piece) else "content"
+        reads = self._reasons if kind == "reasoning" else self._calls
+        return kind if reads else "content"
+
+    def _add(self, message: Message, token_id: int) -> None:
+        kind, meaning = self._kind(token_id), self._tokenizer.meaning(token_id)
+        text = meaning.text if isinstance(meaning, Piece) else ""
+        if kind == "reasoning":
+            message.reasoning = (message.reasoning or "") + text
+        elif kind == "call":
+            call_id = f"chatcmpl-tool-{uuid.uuid4().hex[:16]}"
+            message.tool_calls.append(CallDelta(self._count, call_id, FunctionDelta(text, "")))
+            self._count += 1
+        elif kind == "arguments":
+            delta = CallDelta(self._count - 1, None, FunctionDelta(None, text))
+            message.tool_calls.append(delta)
+        else:
+            message.content = (message.content or "") + self._tokenizer.text(token_id)
