@@ -194,11 +194,12 @@ class Chats:
                 prompt = await _rendered(renderer, request)
         finally:
             handed.release()
-        choices = _parsers(engine, renderer, request)
         prompt_ids = prompt.get("prompt_token_ids") or []
         defaults = engine.model_config.get_diff_sampling_param()
         limit = vllm_parts.max_tokens(request, engine.model_config, len(prompt_ids), defaults)
         params = request.to_sampling_params(limit, defaults)
+        # Now that vLLM has limited `n`.
+        choices = _parsers(engine, renderer, request)
         kinds = vllm_parts.output_kinds()
         params.output_kind = kinds.DELTA if asked.streams else kinds.FINAL_ONLY
         role = "assistant" if request.add_generation_prompt else request.messages[-1]["role"]

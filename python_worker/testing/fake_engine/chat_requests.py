@@ -208,8 +208,8 @@ def _check_rest(request: ChatRequest) -> None:
         raise _wrong("top_logprobs", "must be a positive value or -1")
     if request.top_logprobs and not request.logprobs:
         raise _wrong("top_logprobs", "when it is used, `logprobs` must be true")
-    schema = (request.response_format or {}).get("json_schema")
-    if request.format_type == "json_schema" and schema is None:
+    format_ = request.response_format
+    if format_ and format_["type"] == "json_schema" and format_.get("json_schema") is None:
         raise _wrong("response_format", "a json_schema is missing")
 
 

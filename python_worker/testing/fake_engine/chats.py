@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from python_worker.chat.completions import Asked, Chat
 from python_worker.chat.parsing import Choice
 from python_worker.chat.templates import FORMATS, Parsers, check_known
 from python_worker.exceptions import InvalidArgument
 from python_worker.testing.fake_engine.chat_requests import ChatRequest, chat_request, for_choices
-from python_worker.testing.fake_engine.pieces import Piece, to_json
-from python_worker.testing.fake_vllm.tokenizer import FakeTokenizer
+from python_worker.testing.fake_engine.piece_parser import PieceParser
+from python_worker.testing.fake_engine.pieces import to_json
 from python_worker.testing.fake_vllm.types import (
     RequestOutputKind,
     SamplingParams,
@@ -58,11 +56,12 @@ async def prepare(engine: Any, asked: Asked) -> Chat:
     tokenizer = engine.tokenizer
     text = text_of(request.messages[-1])
     prompt = {"prompt": text, "prompt_token_ids": tokenizer.encode(conversation(request.messages))}
+    params = _params(engine, request, prompt, streams=asked.streams)  # This limits `n`.
     reasons = bool(parsers.reasoning_parser or engine.engine_args.reasoning_parser)
     role = "assistant" if request.add_generation_prompt else request.messages[-1]["role"]
     readable = for_choices(request)
     choices = []
-    for number in range(request.n or 1):
+    for number in range(params.n):
         parser = None
         if reasons or parsers.tool_parser:
             calls = parsers.tool_parser is not None and request.offers_tools
@@ -72,7 +71,7 @@ async def prepare(engine: Any, asked: Asked) -> Chat:
         id=request_id,
         request=request,
         prompt=prompt,
-        params=_params(engine, request, prompt, streams=asked.streams),
+        params=params,
         lora_request=adapter,
         trace_headers=asked.trace_headers,
         keywords={
@@ -203,7 +202,7 @@ def _limit(engine: Any, request: ChatRequest, prompt: dict[str, Any]) -> int | N
 
 def _structure(request: ChatRequest) -> StructuredOutputsParams | None:
     """What the answer is to be; recorded, and not obeyed."""
-    given = request.response_format or {}
+    given: Mapping[str, Any] = request.response_format or {}
     match request.format_type:
         case "json_schema":
             described = given.get("json_schema") or {}
@@ -214,120 +213,3 @@ def _structure(request: ChatRequest) -> StructuredOutputsParams | None:
             return StructuredOutputsParams(structural_tag=to_json(given))
         case _:
             return request.structured_outputs
-
-
-# --- From tokens to what they mean ----------------------------------------------
-
-
-class FunctionDelta(NamedTuple):
-    """What is new of a function to call."""
-
-    name: str | None
-    arguments: str
-
-
-class CallDelta(NamedTuple):
-    """What is new of a call."""
-
-    index: int
-    id: str | None
-    function: FunctionDelta
-
-
-@dataclass
-class WholeCall:
-    """A call of a tool."""
-
-    id: str
-    name: str
-    arguments: str = ""
-
-
-@dataclass
-class Message:
-    """What some tokens say."""
-
-    content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[CallDelta] = field(default_factory=list)
-
-
-class PieceParser:
-    """Reads what the fake engine says; the interface is that of vLLM's parsers.
-
-    Args:
-        tokenizer: Knows what tokens mean.
-        reasons: Whether it tells reasoning from content.
-        calls: Whether it finds calls of tools.
-    """
-
-    reasoning_parser = tool_parser = None
-
-    def __init__(self, tokenizer: FakeTokenizer, *, reasons: bool, calls: bool) -> None:
-        self._tokenizer = tokenizer
-        self._reasons = reasons
-        self._calls = calls
-        self._count = 0
-
-    def set_prompt_token_ids(self, token_ids: Sequence[int]) -> None:
-        """Does nothing: what tokens mean does not depend on the prompt."""
-
-    def parse_delta(
-        self,
-        text: str,
-        token_ids: Sequence[int],
-        request: Any,
-        prompt_token_ids: Any,
-        *,
-        finished: bool,
-    ) -> Message | None:
-        """What the next tokens say; None for nothing."""
-        message = Message()
-        for token_id in token_ids:
-            self._add(message, token_id)
-        return message if message != Message() else None
-
-    def parse(
-        self,
-        text: str,
-        request: Any,
-        *,
-        enable_auto_tools: bool,
-        model_output_token_ids: Sequence[int],
-    ) -> tuple[str | None, str | None, list[WholeCall]]:
-        """The reasoning, the content and the calls of a whole answer."""
-        message = self.parse_delta("", model_output_token_ids, request, (), finished=True)
-        calls: list[WholeCall] = []
-        for delta in message.tool_calls if message else ():
-            if delta.id is not None:
-                calls.append(WholeCall(delta.id, delta.function.name or ""))
-            calls[-1].arguments += delta.function.arguments
-        if message is None:
-            return None, "", calls
-        content = message.content or (None if message.reasoning or calls else "")
-        return message.reasoning, content, calls
-
-    def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
-        """How many of the tokens are reasoning."""
-        return sum(self._kind(token_id) == "reasoning" for token_id in token_ids)
-
-    def _kind(self, token_id: int) -> str:
-        meaning = self._tokenizer.meaning(token_id)
-        kind = meaning.kind if isinstance(meaning, Piece) else "content"
-        reads = self._reasons if kind == "reasoning" else self._calls
-        return kind if reads else "content"
-
-    def _add(self, message: Message, token_id: int) -> None:
-        kind, meaning = self._kind(token_id), self._tokenizer.meaning(token_id)
-        text = meaning.text if isinstance(meaning, Piece) else ""
-        if kind == "reasoning":
-            message.reasoning = (message.reasoning or "") + text
-        elif kind == "call":
-            call_id = f"chatcmpl-tool-{uuid.uuid4().hex[:16]}"
-            message.tool_calls.append(CallDelta(self._count, call_id, FunctionDelta(text, "")))
-            self._count += 1
-        elif kind == "arguments":
-            delta = CallDelta(self._count - 1, None, FunctionDelta(None, text))
-            message.tool_calls.append(delta)
-        else:
-            message.content = (message.content or "") + self._tokenizer.text(token_id)

@@ -35,11 +35,17 @@ def stream(
     return Chats(abort).stream_chat(engine, request, **options)
 
 
-async def test_a_chat_needs_no_vllm(engine: FakeAsyncLLM) -> None:
+async def test_a_chat_needs_nothing_that_comes_with_vllm(
+    engine: FakeAsyncLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("vllm", "pydantic", "jinja2", "transformers", "torch"):
+        monkeypatch.setitem(sys.modules, package, None)  # Importing it is an error now.
     await engine.script({"say": ["Hi", "!"]}, prompt="Hello")
-    before = {name for name in sys.modules if name.split(".")[0] == "vllm"}
+    request = fields(tools=[TOOL], response_format={"type": "json_object"}, logprobs=True)
+    options = {"tool_parser": "hermes", "reasoning_parser": "qwen3"}
+    assert [it.content async for it in stream(engine, request, **options)] == ["Hi", "!"]
+    assert (await chat(engine, request, **options)).choices[0].message.content == "Hi!"
     answer = await chat(engine, fields())
-    assert {name for name in sys.modules if name.split(".")[0] == "vllm"} == before
     assert answer.choices[0].message.content == "Hi!"
     assert answer.usage.prompt_tokens == len("user: Hello\n")
     assert answer.usage.reasoning_tokens is None
