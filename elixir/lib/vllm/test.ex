@@ -466,9 +466,9 @@ defmodule Vllm.Test do
   which a field is wrong, as these reach no engine. Each makes a request of `generate` too, which is in
   `requests/1`.
 
-      assert [%Vllm.Test.Chat{messages: messages, fields: fields}] = Vllm.Test.chats(engine)
-      assert %{"role" => "user", "content" => "Hello"} = List.last(messages)
-      assert fields == %{"temperature" => 0.0}
+      assert [%Vllm.Test.Chat{prompt: "Hello"} = chat] = Vllm.Test.chats(engine)
+      assert [%{"role" => "system"}, %{"role" => "user"}] = chat.messages
+      assert chat.fields == %{"temperature" => 0.0}
   """
   @spec chats(engine()) :: [Chat.t()]
   defdelegate chats(engine), to: Record
@@ -525,7 +525,7 @@ defmodule Vllm.Test do
 
   ## Options
 
-    * `:prompt` - the content of the last message, or a regex that it matches
+    * `:prompt` - the text of the last message, or a regex that it matches
     * `:fields` - fields of the request and their values, such as `tools: [weather]`; other fields may
       have any value
     * `:options` - options of the chat and their values, such as `tool_parser: "hermes"`

@@ -47,14 +47,15 @@ async def prepare(engine: Any, asked: Asked) -> Chat:
     _check_parser(request, parsers)
     adapter = _adapter(engine, request.model, asked.lora_request)
     request_id = f"chatcmpl-{request.request_id}"
+    text = text_of(request.messages[-1])
     await engine._enter(
         "stream_chat" if asked.streams else "chat",
         dict(asked.fields),
         request_id=request_id,
+        prompt=text,
         **_given(asked),
     )
     tokenizer = engine.tokenizer
-    text = text_of(request.messages[-1])
     prompt = {"prompt": text, "prompt_token_ids": tokenizer.encode(conversation(request.messages))}
     params = _params(engine, request, prompt, streams=asked.streams)  # This limits `n`.
     reasons = bool(parsers.reasoning_parser or engine.engine_args.reasoning_parser)

@@ -233,7 +233,8 @@ defmodule Vllm.Bridge.TestKitChatsTest do
              second.messages
 
     assert second.fields["tool_choice"] == "auto"
-    assert ^second = Test.assert_chatted(engine, prompt: %{sky: "sunny"})
+    assert ^second = Test.assert_chatted(engine, prompt: ~r/sunny/)
+    assert second.prompt == ~s({"sky": "sunny"})
   end
 
   describe "what reached the engine" do
@@ -268,6 +269,16 @@ defmodule Vllm.Bridge.TestKitChatsTest do
       flunks(~r/no request matched/, fn ->
         Test.assert_chatted(engine, prompt: "Hello", timeout: 10)
       end)
+    end
+
+    test "has the parts of its messages, also images", %{engine: engine} do
+      Test.reply(engine, ~r/^<image>.*larger/s, "The dog.")
+      image = %{type: "image", data: <<1, 2, 255>>}
+      parts = [image, %{type: "text", text: "Which is larger?"}]
+      assert {%{content: "The dog."}, "stop"} = message(engine, user: parts)
+      chat = Test.assert_chatted(engine, prompt: ~r/larger/)
+      assert [%{"content" => [%{"type" => "image", "data" => data}, _text]}] = chat.messages
+      assert data == <<1, 2, 255>>
     end
 
     test "has the schema of json/4", %{engine: engine} do

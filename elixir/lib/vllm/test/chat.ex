@@ -7,6 +7,8 @@ defmodule Vllm.Test.Chat do
 
     * `:method` - `:chat` or `:stream_chat`; `Vllm.json/4` and `Vllm.run_tools/3` call `:chat`
     * `:request_id` - its id in the engine, for `Vllm.Test.assert_aborted/3`
+    * `:prompt` - the text of the last message, by which scripts select it; a result of a tool that is no text
+      is JSON
     * `:messages` - the messages as maps with string keys, as they were sent
     * `:fields` - the other fields of the request that the application gave, such as `"tools"` and
       `"temperature"`, with string keys
@@ -16,12 +18,13 @@ defmodule Vllm.Test.Chat do
 
   alias Vllm.Core.Chat.Messages
 
-  @enforce_keys [:method, :request_id, :messages, :fields, :options]
-  defstruct [:method, :request_id, :messages, :fields, :options]
+  @enforce_keys [:method, :request_id, :prompt, :messages, :fields, :options]
+  defstruct [:method, :request_id, :prompt, :messages, :fields, :options]
 
   @type t :: %__MODULE__{
           method: :chat | :stream_chat,
           request_id: String.t(),
+          prompt: String.t(),
           messages: [%{optional(String.t()) => term()}],
           fields: %{optional(String.t()) => term()},
           options: %{optional(String.t()) => term()}
@@ -35,11 +38,12 @@ defmodule Vllm.Test.Chat do
   def from_calls(calls) do
     for [name, [request], options] <- calls, method = @methods[name] do
       {messages, fields} = Map.pop(request, "messages")
-      {request_id, options} = Map.pop(options, "request_id")
+      {own, options} = Map.split(options, ["request_id", "prompt"])
 
       %__MODULE__{
         method: method,
-        request_id: request_id,
+        request_id: own["request_id"],
+        prompt: own["prompt"],
         messages: messages,
         fields: fields,
         options: options
@@ -53,14 +57,14 @@ defmodule Vllm.Test.Chat do
   def fits?(%__MODULE__{} = chat, wanted) do
     Enum.all?(wanted, fn
       {:method, method} -> chat.method == method
-      {:prompt, prompt} -> prompt?(List.last(chat.messages)["content"], prompt)
+      {:prompt, prompt} -> prompt?(chat.prompt, prompt)
       {:fields, fields} -> Enum.all?(fields, &field?(chat.fields, &1))
       {:options, options} -> Enum.all?(options, &field?(chat.options, &1))
     end)
   end
 
-  defp prompt?(text, %Regex{} = pattern), do: is_binary(text) and text =~ pattern
-  defp prompt?(content, wanted), do: content == plain(wanted)
+  defp prompt?(text, %Regex{} = pattern), do: text =~ pattern
+  defp prompt?(text, wanted), do: text == wanted
 
   defp field?(fields, {name, value}) do
     value =

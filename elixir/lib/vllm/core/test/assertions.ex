@@ -21,7 +21,7 @@ defmodule Vllm.Core.Test.Assertions do
 
   @chat [
     @timeout,
-    {:prompt, :term, nil, "the content of the last message, or a regex."},
+    {:prompt, :term, nil, "the text of the last message, or a regex."},
     {:fields, {:or, [:keyword_list, :map]}, nil, "fields of the request and their values."},
     {:options, {:or, [:keyword_list, :map]}, nil, "options of the chat and their values."},
     {:method, {:in, [:chat, :stream_chat]}, nil, "what was called."}

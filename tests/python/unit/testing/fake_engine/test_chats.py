@@ -145,7 +145,7 @@ async def test_the_record_has_the_request_and_what_was_made_of_it(engine: FakeAs
     answer = await chat(engine, request, reasoning_parser="qwen3")
     [[_, args, named]] = await engine.calls("chat")
     assert args == [request]
-    assert named == {"request_id": answer.id, "reasoning_parser": "qwen3"}
+    assert named == {"request_id": answer.id, "prompt": "Hello", "reasoning_parser": "qwen3"}
     [[_, [prompt, params, request_id], options]] = await engine.calls("generate")
     assert (prompt["prompt"], request_id, options["priority"]) == ("Hello", answer.id, 3)
     assert (params.temperature, params.logit_bias, params.logprobs) == (0.0, {5: 1.0}, 0)
