@@ -55,14 +55,14 @@ def chat_request(fields: Mapping[str, Any]) -> Any:
 
 def completed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields with the defaults of the bridge's, and keys as pydantic wants them."""
-    completed = dict(fields)
+    filled = dict(fields)
     if isinstance(bias := fields.get("logit_bias"), Mapping):
-        completed["logit_bias"] = {str(token_id): value for token_id, value in bias.items()}
+        filled["logit_bias"] = {str(token_id): value for token_id, value in bias.items()}
     if isinstance(tools := fields.get("tools"), list):
-        completed["tools"] = [_strict(tool) for tool in tools]
+        filled["tools"] = [_strict(tool) for tool in tools]
     if isinstance(messages := fields.get("messages"), list):
-        completed["messages"] = [_with_text(message) for message in messages]
-    return completed
+        filled["messages"] = [_with_text(message) for message in messages]
+    return filled
 
 
 def _with_text(message: Any) -> Any:
