@@ -44,6 +44,7 @@ TESTED_IN = {
     "integrations/inference/llama_cpp_child": "vllm/test_llama_cpp.py",
     "integrations/inference/llama_cpp_process": "vllm/test_llama_cpp.py",
     # What a fake engine does is seen at the engine: these are the parts it is made of.
+    "testing/fake_engine/piece_parser": "unit/testing/fake_engine/test_chats.py",
     "testing/fake_engine/streaming": "bridge/test_inputs.py",
     "testing/fake_engine/utilities": "unit/testing/fake_engine/test_engine.py",
     # What vLLM renders is seen at a real engine.
