@@ -77,7 +77,10 @@ PYTHON_IMPORTERS = {
     "httpx": {"integrations/inference/http_client.py"},
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
     "peft": {"integrations/inference/transformers_model.py"},
-    "transformers": {"integrations/inference/transformers_model.py"},
+    "transformers": {
+        "integrations/inference/transformers_model.py",
+        "testing/models/vision_models.py",
+    },
 }
 
 # Foreign thing, as it looks in Elixir -> how many files may name it.
