@@ -74,7 +74,7 @@ class Chats:
         chat = await self._prepare(
             engine, request, kind, tool_parser, reasoning_parser, chat_template_content_format
         )
-        output = await self._last_output(engine, chat)
+        output = await last_output(engine, self._outputs(engine, chat), self._abort)
         prompt_token_ids = output.prompt_token_ids or []
         answers = []
         for choice, completion in zip(chat.choices, output.outputs, strict=True):
@@ -164,22 +164,29 @@ class Chats:
             **chat.keywords,
         )
 
-    async def _last_output(self, engine: Any, chat: _Chat) -> Any:
-        """The whole output; the request is aborted when its caller leaves."""
-        admission = Admission(None)
-        token = ADMISSION.set(admission)
-        last = None
-        finished = False
-        try:
-            async for output in self._outputs(engine, chat):
-                last = output
-            finished = True
-        finally:
-            ADMISSION.reset(token)
-            if not finished and admission.request_ids:
-                # vLLM does not abort a request whose caller leaves while it is being added.
-                await asyncio.shield(self._abort(engine, admission.request_ids))
-        return last
+
+async def last_output(engine: Any, outputs: AsyncGenerator[Any, None], abort: Abort) -> Any:
+    """The last output of a request, which is aborted when its caller leaves.
+
+    Args:
+        engine: The engine.
+        outputs: What its ``generate`` returned.
+        abort: Aborts requests of an engine by their ids in it.
+    """
+    admission = Admission(None)
+    token = ADMISSION.set(admission)
+    last = None
+    finished = False
+    try:
+        async for output in outputs:
+            last = output
+        finished = True
+    finally:
+        ADMISSION.reset(token)
+        if not finished and admission.request_ids:
+            # vLLM does not abort a request whose caller leaves while it is being added.
+            await asyncio.shield(abort(engine, admission.request_ids))
+    return last
 
 
 async def _rendered(renderer: Any, request: Any) -> Any:

@@ -55,8 +55,12 @@ PYTHON_IMPORTERS = {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
         *("process/child.py", "process/fresh_blocks.py"),
         "integrations/inference/transformers_model.py",
+        "integrations/llama_factory/hosting.py",
     },
-    "numpy": {"codec/tensors.py", "small_models/", "testing/"},
+    "numpy": {
+        *("codec/tensors.py", "small_models/", "testing/"),
+        "integrations/llama_factory/media.py",
+    },
     "gguf": {"small_models/", "testing/models/"},
     "msgpack": {
         *(
@@ -70,6 +74,7 @@ PYTHON_IMPORTERS = {
         "testing/",
     },
     "uvloop": {"__main__.py", "rpc/", "server.py"},
+    "llamafactory": {"integrations/llama_factory/hosting.py"},
     "httpx": {"integrations/inference/http_client.py"},
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
     "peft": {"integrations/inference/transformers_model.py"},
