@@ -90,9 +90,10 @@ class Library:
     def __init__(self) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        # First, so that it is told at once where it is missing: vLLM takes seconds.
+        self._log = _own_log(extras.load("llama-factory", "llamafactory.extras.logging"))
         # Sets the environment that vLLM is imported in.
         import_vllm("vllm", "AsyncEngineArgs")
-        self._log = _own_log(extras.load("llama-factory", "llamafactory.extras.logging"))
         _accept_vllm(extras.load("llama-factory", "llamafactory.extras.misc"))
         self.hparams: Any = extras.load("llama-factory", "llamafactory.hparams")
         self.vllm_engine: Any = extras.load("llama-factory", "llamafactory.chat.vllm_engine")

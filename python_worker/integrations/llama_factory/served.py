@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from python_worker.dispatch.served_classes import Constructors, ServedClass
+from python_worker.engines.builder import abort
 from python_worker.integrations.llama_factory.factory import LlamaFactory
 from python_worker.integrations.llama_factory.vllm_engine import ChatModel, VllmEngine
 from python_worker.validation import signatures
@@ -50,6 +51,8 @@ def _row(
         progress=True,
         results={"chat": _as_maps, "infer": _as_maps},
         owner=lambda made: made.model,
+        # With it, what is wrong with a stream's request is an error of the call.
+        abort=lambda made, request_ids: abort(made.model, request_ids),
         released=factory.released,
     )
 

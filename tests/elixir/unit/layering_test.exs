@@ -13,6 +13,7 @@ defmodule Vllm.LayeringTest do
     ["redacted_server.ex", "redacted_supervisor.ex", "python_command.ex"],
     ["options.ex", "telemetry/*"],
     ["chat/*", "inference/*"],
+    ["llama_factory/*"],
     ["codec/*"],
     ["wire/*"],
     ["instance/last_failure.ex", "instance/locator.ex"],
