@@ -1,13 +1,14 @@
 """A dataset: its examples are read by LLaMA-Factory's converters, and each is answered.
 
 This is what LLaMA-Factory's script ``vllm_infer.py`` does. All examples are read and rendered
-before the first is asked for, in portions, so that a wrong one is told before most of the work.
+before the first is asked for, so that a wrong one is told before the work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -120,22 +121,27 @@ class DatasetRun:
         """
         rows = await in_thread(lambda: self._rows(dataset))
         report = _Report(len(rows))
-        examples: list[_Example] = []
+        rendered: list[_Example | None] = []
         for index, row in enumerate(rows):
-            examples.append(await in_thread(lambda i=index, it=row: self._example(i, it)))  # type: ignore[misc]
-            report("Rendered examples", len(examples))
-        room = asyncio.Semaphore(self._options.batch_size)
-        done = 0
+            example = await in_thread(functools.partial(self._example, index, row))
+            # Media of all examples at once might not fit into memory: they are read again.
+            rendered.append(None if "multi_modal_data" in example.request.prompt else example)
+            report("Rendered examples", len(rendered))
+        waiting = iter(range(len(rows)))
+        done: dict[int, Prediction] = {}
 
-        async def predict(example: _Example) -> Prediction:
-            nonlocal done
-            async with room:
-                answers = await responses(example.request)
-            done += 1
-            report("Answered examples", done)
-            return Prediction(example.prompt, answers[0].response_text, example.label)
+        async def answer() -> None:
+            for index in waiting:
+                example = rendered[index]
+                if example is None:
+                    render = functools.partial(self._example, index, rows[index])
+                    example = await in_thread(render)
+                first, *_ = await responses(example.request)
+                done[index] = Prediction(example.prompt, first.response_text, example.label)
+                report("Answered examples", len(done))
 
-        return await _together([predict(example) for example in examples])
+        await _together([answer() for _ in range(min(self._options.batch_size, len(rows)))])
+        return [done[index] for index in range(len(rows))]
 
     def _converter(self) -> Any:
         options = self._options
@@ -202,11 +208,11 @@ class _Report:
         self._report(Progress(description, done, self._total, elapsed, ""))
 
 
-async def _together(coroutines: list[Any]) -> list[Any]:
-    """All results; the first error ends the others."""
+async def _together(coroutines: list[Any]) -> None:
+    """Runs all; the first error ends the others."""
     tasks = [asyncio.ensure_future(it) for it in coroutines]
     try:
-        return list(await asyncio.gather(*tasks))
+        await asyncio.gather(*tasks)
     except BaseException:
         for task in tasks:
             task.cancel()

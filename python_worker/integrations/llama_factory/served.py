@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
@@ -58,7 +57,7 @@ def _row(
 
 
 def _as_maps(results: list[Any]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(it) for it in results]
+    return [dict(vars(it)) for it in results]
 
 
 async def _new(

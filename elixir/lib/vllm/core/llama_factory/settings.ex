@@ -60,6 +60,11 @@ defmodule Vllm.Core.LlamaFactory.Settings do
   @asking [{:timeout, :timeout, @short, "milliseconds."}, @rpc]
   @place [@instance, {:timeout, :timeout, @long, "milliseconds."}, @rpc]
 
+  # How long an engine takes to load only its model knows.
+  @new [@engine, @instance, {:timeout, :timeout, :infinity, "milliseconds."}, @rpc]
+
+  @ending [{:timeout, :timeout, @long, "milliseconds."}, @rpc]
+
   @dataset [
     {:formatting, {:in, ["alpaca", "sharegpt", "openai"]}, "alpaca",
      "how examples are written, as in LLaMA-Factory's `dataset_info.json`."},
@@ -73,7 +78,8 @@ defmodule Vllm.Core.LlamaFactory.Settings do
   ]
 
   @tables %{
-    new: [@engine | @place],
+    new: @new,
+    ending: @ending,
     place: @place,
     asking: @asking,
     parameters: @generation ++ @asking,
@@ -87,7 +93,7 @@ defmodule Vllm.Core.LlamaFactory.Settings do
            fn {name, table} -> {name, Enum.map(table, &elem(&1, 0))} end
          )
 
-  @type kind :: :new | :place | :asking | :parameters | :prompt | :chat | :dataset
+  @type kind :: :new | :ending | :place | :asking | :parameters | :prompt | :chat | :dataset
 
   @doc "The options of a kind of function, as documentation."
   @spec docs(kind()) :: String.t()

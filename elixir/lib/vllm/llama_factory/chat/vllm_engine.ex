@@ -129,11 +129,15 @@ defmodule Vllm.LlamaFactory.Chat.VllmEngine do
   end
 
   @doc """
-  Shuts down the engine, also for its other callers. Takes the options of `engine/2`.
+  Shuts down the engine, also for its other callers.
+
+  ## Options
+
+  #{Settings.docs(:ending)}
   """
   @spec shutdown(Ref.t(), keyword()) :: {:ok, nil} | {:error, Error.t()}
   def shutdown(model, opts \\ []) do
-    with {:ok, settings} <- Settings.validate(:asking, opts),
+    with {:ok, settings} <- Settings.validate(:ending, opts),
          {:ok, engine} <- engine(model, opts),
          do: AsyncLLM.shutdown(engine, rpc: settings.rpc)
   end

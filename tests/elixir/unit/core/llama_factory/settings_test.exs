@@ -4,7 +4,7 @@ defmodule Vllm.Core.LlamaFactory.SettingsTest do
   alias Vllm.Core.LlamaFactory.Settings
   alias Vllm.Error
 
-  @kinds [:new, :place, :asking, :parameters, :prompt, :chat, :dataset]
+  @kinds [:new, :ending, :place, :asking, :parameters, :prompt, :chat, :dataset]
 
   test "a request has only the options that are given" do
     {:ok, settings} = Settings.validate(:chat, temperature: 0, do_sample: false, seed: nil)
@@ -26,6 +26,8 @@ defmodule Vllm.Core.LlamaFactory.SettingsTest do
     assert {:ok, %{rpc: [timeout: 6]}} = Settings.validate(:chat, rpc: [timeout: 6], timeout: 5)
     assert {:ok, %{rpc: [timeout: 60_000]}} = Settings.validate(:asking, [])
     assert {:ok, %{rpc: 5}} = Settings.validate(:asking, rpc: 5)
+    assert {:ok, %{rpc: [timeout: :infinity]}} = Settings.validate(:new, [])
+    assert {:ok, %{rpc: [timeout: 600_000]}} = Settings.validate(:ending, [])
   end
 
   test "a wrong option is refused by name" do
