@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from python_worker.exceptions import BridgeError, InvalidArgument
+from python_worker.exceptions import BridgeError, InvalidArgument, LimitExceeded
 from python_worker.integrations.llama_factory.hosting import Library, RequestParts
 from python_worker.integrations.llama_factory.media import MediaNotFound
 from python_worker.integrations.llama_factory.options import GenerationOptions
@@ -24,6 +24,9 @@ from python_worker.integrations.llama_factory.requests import Chat, making, requ
 from python_worker.streaming.progress import PROGRESS, Progress
 
 MAX_BATCH: Final = 4096
+
+# While JSON is read, Python runs nothing else: so much takes half a second.
+MAX_JSON_BYTES: Final = 64 * 1024 * 1024
 
 # How often the caller is told, as by the progress bars of ``LLM``.
 INTERVAL_SECONDS: Final = 0.1
@@ -225,11 +228,17 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if "\0" in str(path) or not path.is_file():
         raise MediaNotFound(f"dataset: there is no file {str(path)!r}", parameter="dataset")
     try:
-        text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            with path.open(encoding="utf-8") as lines:
+                rows = [json.loads(line) for line in lines if line.strip()]
+        elif path.stat().st_size <= MAX_JSON_BYTES:
+            rows = json.loads(path.read_text(encoding="utf-8"))
         else:
-            rows = json.loads(text)
+            raise LimitExceeded(
+                f"dataset: {path} has more than {MAX_JSON_BYTES} bytes, which are read at once; "
+                "write it as JSONL",
+                parameter="dataset",
+            )
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidArgument(
             f"dataset: {path} is no JSON: {error}", parameter="dataset"

@@ -9,7 +9,7 @@ from typing import Any
 from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.llama_factory.arguments import grouped, parsed, reading
 from python_worker.integrations.llama_factory.hosting import Library, library
-from python_worker.integrations.llama_factory.requests import making
+from python_worker.integrations.llama_factory.requests import check_answer, making
 from python_worker.integrations.llama_factory.vllm_engine import (
     ChatModel,
     VllmEngine,
@@ -69,6 +69,7 @@ class LlamaFactory:
             tool_format: Of ``tool_formats``.
             content: The answer.
         """
+        check_answer(content)
 
         def extract() -> Any:
             found = library()

@@ -13,12 +13,19 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final
 
-from python_worker.exceptions import BridgeError, InvalidArgument, Unsupported
+from python_worker.exceptions import BridgeError, InvalidArgument, LimitExceeded, Unsupported
 from python_worker.integrations.llama_factory import media
 from python_worker.integrations.llama_factory.hosting import RequestParts, returned
 from python_worker.integrations.llama_factory.options import GenerationOptions
 
 MAX_PROMPT_LENGTH: Final = 2**31 - 1
+
+# Searching and reading holds up the whole worker: Python runs nothing else meanwhile. The searches
+# of LLaMA-Factory look through the rest of a text once for each opening word, 9 ns for a character:
+# with these limits one takes half a second at most.
+MAX_SEARCHED: Final = 50_000_000
+MAX_ANSWER: Final = 32_768
+MAX_TOOLS: Final = 1_000_000
 
 # vLLM's name of what LLaMA-Factory has many of.
 _LISTS: Final = ("image", "video", "audio")
@@ -52,6 +59,7 @@ def request_of(engine: Any, chat: Chat) -> RequestParts:
         MediaNotFound: There is no file of an image, video or audio.
     """
     messages = _messages(chat.messages)
+    _check_search(messages, engine.template)
     tools = _tools(chat.tools)
     given = {kind: media.checked(kind, chat.media.get(kind)) for kind in media.KINDS}
     chat.options.warn()
@@ -136,15 +144,47 @@ def _messages(given: list[dict[str, str]]) -> list[dict[str, str]]:
     return [dict(message) for message in given]
 
 
+def _check_search(messages: list[dict[str, str]], template: Any) -> None:
+    """Refuses texts that LLaMA-Factory would search for too long."""
+    for word in (template.thought_words[0], template.tool_call_words[0]):
+        for index, message in enumerate(messages):
+            content = message["content"]
+            if (count := content.count(word.strip())) * len(content) > MAX_SEARCHED:
+                raise LimitExceeded(
+                    f"messages[{index}]: {len(content)} characters with {count} times "
+                    f"{word.strip()!r} take too long to search",
+                    parameter=f"messages[{index}]",
+                )
+
+
+def check_answer(content: str) -> None:
+    """Refuses an answer that LLaMA-Factory would search for too long.
+
+    Raises:
+        LimitExceeded: It is.
+    """
+    if len(content) > MAX_ANSWER:
+        raise LimitExceeded(
+            f"content: tool calls are searched in at most {MAX_ANSWER} characters, got "
+            f"{len(content)}",
+            parameter="content",
+        )
+
+
 def _tools(given: str | list[dict[str, Any]] | None) -> str | None:
     """Descriptions of tools as JSON."""
     if given is None or given == "":
         return None
     if not isinstance(given, str):
         try:
-            return json.dumps(given, ensure_ascii=False)
+            given = json.dumps(given, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidArgument(f"tools: are no JSON: {error}", parameter="tools") from error
+    if len(given) > MAX_TOOLS:
+        raise LimitExceeded(
+            f"tools: have at most {MAX_TOOLS} characters as JSON, got {len(given)}",
+            parameter="tools",
+        )
     try:
         tools = json.loads(given)
     except (ValueError, RecursionError) as error:

@@ -18,13 +18,19 @@ from typing import Any, TypeVar
 
 from python_worker.chat.completions import last_output
 from python_worker.engines.builder import abort
-from python_worker.exceptions import InvalidArgument, Unsupported
+from python_worker.exceptions import InvalidArgument, StaleReference, Unsupported
 from python_worker.integrations.llama_factory import media
 from python_worker.integrations.llama_factory.datasets import DatasetRun, Prediction, RunOptions
 from python_worker.integrations.llama_factory.hosting import Library, RequestParts
 from python_worker.integrations.llama_factory.options import GenerationOptions
 from python_worker.integrations.llama_factory.pictures import as_pictures
-from python_worker.integrations.llama_factory.requests import Chat, making, params_of, request_of
+from python_worker.integrations.llama_factory.requests import (
+    Chat,
+    check_answer,
+    making,
+    params_of,
+    request_of,
+)
 from python_worker.streaming.admission import ADMISSION
 from python_worker.validation import signatures
 
@@ -72,6 +78,7 @@ class VllmEngine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="llama-factory")
         self._last_request_id: str | None = None
         self._adapter: Any = None
+        self._closed = False
 
     async def load_adapter(self) -> None:
         """Loads the adapter of the arguments, so that a wrong one is an error of the constructor.
@@ -89,6 +96,7 @@ class VllmEngine:
 
     async def close(self) -> None:
         """Unloads the adapter, and ends the thread; the engine goes on."""
+        self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._adapter is not None:
             await self.model.remove_lora(self._adapter.lora_int_id)
@@ -207,6 +215,7 @@ class VllmEngine:
 
     async def extract_tool(self, content: str) -> str | list[dict[str, str]]:
         """The tool calls in an answer, by the template's format; the text if there are none."""
+        check_answer(content)
         extracted = await self._in_thread(
             lambda: making(
                 "tool calls of this", lambda: self._hosted.template.extract_tool(content)
@@ -266,6 +275,8 @@ class VllmEngine:
     # --- Within ------------------------------------------------------------------
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
+        if self._closed:
+            raise StaleReference("the object was released while this call of it ran")
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _request(

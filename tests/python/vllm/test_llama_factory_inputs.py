@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from python_worker.exceptions import InvalidArgument, Unsupported
+from python_worker.exceptions import InvalidArgument, StaleReference, Unsupported
 from python_worker.integrations.llama_factory.media import MediaNotFound
 from python_worker.integrations.llama_factory.vllm_engine import VllmEngine
 from python_worker.testing.models.scripted_model import ScriptedModel
@@ -93,6 +93,32 @@ async def test_a_template_whose_tokens_the_tokenizer_has_not_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgument, match="tokens that the model's tokenizer does not have"):
         await engine(model.path, template="chatglm3").encode_prompt(USER)
+
+
+@pytest.mark.parametrize("word", ["<think>\n", "<tool_call>"])
+@pytest.mark.parametrize("role", ["user", "assistant", "function"])
+async def test_texts_that_take_long_to_search_are_refused(
+    plain: VllmEngine, role: str, word: str
+) -> None:
+    """Python runs nothing else while it searches, in whatever thread."""
+    messages = [*USER, {"role": role, "content": word * 100_000}]
+    with pytest.raises(InvalidArgument, match=r"messages\[1\].*take too long to search"):
+        await plain.encode_prompt(messages)
+    with pytest.raises(InvalidArgument, match="searched in at most"):
+        await plain.extract_tool(word * 100_000)
+    with pytest.raises(InvalidArgument, match="tools: have at most"):
+        await plain.encode_prompt(USER, None, [{**TOOL, "description": word * 200_000}])
+
+
+async def test_a_long_text_that_is_read_once_is_a_prompt(plain: VllmEngine) -> None:
+    assert len(await plain.encode_prompt([{"role": "user", "content": "x " * 100_000}])) > 100_000
+
+
+async def test_a_call_of_an_object_that_was_released_is_an_error(model: ScriptedModel) -> None:
+    released = engine(model.path)
+    await released.close()
+    with pytest.raises(StaleReference, match="released"):
+        await released.encode_prompt(USER)
 
 
 # --- Placeholders

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from python_worker.exceptions import InvalidArgument
-from python_worker.integrations.llama_factory.datasets import RunOptions, _read, _Report, _together
+from python_worker.integrations.llama_factory.datasets import (
+    MAX_JSON_BYTES,
+    RunOptions,
+    _read,
+    _Report,
+    _together,
+)
 from python_worker.integrations.llama_factory.media import MediaNotFound
 from python_worker.streaming.progress import PROGRESS, Progress
 
@@ -34,6 +40,13 @@ def test_a_file_of_anything_else_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InvalidArgument, match=r"dataset: .*a\.json is no"):
         _read(path)
+
+
+def test_a_large_file_has_to_be_of_lines(tmp_path: Path) -> None:
+    with (tmp_path / "a.json").open("w") as file:
+        file.truncate(MAX_JSON_BYTES + 1)
+    with pytest.raises(InvalidArgument, match="write it as JSONL"):
+        _read(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("path", ["/nowhere.json", "/", "a\0b"])
