@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from python_worker.exceptions import InvalidArgument
+from python_worker.integrations.inference.async_llm import checked_engine
 from python_worker.integrations.llama_factory.arguments import grouped, parsed, reading
 from python_worker.integrations.llama_factory.hosting import Library, library
 from python_worker.integrations.llama_factory.requests import check_answer, making
@@ -14,7 +15,6 @@ from python_worker.integrations.llama_factory.vllm_engine import (
     ChatModel,
     VllmEngine,
     as_calls,
-    checked_engine,
 )
 
 logger = logging.getLogger(__name__)

@@ -31,8 +31,6 @@ from python_worker.integrations import extras
 
 logger = logging.getLogger(__name__)
 
-EXTRA: Final = "llama-factory"
-
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "DISABLE_VERSION_CHECK": "1",
     # Otherwise it turns up the log of all of Transformers with every engine.

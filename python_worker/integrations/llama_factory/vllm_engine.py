@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from python_worker.chat.completions import last_output
 from python_worker.engines.builder import abort
-from python_worker.exceptions import InvalidArgument, StaleReference, Unsupported
+from python_worker.exceptions import StaleReference, Unsupported
 from python_worker.integrations.llama_factory import media
 from python_worker.integrations.llama_factory.datasets import DatasetRun, Prediction, RunOptions
 from python_worker.integrations.llama_factory.hosting import Library, RequestParts
@@ -339,21 +339,6 @@ def as_calls(extracted: Any) -> str | list[dict[str, str]]:
     if isinstance(extracted, str):
         return extracted
     return [{"name": call.name, "arguments": call.arguments} for call in extracted]
-
-
-def checked_engine(engine: object) -> Any:
-    """An engine of this worker.
-
-    Raises:
-        InvalidArgument: It is none.
-    """
-    members = ("add_lora", "remove_lora", "generate", "errored", "dead_error")
-    if not all(hasattr(type(engine), name) for name in members):
-        raise InvalidArgument(
-            f"engine: wants the reference of an AsyncLLM, got {type(engine).__name__}",
-            parameter="engine",
-        )
-    return engine
 
 
 def _plain(value: Any) -> Any:
