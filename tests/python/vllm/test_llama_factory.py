@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from python_worker.testing.models.adapters import adapter
-from python_worker.testing.models.scripted_model import ScriptedModel
-from tests.python.support.client import Client, Failed
+from python_worker.testing.models.model_files import EOS
+from python_worker.testing.models.scripted_model import ScriptedModel, scripted_model
+from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
 
 HELLO: list[dict[str, str]] = [{"role": "user", "content": "Hello"}]
@@ -116,6 +117,37 @@ async def test_the_stop_words_of_a_template_are_asked_for(
     assert len(stops) == 2
     params = await vllm_client.call(ref, "sampling_params", 10)
     assert set(params["stop_token_ids"]) == set(stops)
+
+
+async def test_a_stop_word_of_the_template_ends_an_answer(
+    vllm_client: Client, tmp_path: Path
+) -> None:
+    """L-17, on a model that would go on after it. A prompt of this template ends in a new line."""
+    script = [
+        ("", " I", " only", " know", EOS),
+        ("<0x0A>", " done", "<|im_end|>", " and", " on", " and"),
+    ]
+    model = scripted_model(tmp_path / "model", script=script)
+    arguments = {
+        "model_name_or_path": str(model.path),
+        "infer_dtype": "float32",
+        "vllm_maxlen": 512,
+        "vllm_enforce_eager": True,
+        "template": "qwen",
+    }
+    engine_args = await vllm_client.call("LlamaFactory", "resolve_args", arguments)
+    engine = await vllm_client.call("AsyncLLM", "from_engine_args", engine_args)
+    try:
+        ref = await vllm_client.call("ChatModel", "new", arguments, engine=engine)
+        (answer,) = await vllm_client.call(ref, "chat", HELLO, options=GREEDY)
+        assert (answer["response_text"], answer["finish_reason"]) == (" done", "stop")
+        prompt = await vllm_client.call(ref, "encode_prompt", HELLO)
+        last = await vllm_client.generate(
+            engine, {"prompt_token_ids": prompt}, sampling(temperature=0.0, max_tokens=4)
+        )
+        assert last.outputs[0].text == " done<|im_end|> and on"
+    finally:
+        await vllm_client.call(engine, "shutdown")
 
 
 async def test_a_template_with_tokens_that_the_model_has_not_is_refused(
