@@ -171,7 +171,13 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   setup %{test: name, tmp_dir: dir} do
     # A first argument that is no instance is one for the default instance.
     default = Application.get_env(:vllm_bridge, :default, [])
-    options = [engine_class: engine_class(), log: false] ++ patience()
+
+    # LLaMA-Factory takes longer to import than a call may take here. What it is given is checked on the
+    # way to it, and by its own tests.
+    File.mkdir_p!(Path.join(dir, "llamafactory"))
+    File.write!(Path.join(dir, "llamafactory/__init__.py"), "raise ImportError('left out')")
+    env = [{"PYTHONPATH", dir}]
+    options = [engine_class: engine_class(), log: false, env: env] ++ patience()
     Application.put_env(:vllm_bridge, :default, options)
 
     on_exit(fn ->
@@ -184,7 +190,12 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {:ok, _} = start(kit(name), log: false)
 
     {:ok, _} =
-      start(name, log: :info, engines: [it: [model: "fake"]], metrics_interval: 3_600_000)
+      start(name,
+        log: :info,
+        env: env,
+        engines: [it: [model: "fake"]],
+        metrics_interval: 3_600_000
+      )
 
     # Where valid options would start a worker, it ends at once.
     python = Path.join(dir, "python")
