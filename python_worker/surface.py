@@ -23,6 +23,7 @@ from python_worker.engines.parameter_classes import PATHS, ParameterClass, Sampl
 from python_worker.engines.results import RESULTS
 from python_worker.engines.vllm_module import VllmModule
 from python_worker.integrations.inference.served import inference
+from python_worker.integrations.llama_factory.served import llama_factory
 from python_worker.offline import arguments as offline_arguments
 from python_worker.offline.builder import LLMBuilder
 from python_worker.pooling.poolings import Poolings
@@ -58,6 +59,7 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
             ),
             ServedClass(name="Worker", singleton=worker, limited=False),
             *inference(),
+            *llama_factory(),
         ]
     )
 

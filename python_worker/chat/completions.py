@@ -114,7 +114,7 @@ class Chats:
         parsers = Parsers(tool_parser, reasoning_parser, chat_template_content_format)
         asked = Asked(request, False, parsers, lora_request, trace_headers)
         chat = await self._prepare(engine, asked)
-        output = await self._last_output(engine, chat)
+        output = await last_output(engine, self._outputs(engine, chat), self._abort)
         prompt_token_ids = output.prompt_token_ids or []
         answers = []
         for choice, completion in zip(chat.choices, output.outputs, strict=True):
@@ -227,22 +227,29 @@ class Chats:
             **chat.keywords,
         )
 
-    async def _last_output(self, engine: Any, chat: Chat) -> Any:
-        """The whole output; the request is aborted when its caller leaves."""
-        admission = Admission(None)
-        token = ADMISSION.set(admission)
-        last = None
-        finished = False
-        try:
-            async for output in self._outputs(engine, chat):
-                last = output
-            finished = True
-        finally:
-            ADMISSION.reset(token)
-            if not finished and admission.request_ids:
-                # vLLM does not abort a request whose caller leaves while it is being added.
-                await asyncio.shield(self._abort(engine, admission.request_ids))
-        return last
+
+async def last_output(engine: Any, outputs: AsyncGenerator[Any, None], abort: Abort) -> Any:
+    """The last output of a request, which is aborted when its caller leaves.
+
+    Args:
+        engine: The engine.
+        outputs: What its ``generate`` returned.
+        abort: Aborts requests of an engine by their ids in it.
+    """
+    admission = Admission(None)
+    token = ADMISSION.set(admission)
+    last = None
+    finished = False
+    try:
+        async for output in outputs:
+            last = output
+        finished = True
+    finally:
+        ADMISSION.reset(token)
+        if not finished and admission.request_ids:
+            # vLLM does not abort a request whose caller leaves while it is being added.
+            await asyncio.shield(abort(engine, admission.request_ids))
+    return last
 
 
 def _adapter(engine: Any, model: str | None, lora_request: Any) -> Any:

@@ -204,11 +204,11 @@ class Dispatcher:
             await going_on
 
     async def _invoke(self, invocation: Invocation) -> object:
+        if invocation.served.progress:
+            PROGRESS.set(invocation.call.progress_reporter())
         if returns_at_once(invocation.member):
             result = invocation.invoke()
         else:
-            if invocation.served.progress:
-                PROGRESS.set(invocation.call.progress_reporter())
             executor = invocation.served.executor(invocation.target)
             result = await in_thread(executor, invocation.invoke)
         return await result if inspect.isawaitable(result) else result

@@ -55,7 +55,7 @@ class ServedClass:
         strict: Check every argument against its annotation, and convert none.
         immediate: Plain methods that return at once. All others run in a thread.
         executor: Gives where an object's plain methods run; None for the worker's own threads.
-        progress: Whether plain methods may tell their client how far they have come.
+        progress: Whether methods may tell their client how far they have come.
         translations: By method: renames the parameters of earlier versions, in place.
         results: By method: converts a result to the documented one.
         wrapped: By method: awaits what the method returned, given the object, and returns the

@@ -231,9 +231,9 @@ defmodule Vllm.Call do
     end
   end
 
-  # Batches tell how far they have come.
-  defp on_progress(instance, "LLM", method),
-    do: Progress.reporter(metadata(instance, "LLM", method))
+  # Batches and datasets tell how far they have come.
+  defp on_progress(instance, class, method) when class in ["LLM", "VllmEngine", "ChatModel"],
+    do: Progress.reporter(metadata(instance, class, method))
 
   defp on_progress(_instance, _class, _method), do: nil
 

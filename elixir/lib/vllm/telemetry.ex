@@ -78,8 +78,9 @@ defmodule Vllm.Telemetry do
        "calling process was killed, and the call is cancelled.", [@duration, @monotonic],
      @call ++ @exception},
     {[:vllm, :llm, :progress],
-     "A batch of a `Vllm.LLM` has come further; at most ten times a second. Emitted by the calling " <>
-       "process, unless the call was given `use_tqdm: false`.",
+     "A batch of a `Vllm.LLM`, or a dataset of `Vllm.LlamaFactory.VllmInfer`, has come further; at most " <>
+       "ten times a second. Emitted by the calling process, unless the call was given " <>
+       "`use_tqdm: false`.",
      [
        {:done, "how many are done"},
        {:total, "how many there are, or 0 if that is not known"},

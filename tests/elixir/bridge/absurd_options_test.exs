@@ -17,6 +17,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   # Nobody listens on it.
   @dead "http://127.0.0.1:1/v1"
 
+  # Arguments of LLaMA-Factory for a model that is not there.
+  @nowhere [model_name_or_path: "/nowhere"]
+
   # function => {what it may return, a good value for each argument}. Each argument in turn gets every
   # value. `:value` is {:ok, _} or {:error, %Error{}}; `:done` may also be :ok; `:raises` is of the test
   # kit and of functions that say so.
@@ -50,6 +53,38 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Inference.TransformersProvider, :new} => {:value, [:on_instance]},
     {Vllm.Inference.TransformersProvider, :resolve_dtype} => {:value, [1, 1, :on_instance]},
     {Vllm.Inference.AsyncLLMProvider, :new} => {:value, [:engine, :on_instance]},
+    {Vllm.LlamaFactory, :templates} => {:value, [:on_instance]},
+    {Vllm.LlamaFactory.Tools, :extract} => {:value, ["default", "x", :on_instance]},
+    {Vllm.LlamaFactory.Tools, :formats} => {:value, [:on_instance]},
+    {Vllm.LlamaFactory.VllmInfer, :run} => {:value, [:engine, [%{}], []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :new} => {:value, [@nowhere, [], [], [], :on_instance]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :resolve_engine_args} =>
+      {:value, [@nowhere, [], [], [], :on_instance]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :new} => {:value, [@nowhere, :on_instance]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :chat} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :stream_chat} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :encode_prompt} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :get_scores} => {:value, [:engine, ["x"], []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :sampling_params} => {:value, [:engine, 1, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :extract_tool} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :regularize_images} => {:value, [:engine, [], []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :regularize_videos} => {:value, [:engine, [], []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :regularize_audios} => {:value, [:engine, [], []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :template} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :stop_token_ids} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :engine} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :engine_args} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :engine_notes} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :can_generate?} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :last_request_id} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.VllmEngine, :shutdown} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :chat} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :stream_chat} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :achat} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :astream_chat} => {:value, [:engine, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :get_scores} => {:value, [:engine, ["x"], []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :aget_scores} => {:value, [:engine, ["x"], []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :shutdown} => {:value, [:engine, []]},
     {Vllm, :engine} => {:value, [:instance, :it, 1]},
     {Vllm, :metrics} => {:value, [:instance]},
     {Vllm, :status} => {:value, [:instance]},
@@ -160,7 +195,13 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   setup %{test: name, tmp_dir: dir} do
     # A first argument that is no instance is one for the default instance.
     default = Application.get_env(:vllm_bridge, :default, [])
-    options = [engine_class: engine_class(), log: false] ++ patience()
+
+    # LLaMA-Factory takes longer to import than a call may take here. What it is given is checked on the
+    # way to it, and by its own tests.
+    File.mkdir_p!(Path.join(dir, "llamafactory"))
+    File.write!(Path.join(dir, "llamafactory/__init__.py"), "raise ImportError('left out')")
+    env = [{"PYTHONPATH", dir}]
+    options = [engine_class: engine_class(), log: false, env: env] ++ patience()
     Application.put_env(:vllm_bridge, :default, options)
 
     on_exit(fn ->
@@ -173,7 +214,12 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {:ok, _} = start(kit(name), log: false)
 
     {:ok, _} =
-      start(name, log: :info, engines: [it: [model: "fake"]], metrics_interval: 3_600_000)
+      start(name,
+        log: :info,
+        env: env,
+        engines: [it: [model: "fake"]],
+        metrics_interval: 3_600_000
+      )
 
     # Where valid options would start a worker, it ends at once.
     python = Path.join(dir, "python")

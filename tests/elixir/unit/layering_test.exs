@@ -14,6 +14,7 @@ defmodule Vllm.LayeringTest do
     ["options.ex", "telemetry/*"],
     ["chat/*", "inference/*"],
     ["pooling/*"],
+    ["llama_factory/*"],
     ["codec/*"],
     ["wire/*"],
     ["instance/last_failure.ex", "instance/locator.ex"],

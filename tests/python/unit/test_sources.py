@@ -43,6 +43,11 @@ TESTED_IN = {
     "install/steps": "unit/install/test_main.py",
     "integrations/inference/llama_cpp_child": "vllm/test_llama_cpp.py",
     "integrations/inference/llama_cpp_process": "vllm/test_llama_cpp.py",
+    "integrations/llama_factory/arguments": "vllm/test_llama_factory_arguments.py",
+    "integrations/llama_factory/vllm_engine": "vllm/test_llama_factory.py",
+    "integrations/llama_factory/factory": "vllm/test_llama_factory_arguments.py",
+    "integrations/llama_factory/pictures": "vllm/test_llama_factory_inputs.py",
+    "integrations/llama_factory/requests": "vllm/test_llama_factory_inputs.py",
     # What a fake engine does is seen at the engine: these are the parts it is made of.
     "testing/fake_engine/piece_parser": "unit/testing/fake_engine/test_chats.py",
     "testing/fake_engine/streaming": "bridge/test_inputs.py",
