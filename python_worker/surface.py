@@ -20,6 +20,7 @@ from python_worker.engines.collector import RequestOutputCollector, collect
 from python_worker.engines.constructors import EngineArguments, construct
 from python_worker.engines.results import RESULTS
 from python_worker.integrations.inference.served import inference
+from python_worker.integrations.mellea.served import mellea
 from python_worker.offline import arguments as offline_arguments
 from python_worker.offline.builder import LLMBuilder
 from python_worker.validation.renamed_parameters import TRANSLATIONS
@@ -53,6 +54,7 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
             ),
             ServedClass(name="Worker", singleton=worker, limited=False),
             *inference(),
+            *mellea(),
         ]
     )
 

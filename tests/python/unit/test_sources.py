@@ -41,6 +41,7 @@ TESTED_IN = {
     "install/steps": "unit/install/test_main.py",
     "integrations/inference/llama_cpp_child": "vllm/test_llama_cpp.py",
     "integrations/inference/llama_cpp_process": "vllm/test_llama_cpp.py",
+    "integrations/mellea/backends": "unit/integrations/mellea/test_local_backend.py",
     # What a fake engine does is seen at the engine: these are the parts it is made of.
     "testing/fake_engine/streaming": "bridge/test_inputs.py",
     "testing/fake_engine/utilities": "unit/testing/fake_engine/test_engine.py",
