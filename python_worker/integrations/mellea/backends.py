@@ -89,6 +89,15 @@ class Backend:
         """
         return dict(self._own_args())
 
+    async def own(self) -> dict[str, Any]:
+        """The backend's own engine, and the model of it.
+
+        Raises:
+            Unsupported: The engine is not the backend's own.
+        """
+        self._own_args()
+        return {"engine": self.engine, "model": self.mellea.model_id}
+
     async def use_engine(self, engine: object) -> None:
         """Takes another engine in place of the backend's own, which was shut down."""
         self._own_args()

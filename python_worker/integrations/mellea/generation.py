@@ -25,6 +25,10 @@ class Engine(Protocol):
     def errored(self) -> bool:
         """Whether it has died."""
 
+    @property
+    def dead_error(self) -> BaseException:
+        """Why it is dead."""
+
     def generate(
         self, prompt: Any, sampling_params: Any, request_id: str
     ) -> AsyncGenerator[Any, None]:

@@ -162,7 +162,7 @@ class LocalVLLMBackend(FormatterBackend):
             MelleaLogger.get_logger().warning("format was given: the tools are left out")
         elif tool_calls:
             tools = self.tools_of(action, ctx, merged)
-        messages, _text, token_ids = await self.rendered(action, ctx, merged, tools)
+        messages, text, token_ids = await self.rendered(action, ctx, merged, tools)
         thunk: ModelOutputThunk[Any] = ModelOutputThunk(None)
         thunk._call.context = ctx.view_for_generation()
         thunk._call.action = action
@@ -177,7 +177,7 @@ class LocalVLLMBackend(FormatterBackend):
             tools=tools,
             seed=merged.get(ModelOption.SEED),
         )
-        self._begin(thunk, {"prompt_token_ids": token_ids}, merged, format)
+        self._begin(thunk, {"prompt_token_ids": token_ids, "prompt": text}, merged, format)
         return thunk, ctx.add(action).add(thunk)
 
     def _begin(
@@ -205,6 +205,8 @@ class LocalVLLMBackend(FormatterBackend):
     def _outputs(
         self, prompt: Any, merged: Mapping[str, Any], format: Any, kind: str, request_id: str
     ) -> Any:
+        if self.engine.errored:
+            raise self.engine.dead_error
         parameters = {**self.parameters(merged), "output_kind": kind}
         if format is not None:
             if "structured_outputs" in parameters:

@@ -53,6 +53,7 @@ def _backend() -> ServedClass:
                 "from_mellea_model_opts_map",
                 "generate_from_context",
                 "generate_from_raw",
+                "own",
                 "render_prompt",
                 "to_mellea_model_opts_map",
                 "use_engine",

@@ -7,11 +7,11 @@ with the result as the last item (see ``questions``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
-from python_worker.exceptions import Conflict, InvalidArgument
+from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.mellea import library
 from python_worker.integrations.mellea.backends import Backend, components, with_tools
 from python_worker.integrations.mellea.generation import Engine
@@ -25,17 +25,19 @@ class Session:
     Args:
         backend: The backend.
         context: Mellea's context.
+        keeps_turns: Whether the model is told what was said before.
 
     Attributes:
         backend: The backend.
     """
 
-    def __init__(self, backend: Backend, context: Any) -> None:
+    def __init__(self, backend: Backend, context: Any, *, keeps_turns: bool) -> None:
         self.backend = backend
         self._context = context
         self._empty = context.new_instance()
         self._open: dict[str, asyncio.Future[Verdict]] = {}
-        self._answering = False
+        self._one_at_a_time = asyncio.Lock()
+        self._keeps_turns = keeps_turns
 
     @classmethod
     async def new(cls, backend: object, context: Any = None) -> Session:
@@ -43,7 +45,7 @@ class Session:
 
         Args:
             backend: The backend.
-            context: What was said before; a chat without turns if there is none.
+            context: What was said before; one that tells the model nothing if there is none.
         """
         if not isinstance(backend, Backend):
             raise InvalidArgument(
@@ -51,7 +53,8 @@ class Session:
                 parameter="backend",
             )
         turns = {"type": "simple"} if context is None else context
-        return cls(backend, await components().context(turns))
+        made = await components().context(turns)
+        return cls(backend, made, keeps_turns=turns["type"] == "chat")
 
     @property
     def engine(self) -> Engine:
@@ -88,7 +91,7 @@ class Session:
             "tool_calls": tool_calls,
             "format": make.format_of(format),
         }
-        with self._answers():
+        async with self._turn():
             async for item in questions.during(self._follow(action, plan, options)):
                 yield item
 
@@ -108,7 +111,7 @@ class Session:
             "tool_calls": tool_calls,
             "format": make.format_of(format),
         }
-        with self._answers():
+        async with self._turn():
             async for item in Questions(self._open).during(self._follow(action, None, options)):
                 yield item
 
@@ -145,27 +148,14 @@ class Session:
 
     async def reset(self) -> None:
         """Forgets what was said."""
-        with self._answers():
+        async with self._turn():
             self._context = self._empty
 
     # --- Inside ------------------------------------------------------------------
 
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        """One call at a time changes the context.
-
-        Raises:
-            Conflict: Another does.
-        """
-        if self._answering:
-            raise Conflict(
-                "the session is answering another call; wait for it, or use a session of your own"
-            )
-        self._answering = True
-        try:
-            yield
-        finally:
-            self._answering = False
+    def _turn(self) -> AbstractAsyncContextManager[object]:
+        """One call at a time goes on from the context, unless it tells the model nothing."""
+        return self._one_at_a_time if self._keeps_turns else nullcontext()
 
     async def _follow(self, action: Any, plan: Any, options: dict[str, Any]) -> dict[str, Any]:
         functional = library.load("local_backend").functional

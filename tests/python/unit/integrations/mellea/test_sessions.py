@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from python_worker.exceptions import Conflict, InvalidArgument
+from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.mellea.sessions import Session
 from tests.python.support.mellea import CHAT, Engine, backend_of
 from tests.python.support.served import until
@@ -84,15 +84,28 @@ async def test_a_client_that_leaves_ends_the_text() -> None:
     session = await session_of(engine)
     reading = asyncio.ensure_future(followed(session, session.chat("x")))
     await until(lambda: engine.running)
-    with pytest.raises(Conflict, match="answering another call"):
-        await followed(session, session.chat("y"))
-    with pytest.raises(Conflict, match="answering another call"):
-        await session.reset()
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     await until(lambda: not engine.running)
     await session.reset()
     assert await session.context() == []
+
+
+async def test_calls_of_a_chat_wait_for_their_turn_and_others_do_not() -> None:
+    engine = Engine(None)
+    session = await session_of(engine)
+    reading = [asyncio.ensure_future(followed(session, session.chat(text))) for text in "xy"]
+    await until(lambda: engine.running)
+    reading[0].cancel()
+    await until(lambda: len(engine.asked) == 2)
+    assert engine.running == 1
+    reading[1].cancel()
+    other = await Session.new(await backend_of(engine))
+    reading += [asyncio.ensure_future(followed(other, other.chat(text))) for text in "xy"]
+    await until(lambda: engine.running == 2)
+    for task in reading:
+        task.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
 
 
 async def test_a_text_or_the_last_output_is_judged() -> None:
