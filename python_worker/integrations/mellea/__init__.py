@@ -10,6 +10,7 @@ backend renders a chat with the engine's tokenizer and generates with the engine
 ``sampling``        one map of options: which of them are the engine's and which a request's
 ``generation``      one request of the engine, whose outputs feed a thunk
 ``local_backend``   the backend class
+``templates``       what of Jinja a client may write
 ``components``      from what a client sends to components, contexts, tools and requirements
 ``thunks``          what a client holds of a text that is being made
 ``backends``        what a client holds of a backend
@@ -19,6 +20,6 @@ backend renders a chat with the engine's tokenizer and generates with the engine
 ``served``          the rows of ``surface``
 ==================  ==============================================================================
 
-Only ``local_backend`` and ``components`` need mellea when they are imported. The others import them
-when they are first used.
+``local_backend``, ``templates`` and ``components`` need mellea, or Jinja, when they are imported.
+The others import them when they are first used.
 """

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from jinja2.exceptions import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from mellea.backends.tools import MelleaTool
 from mellea.core import (
     CBlock,
@@ -31,6 +29,7 @@ from mellea.stdlib.sampling import (
 )
 
 from python_worker.exceptions import InvalidArgument, Unsupported
+from python_worker.integrations.mellea import templates
 from python_worker.integrations.mellea.questions import Questions
 from python_worker.integrations.mellea.thunks import Thunk
 
@@ -42,8 +41,6 @@ STRATEGIES: Final[Mapping[str, Callable[..., SamplingStrategy]]] = {
 
 MAX_LOOPS: Final = 1000
 MAX_CONCURRENCY: Final = 256
-
-_TEMPLATES: Final = ImmutableSandboxedEnvironment()
 
 
 class Format:
@@ -76,8 +73,11 @@ class OwnComponent(Component[str]):
     ) -> None:
         self._args = args
         self._template = template
-        self._template_order = template_order
+        self._template_order = template_order or ["*"]
         self._tools = tools
+
+    def __repr__(self) -> str:
+        return f"the component {type(self).__name__}"
 
     def parts(self) -> list[Any]:
         """The components and thunks among the arguments."""
@@ -433,10 +433,7 @@ def _rendered(text: Any, variables: dict[str, Any] | None, path: str) -> str:
         raise InvalidArgument(f"{path}: wants a text, got {_shown(text)}", parameter=path)
     if variables is None:
         return text
-    try:
-        return _TEMPLATES.from_string(text).render({str(k): v for k, v in variables.items()})
-    except (TemplateError, TypeError, ValueError, ArithmeticError, OverflowError) as error:
-        raise InvalidArgument(f"{path}: {error}", parameter=path) from error
+    return templates.filled(text, {str(name): value for name, value in variables.items()}, path)
 
 
 def _shown(value: object) -> str:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from jinja2.exceptions import TemplateError
-
-from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.mellea import library
 
 
@@ -65,7 +62,5 @@ async def _rendered(render: Any, value: Any) -> Any:
     Raises:
         InvalidArgument: There is no template, or it does not take the component.
     """
-    try:
+    with library.load("templates").refused("component"):
         return await asyncio.to_thread(render, value)
-    except TemplateError as error:
-        raise InvalidArgument(f"the template: {error}", parameter="component") from error

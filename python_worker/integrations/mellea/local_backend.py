@@ -14,7 +14,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2.exceptions import TemplateError
 from mellea.backends.backend import FormatterBackend
 from mellea.backends.model_options import ModelOption
 from mellea.backends.tools import (
@@ -38,6 +37,7 @@ from python_worker.integrations.mellea.sampling import (
     parameter_names,
     sampling_parameters,
 )
+from python_worker.integrations.mellea.templates import refused
 from python_worker.process import large_work
 
 __all__ = ["LocalVLLMBackend", "ModelOption", "TemplateFormatter", "computed", "functional"]
@@ -117,8 +117,9 @@ class LocalVLLMBackend(FormatterBackend):
         self, tokenizer: Any, action: Any, ctx: Any, merged: Mapping[str, Any], tools: Tools
     ) -> tuple[list[dict[str, Any]], str, list[int]]:
         system = merged.get(ModelOption.SYSTEM_PROMPT)
-        messages: list[dict[str, Any]] = to_chat(action, ctx, self.formatter, system)
-        try:
+        with refused("action"):
+            messages: list[dict[str, Any]] = to_chat(action, ctx, self.formatter, system)
+        with refused("context"):
             text: str = tokenizer.apply_chat_template(
                 messages,
                 tools=convert_tools_to_json(tools) or None,
@@ -126,10 +127,6 @@ class LocalVLLMBackend(FormatterBackend):
                 add_generation_prompt=merged.get(ADD_GENERATION_PROMPT, True),
                 **_thinking(merged.get(ModelOption.THINKING)),
             )
-        except TemplateError as error:
-            raise InvalidArgument(
-                f"the chat template does not take these messages: {error}", parameter="context"
-            ) from error
         # The template has written the special tokens; the engine's tokenizer would add them again.
         return messages, text, list(tokenizer.encode(text, add_special_tokens=False))
 
@@ -281,7 +278,8 @@ class LocalVLLMBackend(FormatterBackend):
         if tool_calls:
             MelleaLogger.get_logger().warning("generate_from_raw does not take tool_calls")
         merged = self.merged(model_options)
-        prompts = await asyncio.to_thread(lambda: [self.formatter.print(one) for one in actions])
+        with refused("actions"):
+            prompts = await asyncio.to_thread(lambda: [*map(self.formatter.print, actions)])
         # A failure, or the caller's leaving, ends them all.
         try:
             async with asyncio.TaskGroup() as group:
@@ -328,14 +326,21 @@ def request_name() -> str:
     return f"mellea-{secrets.token_hex(8)}"
 
 
+def _first_of(output: Any) -> Any:
+    """The first of several completions; None where an output has only others."""
+    return next((it for it in output.outputs if it.index == 0), None)
+
+
 def _text_of(output: Any) -> str:
-    text: str = output.outputs[0].text
-    return text
+    completion = _first_of(output)
+    return "" if completion is None else str(completion.text)
 
 
 def _note(thunk: ModelOutputThunk[Any], output: Any) -> None:
     """Keeps what an output says about its request."""
-    completion = output.outputs[0]
+    completion = _first_of(output)
+    if completion is None:
+        return
     usage = thunk.generation.usage or {"prompt_tokens": 0, "completion_tokens": 0}
     prompt = len(output.prompt_token_ids or ()) or usage["prompt_tokens"]
     made = usage["completion_tokens"] + len(completion.token_ids)

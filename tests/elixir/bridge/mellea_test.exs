@@ -3,7 +3,8 @@ defmodule Vllm.Bridge.MelleaTest do
   # holds what, and how calls end. Real models are in the lane `vllm`.
   use Vllm.BridgeCase
 
-  alias Vllm.{Mellea, StandIns, Tool}
+  alias Vllm.{Absurd, Mellea, StandIns, Tool}
+  alias Vllm.Core.Mellea.Settings
   alias Vllm.Mellea.Backends.LocalVLLMBackend
 
   alias Vllm.Mellea.{
@@ -419,6 +420,46 @@ defmodule Vllm.Bridge.MelleaTest do
 
     assert {:error, %Error{kind: :unsupported}} =
              LocalVLLMBackend.generate_from_context(context.backend, message, %ChatContext{})
+  end
+
+  test "no value of an option ends the engine or the worker", context do
+    session = session(context.backend)
+    backend = context.backend
+    chat = %ChatContext{}
+
+    calls = %{
+      instruct: &Mellea.instruct(session, "x", &1),
+      chat: &Mellea.chat(session, "x", &1),
+      validate: &Mellea.validate(session, ["x"], &1),
+      session: &Mellea.start_session(backend, &1),
+      backend: &LocalVLLMBackend.new("x", [{:engine, context.engine} | &1]),
+      formatter: &TemplateFormatter.new("x", [{:instance, context.instance} | &1]),
+      generation: &LocalVLLMBackend.generate_from_context(backend, "x", chat, &1),
+      raw: &LocalVLLMBackend.generate_from_raw(backend, ["x"], chat, &1)
+    }
+
+    for {kind, call} <- calls,
+        [_, key] <- Regex.scan(~r/^  \* `:(\w+)`/m, Settings.docs(kind)),
+        key not in ["instance", "engine"],
+        value <- Absurd.values() do
+      result = call.([{String.to_existing_atom(key), value}])
+
+      assert match?({:ok, _}, result) or match?({:error, %Error{}}, result),
+             "#{kind} #{key}: #{inspect(value, limit: 5)} gave #{inspect(result, limit: 5)}"
+    end
+
+    for option <- ~w(system_prompt stream stream_timeout thinking max_new_tokens temperature)a,
+        value <- Absurd.values() do
+      result =
+        LocalVLLMBackend.generate_from_context(backend, "x", chat,
+          model_options: %{option => value}
+        )
+
+      assert match?({:ok, _}, result) or match?({:error, %Error{}}, result)
+    end
+
+    assert {:ok, nil} = Mellea.reset(session)
+    assert {:ok, nil} = AsyncLLM.check_health(context.engine)
   end
 
   test "another context is refused in Mellea's words", context do

@@ -40,6 +40,7 @@ class Completion:
     text: str
     token_ids: list[int]
     finish_reason: str | None = None
+    index: int = 0
 
 
 @dataclass
@@ -120,7 +121,9 @@ class Engine:
             if text is None:
                 await asyncio.Event().wait()
             for piece in self._cut(text or "", sampling_params.output_kind):
-                yield Output([Completion(piece, [1])])
+                # Of several completions each streamed output has one.
+                for index in reversed(range(sampling_params.n)):
+                    yield Output([Completion(piece if index == 0 else "?", [1], index=index)])
         finally:
             self.running -= 1
 

@@ -2,7 +2,8 @@ defmodule Vllm.Mellea.Instruction do
   @moduledoc """
   An instruction for the model: what to do, what is required of the text, examples, and texts to go by.
 
-  With `user_variables` all texts are Jinja templates, in a sandbox: `{{ name }}` is replaced.
+  With `user_variables` all texts may have placeholders and conditions of Jinja's: `{{ name }}` is
+  replaced. Loops and arithmetic are refused.
   `requirements` are texts or `Vllm.Mellea.Requirement`s; those that are `check_only` are not told.
   """
 

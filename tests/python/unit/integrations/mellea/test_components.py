@@ -39,6 +39,41 @@ async def test_variables_are_put_into_all_texts_of_an_instruction() -> None:
     assert str(args["prefix"]) == "sky:"
 
 
+# What mellea 0.4.1 made of them, the last version with a local backend of its own.
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"description": "Do it."}, "Do it."),
+        (
+            {
+                "description": "Do {{x}}.",
+                "user_variables": {"x": "y"},
+                "requirements": ["r {{x}}"],
+            },
+            "Do y.\nFulfill the following requirements:\n* r y",
+        ),
+        (
+            {
+                "description": "a",
+                "requirements": ["b", "c"],
+                "icl_examples": ["e1", "e2"],
+                "grounding_context": {"d": "doc"},
+                "prefix": "p",
+            },
+            (
+                "p\na\nFulfill the following requirements:\n* b\n* c\n"
+                "Here are some examples:\n* e1\n* e2\n"
+                "Here is some grounding context:\n*   [d] =  doc"
+            ),
+        ),
+    ],
+)
+async def test_an_instruction_is_rendered_as_ever(fields: dict[str, Any], text: str) -> None:
+    backend = await backend_of(Engine())
+    prompt = await backend.render_prompt({"type": "instruction", **fields}, CHAT)
+    assert prompt == f"user: {text}\nassistant:"
+
+
 async def test_without_variables_braces_stay() -> None:
     instruction = await make.span(described(description="{{ not a template }}"))
     assert instruction.format_for_llm().args["description"] == "{{ not a template }}"
@@ -50,9 +85,15 @@ async def test_without_variables_braces_stay() -> None:
         "{{ cycler.__init__.__globals__ }}",
         "{{ x.__class__.__mro__ }}",
         "{{ 1 / 0 }}",
-        "{% for i in range(10**9) %}{% endfor %}",
+        "{% for i in range(9) %}{% endfor %}",
+        "{{ 'x' * 1000000000 }}",
+        "{{ x | center(1000000000) }}",
+        "{{ range(9) }}",
+        "{% set y = x %}",
         "{{ x + 1 }}",
         "{% if %}",
+        "{{ " + "(" * 5000 + "x" + ")" * 5000 + " }}",
+        "{{ x" + ".y" * 5000 + " }}",
     ],
 )
 async def test_a_text_with_variables_reaches_nothing_of_the_worker(text: str) -> None:

@@ -41,7 +41,7 @@ async def test_templates_of_a_folder_come_first_and_the_deepest_that_fits_wins(
 
 # Upstream: ::test_no_template (U-80)
 async def test_a_component_without_a_template_is_refused() -> None:
-    with pytest.raises(ValueError, match="could not find template candidate"):
+    with pytest.raises(InvalidArgument, match=r"could not find template .* the component Nowhere"):
         await (await Formatter.new("m")).print(component("Nowhere"))
 
 

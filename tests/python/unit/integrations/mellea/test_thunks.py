@@ -65,6 +65,11 @@ async def test_a_reader_that_leaves_takes_no_piece_along() -> None:
     assert await thunk.is_computed() is True
 
 
+async def test_of_several_completions_the_first_is_the_text() -> None:
+    thunk = await thunk_of(Engine("0123456789", pieces=5), n=2)
+    assert await thunk.avalue() == "0123456789"
+
+
 async def test_readers_at_once_each_get_the_whole_text() -> None:
     thunk = await thunk_of(Engine("0123456789", pieces=9))
     values = await asyncio.gather(*(thunk.avalue() for _ in range(5)))
