@@ -83,7 +83,11 @@ defmodule Vllm.Mellea do
 
       with {:ok, settings} <- Settings.validate(:session, own),
            {:ok, backend} <- LocalVLLMBackend.new(model, opts),
-           do: session(backend, settings.context, settings)
+           {:error, error} <- session(backend, settings.context, settings) do
+        # An engine that was built for the session is nobody's now; one that was given goes on.
+        LocalVLLMBackend.shutdown(backend)
+        {:error, error}
+      end
     else
       invalid("the options must be a keyword list", nil)
     end
@@ -197,6 +201,13 @@ defmodule Vllm.Mellea do
     with {:ok, messages} <- plain(session, "context", opts),
          do: {:ok, Enum.map(messages, &%Message{role: &1["role"], content: &1["content"]})}
   end
+
+  @doc """
+  The session's backend, for example to shut down the engine that was built for it:
+  `Vllm.Mellea.Backends.LocalVLLMBackend.shutdown/2`. Takes `timeout` and `rpc`.
+  """
+  @spec backend(Ref.t(), keyword()) :: {:ok, Ref.t()} | {:error, Error.t()}
+  def backend(session, opts \\ []), do: plain(session, "get_backend", opts)
 
   @doc "Forgets what was said in the session. Takes `timeout` and `rpc`."
   @spec reset(Ref.t(), keyword()) :: {:ok, nil} | {:error, Error.t()}

@@ -69,7 +69,9 @@ def _session() -> ServedClass:
         name="MelleaSession",
         cls=Session,
         constructors=_made_by(Session),
-        shown=frozenset({"answer", "chat", "context", "instruct", "reset", "validate"}),
+        shown=frozenset(
+            {"answer", "chat", "context", "get_backend", "instruct", "reset", "validate"}
+        ),
         strict=True,
         owner=lambda session: session.engine,
         # A call waits for the answer, and the limit may be reached by such calls.

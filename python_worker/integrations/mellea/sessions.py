@@ -146,6 +146,10 @@ class Session:
         messages = await asyncio.to_thread(self._messages)
         return [{"role": one.role, "content": one.content} for one in messages]
 
+    async def get_backend(self) -> Backend:
+        """The backend."""
+        return self.backend
+
     async def reset(self) -> None:
         """Forgets what was said."""
         async with self._turn():

@@ -50,6 +50,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Mellea, :chat} => {:value, [:session, "x", []]},
     {Vllm.Mellea, :validate} => {:value, [:session, ["x"], []]},
     {Vllm.Mellea, :context} => {:value, [:session, []]},
+    {Vllm.Mellea, :backend} => {:value, [:session, []]},
     {Vllm.Mellea, :reset} => {:value, [:session, []]},
     {Vllm.Mellea.Backends.LocalVLLMBackend, :new} => {:value, ["m", :on_engine]},
     {Vllm.Mellea.Backends.LocalVLLMBackend, :engine_args} => {:value, [:backend, []]},

@@ -346,6 +346,29 @@ defmodule Vllm.Bridge.MelleaTest do
     assert {:error, %Error{}} = text(backend)
   end
 
+  test "a session for a model has an engine of its own, unless one is given", context do
+    on = [instance: context.instance]
+    {:ok, session} = Mellea.start_session("fake", on)
+    {:ok, backend} = Mellea.backend(session)
+    assert {:ok, nil} = LocalVLLMBackend.shutdown(backend)
+    assert {:error, %Error{}} = Mellea.chat(session, "x")
+
+    {:ok, session} = Mellea.start_session("fake", [{:engine, context.engine} | on])
+    {:ok, backend} = Mellea.backend(session)
+    assert {:error, %Error{kind: :unsupported}} = LocalVLLMBackend.shutdown(backend)
+    assert {:ok, %Message{}} = Mellea.chat(session, "x")
+  end
+
+  test "a session that does not begin leaves no engine behind", context do
+    engines = fn -> Vllm.Test.engines(context.instance) end
+    before = length(engines.())
+
+    assert {:error, %Error{kind: :invalid}} =
+             Mellea.start_session("fake", instance: context.instance, context: "no context")
+
+    wait_until(fn -> length(engines.()) == before end)
+  end
+
   defp text(backend) do
     with {:ok, {thunk, _context}} <-
            LocalVLLMBackend.generate_from_context(backend, "x", %ChatContext{}),
