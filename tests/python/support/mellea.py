@@ -85,7 +85,7 @@ class Engine:
     """
 
     errored = False
-    dead_error = None
+    dead_error: BaseException = RuntimeError("it is not dead")
 
     def __init__(self, *texts: str | Exception | None, pieces: int = 4) -> None:
         self._texts = list(texts) or ["text"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from python_worker.testing.fake_vllm.tokenizer import FIRST_SAID, FakeTokenizer
@@ -30,7 +32,7 @@ def test_a_chat_is_a_line_for_each_message() -> None:
     messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
     tools = [{"function": {"name": "f"}}]
     text = "<|tool|>f\n<|system|>a\n<|user|>b\n<|assistant|>"
-    options = {"tools": tools, "add_generation_prompt": True}
+    options: dict[str, Any] = {"tools": tools, "add_generation_prompt": True}
     assert tokenizer.apply_chat_template(messages, tokenize=False, **options) == text
     assert tokenizer.apply_chat_template(messages, **options) == tokenizer.encode(text)
     assert tokenizer.apply_chat_template(messages, tokenize=False) == "<|system|>a\n<|user|>b"
