@@ -24,6 +24,7 @@ from python_worker.engines.results import RESULTS
 from python_worker.engines.vllm_module import VllmModule
 from python_worker.integrations.inference.served import inference
 from python_worker.integrations.llama_factory.served import llama_factory
+from python_worker.integrations.mellea.served import mellea
 from python_worker.offline import arguments as offline_arguments
 from python_worker.offline.builder import LLMBuilder
 from python_worker.pooling.poolings import Poolings
@@ -60,6 +61,7 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
             ServedClass(name="Worker", singleton=worker, limited=False),
             *inference(),
             *llama_factory(),
+            *mellea(),
         ]
     )
 

@@ -43,6 +43,12 @@ defmodule Vllm.Telemetry do
 
   @small_model [{:model, "the model's name, such as `\"smollm2-135m-instruct\"`"}]
 
+  @mellea [
+    {:backend, "the backend, `\"LocalVLLMBackend\"`"},
+    {:method, "`\"generate_from_context\"` or `\"generate_from_raw\"`"},
+    {:num_actions, "how many texts are made"}
+  ]
+
   # The worker sends them under these names; the first is a property of the engine.
   @numbers [
     requests_unfinished: "requests that were accepted and have not ended",
@@ -77,6 +83,14 @@ defmodule Vllm.Telemetry do
      "The call has raised, because of a bug in the bridge or an argument of a wrong type. Or the " <>
        "calling process was killed, and the call is cancelled.", [@duration, @monotonic],
      @call ++ @exception},
+    {[:mellea, :generate, :start], "A backend of `Vllm.Mellea` is about to be called.",
+     [@system, @monotonic], @mellea},
+    {[:mellea, :generate, :stop],
+     "The call has returned. That of `generate_from_context` returns when the text has begun.",
+     [@duration, @monotonic],
+     @mellea ++ [{:result, "`:ok`, or the kind of the `Vllm.Error` that it returned"}]},
+    {[:mellea, :generate, :exception], "The call has raised, or its process was killed.",
+     [@duration, @monotonic], @mellea ++ @exception},
     {[:vllm, :llm, :progress],
      "A batch of a `Vllm.LLM`, or a dataset of `Vllm.LlamaFactory.VllmInfer`, has come further; at most " <>
        "ten times a second. Emitted by the calling process, unless the call was given " <>

@@ -7,7 +7,8 @@ a script lets it say get ids from 1,000,000 on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 FIRST_MADE = 256
 FIRST_SAID = 1_000_000
@@ -39,9 +40,26 @@ class FakeTokenizer:
     def __len__(self) -> int:
         return self.vocab_size
 
-    def encode(self, text: str) -> list[int]:
-        """Returns the UTF-8 bytes of a text."""
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """Returns the UTF-8 bytes of a text. There are no special tokens to add."""
         return list(text.encode("utf-8", "replace"))
+
+    def apply_chat_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tokenize: bool = True,
+        add_generation_prompt: bool = False,
+        **options: Any,
+    ) -> str | list[int]:
+        """Returns a chat with a line for each tool and message, and one where the answer begins."""
+        lines = [f"<|tool|>{tool['function']['name']}" for tool in tools or ()]
+        lines += [f"<|{message['role']}|>{message['content']}" for message in messages]
+        if add_generation_prompt:
+            lines.append("<|assistant|>")
+        text = "\n".join(lines)
+        return self.encode(text) if tokenize else text
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Returns the text of token ids; broken UTF-8 becomes U+FFFD."""

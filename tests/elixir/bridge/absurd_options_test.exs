@@ -10,6 +10,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   alias Vllm.Core.Call.Arguments
   alias Vllm.Core.Instance
   alias Vllm.Core.Instance.Watchdog
+  alias Vllm.Mellea.Backends.LocalVLLMBackend
 
   # Tens of thousands of calls.
   @moduletag bridge: true, timeout: 900_000, tmp_dir: true
@@ -19,6 +20,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   # Arguments of LLaMA-Factory for a model that is not there.
   @nowhere [model_name_or_path: "/nowhere"]
+
+  @chat %Vllm.Mellea.ChatContext{}
 
   # function => {what it may return, a good value for each argument}. Each argument in turn gets every
   # value. `:value` is {:ok, _} or {:error, %Error{}}; `:done` may also be :ok; `:raises` is of the test
@@ -85,6 +88,42 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.LlamaFactory.Chat.ChatModel, :get_scores} => {:value, [:engine, ["x"], []]},
     {Vllm.LlamaFactory.Chat.ChatModel, :aget_scores} => {:value, [:engine, ["x"], []]},
     {Vllm.LlamaFactory.Chat.ChatModel, :shutdown} => {:value, [:engine, []]},
+    {Vllm.Mellea, :start_session} => {:value, [:backend, []]},
+    {Vllm.Mellea, :instruct} => {:value, [:session, "x", []]},
+    {Vllm.Mellea, :chat} => {:value, [:session, "x", []]},
+    {Vllm.Mellea, :validate} => {:value, [:session, ["x"], []]},
+    {Vllm.Mellea, :context} => {:value, [:session, []]},
+    {Vllm.Mellea, :backend} => {:value, [:session, []]},
+    {Vllm.Mellea, :reset} => {:value, [:session, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :new} => {:value, ["m", :on_engine]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :engine_args} => {:value, [:backend, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :to_mellea_model_opts_map} =>
+      {:value, [:backend, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :from_mellea_model_opts_map} =>
+      {:value, [:backend, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :effective_options} => {:value, [:backend, %{}, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :render_prompt} =>
+      {:value, [:backend, "x", @chat, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :generate_from_context} =>
+      {:value, [:backend, "x", @chat, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :generate_from_raw} =>
+      {:value, [:backend, ["x"], @chat, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :restart_engine} => {:value, [:backend, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :shutdown} => {:value, [:backend, []]},
+    {Vllm.Mellea.ModelOutputThunk, :is_computed} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :value} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :avalue} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :astream} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :to_stream} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :parsed_repr} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :tool_calls} => {:value, [:thunk, [], []]},
+    {Vllm.Mellea.ModelOutputThunk, :generate_log} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :request_id} => {:value, [:thunk, []]},
+    {Vllm.Mellea.ModelOutputThunk, :cancel} => {:value, [:thunk, []]},
+    {Vllm.Mellea.TemplateFormatter, :new} => {:value, ["m", :on_instance]},
+    {Vllm.Mellea.TemplateFormatter, :print} => {:value, [:formatter, "x", []]},
+    {Vllm.Mellea.TemplateFormatter, :to_chat_messages} => {:value, [:formatter, ["x"], []]},
+    {Vllm.Mellea.ToolCall, :call} => {:value, [%Vllm.Mellea.ToolCall{}, 1]},
     {Vllm, :engine} => {:value, [:instance, :it, 1]},
     {Vllm, :metrics} => {:value, [:instance]},
     {Vllm, :status} => {:value, [:instance]},
@@ -155,6 +194,14 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.CompletionOutput, :finished} => "a function of its argument alone",
     {Vllm.LLMEngine, :from_engine_args} => "always the same error",
     {Vllm.LLMEngine, :from_vllm_config} => "always the same error",
+    {Vllm.Mellea.ChatContext, :add} => "a function of its arguments alone",
+    {Vllm.Mellea.SimpleContext, :add} => "a function of its arguments alone",
+    {Vllm.Mellea.ModelOption, :to_wire} => "a function of its argument alone; see its own test",
+    {Vllm.Mellea.ModelOption, :replace_keys} =>
+      "a function of its arguments alone; see its own test",
+    {Vllm.Mellea.ModelOption, :remove_special_keys} =>
+      "a function of its argument alone; see its own test",
+    {Vllm.Mellea.ModelOption, :merge} => "a function of its arguments alone; see its own test",
     {Vllm.Codec, :encode} => "a function of its arguments alone; see its own test",
     {Vllm.Codec, :decode} => "a function of its arguments alone; see its own test",
     {Vllm.Encoder, :encode} => "a protocol",
@@ -384,6 +431,30 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   defp good(:provider, instance) do
     {:ok, provider} = Vllm.Inference.OllamaProvider.new(@dead, instance: instance)
     provider
+  end
+
+  defp good(:on_engine, instance), do: [engine: engine(instance), instance: instance]
+
+  defp good(:backend, instance) do
+    {:ok, backend} = LocalVLLMBackend.new("m", engine: engine(instance))
+    backend
+  end
+
+  defp good(:session, instance) do
+    {:ok, session} = Vllm.Mellea.start_session(good(:backend, instance), context: @chat)
+    session
+  end
+
+  defp good(:thunk, instance) do
+    {:ok, {thunk, _context}} =
+      LocalVLLMBackend.generate_from_context(good(:backend, instance), "x", @chat)
+
+    thunk
+  end
+
+  defp good(:formatter, instance) do
+    {:ok, formatter} = Vllm.Mellea.TemplateFormatter.new("m", instance: instance)
+    formatter
   end
 
   defp good(:class_arguments, instance), do: [instance, [model: "fake"]]

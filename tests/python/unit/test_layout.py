@@ -80,6 +80,11 @@ PYTHON_IMPORTERS = {
     "uvloop": {"__main__.py", "rpc/", "server.py"},
     "llamafactory": {"integrations/llama_factory/hosting.py"},
     "httpx": {"integrations/inference/http_client.py"},
+    # What mellea gives its classes is theirs: the backend is one of them, and so are components.
+    "mellea": {
+        *("integrations/mellea/local_backend.py", "integrations/mellea/components.py"),
+        "integrations/mellea/library.py",
+    },
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
     "peft": {"integrations/inference/transformers_model.py"},
     "transformers": {

@@ -6,15 +6,16 @@ defmodule Vllm.Core.Telemetry.CallSpan do
   alias Vllm.Core.Telemetry.{Emitter, Witness}
 
   @doc "Runs a call between its events. Without `:telemetry` it only runs it."
-  @spec run(map(), (() -> result)) :: result when result: var
-  def run(metadata, fun) do
-    if Emitter.loaded?(), do: measure(metadata, fun), else: fun.()
+  @spec run([atom()], map(), (() -> result)) :: result when result: var
+  def run(prefix \\ [:vllm, :call], metadata, fun) do
+    if Emitter.loaded?(), do: measure(prefix, metadata, fun), else: fun.()
   end
 
-  defp measure(metadata, fun) do
+  defp measure(prefix, metadata, fun) do
     start = System.monotonic_time()
-    ending = Witness.watch(&emit(:exception, since(start), Map.merge(metadata, &1)))
-    emit(:start, %{system_time: System.system_time(), monotonic_time: start}, metadata)
+    emit = &Emitter.event(prefix ++ [&1], &2, &3)
+    ending = Witness.watch(&emit.(:exception, since(start), Map.merge(metadata, &1)))
+    emit.(:start, %{system_time: System.system_time(), monotonic_time: start}, metadata)
 
     try do
       fun.()
@@ -23,14 +24,14 @@ defmodule Vllm.Core.Telemetry.CallSpan do
         failure = Emitter.failure(kind, reason, __STACKTRACE__)
 
         Witness.once(ending, fn ->
-          emit(:exception, since(start), Map.merge(metadata, failure))
+          emit.(:exception, since(start), Map.merge(metadata, failure))
         end)
 
         :erlang.raise(kind, reason, __STACKTRACE__)
     else
       result ->
         stopped = Map.put(metadata, :result, outcome(result))
-        Witness.once(ending, fn -> emit(:stop, since(start), stopped) end)
+        Witness.once(ending, fn -> emit.(:stop, since(start), stopped) end)
         result
     end
   end
@@ -42,8 +43,4 @@ defmodule Vllm.Core.Telemetry.CallSpan do
 
   defp outcome({:error, %{kind: kind}}), do: kind
   defp outcome(_ok), do: :ok
-
-  defp emit(event, measurements, metadata) do
-    Emitter.event([:vllm, :call, event], measurements, metadata)
-  end
 end

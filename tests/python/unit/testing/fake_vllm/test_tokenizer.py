@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from python_worker.testing.fake_vllm.tokenizer import FIRST_SAID, FakeTokenizer
@@ -23,3 +25,14 @@ def test_a_scripted_text_keeps_the_id_of_its_first_use() -> None:
 
 def test_cut_utf_8_is_replaced() -> None:
     assert FakeTokenizer().decode("\u00e9".encode()[:1]) == "\ufffd"
+
+
+def test_a_chat_is_a_line_for_each_message() -> None:
+    tokenizer = FakeTokenizer()
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
+    tools = [{"function": {"name": "f"}}]
+    text = "<|tool|>f\n<|system|>a\n<|user|>b\n<|assistant|>"
+    options: dict[str, Any] = {"tools": tools, "add_generation_prompt": True}
+    assert tokenizer.apply_chat_template(messages, tokenize=False, **options) == text
+    assert tokenizer.apply_chat_template(messages, **options) == tokenizer.encode(text)
+    assert tokenizer.apply_chat_template(messages, tokenize=False) == "<|system|>a\n<|user|>b"

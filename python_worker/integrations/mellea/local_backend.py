@@ -1,0 +1,369 @@
+"""Mellea's ``LocalVLLMBackend`` over an engine of this worker.
+
+Mellea had a class of this name up to its version 0.4.1, which made an engine of its own. This one
+is given an engine, which others may use at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import functools
+import inspect
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mellea.backends.backend import FormatterBackend
+from mellea.backends.model_options import ModelOption
+from mellea.backends.tools import (
+    add_tools_from_context_actions,
+    add_tools_from_model_options,
+    convert_tools_to_json,
+)
+from mellea.backends.utils import to_chat, to_tool_calls
+from mellea.core import GenerateLog, MelleaLogger, ModelOutputThunk
+from mellea.core.base import AbstractMelleaTool, GenerateType
+from mellea.formatters import ChatFormatter, TemplateFormatter
+from mellea.helpers.async_helpers import send_to_queue
+from mellea.stdlib import functional
+
+from python_worker.exceptions import InvalidArgument
+from python_worker.integrations.mellea import generation
+from python_worker.integrations.mellea.generation import STARTED, Engine
+from python_worker.integrations.mellea.sampling import (
+    FROM_MELLEA,
+    TO_MELLEA,
+    parameter_names,
+    sampling_parameters,
+)
+from python_worker.integrations.mellea.templates import refused
+from python_worker.process import large_work
+
+__all__ = ["LocalVLLMBackend", "ModelOption", "TemplateFormatter", "computed", "functional"]
+
+NOT_A_CHAT = "Does not yet support non-chat contexts."
+
+ADD_GENERATION_PROMPT = "add_generation_prompt"
+
+Tools = dict[str, AbstractMelleaTool[..., Any]]
+Options = Mapping[str, Any] | None
+
+
+class LocalVLLMBackend(FormatterBackend):
+    """Generates with an engine.
+
+    Args:
+        engine: The engine.
+        model_id: The name or folder of the model; templates are chosen by it.
+        formatter: Renders components; by default with mellea's templates for the model.
+        model_options: Options of all calls.
+
+    Attributes:
+        engine: The engine.
+    """
+
+    _provider = "vllm"
+
+    def __init__(
+        self,
+        engine: Engine,
+        model_id: str,
+        formatter: ChatFormatter | None = None,
+        model_options: Options = None,
+    ) -> None:
+        """Takes the engine as it is."""
+        super().__init__(
+            model_id,
+            formatter or TemplateFormatter(model_id=model_id),
+            model_options=ModelOption.replace_keys(dict(model_options or {}), dict(TO_MELLEA)),
+        )
+        self.engine = engine
+        self._model_id = model_id
+        self._names = parameter_names(engine)
+
+    # --- Options ---------------------------------------------------------------
+
+    def merged(self, options: Options) -> dict[str, Any]:
+        """The options of a call over those of the backend, under mellea's names."""
+        given = None
+        if options is not None:
+            given = ModelOption.replace_keys(dict(options), dict(TO_MELLEA))
+        return ModelOption.merge_model_options(self.model_options, given)
+
+    def parameters(self, merged: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a request that merged options ask for."""
+        renamed = ModelOption.replace_keys(dict(merged), dict(FROM_MELLEA))
+        return sampling_parameters(ModelOption.remove_special_keys(renamed), self._names)
+
+    # --- Prompts ---------------------------------------------------------------
+
+    async def rendered(
+        self, action: Any, ctx: Any, merged: Mapping[str, Any], tools: Tools
+    ) -> tuple[list[dict[str, Any]], str, list[int]]:
+        """The messages of a chat, its text, and its tokens.
+
+        Raises:
+            InvalidArgument: The context is none of a chat, or the chat template does not take it.
+        """
+        if not ctx.is_chat_context:
+            raise InvalidArgument(NOT_A_CHAT, parameter="context")
+        tokenizer = self.engine.get_tokenizer()
+        if inspect.isawaitable(tokenizer):
+            tokenizer = await tokenizer
+        return await asyncio.to_thread(self._render, tokenizer, action, ctx, merged, tools)
+
+    def _render(
+        self, tokenizer: Any, action: Any, ctx: Any, merged: Mapping[str, Any], tools: Tools
+    ) -> tuple[list[dict[str, Any]], str, list[int]]:
+        system = merged.get(ModelOption.SYSTEM_PROMPT)
+        with refused("action"):
+            messages: list[dict[str, Any]] = to_chat(action, ctx, self.formatter, system)
+        with refused("context"):
+            text: str = tokenizer.apply_chat_template(
+                messages,
+                tools=convert_tools_to_json(tools) or None,
+                tokenize=False,
+                add_generation_prompt=merged.get(ADD_GENERATION_PROMPT, True),
+                **_thinking(merged.get(ModelOption.THINKING)),
+            )
+        # The template has written the special tokens; the engine's tokenizer would add them again.
+        return messages, text, list(tokenizer.encode(text, add_special_tokens=False))
+
+    def tools_of(self, action: Any, ctx: Any, merged: Mapping[str, Any]) -> Tools:
+        """The tools that the model is offered; of two of one name the last is taken.
+
+        They are those of the options, of the context, and of what is generated from.
+        """
+        tools: Tools = {}
+        add_tools_from_model_options(tools, dict(merged))
+        add_tools_from_context_actions(tools, ctx.actions_for_available_tools())
+        add_tools_from_context_actions(tools, [action])
+        return tools
+
+    # --- From a context --------------------------------------------------------
+
+    async def _generate_from_context(
+        self,
+        action: Any,
+        ctx: Any,
+        *,
+        format: Any = None,
+        model_options: Options = None,
+        tool_calls: bool = False,
+    ) -> tuple[ModelOutputThunk[Any], Any]:
+        await self.do_generate_walk(action)
+        merged = self.merged(model_options)
+        tools: Tools = {}
+        if tool_calls and format is not None:
+            MelleaLogger.get_logger().warning("format was given: the tools are left out")
+        elif tool_calls:
+            tools = self.tools_of(action, ctx, merged)
+        messages, text, token_ids = await self.rendered(action, ctx, merged, tools)
+        thunk: ModelOutputThunk[Any] = ModelOutputThunk(None)
+        thunk._call.context = ctx.view_for_generation()
+        thunk._call.action = action
+        thunk._call.model_options = merged
+        thunk._gen.start = datetime.datetime.now()
+        thunk._gen.process = self.processing
+        thunk._gen.post_process = functools.partial(
+            self.post_processing,
+            conversation=messages,
+            _format=format,
+            tool_calls=tool_calls,
+            tools=tools,
+            seed=merged.get(ModelOption.SEED),
+        )
+        self._begin(thunk, {"prompt_token_ids": token_ids, "prompt": text}, merged, format)
+        return thunk, ctx.add(action).add(thunk)
+
+    def _begin(
+        self, thunk: ModelOutputThunk[Any], prompt: Any, merged: Mapping[str, Any], format: Any
+    ) -> None:
+        """Starts the request, as a task that feeds the thunk.
+
+        Raises:
+            InvalidArgument: A parameter of the request is wrong.
+        """
+        streaming = bool(merged.get(ModelOption.STREAM))
+        kind = "DELTA" if streaming else "FINAL_ONLY"
+        request_id = request_name()
+        outputs = self._outputs(prompt, merged, format, kind, request_id)
+        # Without a stream the only output is the whole text, which may take any time.
+        seconds = merged.get(ModelOption.STREAM_TIMEOUT, 120.0 if streaming else None)
+        feed = functools.partial(send_to_queue, outputs, thunk, chunk_timeout=seconds)
+        thunk._gen.generate = asyncio.create_task(generation.run(self.engine, feed))
+        thunk._gen.generate_type = GenerateType.ASYNC
+        thunk.generation.response_id = request_id
+        started = STARTED.get()
+        if started is not None:
+            started.append(thunk)
+
+    def _outputs(
+        self, prompt: Any, merged: Mapping[str, Any], format: Any, kind: str, request_id: str
+    ) -> Any:
+        if self.engine.errored:
+            raise self.engine.dead_error
+        parameters = {**self.parameters(merged), "output_kind": kind}
+        if format is not None:
+            if "structured_outputs" in parameters:
+                raise InvalidArgument(
+                    "model_options['structured_outputs']: there is a format already",
+                    parameter="structured_outputs",
+                )
+            parameters["structured_outputs"] = {"json": format.model_json_schema()}
+        return generation.outputs(self.engine, prompt, parameters, request_id)
+
+    async def processing(self, mot: ModelOutputThunk[Any], chunk: Any) -> None:
+        """Adds the text of an output to the thunk. Of several completions only the first counts."""
+        mot._underlying_value = (mot._underlying_value or "") + _text_of(chunk)
+        _note(mot, chunk)
+
+    async def post_processing(
+        self,
+        mot: ModelOutputThunk[Any],
+        conversation: Any,
+        _format: Any,
+        tool_calls: bool,
+        tools: Tools,
+        seed: Any,
+    ) -> None:
+        """Finds the tool calls in a text that is whole, and writes the thunk's log."""
+        text = mot.value or ""
+        if tool_calls and _format is None:
+            parse = functools.partial(to_tool_calls, tools, text)
+            mot.tool_calls = await large_work.run_if_large(len(text), parse)
+        mot.generation.model = self._model_id
+        mot.generation.provider = mot.raw.provider = self._provider
+        called = None if mot.tool_calls is None else [call.name for call in mot.tool_calls]
+        mot._generate_log = self._log(mot, conversation, _format, list(tools), called, seed)
+
+    def _log(
+        self,
+        mot: ModelOutputThunk[Any],
+        prompt: Any,
+        format: Any,
+        tools: list[str],
+        called: list[str] | None,
+        seed: Any,
+    ) -> GenerateLog:
+        return GenerateLog(
+            prompt=prompt,
+            backend=f"vllm::{self._model_id}",
+            model_options=mot._call.model_options,
+            date=datetime.datetime.now(),
+            model_output=mot.value,
+            extra={
+                "format": None if format is None else format.model_json_schema(),
+                "tools_available": tools,
+                "tools_called": called,
+                "seed": seed,
+            },
+            action=mot._call.action,
+            result=mot,
+        )
+
+    # --- From texts ------------------------------------------------------------
+
+    async def _generate_from_raw(
+        self,
+        actions: Sequence[Any],
+        ctx: Any,
+        *,
+        format: Any = None,
+        model_options: Options = None,
+        tool_calls: bool = False,
+    ) -> tuple[list[ModelOutputThunk[Any]], dict[str, Any] | None]:
+        await self.do_generate_walks(list(actions))
+        if tool_calls:
+            MelleaLogger.get_logger().warning("generate_from_raw does not take tool_calls")
+        merged = self.merged(model_options)
+        with refused("actions"):
+            prompts = await asyncio.to_thread(lambda: [*map(self.formatter.print, actions)])
+        # A failure, or the caller's leaving, ends them all.
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._whole(text, merged, format)) for text in prompts]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        results = [
+            self._made(action, prompt, merged, format, task.result())
+            for action, prompt, task in zip(actions, prompts, tasks, strict=True)
+        ]
+        return results, None
+
+    async def _whole(self, prompt: str, merged: Mapping[str, Any], format: Any) -> tuple[str, Any]:
+        """The only output of a request, and the request's name."""
+        request_id = request_name()
+        last: list[Any] = []
+
+        async def read() -> None:
+            async for output in self._outputs(prompt, merged, format, "FINAL_ONLY", request_id):
+                last[:] = [output]
+
+        await generation.run(self.engine, read)
+        return request_id, last[0]
+
+    def _made(
+        self, action: Any, prompt: str, merged: dict[str, Any], format: Any, made: tuple[str, Any]
+    ) -> ModelOutputThunk[Any]:
+        request_id, output = made
+        thunk: ModelOutputThunk[Any] = ModelOutputThunk(_text_of(output))
+        thunk._call.action = action
+        thunk._call.model_options = merged
+        thunk.generation.response_id = request_id
+        thunk.generation.model = self._model_id
+        thunk.generation.provider = thunk.raw.provider = self._provider
+        _note(thunk, output)
+        thunk._set_parsed_repr()
+        seed = merged.get(ModelOption.SEED)
+        thunk._generate_log = self._log(thunk, prompt, format, [], None, seed)
+        return thunk
+
+
+def request_name() -> str:
+    """A new name for a request."""
+    return f"mellea-{secrets.token_hex(8)}"
+
+
+def _first_of(output: Any) -> Any:
+    """The first of several completions; None where an output has only others."""
+    return next((it for it in output.outputs if it.index == 0), None)
+
+
+def _text_of(output: Any) -> str:
+    completion = _first_of(output)
+    return "" if completion is None else str(completion.text)
+
+
+def _note(thunk: ModelOutputThunk[Any], output: Any) -> None:
+    """Keeps what an output says about its request."""
+    completion = _first_of(output)
+    if completion is None:
+        return
+    usage = thunk.generation.usage or {"prompt_tokens": 0, "completion_tokens": 0}
+    prompt = len(output.prompt_token_ids or ()) or usage["prompt_tokens"]
+    made = usage["completion_tokens"] + len(completion.token_ids)
+    thunk.generation.usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": made,
+        "total_tokens": prompt + made,
+    }
+    if completion.finish_reason is not None:
+        thunk.generation.finish_reasons = [completion.finish_reason]
+
+
+def _thinking(value: Any) -> dict[str, Any]:
+    """What the option THINKING is called in chat templates; a template ignores what it has not."""
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        return {"reasoning_effort": value}
+    return {"enable_thinking": bool(value), "thinking": bool(value)}
+
+
+def computed(text: str) -> ModelOutputThunk[Any]:
+    """A text as an output of the model."""
+    thunk: ModelOutputThunk[Any] = ModelOutputThunk(text)
+    thunk.parsed_repr = text
+    return thunk

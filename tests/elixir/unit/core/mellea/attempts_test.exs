@@ -1,0 +1,76 @@
+defmodule Vllm.Core.Mellea.AttemptsTest do
+  use ExUnit.Case, async: true
+
+  alias Vllm.Core.Mellea.Attempts
+  alias Vllm.Error
+
+  # What M-17 of the requirements says.
+  test "an engine that fits 2048 positions starts at the tenth attempt" do
+    {:ok, args} = Attempts.engine_args(%{})
+    test = self()
+
+    build = fn args ->
+      send(test, :attempt)
+
+      if args.max_model_len <= 2048,
+        do: {:ok, :engine},
+        else: {:error, Error.new(:invalid, "too long")}
+    end
+
+    assert {:ok, :engine, args} = Attempts.run(args, build)
+    assert %{max_model_len: 2048, max_num_seqs: 2} = args
+    assert_in_delta args.gpu_memory_utilization, 0.656, 0.001
+    assert attempts() == 10
+  end
+
+  test "the arguments of the engine are those of the options that it knows, and three defaults" do
+    options = %{"max_model_len" => 512, "max_num_seqs" => 4, "bogus" => 1, "@@@seed@@@" => 7}
+
+    assert Attempts.engine_args(options) ==
+             {:ok, %{gpu_memory_utilization: 0.9, max_num_seqs: 4, max_model_len: 512, seed: 7}}
+
+    assert {:error, %Error{kind: :invalid}} = Attempts.engine_args(%{"model" => "x"})
+  end
+
+  test "what never starts is told with the least and the last error" do
+    {:ok, args} = Attempts.engine_args(%{"max_num_seqs" => 2})
+    build = fn _args -> {:error, Error.new(:engine_error, "out of memory")} end
+    assert {:error, %Error{kind: :engine_error} = error} = Attempts.run(args, build)
+    assert error.message =~ "max_num_seqs 1"
+    assert error.message =~ "gpu_memory_utilization 0.81"
+    assert error.message =~ "max_model_len 8192"
+    assert error.message =~ "out of memory"
+    assert error.cause.message == "out of memory"
+  end
+
+  test "an error that a smaller engine does not mend is not tried again" do
+    for kind <- [:worker_down, :missing_dependency, :timeout, :draining] do
+      test = self()
+
+      build = fn _args ->
+        send(test, :attempt)
+        {:error, Error.new(kind, "x")}
+      end
+
+      {:ok, args} = Attempts.engine_args(%{})
+      assert {:error, %Error{kind: ^kind}} = Attempts.run(args, build)
+      assert attempts() == 1
+    end
+  end
+
+  test "values that are no numbers are tried once" do
+    for odd <- [%{max_num_seqs: "x"}, %{gpu_memory_utilization: []}, %{max_model_len: 1.5}] do
+      {:ok, args} = Attempts.engine_args(%{})
+      build = fn _args -> {:error, Error.new(:invalid, "x")} end
+      assert {:error, %Error{}} = Attempts.run(Map.merge(args, odd), build)
+    end
+  end
+
+  defp attempts(count \\ 0) do
+    receive do
+      :attempt -> attempts(count + 1)
+    after
+      0 -> count
+    end
+  end
+end

@@ -1,0 +1,35 @@
+"""Mellea is imported at its first use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from python_worker.exceptions import MissingDependency
+from python_worker.integrations.mellea import library
+
+
+def test_a_worker_that_nobody_asks_for_mellea_does_not_import_it() -> None:
+    code = (
+        "import sys, python_worker.integrations.mellea.served as it; it.mellea(); "
+        "print([name for name in sys.modules if name.split('.')[0] == 'mellea'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_its_log_goes_to_the_workers() -> None:
+    library.load("local_backend")
+    assert os.environ["MELLEA_LOGS_CONSOLE"] == "false"
+
+
+def test_without_it_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    with pytest.raises(MissingDependency, match=r"mix vllm\.setup --with mellea"):
+        library.load("local_backend")
