@@ -113,11 +113,8 @@ defmodule Vllm.Core.Mellea.Wire do
   defp named?(options) when is_map(options), do: Enum.all?(Map.keys(options), &name?/1)
 
   defp named?(options) do
-    length(options) >= 0 and
+    not List.improper?(options) and
       Enum.all?(options, &(match?({_, _}, &1) and name?(elem(&1, 0))))
-  rescue
-    # An improper list has no length.
-    ArgumentError -> false
   end
 
   defp name?(name), do: is_binary(name) or (is_atom(name) and name != nil)
