@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Final
 
 from python_worker.exceptions import MissingDependency
+from python_worker.process import cpu_share
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "mellea": ("mellea",),
@@ -34,7 +37,8 @@ def load(extra: str, module: str) -> ModuleType:
         MissingDependency: It is not installed, or its import fails.
     """
     try:
-        return importlib.import_module(module)
+        with cpu_share.raised() if module not in sys.modules else nullcontext():
+            return importlib.import_module(module)
     except ImportError as error:
         command = f"mix vllm.setup --with {extra}"
         missing = error.name or module

@@ -28,6 +28,7 @@ from typing import Any, Final
 from python_worker.engines.builder import import_vllm
 from python_worker.exceptions import Unsupported
 from python_worker.integrations import extras
+from python_worker.process import cpu_share
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +156,8 @@ def library() -> Library:
 
 @functools.cache
 def _imported() -> Library:
-    return Library()
+    with cpu_share.raised():  # once for all imports
+        return Library()
 
 
 def returned(coroutine: Coroutine[Any, Any, Any]) -> Any:
