@@ -67,7 +67,8 @@ class Choice:
         self._called_tools = False
         # OpenAI hides everything that would show reasoning.
         self._hidden = not request.include_reasoning and parser is not None
-        self._named = isinstance(request.tool_choice, vllm_parts.named_tool_class())
+        # Other choices are words.
+        self._named = not isinstance(request.tool_choice, str | None)
 
     def delta(self, request_id: str, output: Any, prompt_token_ids: Any) -> ChatDelta | None:
         """What an output adds to the choice; None where that is nothing to send."""

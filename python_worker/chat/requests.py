@@ -45,7 +45,7 @@ def chat_request(fields: Mapping[str, Any]) -> Any:
     cls = vllm_parts.request_class()
     refuse_unknown((), fields.keys(), cls.model_fields)
     try:
-        request = cls.model_validate(_completed(fields))
+        request = cls.model_validate(completed(fields))
     except pydantic.ValidationError as error:
         raise first_problem(error.errors()) from None
     for path, model in _models((), request):
@@ -53,16 +53,16 @@ def chat_request(fields: Mapping[str, Any]) -> Any:
     return request
 
 
-def _completed(fields: Mapping[str, Any]) -> dict[str, Any]:
+def completed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields with the defaults of the bridge's, and keys as pydantic wants them."""
-    completed = dict(fields)
+    filled = dict(fields)
     if isinstance(bias := fields.get("logit_bias"), Mapping):
-        completed["logit_bias"] = {str(token_id): value for token_id, value in bias.items()}
+        filled["logit_bias"] = {str(token_id): value for token_id, value in bias.items()}
     if isinstance(tools := fields.get("tools"), list):
-        completed["tools"] = [_strict(tool) for tool in tools]
+        filled["tools"] = [_strict(tool) for tool in tools]
     if isinstance(messages := fields.get("messages"), list):
-        completed["messages"] = [_with_text(message) for message in messages]
-    return completed
+        filled["messages"] = [_with_text(message) for message in messages]
+    return filled
 
 
 def _with_text(message: Any) -> Any:

@@ -51,9 +51,9 @@ class Templates:
         renderers = self._renderers.setdefault(engine, {})
         if (known := renderers.get(parsers)) is not None:
             return known
-        _check("tool_parser", tool_parser, vllm_parts.tool_parsers)
-        _check("reasoning_parser", reasoning_parser, vllm_parts.reasoning_parsers)
-        _check("chat_template_content_format", content_format, lambda: list(FORMATS))
+        check_known("tool_parser", tool_parser, vllm_parts.tool_parsers)
+        check_known("reasoning_parser", reasoning_parser, vllm_parts.reasoning_parsers)
+        check_known("chat_template_content_format", content_format, lambda: list(FORMATS))
         try:
             renderer = vllm_parts.online_renderer(
                 engine,
@@ -84,8 +84,12 @@ def check_engine(engine: Any) -> None:
         raise Unsupported("chat needs an engine with a tokenizer; this one skipped it")
 
 
-def _check(parameter: str, name: str | None, known: Callable[[], list[str]]) -> None:
-    """Refuse a name that vLLM does not know."""
+def check_known(parameter: str, name: str | None, known: Callable[[], list[str]]) -> None:
+    """Refuse a name that is none of those that are known.
+
+    Raises:
+        InvalidArgument: It is another.
+    """
     if name is None or name in (names := known()):
         return
     close = difflib.get_close_matches(name, names, n=1)

@@ -19,16 +19,6 @@ def refusal(rendered: object) -> Any:
     return rendered.error if isinstance(rendered, ErrorResponse) else None
 
 
-def named_tool_class() -> type:
-    """The class of a ``tool_choice`` that names a function."""
-    from vllm.entrypoints.openai.chat_completion.protocol import (
-        ChatCompletionNamedToolChoiceParam,
-    )
-
-    cls: type = ChatCompletionNamedToolChoiceParam
-    return cls
-
-
 def tool_parsers() -> list[str]:
     """The names of the tool parsers that vLLM knows."""
     from vllm.tool_parsers import ToolParserManager

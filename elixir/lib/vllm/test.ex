@@ -50,6 +50,19 @@ defmodule Vllm.Test do
       Vllm.Test.refuse_admission(engine, times: 2)
       Vllm.Test.reply(engine, "Hello", "Third time lucky")
 
+  ## Chats
+
+  `Vllm.chat/3`, `Vllm.stream_chat/3`, `Vllm.json/4` and `Vllm.run_tools/3` are served too. The prompt of a
+  chat is the text of its last message: what the user asked, or the result of a tool.
+
+      Vllm.Test.reply(engine, "Hello", "Hi!")
+      Vllm.Test.reply(engine, ~r/weather/, [], tool_calls: [{"get_weather", %{city: "Rome"}}])
+      Vllm.Test.reply(engine, ~r/sunny/, "Take a hat.", reasoning: "The sun shines.")
+      Vllm.Test.reply(engine, "How old?", {:json, %{age: 42}})
+
+  As with vLLM, reasoning is told apart where the chat names a `reasoning_parser:`, and calls where it
+  has `tools:` and names a `tool_parser:`; any name will do. Otherwise they are a part of the content.
+
   ## Errors
 
   An error may be
@@ -76,7 +89,7 @@ defmodule Vllm.Test do
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Options
   alias Vllm.Core.Test.{Assertions, Control, Record, Script, Workers}
-  alias Vllm.Test.Request
+  alias Vllm.Test.{Chat, Request}
 
   @typedoc "The name of a worker."
   @type worker :: atom()
@@ -228,6 +241,9 @@ defmodule Vllm.Test do
       Vllm.Test.reply(engine, "Hello", [" wor", "ld"])
       Vllm.Test.reply(engine, ~r/weather/i, "It rains in Paris.")
       Vllm.Test.reply(engine, :any, "Sorry?", finish_reason: "length")
+      Vllm.Test.reply(engine, "How old is Ada?", {:json, %{age: 42}})
+
+  `{:json, value}` is the value as JSON, for `Vllm.json/4`. It is not compared with a schema.
 
   A request without a script gets the tokens `" 256"`, `" 257"` and so on, up to its `max_tokens`,
   whose default is 16. A scripted answer also ends at `max_tokens`, with vLLM's finish reason
@@ -243,11 +259,15 @@ defmodule Vllm.Test do
     * `:finish_reason` - replaces `"stop"` and `"length"`
     * `:stop_reason` - the stop string or token id of an answer that stops
     * `:logprobs` - the log probability of each token, for requests that ask for `logprobs`
+    * `:reasoning` - what a chat says before the answer, in the form of the answer
+    * `:tool_calls` - the tools that a chat calls after the answer, as `{name, arguments}`; the
+      arguments are a map, or a text that is sent as it is. A call is a token for its name and a token
+      for each word of its arguments.
     * `:merge` - with `true` the engine does not wait until the consumer has taken a token, so that a
       slow consumer gets several tokens in one item, as with vLLM. Defaults to `false`: one item for
       each token.
   """
-  @spec reply(target(), prompt(), [String.t()] | String.t(), keyword()) :: :ok
+  @spec reply(target(), prompt(), [String.t()] | String.t() | {:json, term()}, keyword()) :: :ok
   def reply(target, prompt, tokens, options \\ []) do
     script(target, Script.reply(prompt, tokens, options))
   end
@@ -329,7 +349,7 @@ defmodule Vllm.Test do
     do: interrupt(target, count, %{"die" => true}, options)
 
   @doc """
-  Refuses requests: `generate` and `encode` return the error.
+  Refuses requests: `generate`, `encode` and chats return the error.
 
       Vllm.Test.refuse(engine, {:invalid, "the prompt is too long"}, prompt: ~r/long/)
   """
@@ -366,8 +386,8 @@ defmodule Vllm.Test do
 
   @doc """
   Makes a method never return. Its caller gets `:timeout` at the deadline of the call. With
-  `:generate` and `:encode` the call itself hangs, before it returns a stream; to make the stream hang
-  use `hang_after/3`.
+  `:generate`, `:encode`, `:chat` and `:stream_chat` the call itself hangs, before it returns a stream; to
+  make the stream hang use `hang_after/3`.
 
       Vllm.Test.hang(engine, :sleep)
       assert {:error, %Vllm.Error{kind: :timeout}} = Vllm.AsyncLLM.sleep(engine, rpc: [timeout: 50])
@@ -442,6 +462,18 @@ defmodule Vllm.Test do
   defdelegate requests(engine), to: Record
 
   @doc """
+  The chats that reached an engine, oldest first, including those that it refused; without those of
+  which a field is wrong, as these reach no engine. Each makes a request of `generate` too, which is in
+  `requests/1`.
+
+      assert [%Vllm.Test.Chat{prompt: "Hello"} = chat] = Vllm.Test.chats(engine)
+      assert [%{"role" => "system"}, %{"role" => "user"}] = chat.messages
+      assert chat.fields == %{"temperature" => 0.0}
+  """
+  @spec chats(engine()) :: [Chat.t()]
+  defdelegate chats(engine), to: Record
+
+  @doc """
   The arguments of every call of a method, oldest first: `{positional, named}`.
 
       assert [{[%Vllm.LoRARequest{lora_name: "sql"}], %{}}] = Vllm.Test.calls(engine, :add_lora)
@@ -484,6 +516,24 @@ defmodule Vllm.Test do
   """
   @spec assert_generated(engine(), keyword()) :: Request.t()
   def assert_generated(engine, options \\ []), do: Assertions.generated(engine, options)
+
+  @doc """
+  Waits for a chat and returns it. One that has arrived before counts.
+
+      Vllm.Test.assert_chatted(engine)
+      Vllm.Test.assert_chatted(engine, prompt: ~r/weather/, fields: [temperature: 0.0])
+
+  ## Options
+
+    * `:prompt` - the text of the last message, or a regex that it matches
+    * `:fields` - fields of the request and their values, such as `tools: [weather]`; other fields may
+      have any value
+    * `:options` - options of the chat and their values, such as `tool_parser: "hermes"`
+    * `:method` - `:chat` or `:stream_chat`; either by default
+    * `:timeout` - how many milliseconds to wait
+  """
+  @spec assert_chatted(engine(), keyword()) :: Chat.t()
+  def assert_chatted(engine, options \\ []), do: Assertions.chatted(engine, options)
 
   @doc """
   Waits until a method has been called. Returns the arguments of its last call, as `calls/2` does.

@@ -22,7 +22,8 @@ import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
-from python_worker.testing.fake_engine import plan
+from python_worker.chat.completions import Asked, Chat
+from python_worker.testing.fake_engine import chats, plan
 from python_worker.testing.fake_engine.members import Members
 from python_worker.testing.fake_engine.requests import (
     EngineCoreRequest,
@@ -315,6 +316,10 @@ class FakeAsyncLLM(Members):
         self._core.stop_threadsafe()
 
     # --- Inside ---
+
+    async def _prepare_chat(self, asked: Asked) -> Chat:
+        """Makes a chat without vLLM; see ``chat.completions``."""
+        return await chats.prepare(self, asked)
 
     def _make_request(
         self,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from python_worker.testing.fake_engine.pieces import Piece
 from python_worker.testing.fake_engine.script import Behaviour
 from python_worker.testing.fake_vllm.array import array
 from python_worker.testing.fake_vllm.tokenizer import FIRST_MADE, STRIDE, FakeTokenizer
@@ -214,7 +215,9 @@ class State:
 
     def _make_token(self, params: SamplingParams) -> None:
         if self.behaviour.say is not None:
-            token = self._tokenizer.say(self.behaviour.say[self.made])
+            said = self.behaviour.say[self.made]
+            piece = said if isinstance(said, Piece) else None
+            token = self._tokenizer.say(piece.raw if piece else str(said), piece)
         else:
             token = FIRST_MADE + self._index * STRIDE + self.made
         text = self._tokenizer.text(token)

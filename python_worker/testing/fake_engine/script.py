@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from python_worker.testing.fake_engine import pieces
+from python_worker.testing.fake_engine.pieces import Piece
 from python_worker.testing.fake_vllm.errors import ErrorSpec
 
 PLACES = ("admission", "adding")
@@ -24,7 +26,9 @@ class Behaviour:
 
     Attributes:
         tokens: How many tokens to make before stopping by itself, within ``max_tokens``.
-        say: The text of each token, in place of the default; ends by itself as well.
+        say: Each token, in place of the default, as text or with what a chat takes it for; ends by
+            itself as well. In plain data the latter come of ``reasoning``, ``tool_calls`` and
+            ``json``.
         delay: Seconds between tokens. Requests of equal delay step together, as in the batch of a
             real engine. 0 makes a token at each turn of the event loop.
         paced: Make a token only when the one before it was taken, so that there is one item for
@@ -35,7 +39,7 @@ class Behaviour:
         die: The whole engine dies once ``after`` tokens are made.
         hold: Stop once ``after`` tokens are made, until ``release``.
         after: See ``fail``, ``hang``, ``die``, ``hold``. That many tokens are given before it
-            happens, be they all there are.
+            happens, be they all there are. In plain data None stands for all of ``say``.
         finish_reason: In place of "stop" and "length".
         stop_reason: Of a completion that ended by itself.
         logprobs: That of each token, in place of the default.
@@ -45,7 +49,7 @@ class Behaviour:
     """
 
     tokens: int | None = None
-    say: tuple[str, ...] | None = None
+    say: tuple[str | Piece, ...] | None = None
     delay: float = 0.0
     paced: bool = False
     refuse: ErrorSpec | None = None
@@ -72,17 +76,20 @@ class Behaviour:
         Raises:
             ValueError: A key or a place is unknown.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {field.name for field in dataclasses.fields(cls)} | pieces.KEYS
         if unknown := sorted(values.keys() - known):
             raise ValueError(
                 f"a behaviour has no {unknown[0]!r}, it has {', '.join(sorted(known))}"
             )
         if values.get("hang_in") not in (None, *PLACES):
             raise ValueError(f"hang_in is one of {PLACES}, got {values['hang_in']!r}")
-        for name in ("say", "logprobs"):
-            if values.get(name) is not None:
-                values = {**values, name: tuple(values[name])}
-        return cls(**values)
+        own = {name: value for name, value in values.items() if name not in pieces.KEYS}
+        say = own["say"] = pieces.said(values)
+        if own.get("logprobs") is not None:
+            own["logprobs"] = tuple(own["logprobs"])
+        if own.get("after", 0) is None:
+            own["after"] = len(say or ())
+        return cls(**own)
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,13 @@ class Rule:
     always: Behaviour | None = None
     first: deque[tuple[Behaviour, int]] = field(default_factory=deque)
 
+    @property
+    def next(self) -> Behaviour | None:
+        """What is done with the next request."""
+        return self.first[0][0] if self.first else self.always
+
     def take(self) -> Behaviour | None:
-        """Returns what is done with the next request."""
+        """Returns what is done with the next request, and counts it."""
         if not self.first:
             return self.always
         behaviour, times = self.first.popleft()
@@ -176,6 +188,11 @@ class Script:
             if behaviour := rule.take():
                 return behaviour
         return Behaviour()
+
+    def peek(self, text: str | None, token_ids: Sequence[int]) -> Behaviour:
+        """Returns how a request would be treated."""
+        rules = self._candidates(text, token_ids)
+        return next((rule.next for rule in rules if rule.next is not None), Behaviour())
 
     def _candidates(self, text: str | None, token_ids: Sequence[int]) -> list[Rule]:
         keys = (text or "", tuple(token_ids))

@@ -22,8 +22,9 @@ class FakeTokenizer:
     eos_token = "</s>"
 
     def __init__(self) -> None:
-        self._said: dict[str, int] = {}
+        self._said: dict[tuple[str, object], int] = {}
         self._texts: dict[int, str] = {}
+        self._meanings: dict[int, object] = {}
 
     @property
     def eos_token_id(self) -> int:
@@ -54,9 +55,21 @@ class FakeTokenizer:
         """Returns the text of a token that the engine made."""
         return self._texts.get(token_id, f" {token_id}")
 
-    def say(self, text: str) -> int:
-        """Returns the id of a text, giving it one at its first use."""
-        if text not in self._said:
-            self._said[text] = FIRST_SAID + len(self._said)
-            self._texts[self._said[text]] = text
-        return self._said[text]
+    def say(self, text: str, meaning: object = None) -> int:
+        """Returns the id of a text, giving it one at its first use.
+
+        Args:
+            text: What the token shows.
+            meaning: What it means beside its text; texts of two meanings are two tokens.
+        """
+        key = (text, meaning)
+        if key not in self._said:
+            token_id = FIRST_SAID + len(self._said)
+            self._said[key] = token_id
+            self._texts[token_id] = text
+            self._meanings[token_id] = meaning
+        return self._said[key]
+
+    def meaning(self, token_id: int) -> object:
+        """Returns what a token means beside its text; None for most."""
+        return self._meanings.get(token_id)

@@ -42,6 +42,7 @@ TESTED_IN = {
     "engines/media/loading": "vllm/test_media_loading.py",
     "install/steps": "unit/install/test_main.py",
     # What a fake engine does is seen at the engine: these are the parts it is made of.
+    "testing/fake_engine/piece_parser": "unit/testing/fake_engine/test_chats.py",
     "testing/fake_engine/streaming": "bridge/test_inputs.py",
     "testing/fake_engine/utilities": "unit/testing/fake_engine/test_engine.py",
     # What vLLM renders is seen at a real engine.

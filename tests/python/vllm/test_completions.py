@@ -43,3 +43,12 @@ async def test_a_refused_request_reaches_no_engine(vllm_client: Client, vllm_eng
         await vllm_client.call(vllm_engine, "chat", fields)
     with pytest.raises(Failed, match=r"INVALID.*temprature: there is no such field"):
         [_ async for _ in vllm_client.stream(vllm_engine, "stream_chat", fields)]
+
+
+@pytest.mark.parametrize("tool_parser", [None, "hermes"])
+async def test_too_many_choices_are_refused_before_anything_is_made_for_each(
+    vllm_client: Client, vllm_engine: Ref, tool_parser: str | None
+) -> None:
+    fields = {**FIELDS, "n": 10**12}
+    with pytest.raises(Failed, match=r"INVALID.*n must be"):
+        await vllm_client.call(vllm_engine, "chat", fields, tool_parser=tool_parser)

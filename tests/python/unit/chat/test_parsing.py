@@ -21,7 +21,6 @@ class NamedTool:
 
 @pytest.fixture(autouse=True)
 def parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_parts, "named_tool_class", lambda: NamedTool)
     monkeypatch.setattr(vllm_parts, "make_tool_call_id", lambda: "made")
 
 

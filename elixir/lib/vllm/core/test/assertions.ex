@@ -7,7 +7,7 @@ defmodule Vllm.Core.Test.Assertions do
 
   alias Vllm.Core.Options
   alias Vllm.Core.Test.{Record, Script}
-  alias Vllm.Test.Request
+  alias Vllm.Test.{Chat, Request}
 
   @timeout {:timeout, :pause, 30_000, "how many milliseconds to wait."}
 
@@ -19,23 +19,37 @@ defmodule Vllm.Core.Test.Assertions do
     {:method, {:in, [:generate, :encode]}, :generate, "what was called."}
   ]
 
+  @chat [
+    @timeout,
+    {:prompt, :term, nil, "the text of the last message, or a regex."},
+    {:fields, {:or, [:keyword_list, :map]}, nil, "fields of the request and their values."},
+    {:options, {:or, [:keyword_list, :map]}, nil, "options of the chat and their values."},
+    {:method, {:in, [:chat, :stream_chat]}, nil, "what was called."}
+  ]
+
   @calls [@timeout, {:count, {:range, 1, 1_000_000}, 1, "the least number of calls."}]
 
   @what "the options of an assertion"
 
-  def generated(engine, options) do
-    {timeout, wanted} = @request |> Options.validate!(options, @what) |> Map.pop!(:timeout)
-    await_request(engine, for({key, it} when it != nil <- wanted, do: {key, it}), now() + timeout)
+  def generated(engine, options), do: await_fitting(engine, Request, @request, options)
+
+  def chatted(engine, options), do: await_fitting(engine, Chat, @chat, options)
+
+  defp await_fitting(engine, kind, table, options) do
+    {timeout, wanted} = table |> Options.validate!(options, @what) |> Map.pop!(:timeout)
+    wanted = for {key, it} when it != nil <- wanted, do: {key, it}
+    await_request(engine, kind, wanted, now() + timeout)
   end
 
-  defp await_request(engine, wanted, deadline) do
+  # `kind` is the module of what is waited for.
+  defp await_request(engine, kind, wanted, deadline) do
     calls = call(engine, "calls")
-    requests = Request.from_calls(calls)
+    requests = kind.from_calls(calls)
 
-    case Enum.find(requests, &Request.fits?(&1, wanted)) do
+    case Enum.find(requests, &kind.fits?(&1, wanted)) do
       nil ->
         if await(engine, "wait_calls", [length(calls) + 1], deadline - now()),
-          do: await_request(engine, wanted, deadline),
+          do: await_request(engine, kind, wanted, deadline),
           else: flunk("no request matched #{inspect(wanted)}; #{came(requests)}")
 
       request ->

@@ -6,10 +6,13 @@ defmodule Vllm.Core.Test.Record do
 
   alias Vllm.Core.Test.Script
   alias Vllm.Ref
-  alias Vllm.Test.Request
+  alias Vllm.Test.{Chat, Request}
 
   @spec requests(Ref.t()) :: [Request.t()]
   def requests(engine), do: engine |> call("calls") |> Request.from_calls()
+
+  @spec chats(Ref.t()) :: [Chat.t()]
+  def chats(engine), do: engine |> call("calls") |> Chat.from_calls()
 
   @spec calls(Ref.t(), atom() | String.t()) :: [{[term()], %{optional(String.t()) => term()}}]
   def calls(engine, method) do

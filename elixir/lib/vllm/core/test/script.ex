@@ -35,6 +35,8 @@ defmodule Vllm.Core.Test.Script do
     {:logprobs, {:list, :number}, nil, "the log probability of each token."},
     {:then, :term, :stop, "what happens after the last token."},
     {:delay, :pause, 0, "milliseconds before each token."},
+    {:reasoning, {:or, [:text, {:list, :text}]}, nil, "what comes before the answer in a chat."},
+    {:tool_calls, {:list, :term}, nil, "the tools that a chat calls after the answer."},
     {:merge, :boolean, false, "whether tokens are merged."}
   ]
 
@@ -64,15 +66,13 @@ defmodule Vllm.Core.Test.Script do
   @doc "A behaviour that answers with these tokens, as arguments of `script`."
   def reply(prompt, tokens, options) do
     options = Options.validate!(@reply_options, options, "the options of an answer")
-    tokens = tokens(tokens)
 
     behaviour =
-      %{
-        "say" => tokens,
-        "delay" => options[:delay] / 1000,
-        "paced" => not options[:merge]
-      }
-      |> Map.merge(ending(options[:then], options[:hold], length(tokens)))
+      answer(tokens)
+      |> Map.merge(%{"delay" => options[:delay] / 1000, "paced" => not options[:merge]})
+      |> Map.merge(ending(options[:then], options[:hold]))
+      |> put("reasoning", options[:reasoning] && tokens(options[:reasoning]))
+      |> put("tool_calls", options[:tool_calls] && Enum.map(options[:tool_calls], &tool_call/1))
       |> put("finish_reason", options[:finish_reason])
       |> put("stop_reason", options[:stop_reason])
       |> put("logprobs", options[:logprobs])
@@ -171,17 +171,65 @@ defmodule Vllm.Core.Test.Script do
 
   defp tokens(tokens), do: Options.check!({:list, :text}, tokens, "an answer that is no string")
 
-  defp ending(:stop, nil, _count), do: %{}
-  defp ending(:stop, hold, _count), do: %{"hold" => true, "after" => hold}
-  defp ending(:hang, nil, count), do: %{"hang" => true, "after" => count}
-  defp ending(:die, nil, count), do: %{"die" => true, "after" => count}
-  defp ending({:fail, error}, nil, count), do: %{"fail" => error(error), "after" => count}
+  defp answer({:json, value}), do: %{"json" => json(value)}
+  defp answer(tokens), do: %{"say" => tokens(tokens)}
 
-  defp ending(other, nil, _count) do
+  # What cannot be JSON would fail in the worker, without the name of the argument.
+  defp json(value) do
+    if json?(value),
+      do: value,
+      else:
+        raise(
+          ArgumentError,
+          "a value of JSON is nil, a boolean, a number, a text, an atom, a list or a map of these, " <>
+            "got: #{inspect(value, limit: 5)}"
+        )
+  end
+
+  defp json?(%{__struct__: _}), do: false
+
+  defp json?(map) when is_map(map) do
+    Enum.all?(map, fn {key, value} -> (is_atom(key) or text?(key)) and json?(value) end)
+  end
+
+  defp json?(list) when length(list) >= 0, do: Enum.all?(list, &json?/1)
+  defp json?(value), do: is_atom(value) or is_number(value) or text?(value)
+
+  defp text?(value), do: is_binary(value) and String.valid?(value)
+
+  # Arguments that are a text are what the model writes, which may be no JSON.
+  defp tool_call({name, arguments}) when is_atom(name) or is_binary(name) do
+    Options.check!(:text, to_string(name), "the name of a tool")
+
+    cond do
+      is_map(arguments) -> [to_string(name), json(arguments)]
+      text?(arguments) and arguments != "" -> [to_string(name), arguments]
+      true -> wrong_call({name, arguments})
+    end
+  end
+
+  defp tool_call(other), do: wrong_call(other)
+
+  defp wrong_call(other) do
+    raise ArgumentError,
+          "an element of :tool_calls is {name, arguments}, and the arguments are a map or a text " <>
+            "that is not empty, got: #{inspect(other, limit: 5)}"
+  end
+
+  # After all tokens: only the engine knows how many there are.
+  @at_end %{"after" => nil}
+
+  defp ending(:stop, nil), do: %{}
+  defp ending(:stop, hold), do: %{"hold" => true, "after" => hold}
+  defp ending(:hang, nil), do: Map.put(@at_end, "hang", true)
+  defp ending(:die, nil), do: Map.put(@at_end, "die", true)
+  defp ending({:fail, error}, nil), do: Map.put(@at_end, "fail", error(error))
+
+  defp ending(other, nil) do
     raise ArgumentError, ":then is :stop, :hang, :die or {:fail, error}, got: #{inspect(other)}"
   end
 
-  defp ending(_other, _hold, _count), do: raise(ArgumentError, ":hold cannot go with :then")
+  defp ending(_other, _hold), do: raise(ArgumentError, ":hold cannot go with :then")
 
   defp prompt(:any), do: %{}
   defp prompt(%Regex{} = pattern), do: %{"pattern" => flags(pattern) <> pattern.source}
