@@ -182,14 +182,8 @@ class Poolings:
             max_tokens_per_doc: See ``Pairs``.
             trace_headers: The trace context of the caller, as of ``encode``.
         """
-        pairs = Pairs(
-            queries,
-            documents,
-            chat_template,
-            chat_template_kwargs,
-            max_tokens_per_query,
-            max_tokens_per_doc,
-        )
+        limits = (max_tokens_per_query, max_tokens_per_doc)
+        pairs = Pairs(queries, documents, chat_template, chat_template_kwargs, *limits)
         pairs.check()
         _supported, renderer = await self._renderer(engine)
         task = renderer.score_task()
