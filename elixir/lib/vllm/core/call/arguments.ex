@@ -161,11 +161,12 @@ defmodule Vllm.Core.Call.Arguments do
 
   # What is no keyword list is refused as a whole.
   defp joined(lists) do
-    wrong = Enum.find(lists, &(&1 != nil and not Keyword.keyword?(&1)))
+    lists = Enum.reject(lists, &is_nil/1)
 
-    if wrong,
-      do: Options.validate(@rpc, wrong, "rpc"),
-      else: {:ok, lists |> Enum.reject(&is_nil/1) |> Enum.concat()}
+    case Enum.reject(lists, &Keyword.keyword?/1) do
+      [] -> {:ok, Enum.concat(lists)}
+      [wrong | _] -> Options.validate(@rpc, wrong, "rpc")
+    end
   end
 
   defp check_unique(named) do

@@ -37,6 +37,18 @@ defmodule Vllm.Core.Call.ArgumentsTest do
       assert message =~ ":timeuot"
     end
 
+    test "options of the bridge that are no keyword list are refused as a whole" do
+      for wrong <- [false, true, 5, [5], [1 | 2], %{timeout: 5}, "timeout"] do
+        assert {:error, %Error{kind: :invalid, message: message}} =
+                 Arguments.normalize([], [], rpc: wrong)
+
+        assert message =~ "rpc"
+      end
+
+      assert {:ok, [], [], rpc} = Arguments.normalize([], [], rpc: nil)
+      assert {:ok, [], [], ^rpc} = Arguments.normalize([], [], [])
+    end
+
     test "refuses an argument given twice" do
       assert {:error, %Error{kind: :invalid} = error} =
                Arguments.normalize([], [level: 1], level: 2)
