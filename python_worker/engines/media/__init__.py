@@ -6,7 +6,10 @@ reading order:
 
 =============  =====================================================================================
 ``sources``    what a client may write for an image, a video or audio
-``loading``    reads one: with which loader, within which limits, and what an error says
+``loading``    reads those of a request, in threads, and says what an error is about
+``addresses``  where one is, and whether the engine may read it there
+``arrays``     tensors, frames and decoded audio, as vLLM cannot misread them
+``handed``     what was read for a chat, under names that stand for URLs
 ``limits``     what would take the memory of the machine, or is no image
 ``names``      names that clients give to images
 ``prompts``    the images of a prompt: ``multi_modal_data``

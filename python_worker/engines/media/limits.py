@@ -43,6 +43,27 @@ SHAPES: Final[Mapping[str, str]] = {
 }
 
 
+def check_bytes(source: Source, size: int, megabytes: int) -> None:
+    """Refuse a file that is too large.
+
+    Args:
+        source: What it is for.
+        size: Its bytes.
+        megabytes: vLLM's limit.
+
+    Raises:
+        LimitExceeded: It is.
+    """
+    most = megabytes * 2**20
+    if size > most:
+        raise LimitExceeded(
+            f"{source.path}: has {size} bytes, and the limit is {most} "
+            "(VLLM_MAX_MEDIA_DOWNLOAD_SIZE_MB in the worker's environment)",
+            parameter=source.path,
+            limit=most,
+        )
+
+
 def check_tensor(source: Source) -> None:
     """Refuse a tensor that is no image, video or audio.
 

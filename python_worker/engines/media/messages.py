@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from python_worker.engines.media import loading
+from python_worker.engines.media import handed
 from python_worker.engines.media.loading import Loader
 from python_worker.engines.media.names import name_of
 from python_worker.engines.media.prompts import PROCESSOR, check_processor_kwargs
@@ -45,7 +45,7 @@ class Handed:
 
     def release(self) -> None:
         """Forgets what was read: the messages have been rendered."""
-        loading.take_back(self.urls)
+        handed.take_back(self.urls)
 
 
 async def hand_over(
@@ -86,7 +86,7 @@ async def hand_over(
         settings = (media_io_kwargs, processor_kwargs)
         await large_work.in_thread(lambda: _name(engine, named, settings))
     for part, value in zip(parts, loaded, strict=True):
-        part.url = loading.hand(secrets.token_hex(16), value)
+        part.url = handed.hand(secrets.token_hex(16), value)
     return Handed(_with_urls(changed), tuple(part.url for part in parts))
 
 
@@ -121,7 +121,7 @@ def part_source(part: Any, path: str) -> Any:
     url = part.get(str(name))
     if isinstance(url, Mapping):
         url = url.get("url")
-    if not url or loading.is_handed(url):  # vLLM has it by its uuid, or from us
+    if not url or handed.is_handed(url):  # vLLM has it by its uuid, or from us
         return None
     if isinstance(url, str):
         return Source(URL_PARTS[str(name)], "url", url, path)

@@ -39,6 +39,9 @@ TESTED_IN = {
     "gen/drift/surface_diff": "unit/gen/drift/test_drift.py",
     "gen/drift/surface_source": "unit/gen/drift/test_drift.py",
     # Seen at vLLM's own loaders.
+    "engines/media/addresses": "vllm/test_media_loading.py",
+    "engines/media/arrays": "vllm/test_media_loading.py",
+    "engines/media/handed": "unit/engines/media/test_messages.py",
     "engines/media/loading": "vllm/test_media_loading.py",
     "install/steps": "unit/install/test_main.py",
     "integrations/inference/llama_cpp_child": "vllm/test_llama_cpp.py",

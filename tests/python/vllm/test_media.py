@@ -1,4 +1,4 @@
-"""Images and videos on a tiny Qwen2-VL, and a voice on Whisper: as any client of the worker has it.
+"""Images and videos on a tiny Qwen2-VL, as any client of the worker has them.
 
 The reference reads the same files with Python's libraries and gives vLLM what they hold.
 """
@@ -13,61 +13,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from python_worker.install.environment import cache_dir
-from python_worker.install.progress import Progress
-from python_worker.small_models import catalogue
 from python_worker.testing.models.vision_models import vision_model
 from tests.python.support import media
-from tests.python.support.client import Client, Failed, build_engine, sampling
+from tests.python.support.client import Client, Failed
 from tests.python.support.llms import kind_of
 from tests.python.support.media import data_url, png, tensor
+from tests.python.support.media_engines import BLUE, RED, Asking, Files, running
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 
-TRANSCRIBE = "<|startoftranscript|><|notimestamps|>"
-
-PARAMS = sampling(temperature=0.0, max_tokens=8)
-
-RED, BLUE = media.pixels(seed=1), media.pixels(84, 56, seed=2)
-
-# What all of these engines have.
-SMALL = {"dtype": "float32", "enforce_eager": True, "num_gpu_blocks_override": 256}
-
-
-class Files:
-    """A folder with an image, another image, frames and a voice; engines may read it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.red, self.blue = self._write("red.png", png(RED)), self._write("blue.png", png(BLUE))
-        self.video = str(folder / "frames.npy")
-        np.save(self.video, media.frames())
-        self.voice = self._write("voice.wav", media.wav(media.speech(), media.SPEECH_RATE))
-
-    def _write(self, name: str, content: bytes) -> str:
-        path = self.folder / name
-        path.write_bytes(content)
-        return str(path)
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("media"))
-
-
-def running(worker: Worker, **arguments: object) -> Iterator[Ref]:
-    """An engine for as long as the module's tests run."""
-    engine = build_engine(worker.address, **SMALL, **arguments)
-    yield engine
-
-    async def shut_down() -> None:
-        async with Client(worker.address) as client:
-            await client.call(engine, "shutdown")
-
-    asyncio.run(shut_down())
 
 
 @pytest.fixture(scope="module")
@@ -83,49 +44,6 @@ def qwen(
         allowed_local_media_path=str(files.folder),
         skip_mm_profiling=True,
     )
-
-
-@pytest.fixture(scope="module")
-def whisper(llm_worker: Worker, files: Files) -> Iterator[Ref]:
-    model = catalogue.make(catalogue.WHISPER, cache_dir(), Progress("whisper"))
-    yield from running(
-        llm_worker,
-        model=str(model),
-        max_model_len=448,
-        allowed_local_media_path=str(files.folder),
-        skip_mm_profiling=True,
-    )
-
-
-class Asking:
-    """Asks one engine, over the bridge and in process."""
-
-    def __init__(self, client: Client, engine: Ref, params: Any = PARAMS) -> None:
-        self.client, self.engine, self.params = client, engine, params
-        self._count = 0
-
-    async def tokens(self, prompt: str, data: Any, **more: Any) -> list[int]:
-        """The tokens of the answer over the bridge."""
-        output = await self.output(prompt, data, **more)
-        return list(output.outputs[0].token_ids)
-
-    async def output(self, prompt: str, data: Any, **more: Any) -> Any:
-        """The last output over the bridge."""
-        given = {"prompt": prompt, "multi_modal_data": data, **more}
-        items = self.client.stream(self.engine, "generate", given, self.params, self._next())
-        return [item async for item in items][-1]
-
-    async def reference(self, prompt: str, files: dict[str, list[str]], **more: Any) -> list[int]:
-        """The tokens of the answer to what Python's libraries read, in process."""
-        described = await self.client.call(
-            self.engine, "media_in_process", prompt, files, self.params, self._next(), **more
-        )
-        tokens: list[int] = described["outputs"][0]["token_ids"]
-        return tokens
-
-    def _next(self) -> str:
-        self._count += 1
-        return f"media-{id(self)}-{self._count}"
 
 
 @pytest.fixture
@@ -388,57 +306,3 @@ async def test_one_name_for_two_images_leaves_the_engine_alive(ask: Asking) -> N
     alone = {"type": "image_url", "image_url": None, "uuid": "of a chat"}
     answer = await ask.client.call(ask.engine, "chat", chat(alone))
     assert answer.choices[0].message.content == wanted
-
-
-# --- Audio
-
-
-@pytest.fixture
-def listen(llm_client: Client, whisper: Ref) -> Asking:
-    return Asking(llm_client, whisper, sampling(temperature=0.0, max_tokens=40))
-
-
-async def test_whisper_writes_down_what_is_said(listen: Asking, files: Files) -> None:
-    wanted = await listen.reference(TRANSCRIBE, {"audio": [files.voice]})
-    samples = media.speech().astype(np.float32) / 2**15
-    forms: dict[str, Any] = {
-        "bytes": media.wav(media.speech(), media.SPEECH_RATE),
-        "path": {"path": "voice.wav"},
-        "url": {"url": data_url("audio/wav", media.wav(media.speech(), media.SPEECH_RATE))},
-        "pair": (tensor(samples), media.SPEECH_RATE),
-        "map": {"tensor": tensor(samples), "sampling_rate": media.SPEECH_RATE},
-        "floats": media.wav(samples, media.SPEECH_RATE),
-    }
-    for name, form in forms.items():
-        output = await listen.output(TRANSCRIBE, {"audio": form})
-        assert (name, list(output.outputs[0].token_ids)) == (name, wanted)
-        assert "quick" in output.outputs[0].text
-    parts = {
-        "encoder_prompt": {"prompt": "", "multi_modal_data": {"audio": forms["bytes"]}},
-        "decoder_prompt": TRANSCRIBE,
-    }
-    items = listen.client.stream(listen.engine, "generate", parts, listen.params, "parts")
-    assert [it async for it in items][-1].outputs[0].token_ids == wanted
-
-
-async def test_what_is_no_audio_is_refused_with_its_name(listen: Asking) -> None:
-    silence = np.zeros(16_000, np.float32)
-    odd = np.where(np.arange(16_000) == 5, np.nan, silence).astype(np.float32)
-    for audio, kind, message in [
-        (b"abc", "INVALID", "cannot be read as audio"),
-        (tensor(odd), "INVALID", r"\[5\]: wants a finite number"),
-        (media.wav(odd, 16_000), "INVALID", "is audio with nan"),
-        (tensor(silence[:0]), "INVALID", "got the shape"),
-        (tensor(silence.astype(np.int16)), "INVALID", "got int16"),
-        ((tensor(silence), 0), "INVALID", "a sampling rate is a number of Hz above 0"),
-        ((tensor(silence), 1), "INVALID", "has 16000 s of audio"),
-        (media.wav(silence, 44_101), "INVALID", "cannot be resampled"),
-        ([tensor(silence), tensor(silence)], "INVALID", "has 2 of audio"),
-        ({"path": "/etc/passwd"}, "INVALID", "is not in"),
-    ]:
-        with pytest.raises(Failed, match=f"{kind}.*{message}") as caught:
-            await listen.tokens(TRANSCRIBE, {"audio": audio})
-        assert "multi_modal_data['audio']" in str(caught.value) or "has 2" in message
-    with pytest.raises(Failed, match=r"UNSUPPORTED.*takes audio only"):
-        await listen.tokens(TRANSCRIBE, {"image": png(RED)})
-    assert await listen.tokens(TRANSCRIBE, {"audio": tensor(silence)})

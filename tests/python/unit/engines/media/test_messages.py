@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from python_worker.engines.media import loading
+from python_worker.engines.media import handed
 from python_worker.engines.media.messages import hand_over
 from python_worker.exceptions import BridgeError, InvalidArgument, Unsupported
 
@@ -22,7 +22,7 @@ def resolved(messages: Any) -> list[Any]:
     """What vLLM's loader finds under the names in the first message."""
     parts = messages[0]["content"]
     urls = [part[part["type"]]["url"] for part in parts if part["type"].endswith("_url")]
-    return [loading.resolve(url, None, None) for url in urls]  # type: ignore[arg-type]
+    return [handed.resolve(url, None, None) for url in urls]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
