@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME,…",
         help=f"add systems that run on the engines, of {', '.join(environment.OPTIONAL)}",
     )
-    parser.add_argument("--dev", action="store_true", help="add the tools `make test` needs")
+    parser.add_argument("--dev", action="store_true", help="add everything `make test` needs")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parsed = parser.parse_args(arguments)
     if unknown := sorted(set(parsed.steps) - set(names)):

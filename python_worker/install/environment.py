@@ -45,7 +45,7 @@ MULTIMODAL = "multimodal"
 # Lists of pyproject.toml that every environment has, in the order of installation.
 ALWAYS = (MULTIMODAL, "small-models")
 
-# Lists that are installed where they are asked for.
+# Lists that are installed where they are asked for, and where the tools are.
 OPTIONAL = ("mellea", "llama-factory", "providers")
 
 # In the environment, beside a `.pth` file of the same name.
@@ -125,7 +125,7 @@ def read_wanted(
     Args:
         pyproject: The project's file.
         extra: "cpu", "cuda", or "auto", which looks at the machine.
-        dev: Whether the tools of `make test` are wanted.
+        dev: Whether the tools of `make test` are wanted, with everything that it tests.
         optional: Of ``OPTIONAL``: what is wanted of it.
     """
     import tomllib  # Python 3.11, while this module must still load on 3.10 to say what it wants
@@ -134,7 +134,7 @@ def read_wanted(
         extra = "cuda" if has_nvidia_gpu() else "cpu"
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     project, extras = content["project"], content["project"]["optional-dependencies"]
-    wanted = [name for name in OPTIONAL if name in optional]
+    wanted = [name for name in OPTIONAL if dev or name in optional]
     alone = content["tool"]["vllm-bridge"]["without-requirements"]
     return Wanted(
         extra=extra,

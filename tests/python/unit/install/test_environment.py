@@ -41,7 +41,7 @@ def test_the_requirements_are_those_of_pyproject(cache: Path) -> None:
     assert read.cache == cache
 
 
-def test_what_is_optional_is_there_on_request(cache: Path) -> None:
+def test_what_is_optional_is_there_on_request_and_with_the_tools(cache: Path) -> None:
     def names(*, dev: bool = False, optional: tuple[str, ...] = ()) -> list[str]:
         pyproject = ROOT / "pyproject.toml"
         read = environment.read_wanted(pyproject, extra="cpu", dev=dev, optional=optional)
@@ -50,7 +50,7 @@ def test_what_is_optional_is_there_on_request(cache: Path) -> None:
     always = ["runtime", "multimodal", "small-models"]
     assert names() == always
     assert names(optional=("providers", "mellea")) == [*always, "mellea", "providers"]
-    assert names(dev=True) == [*always, "dev"]
+    assert names(dev=True) == [*always, "mellea", "llama-factory", "providers", "dev"]
 
 
 def test_a_name_that_is_not_optional_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
