@@ -62,6 +62,7 @@ class Server:
             calls=lambda: len(self._bridge.tasks),
             sessions=lambda: len(self._sessions),
             anyone=ANYONE,
+            name_of=lambda engine: self._dispatcher.declared_name(engine),
         )
         builder = Builder(settings.engine_class, token_path=settings.token_path)
         self._classes = served_classes(builder, worker)
@@ -145,6 +146,7 @@ class Server:
         self._bridge.stop_calls(
             Stopped("the worker stopped before this call had ended; it may have run in part")
         )
+        self._dispatcher.stop()
         await self._bridge.wait_idle(1.0)
         # 4. Shut the engines down; a plain exit would leave EngineCore alive.
         await self._shut_engines_down()

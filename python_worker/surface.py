@@ -84,7 +84,12 @@ def async_llm(builder: Builder) -> ServedClass:
     """VLLM's ``AsyncLLM``."""
     return ServedClass(
         name="AsyncLLM",
-        constructors=Constructors(CONSTRUCTORS, functools.partial(_build_engine, builder)),
+        constructors=Constructors(
+            CONSTRUCTORS,
+            functools.partial(_build_engine, builder),
+            declaring="declared",
+            declared="from_engine_args",
+        ),
         # Its fields lead to vLLM's internals, where a call can do anything.
         only_declared=True,
         # vLLM keeps it to itself, and clients of earlier versions know it by name.

@@ -19,6 +19,18 @@ defmodule Vllm do
 
   #{Vllm.Core.Instance.options_docs()}
 
+  ### A worker that was started elsewhere
+
+  With `connect:` the instance starts no worker. What it declares with `engines:` is asked for by name:
+  the worker builds an engine for the first instance that declares the name, those that come meanwhile
+  wait for it, and later ones find it. It belongs to the worker. It stays when an instance stops or
+  loses its session, until somebody shuts it down or the worker ends, and it is built anew when it dies
+  or the worker is replaced. An instance that declares the name with other arguments gets `:invalid`,
+  which says the arguments that differ. `engines/1` lists what a worker has.
+
+      {Vllm, name: MyApp.Vllm, connect: "unix:/run/vllm/worker.sock",
+             engines: [llama: [model: "meta-llama/Llama-3.2-1B"]]}
+
   ### Engines that hang
 
   An engine whose processes are alive may still make no progress, for example in a kernel that does not
@@ -45,7 +57,7 @@ defmodule Vllm do
   alias Vllm.{Call, Chat, Error, Pooling, Ref}
   alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Call.Ownership
-  alias Vllm.Core.Instance.{Engines, Locator, Metrics}
+  alias Vllm.Core.Instance.{Engines, Listing, Locator, Metrics}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -164,6 +176,28 @@ defmodule Vllm do
          :ok <- Options.check(:timeout, timeout, "timeout"),
          do: Engines.fetch(instance, name, timeout)
   end
+
+  @doc """
+  Lists the engines that the worker of an instance has, whoever built them.
+
+      {:ok, [%{name: "llama", ref: engine, type: "AsyncLLM", model: "llama"}]} = Vllm.engines(MyApp.Vllm)
+
+  For each engine, an `AsyncLLM` or an `LLM`, it returns a map with these keys:
+
+    * `:name` - the atom that this instance declares it under with `engines:`; the name, as a string,
+      if another instance at the same worker declares it; or `nil`
+    * `:ref` - its reference, which works as one that a constructor returned
+    * `:type` - `"AsyncLLM"` or `"LLM"`
+    * `:model` - the name its model is served under, or `nil`
+    * `:state` - `:ready`, `:stalled` (see *Engines that hang*) or `:dead`
+    * `:unfinished_requests` - how many requests it has, or `nil`
+
+  An engine that is being built is not among them. Without an argument it lists those of the default
+  instance.
+  """
+  @spec engines(instance()) :: {:ok, [map()]} | {:error, Error.t()}
+  def engines(instance \\ Vllm.Default),
+    do: with({:ok, instance} <- Locator.locate(instance), do: Listing.read(instance))
 
   @doc """
   Returns the status that the worker of an instance reports, and of each of its engines: among others

@@ -13,16 +13,12 @@ the loop in which they came.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
-import gc
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from python_worker import codec
 from python_worker.codec.bulk import is_bulky
 from python_worker.codec.encoder import CONSTANTS
 from python_worker.dispatch import call as calls
@@ -30,6 +26,7 @@ from python_worker.dispatch.call import Call, GoingOn
 from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.invocation import Invocation
+from python_worker.dispatch.lifetimes import Lifetimes
 from python_worker.dispatch.members import (
     find_member,
     is_method,
@@ -38,8 +35,9 @@ from python_worker.dispatch.members import (
 )
 from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import ServedClass, ServedClasses
+from python_worker.dispatch.threads import in_thread
 from python_worker.dispatch.values import Given, Values
-from python_worker.exceptions import Draining, NotServed, ProtocolError
+from python_worker.exceptions import Draining, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import large_work
 from python_worker.streaming.progress import PROGRESS
@@ -78,11 +76,19 @@ class Dispatcher:
         self._limit = limit
         self._values = Values(references, classes.of)
         self._draining: Draining | None = None
-        self._shutdowns: set[asyncio.Future[object]] = set()
+        self._lifetimes = Lifetimes(references, watches)
 
     def drain(self, reason: Draining) -> None:
         """Refuse new calls from now on, with a reason: the worker is stopping."""
         self._draining = reason
+
+    def stop(self) -> None:
+        """The worker stops: what is being made for all clients is not waited for."""
+        self._lifetimes.declared.stop()
+
+    def declared_name(self, target: object) -> str | None:
+        """The name that an object is declared under; None for one that is not."""
+        return self._lifetimes.declared.name_of(target)
 
     def start(self, call: Call) -> asyncio.Task[None] | None:
         """Begin a call.
@@ -150,7 +156,7 @@ class Dispatcher:
         args, kwargs = self._values.arguments(call, given, loop)
         method = call.request.method
         if target is None:
-            return functools.partial(self._construct, call, served, args, kwargs)
+            return functools.partial(self._lifetimes.begin, call, served, args, kwargs)
         member = find_member(target, method, served)
         if method in served.copied:
             refuse_arguments(method, args, kwargs)
@@ -281,53 +287,7 @@ class Dispatcher:
         if going_on is not None:
             await going_on
 
-    # --- Birth and death -------------------------------------------------------
-
-    async def _construct(
-        self, call: Call, served: ServedClass, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> None:
-        """Make an object that lives until its shutdown, or until nobody holds it."""
-        method, constructors = call.request.method, served.constructors
-        if constructors is None or method not in constructors.names:
-            names = () if constructors is None else sorted(constructors.names)
-            raise NotServed(
-                f"{served.name} has no class method {method!r} that is served; "
-                f"without a reference there are {', '.join(names)}"
-            )
-        made = await constructors.construct(method, args, kwargs)
-        pin = served.shutdown is not None
-        ref = self._references.hold(made, call.holder, served=served, pin=pin)
-        if served.watched:
-            self._watches.begin(made, ref.id, ref.type)
-        call.sink.add_reference(ref.id)
-        call.return_value([codec.encode(made, register=lambda _: ref)], built=pin)
-
     async def _shut_down(self, invocation: Invocation) -> None:
         """End an object's life, to the end even when its caller leaves."""
-        watch = self._watches.of(invocation.target)
-        if watch is not None:
-            watch.expect_end()
-        self._references.end_begins(invocation.target)
-        task = asyncio.ensure_future(self._finish(invocation))
-        self._shutdowns.add(task)
-        task.add_done_callback(self._shutdowns.discard)
-        await self._reply_in_time(invocation, await asyncio.shield(task))
-
-    async def _finish(self, invocation: Invocation) -> object:
-        result = await self._invoke(invocation)
-        self._watches.end(invocation.target)
-        self._references.unpin(invocation.target)
-        if not any(self._references.pinned()):
-            gc.unfreeze()  # What the engines were may now be collected.
-        return result
-
-
-async def in_thread(executor: Executor | None, function: Callable[[], Any]) -> Any:
-    """Call a function that may block, with the caller's context.
-
-    Args:
-        executor: Where it runs; None for the worker's own threads.
-        function: What is called.
-    """
-    run = functools.partial(contextvars.copy_context().run, function)
-    return await asyncio.get_running_loop().run_in_executor(executor, run)
+        ending = self._lifetimes.end(invocation.target, lambda: self._invoke(invocation))
+        await self._reply_in_time(invocation, await asyncio.shield(ending))

@@ -26,6 +26,9 @@ from python_worker.exceptions import StaleReference
 
 Holder = Hashable
 
+# Holds an object while it is being pinned.
+_NOBODY: Holder = object()
+
 
 @dataclass
 class Entry:
@@ -90,6 +93,14 @@ class References:
             entry.pinned, entry.builder = True, holder
         entry.holders[holder] += 1
         return RefParts(self.incarnation, ref_id, entry.type)
+
+    def keep(self, target: object, served: ServedClass) -> Entry:
+        """Pin an object that nobody holds yet: it belongs to the worker."""
+        ref = self.hold(target, _NOBODY, served=served, pin=True)
+        entry = self._entries[ref.id]
+        entry.builder = None
+        self.release(ref.id, _NOBODY)
+        return entry
 
     def resolve(self, incarnation: str, ref_id: str) -> object:
         """The object a reference stands for.

@@ -28,10 +28,15 @@ class Constructors:
     Attributes:
         names: Of the class methods that make one; ``new`` is the class itself.
         construct: Carries one out, and checks its arguments.
+        declaring: Takes a name and the arguments of ``declared``. All clients that give the same
+            name get the same object (see ``declared_objects``).
+        declared: Of ``names``, what makes the object that ``declaring`` finds.
     """
 
     names: Collection[str]
     construct: Construct
+    declaring: str | None = None
+    declared: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

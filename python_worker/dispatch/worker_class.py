@@ -28,6 +28,7 @@ class Worker:
         calls: How many calls are running.
         sessions: How many clients hold a session.
         anyone: The holder of references that went to clients without a session.
+        name_of: The name that an engine is declared under, or None.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Worker:
         calls: Callable[[], int],
         sessions: Callable[[], int],
         anyone: Holder,
+        name_of: Callable[[object], str | None] = lambda _engine: None,
     ) -> None:
         self._references = references
         self._watches = watches
         self._calls = calls
         self._sessions = sessions
         self._anyone = anyone
+        self._name_of = name_of
         self._started = time.monotonic()
 
     async def status(self) -> dict[str, object]:
@@ -55,7 +58,9 @@ class Worker:
             ``python_version``, ``uptime_s`` (float), ``calls`` and
             ``sessions`` (running now, this call included), ``references``
             (objects held) and ``engines``: a list of maps with ``ref``, ``type``
-            (``AsyncLLM`` or ``LLM``), ``errored``, ``unfinished_requests`` and
+            (``AsyncLLM`` or ``LLM``), ``name`` (that it is declared under in this worker, or None),
+            ``model`` (the name it is served under, or None), ``errored``,
+            ``unfinished_requests`` and
             ``stalled_s`` (for how long its requests have got nothing, None while it does not hang),
             ``token_path`` (``direct`` if tokens are taken from vLLM's request
             states, ``outputs`` if every output is made and encoded) and
@@ -76,6 +81,8 @@ class Worker:
                 {
                     "ref": entry.id,
                     "type": entry.type,
+                    "name": self._name_of(entry.target),
+                    "model": metrics.model_name(entry.target),
                     "errored": getattr(entry.target, "errored", False),
                     "unfinished_requests": unfinished_requests(entry.target),
                     "stalled_s": self._stalled_s(entry.target),

@@ -125,6 +125,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Mellea.TemplateFormatter, :to_chat_messages} => {:value, [:formatter, ["x"], []]},
     {Vllm.Mellea.ToolCall, :call} => {:value, [%Vllm.Mellea.ToolCall{}, 1]},
     {Vllm, :engine} => {:value, [:instance, :it, 1]},
+    {Vllm, :engines} => {:value, [:instance]},
     {Vllm, :metrics} => {:value, [:instance]},
     {Vllm, :status} => {:value, [:instance]},
     {Vllm, :release} => {:done, [:engine]},

@@ -105,12 +105,6 @@ defmodule Vllm.Bridge.EnginesTest do
     wait_until(fn -> Vllm.engine(name, :flaky, 0) != {:error, error} end)
   end
 
-  test "a worker that was started elsewhere gets no declared engines", %{test: name} do
-    options = [name: name, connect: "unix:/nowhere", engines: [llama: fake(%{})]]
-    assert {:error, %Error{kind: :invalid} = error} = Vllm.start_link(options)
-    assert error.details == %{"option" => "engines"}
-  end
-
   test "names that are no atoms and arguments that are no list are refused", %{test: name} do
     for wrong <- [[llama: "a model"], [{"llama", []}], [a: [], a: []], :llama] do
       options = [name: name, engine_class: engine_class(), engines: wrong]

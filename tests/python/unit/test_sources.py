@@ -25,6 +25,8 @@ TESTED_IN = {
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",
+    "dispatch/lifetimes": "unit/dispatch/test_dispatcher_references.py",
+    "dispatch/threads": "unit/dispatch/test_dispatcher_at_once.py",
     "gen/elixir/engines": "unit/gen/elixir/test_function.py",
     "gen/elixir/classes": "unit/gen/test_main.py",
     "gen/elixir/functions": "unit/gen/elixir/test_function.py",

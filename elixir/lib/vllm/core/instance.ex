@@ -77,7 +77,8 @@ defmodule Vllm.Core.Instance do
      "`Vllm.AsyncLLM` engines that run as long as the instance does, such as " <>
        "`[llama: [model: \"meta-llama/Llama-3.2-1B\"]]`; see `Vllm.engine/3`. They are built " <>
        "one after the other when the worker serves, and rebuilt when one dies or the worker is " <>
-       "replaced."},
+       "replaced. With `:connect` the worker builds an engine for the first instance that declares " <>
+       "its name, and all that declare the same share it; see *A worker that was started elsewhere*."},
     {:watchdog, :keyword_list, [],
      "when an engine counts as hanging, and what happens then: see *Engines that hang*."},
     {:metrics_interval, {:or, [:milliseconds, {:in, [:infinity]}]}, :infinity,
@@ -100,8 +101,7 @@ defmodule Vllm.Core.Instance do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
          {:ok, watchdog} <- Watchdog.validate(options.watchdog),
          options = %{options | watchdog: watchdog},
-         :ok <- check_watchdog(options),
-         :ok <- check_engines(options) do
+         :ok <- check_watchdog(options) do
       case RedactedSupervisor.start_link(__MODULE__, options, options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
           {:error, error}
@@ -111,20 +111,6 @@ defmodule Vllm.Core.Instance do
       end
     end
   end
-
-  # Every new connection would build them again, in addition to those of the connection before.
-  defp check_engines(%{connect: address, engines: [_ | _]}) when is_binary(address) do
-    {:error,
-     Error.new(
-       :invalid,
-       "the option :engines needs a worker that this instance starts; the worker at " <>
-         "#{Socket.shown(address)} " <>
-         "was started elsewhere: build engines with Vllm.AsyncLLM.from_engine_args/2",
-       details: %{"option" => "engines"}
-     )}
-  end
-
-  defp check_engines(_options), do: :ok
 
   defp check_watchdog(%{connect: address, watchdog: %{action: :replace}})
        when is_binary(address) do
@@ -163,7 +149,7 @@ defmodule Vllm.Core.Instance do
         [
           RedactedSupervisor.tasks(Locator.process_name(name, "Tasks")),
           {Connection, connection},
-          {Engines, {name, options.engines}},
+          {Engines, {name, options.engines, if(options.connect, do: :shared, else: :own)}},
           {Drain, {name, options.grace}}
         ] ++ metrics(options)
 

@@ -8,6 +8,9 @@ defmodule Vllm.Core.Instance.Engines do
   # free its memory, and rebuilt after that (Vllm.Core.Instance.EngineRetries says when). When the worker
   # is replaced this process restarts with it, and builds all engines again.
   #
+  # In a worker that was started elsewhere an engine is asked for by its name: other instances may
+  # have it built already, and it stays in the worker when this instance stops.
+  #
   # `fetch/3` runs before every request. So the references are in an ETS table that every process
   # reads directly; only a caller that has to wait for an engine sends a message.
 
@@ -16,7 +19,7 @@ defmodule Vllm.Core.Instance.Engines do
 
   require Logger
 
-  alias Vllm.{AsyncLLM, Error, Ref}
+  alias Vllm.{AsyncLLM, Call, Error, Ref}
   alias Vllm.Core.RedactedServer
   alias Vllm.Core.Instance.{EngineRetries, Locator}
   alias Vllm.Core.Telemetry.Emitter
@@ -25,6 +28,9 @@ defmodule Vllm.Core.Instance.Engines do
 
   # The deadline for shutting a dead engine down. vLLM takes 3 to 4 s at most.
   @clearing [timeout: 60_000]
+
+  # Milliseconds until a worker that was started elsewhere and is away is asked again.
+  @away 200
 
   # Kinds of error that another attempt would only repeat.
   @permanent [:invalid, :not_found, :unsupported]
@@ -38,6 +44,7 @@ defmodule Vllm.Core.Instance.Engines do
   defstruct [
     :instance,
     :declared,
+    :kind,
     :table,
     :task,
     queue: [],
@@ -50,11 +57,14 @@ defmodule Vllm.Core.Instance.Engines do
 
   @type status :: :building | {:ready, Ref.t()} | {:failed, Error.t()}
 
-  @doc "Takes the instance's name and its declared engines."
-  @spec start_link({atom(), keyword()}) :: GenServer.on_start()
-  def start_link({instance, declared}) do
+  @doc """
+  Takes the instance's name, its declared engines, and whether they are its own or shared with other
+  instances at the same worker.
+  """
+  @spec start_link({atom(), keyword(), :own | :shared}) :: GenServer.on_start()
+  def start_link({instance, declared, kind}) do
     name = Locator.process_name(instance, @part)
-    GenServer.start_link(__MODULE__, {instance, declared}, name: name)
+    GenServer.start_link(__MODULE__, {instance, declared, kind}, name: name)
   end
 
   @doc "The engine with this name. Waits while it is being built."
@@ -69,6 +79,15 @@ defmodule Vllm.Core.Instance.Engines do
   @doc "The status of each declared engine, in the order of their declaration."
   @spec statuses(Locator.instance()) :: {:ok, [{atom(), status()}]} | {:error, Error.t()}
   def statuses(location), do: call(location, :statuses, 5_000)
+
+  @doc "The names of the engines that are ready, by the ids of their references."
+  @spec names(Locator.instance()) :: %{String.t() => atom()}
+  def names(location) do
+    case statuses(location) do
+      {:ok, statuses} -> for {name, {:ready, ref}} <- statuses, into: %{}, do: {ref.id, name}
+      {:error, _error} -> %{}
+    end
+  end
 
   @doc "Stops building engines, because the instance stops. Called by Drain."
   @spec stop(Locator.instance()) :: :ok
@@ -125,10 +144,10 @@ defmodule Vllm.Core.Instance.Engines do
   ## Callbacks
 
   @impl true
-  def init({instance, declared}) do
+  def init({instance, declared, kind}) do
     table = Locator.process_name(instance, @part)
     :ets.new(table, [:named_table, :protected, read_concurrency: true])
-    state = %__MODULE__{instance: instance, declared: declared, table: table}
+    state = %__MODULE__{instance: instance, declared: declared, kind: kind, table: table}
     names = Keyword.keys(declared)
     state = Enum.reduce(names, state, &put_status(&2, &1, :building))
     {:ok, %{state | queue: Enum.map(names, &{:build, &1})}, {:continue, :next}}
@@ -241,14 +260,22 @@ defmodule Vllm.Core.Instance.Engines do
 
   defp next(state), do: state
 
-  defp job({:build, name}, %{instance: instance, declared: declared}) do
+  defp job({:build, name}, %{instance: instance, declared: declared, kind: kind}) do
     arguments = Keyword.fetch!(declared, name)
-    guarded(fn -> AsyncLLM.from_engine_args(instance, arguments) end)
+    guarded(fn -> build(kind, instance, name, arguments) end)
   end
 
   # A dead engine keeps memory in the worker until it is shut down.
   defp job({:clear, dead}, _state),
     do: guarded(fn -> AsyncLLM.shutdown(dead, rpc: @clearing) end)
+
+  defp build(:own, instance, _name, arguments),
+    do: AsyncLLM.from_engine_args(instance, arguments)
+
+  defp build(:shared, instance, name, arguments) do
+    arguments = [instance, Atom.to_string(name), arguments, [rpc: [timeout: :infinity]]]
+    Call.invoke_class("AsyncLLM", "declared", 2, arguments)
+  end
 
   # The report of a task that crashes would show the arguments of the engine in its stack trace.
   defp guarded(job), do: fn -> RedactedServer.guarded(__MODULE__, job) end
@@ -267,6 +294,12 @@ defmodule Vllm.Core.Instance.Engines do
       reason ->
         rebuild(state, name, ref, reason)
     end
+  end
+
+  # The session is lost, or not open yet. The connection tells of that.
+  defp done(%{kind: :shared} = state, {:build, name}, {:error, %{kind: :worker_down} = error}, _) do
+    retry_after(@away, name)
+    settle(state, name, {:failed, error})
   end
 
   defp done(state, {:build, name}, {:error, error}, duration) do

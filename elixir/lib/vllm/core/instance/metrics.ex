@@ -38,15 +38,8 @@ defmodule Vllm.Core.Instance.Metrics do
     arguments = [instance, [rpc: [timeout: timeout]]]
 
     with {:ok, engines} <- Call.invoke_class("Worker", "metrics", 0, arguments) do
-      names = declared(instance)
+      names = Engines.names(instance)
       {:ok, Enum.map(engines, &engine(&1, instance, names))}
-    end
-  end
-
-  defp declared(instance) do
-    case Engines.statuses(instance) do
-      {:ok, statuses} -> for {name, {:ready, ref}} <- statuses, into: %{}, do: {ref.id, name}
-      {:error, _error} -> %{}
     end
   end
 

@@ -11,7 +11,7 @@ defmodule Vllm.Core.Instance.EnginesTest do
     start_supervised!({Task.Supervisor, name: Locator.process_name(name, "Tasks")})
     # Calls come here, as `Vllm.Core.Call.Caller` sends them.
     Process.register(self(), Locator.process_name(name, "Connection"))
-    start_supervised!({Engines, {name, [it: [model: "m"]]}})
+    start_supervised!({Engines, {name, [it: [model: "m"]], :own}})
     %{instance: {name, node()}}
   end
 
