@@ -30,8 +30,9 @@ defmodule Vllm.Stream do
       def handle_info({:vllm, stream, :done}, state)
       def handle_info({:vllm, stream, {:error, %Vllm.Error{}}}, state)
 
-  The last message is always `:done` or `{:error, _}`. When the receiver ends, the request is aborted.
-  While its mailbox holds more than a hundred messages, no more are sent. So a receiver of several
+  The last message is always `:done` or `{:error, _}`, also when the node of the instance is killed or
+  cut off, if the application `:vllm_bridge` runs on the receiver's node. When the receiver ends, the
+  request is aborted. While its mailbox holds more than a hundred messages, no more are sent. So a receiver of several
   streams must take messages in the order in which they arrive: if it waits for those of one stream
   only, messages of the others fill the mailbox, and no stream goes on.
   """
@@ -58,6 +59,9 @@ defmodule Vllm.Stream do
           sent: {node(), integer()} | nil,
           request_id: term()
         }
+
+  # The supervisor of forwarders on each node where the application runs.
+  @forwarders Vllm.Core.Forwarders
 
   # A receiver with more messages in its mailbox gets no more until it has fewer.
   @max_mailbox 100
@@ -132,16 +136,30 @@ defmodule Vllm.Stream do
 
   @doc false
   @spec forward_to(t(), pid()) :: {:ok, t()} | {:error, Error.t()}
-  def forward_to(%__MODULE__{} = stream, receiver) do
-    with {:ok, tasks} <- Locator.server(stream.instance, "Tasks"),
-         {:ok, _pid} <-
-           Task.Supervisor.start_child(tasks, __MODULE__, :forward, [stream, receiver]) do
-      {:ok, stream}
+  def forward_to(%__MODULE__{instance: {_name, node}} = stream, receiver) do
+    # On the receiver's node, because the end of the other one has to be its last message.
+    there =
+      if node(receiver) != node,
+        do: start_forwarding({@forwarders, node(receiver)}, stream, receiver)
+
+    with nil <- there,
+         {:ok, tasks} <- Locator.server(stream.instance, "Tasks"),
+         nil <- start_forwarding(tasks, stream, receiver) do
+      not_forwarded(stream)
     else
-      _not_started -> not_forwarded(stream)
+      {:ok, stream} -> {:ok, stream}
+      :error -> not_forwarded(stream)
+    end
+  end
+
+  # Nil if there is no such supervisor: the application does not run on that node.
+  defp start_forwarding(supervisor, stream, receiver) do
+    case Task.Supervisor.start_child(supervisor, __MODULE__, :forward, [stream, receiver]) do
+      {:ok, _pid} -> {:ok, stream}
+      _not_started -> nil
     end
   catch
-    :exit, _reason -> not_forwarded(stream)
+    :exit, _reason -> nil
   end
 
   # The caller gets an error and no stream, so the stream is cancelled here.

@@ -61,6 +61,31 @@ defmodule Vllm.Bridge.NodesTest do
              OtherNode.call(home, Vllm, :call, [object, "greet"])
   end
 
+  test "a receiver is told of the end of the node whose instance serves it", context do
+    %{home: home, port: port} = context
+    doomed = start_node(:doomed, port, ['-dist_listen', 'false'])
+    Process.unlink(doomed)
+    assert OtherNode.call(doomed, :net_kernel, :connect_node, [context.home_node])
+    doomed_node = OtherNode.call(doomed, :erlang, :node, [])
+    assert OtherNode.call(home, :net_kernel, :connect_node, [doomed_node])
+    assert doomed_node in OtherNode.call(home, Node, :list, [:connected])
+
+    instance = [name: Doomed.Vllm, engine_class: engine_class(), log: false] ++ patience()
+    {:ok, _} = OtherNode.call(doomed, OtherNode, :start_instance, [instance])
+
+    {:ok, engine} =
+      OtherNode.call(doomed, AsyncLLM, :from_engine_args, [Doomed.Vllm, [model: "x"]])
+
+    receiver = OtherNode.call(home, OtherNode, :receive_endless, [engine, endless()])
+    pid = OtherNode.call(doomed, System, :pid, [])
+    {_, 0} = System.cmd("kill", ["-KILL", pid])
+
+    assert {:error, %Error{kind: :worker_down, message: message}} =
+             OtherNode.call(home, OtherNode, :last_message, [receiver])
+
+    assert message =~ "Doomed.Vllm on #{doomed_node}"
+  end
+
   test "an instance is named with its node", %{guest: guest, home_node: node} do
     assert {:ok, engine} =
              OtherNode.call(guest, AsyncLLM, :from_engine_args, [{Home.Vllm, node}, [model: "y"]])

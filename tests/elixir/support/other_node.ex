@@ -54,6 +54,35 @@ defmodule Vllm.OtherNode do
     Enum.map(stream, & &1.prompt)
   end
 
+  # A process that gets the items of an endless stream as messages. Returns when it has got one.
+  def receive_endless(engine, params) do
+    {:ok, _started} = Application.ensure_all_started(:vllm_bridge)
+    caller = self()
+
+    receiver =
+      spawn(fn ->
+        rpc = [stream_to: self()]
+        {:ok, stream} = AsyncLLM.generate(engine, "x", params, "received-afar", rpc: rpc)
+        receive do: ({:vllm, ^stream, {:item, _output}} -> send(caller, :got_one))
+        await_last(stream)
+      end)
+
+    receive do: (:got_one -> receiver)
+  end
+
+  defp await_last(stream) do
+    receive do
+      {:vllm, ^stream, {:item, _output}} -> await_last(stream)
+      {:vllm, ^stream, last} -> receive(do: ({:tell, asking} -> send(asking, {:last, last})))
+    end
+  end
+
+  # The last message of such a process.
+  def last_message(receiver) do
+    send(receiver, {:tell, self()})
+    receive do: ({:last, last} -> last)
+  end
+
   # A process that owns an object, and lives until its node ends.
   def own_object(engine) do
     test = self()

@@ -4,7 +4,8 @@ defmodule Vllm.Core.Application do
   # application that uses them; only the default instance is started here.
   #
   # The processes that enumerate streamed arguments, and the one that reports the end of calls whose
-  # process was killed, belong to the node of the caller. The instance may run on another node.
+  # process was killed, belong to the node of the caller. So do those that send the items of a stream to
+  # a receiver here (`stream_to:`). The instance may run on another node.
 
   use Application
 
@@ -16,7 +17,8 @@ defmodule Vllm.Core.Application do
   @impl true
   def start(_type, _args) do
     LastFailure.init()
-    children = [Witness, {Default, &Instance.start_link/1}, Producer]
+    forwarders = RedactedSupervisor.tasks(Vllm.Core.Forwarders)
+    children = [Witness, {Default, &Instance.start_link/1}, Producer, forwarders]
     RedactedSupervisor.start_link(__MODULE__, children, Vllm.Supervisor)
   end
 
