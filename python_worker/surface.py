@@ -19,6 +19,7 @@ from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import CONSTRUCTORS, Builder, abort
 from python_worker.engines.collector import RequestOutputCollector, collect
 from python_worker.engines.constructors import EngineArguments, construct
+from python_worker.engines.kv_events import kv_events
 from python_worker.engines.parameter_classes import PATHS, ParameterClass, SamplingParamsClass
 from python_worker.engines.results import RESULTS
 from python_worker.engines.vllm_module import VllmModule
@@ -150,6 +151,7 @@ def added() -> dict[str, Callable[..., Any]]:
         "score": poolings.score,
         # The ``encode`` of vLLM's takes one prompt.
         "encode_batch": poolings.encode_batch,
+        "kv_events": kv_events,
     }
 
 

@@ -54,7 +54,7 @@ defmodule Vllm do
              watchdog: [stall_after: 60_000, action: :replace]}
   """
 
-  alias Vllm.{Call, Chat, Error, Pooling, Ref}
+  alias Vllm.{Call, Chat, Error, KVEvents, Pooling, Ref}
   alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Call.Ownership
   alias Vllm.Core.Instance.{Engines, Listing, Locator, Metrics}
@@ -145,6 +145,10 @@ defmodule Vllm do
   @spec encode(Ref.t(), Pooling.input() | [Pooling.input()], keyword()) ::
           {:ok, Vllm.PoolingBatch.t()} | {:error, Error.t()}
   defdelegate encode(engine, inputs, opts), to: Pooling
+
+  @doc "Subscribes to the changes of an engine's KV cache; see `Vllm.KVEvents.kv_events/2`."
+  @spec kv_events(Ref.t(), keyword()) :: {:ok, Vllm.Stream.t()} | {:error, Error.t()}
+  defdelegate kv_events(engine, opts \\ []), to: KVEvents
 
   @doc """
   Returns the engine that an instance declares under a name.

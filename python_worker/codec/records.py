@@ -160,6 +160,10 @@ RECORDS: dict[str, RecordType] = {
         "PoolingBatch",
         ("id", "model", "task", "outputs", "prompt_tokens", "cached_tokens", "usage"),
     ),
+    "python_worker.engines.kv_events.KVEventBatch": (
+        "KVEventBatch",
+        ("data_parallel_rank", "sequence", "missed", "timestamp", "events"),
+    ),
     "python_worker.pooling.answers.PoolingUsage": (
         "PoolingUsage",
         ("prompt_tokens", "cached_tokens"),

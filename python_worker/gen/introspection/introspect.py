@@ -102,27 +102,31 @@ The configuration classes behind AsyncEngineArgs (CompilationConfig and some thi
 are not here: vLLM builds them from a plain map as well.
 """
 
-OWN_CLASSES = tuple(
-    f"python_worker.chat.answers.{name}"
-    for name in (
-        "ChatCompletion",
-        "ChatChoice",
-        "ChatMessage",
-        "ChatUsage",
-        "ChatDelta",
-        "ToolCall",
-        "ToolCallDelta",
-        "TokenLogprob",
+OWN_CLASSES = (
+    tuple(
+        f"python_worker.chat.answers.{name}"
+        for name in (
+            "ChatCompletion",
+            "ChatChoice",
+            "ChatMessage",
+            "ChatUsage",
+            "ChatDelta",
+            "ToolCall",
+            "ToolCallDelta",
+            "TokenLogprob",
+        )
     )
-) + tuple(
-    f"python_worker.pooling.answers.{name}"
-    for name in (
-        "EmbeddingBatch",
-        "ClassificationBatch",
-        "ScoreBatch",
-        "PoolingBatch",
-        "PoolingUsage",
+    + tuple(
+        f"python_worker.pooling.answers.{name}"
+        for name in (
+            "EmbeddingBatch",
+            "ClassificationBatch",
+            "ScoreBatch",
+            "PoolingBatch",
+            "PoolingUsage",
+        )
     )
+    + ("python_worker.engines.kv_events.KVEventBatch",)
 )
 """The classes of the bridge's own that travel so."""
 

@@ -35,6 +35,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm, :classify} => {:value, [:engine, ["x"], []]},
     {Vllm, :score} => {:value, [:engine, ["x"], ["y"], []]},
     {Vllm, :encode} => {:value, [:engine, ["x"], [task: "embed"]]},
+    {Vllm, :kv_events} => {:value, [:engine, []]},
+    {Vllm.KVEvents, :kv_events} => {:value, [:engine, []]},
     {Vllm.Pooling, :embed} => {:value, [:engine, ["x"], []]},
     {Vllm.Pooling, :classify} => {:value, [:engine, ["x"], []]},
     {Vllm.Pooling, :score} => {:value, [:engine, ["x"], ["y"], []]},

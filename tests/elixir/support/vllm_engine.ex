@@ -39,7 +39,8 @@ defmodule Vllm.VllmEngine do
     # Room for a request that is still running when the next call comes.
     scripted: {:scripted, [max_model_len: 2048]},
     random: {:random, @one_process ++ [max_model_len: 512]},
-    # One sequence at a time, so that only the priority decides which request is first.
+    # One sequence at a time, so that only the priority decides which request is first. It publishes
+    # what its KV cache stores.
     limited:
       {:scripted,
        @one_process ++
@@ -48,6 +49,11 @@ defmodule Vllm.VllmEngine do
            max_logprobs: 1,
            logprobs_mode: "processed_logits",
            scheduling_policy: "priority",
+           kv_events_config: %{
+             enable_kv_cache_events: true,
+             endpoint: "ipc://#{System.tmp_dir!()}/vllm-kv-#{System.pid()}",
+             replay_endpoint: "ipc://#{System.tmp_dir!()}/vllm-kv-#{System.pid()}-replay"
+           },
            max_num_seqs: 1
          ]},
     # Few slots, so that adapters have to give way to each other.

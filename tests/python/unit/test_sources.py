@@ -22,6 +22,8 @@ MAX_FUNCTION_LINES = 60
 TESTED_IN = {
     "__main__": "bridge/test_lifecycle.py",
     "buffers": "unit/codec/test_large_arrays.py",
+    # At vLLM's own publisher.
+    "engines/kv_events": "vllm/test_kv_events.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",

@@ -685,6 +685,14 @@ defmodule Vllm.Classes do
        "sum" => :sum,
        "buckets" => :buckets
      }},
+    {"KVEventBatch",
+     %{
+       "data_parallel_rank" => :data_parallel_rank,
+       "sequence" => :sequence,
+       "missed" => :missed,
+       "timestamp" => :timestamp,
+       "events" => :events
+     }},
     {"KvHintAction",
      %{
        "action_id" => :action_id,
