@@ -1,11 +1,12 @@
 """Tools, and the arguments of their calls.
 
 Upstream: mellea's test/backends/test_tool_validation_integration.py (U-163). Its tools are
-functions, of which mellea makes schemas; here the schemas are what a client sends.
+functions, of which mellea makes schemas; here the schemas are those that a client sends.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,13 +34,13 @@ TYPED = tool(
     score={"type": "number"},
     active={"type": "boolean"},
 )
-OPTIONAL = tool(["required"], required=TEXT, optional={"anyOf": [TEXT, {"type": "null"}]})
+OPTIONAL = tool(["required"], required=TEXT, optional=TEXT)
 UNION = tool(["value"], value={"type": ["string", "integer"]})
 LIST = tool(["items"], items={"type": "array", "items": TEXT})
 MAP = tool(["config"], config={"type": "object"})
 NOTHING = tool([])
-# What mellea writes for a parameter without an annotation.
-UNTYPED = tool(["message"], message={})
+# To mellea a parameter without an annotation is a text.
+UNTYPED = SIMPLE
 
 PERSON = {"name": "Test", "age": 30, "score": 95.5, "active": True}
 
@@ -171,12 +172,12 @@ ODD_SCHEMAS: list[Any] = [
 @pytest.mark.parametrize("odd", ODD_SCHEMAS)
 async def test_an_odd_schema_is_read_or_is_the_clients_mistake(odd: Any) -> None:
     odd_tool = tool(["a"], a=odd)
-    for read in (
+    said = '{"name": "f", "arguments": {"a": "x"}}'
+    reads: list[Callable[[], object]] = [
         lambda: offered.validated(odd_tool, {"a": "x"}, coerce_types=True, strict=False),
-        lambda: offered.calls_in(
-            offered.tools([odd_tool]), '{"name": "f", "arguments": {"a": "x"}}'
-        ),
-    ):
+        lambda: offered.calls_in(offered.tools([odd_tool]), said),
+    ]
+    for read in reads:
         try:
             read()
         except InvalidArgument as error:
