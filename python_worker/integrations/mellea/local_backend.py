@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
-import inspect
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from mellea.backends.backend import FormatterBackend
 from mellea.backends.model_options import ModelOption
@@ -22,16 +21,14 @@ from mellea.backends.tools import (
     add_tools_from_model_options,
     convert_tools_to_json,
 )
-from mellea.backends.utils import to_chat
 from mellea.core import GenerateLog, MelleaLogger, ModelOutputThunk
 from mellea.core.base import AbstractMelleaTool, GenerateType
-from mellea.formatters import ChatFormatter, TemplateFormatter
+from mellea.formatters import ChatFormatter
 from mellea.helpers.async_helpers import send_to_queue
 from mellea.stdlib import functional
 
-from python_worker.chat.completions import chat_prompt
 from python_worker.exceptions import InvalidArgument
-from python_worker.integrations.mellea import generation, hooks, images
+from python_worker.integrations.mellea import generation, hooks, images, prompts
 from python_worker.integrations.mellea.formats import schema_of
 from python_worker.integrations.mellea.generation import STARTED, Engine
 from python_worker.integrations.mellea.hooks import POST_CALL, Call, Hooks, hooks_for
@@ -42,32 +39,15 @@ from python_worker.integrations.mellea.sampling import (
     parameter_names,
     sampling_parameters,
 )
+from python_worker.integrations.mellea.template_formatter import CachingFormatter
 from python_worker.integrations.mellea.templates import refused
 from python_worker.integrations.mellea.tools import calls_in
 from python_worker.process import large_work
 
-__all__ = ["LocalVLLMBackend", "ModelOption", "TemplateFormatter", "computed", "functional"]
-
-NOT_A_CHAT = "Does not yet support non-chat contexts."
-
-ADD_GENERATION_PROMPT = "add_generation_prompt"
+__all__ = ["LocalVLLMBackend", "ModelOption", "computed", "functional"]
 
 Tools = dict[str, AbstractMelleaTool[..., Any]]
 Options = Mapping[str, Any] | None
-
-
-class Prompt(NamedTuple):
-    """A chat that was rendered.
-
-    Attributes:
-        messages: Its messages, without their images.
-        text: The prompt as a text.
-        of_engine: The prompt as the engine takes it.
-    """
-
-    messages: list[dict[str, Any]]
-    text: str
-    of_engine: Any
 
 
 class LocalVLLMBackend(FormatterBackend):
@@ -95,7 +75,7 @@ class LocalVLLMBackend(FormatterBackend):
         """Takes the engine as it is."""
         super().__init__(
             model_id,
-            formatter or TemplateFormatter(model_id=model_id),
+            formatter or CachingFormatter(model_id=model_id),
             model_options=ModelOption.replace_keys(dict(model_options or {}), dict(TO_MELLEA)),
         )
         self.engine = engine
@@ -120,7 +100,7 @@ class LocalVLLMBackend(FormatterBackend):
 
     async def rendered(
         self, action: Any, ctx: Any, merged: Mapping[str, Any], tools: Tools
-    ) -> Prompt:
+    ) -> prompts.Prompt:
         """A chat as the engine takes it.
 
         Raises:
@@ -128,70 +108,13 @@ class LocalVLLMBackend(FormatterBackend):
                 it shows images to a model that takes none.
         """
         system = merged.get(ModelOption.SYSTEM_PROMPT)
-        messages, shown = await self._messages(action, ctx, system)
-        tokenizer = self.engine.get_tokenizer()
-        if inspect.isawaitable(tokenizer):
-            tokenizer = await tokenizer
-        if any(shown):
-            parts = images.with_parts(messages, shown)
-            prompt = await self._with_images(parts, merged, tools)
-            text = prompt.get("prompt") or tokenizer.decode(prompt["prompt_token_ids"])
-            return Prompt(messages, text, prompt)
-        return await asyncio.to_thread(self._render, tokenizer, messages, merged, tools)
-
-    async def _messages(
-        self, action: Any, ctx: Any, system: str | None
-    ) -> tuple[list[dict[str, Any]], list[list[images.Image]]]:
-        """The messages of a chat, and the images that each of them shows."""
-        if not ctx.is_chat_context:
-            raise InvalidArgument(NOT_A_CHAT, parameter="context")
-        return await asyncio.to_thread(self._as_chat, action, ctx, system)
-
-    def _as_chat(
-        self, action: Any, ctx: Any, system: str | None
-    ) -> tuple[list[dict[str, Any]], list[list[images.Image]]]:
-        with refused("action"):
-            messages: list[dict[str, Any]] = to_chat(action, ctx, self.formatter, system)
-        spans = [*ctx.view_for_generation(), action]
-        shown = [images.of(span) for span in spans]
-        # Each span is a message. The system prompt of the options is one more, before them.
-        return messages, [[] for _ in range(len(messages) - len(spans))] + shown
-
-    def _render(
-        self,
-        tokenizer: Any,
-        messages: list[dict[str, Any]],
-        merged: Mapping[str, Any],
-        tools: Tools,
-    ) -> Prompt:
-        with refused("context"):
-            text: str = tokenizer.apply_chat_template(
-                messages,
-                tools=convert_tools_to_json(tools) or None,
-                tokenize=False,
-                add_generation_prompt=merged.get(ADD_GENERATION_PROMPT, True),
-                **_thinking(merged.get(ModelOption.THINKING)),
-            )
-        # The template has written the special tokens; the engine's tokenizer would add them again.
-        token_ids = list(tokenizer.encode(text, add_special_tokens=False))
-        return Prompt(messages, text, {"prompt_token_ids": token_ids, "prompt": text})
-
-    async def _with_images(
-        self, messages: list[dict[str, Any]], merged: Mapping[str, Any], tools: Tools
-    ) -> Any:
-        """A chat with images, rendered as ``Vllm.chat`` does it: with vLLM's renderer."""
-        if getattr(getattr(self.engine, "renderer", None), "mm_processor", None) is None:
-            raise InvalidArgument(
-                "images: the model of this engine takes text only", parameter="images"
-            )
-        fields = {
-            "messages": messages,
-            "add_generation_prompt": merged.get(ADD_GENERATION_PROMPT, True),
-            "chat_template_kwargs": _thinking(merged.get(ModelOption.THINKING)),
+        messages, shown = await prompts.messages_of(action, ctx, self.formatter, system)
+        template = {
+            "add_generation_prompt": merged.get(prompts.ADD_GENERATION_PROMPT, True),
+            **prompts.thinking(merged.get(ModelOption.THINKING)),
         }
-        if tools:
-            fields |= {"tools": convert_tools_to_json(tools), "tool_choice": "none"}
-        return await chat_prompt(self.engine, fields)
+        offered = convert_tools_to_json(tools)
+        return await prompts.rendered(self.engine, messages, shown, offered, template)
 
     def tools_of(self, action: Any, ctx: Any, merged: Mapping[str, Any]) -> Tools:
         """The tools that the model is offered; of two of one name the last is taken.
@@ -219,7 +142,7 @@ class LocalVLLMBackend(FormatterBackend):
         request_id = request_name()
         call = Call(None if model_options is None else dict(model_options), format, tool_calls)
         if (asked := hooks_for(hooks.PRE_CALL)) is not None:
-            messages, _images = await self._messages(action, ctx, None)
+            messages, _images = await prompts.messages_of(action, ctx, self.formatter, None)
             payload = {**self._about(request_id), "messages": messages}
             call = await asked.before(hooks.PRE_CALL, call, payload)
         merged = self.merged(call.model_options)
@@ -393,8 +316,8 @@ class LocalVLLMBackend(FormatterBackend):
         for index, action in enumerate(actions):
             images.check_no_images(action, f"actions[{index}]")
         with refused("actions"):
-            prompts = await asyncio.to_thread(lambda: [*map(self.formatter.print, actions)])
-        batch = {**self._about(request_name()), "prompts": prompts, "num_actions": len(prompts)}
+            texts = await asyncio.to_thread(lambda: [*map(self.formatter.print, actions)])
+        batch = {**self._about(request_name()), "prompts": texts, "num_actions": len(texts)}
         call = Call(None if model_options is None else dict(model_options), format, tool_calls)
         if (asked := hooks_for(hooks.BATCH_PRE_CALL)) is not None:
             call = await asked.before(hooks.BATCH_PRE_CALL, call, batch)
@@ -402,10 +325,10 @@ class LocalVLLMBackend(FormatterBackend):
             MelleaLogger.get_logger().warning("generate_from_raw does not take tool_calls")
         merged = self.merged(call.model_options)
         started = time.monotonic()
-        outputs = await self._all(prompts, merged, call.format)
+        outputs = await self._all(texts, merged, call.format)
         results = [
             self._made(action, prompt, merged, call.format, output)
-            for action, prompt, output in zip(actions, prompts, outputs, strict=True)
+            for action, prompt, output in zip(actions, texts, outputs, strict=True)
         ]
         if (asked := hooks_for(hooks.BATCH_POST_CALL)) is not None:
             latency = (time.monotonic() - started) * 1000
@@ -414,13 +337,13 @@ class LocalVLLMBackend(FormatterBackend):
         return results, None
 
     async def _all(
-        self, prompts: list[str], merged: Mapping[str, Any], format: Any
+        self, texts: list[str], merged: Mapping[str, Any], format: Any
     ) -> list[tuple[str, Any]]:
         """The outputs of requests that are made at once, with their names, in order."""
         # A failure, or the caller's leaving, ends them all.
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._whole(text, merged, format)) for text in prompts]
+                tasks = [group.create_task(self._whole(text, merged, format)) for text in texts]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return [task.result() for task in tasks]
@@ -485,15 +408,6 @@ def _told(thunk: ModelOutputThunk[Any]) -> dict[str, Any]:
         "usage": thunk.generation.usage,
         "finish_reasons": thunk.generation.finish_reasons,
     }
-
-
-def _thinking(value: Any) -> dict[str, Any]:
-    """What the option THINKING is called in chat templates; a template ignores what it has not."""
-    if value is None:
-        return {}
-    if isinstance(value, str):
-        return {"reasoning_effort": value}
-    return {"enable_thinking": bool(value), "thinking": bool(value)}
 
 
 def unmade(action: Any, options: dict[str, Any]) -> ModelOutputThunk[Any]:

@@ -85,6 +85,7 @@ PYTHON_IMPORTERS = {
         *("integrations/mellea/local_backend.py", "integrations/mellea/components.py"),
         *("integrations/mellea/library.py", "integrations/mellea/images.py"),
         *("integrations/mellea/requirements.py", "integrations/mellea/tools.py"),
+        *("integrations/mellea/template_formatter.py", "integrations/mellea/prompts.py"),
     },
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
     "peft": {"integrations/inference/transformers_model.py"},
