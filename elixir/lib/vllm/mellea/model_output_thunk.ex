@@ -17,6 +17,8 @@ defmodule Vllm.Mellea.ModelOutputThunk do
 
   @type t :: Ref.t()
 
+  @log GenerateLog.__struct__() |> Map.from_struct() |> Map.keys()
+
   @doc """
   Begins a text that no request makes: `Vllm.Mellea.Backends.LocalVLLMBackend.processing/4` adds the
   outputs of a request of your own to it, and
@@ -93,8 +95,7 @@ defmodule Vllm.Mellea.ModelOutputThunk do
   @spec generate_log(t(), keyword()) :: {:ok, GenerateLog.t() | nil} | {:error, Error.t()}
   def generate_log(thunk, opts \\ []) do
     with {:ok, %{} = log} <- call(thunk, "generate_log", opts) do
-      fields = for {name, value} <- log, do: {String.to_existing_atom(name), value}
-      {:ok, struct!(GenerateLog, fields)}
+      {:ok, struct!(GenerateLog, for(name <- @log, do: {name, log[Atom.to_string(name)]}))}
     end
   end
 
