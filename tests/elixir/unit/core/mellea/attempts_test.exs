@@ -2,7 +2,41 @@ defmodule Vllm.Core.Mellea.AttemptsTest do
   use ExUnit.Case, async: true
 
   alias Vllm.Core.Mellea.Attempts
-  alias Vllm.Error
+  alias Vllm.{Error, TestVectors}
+
+  # What mellea 0.4.1 did: see tests/vectors/make_mellea.py.
+  test "the engine arguments are those of Mellea's own backend" do
+    for %{"kind" => "engine"} = vector <- TestVectors.read("mellea.json") do
+      {:ok, args} = Attempts.engine_args(vector["given"])
+      assert by_name(args) == vector["expected"], vector["name"]
+    end
+  end
+
+  test "the attempts are those of Mellea's own backend" do
+    for %{"kind" => "attempts"} = vector <- TestVectors.read("mellea.json") do
+      %{"given" => %{"options" => options, "fits" => fits}, "expected" => expected} = vector
+      {:ok, args} = Attempts.engine_args(options)
+      test = self()
+
+      build = fn args ->
+        send(test, {:tried, [args.max_num_seqs, args.gpu_memory_utilization, args.max_model_len]})
+
+        if args.max_model_len <= fits,
+          do: {:ok, :engine},
+          else: {:error, Error.new(:invalid, "x")}
+      end
+
+      starts = match?({:ok, :engine, _args}, Attempts.run(args, build, &no_cache/0))
+      assert starts == expected["starts"], vector["name"]
+      assert tried() == expected["attempts"], vector["name"]
+    end
+  end
+
+  defp by_name(args), do: Map.new(args, fn {name, value} -> {Atom.to_string(name), value} end)
+
+  defp tried do
+    receive do: ({:tried, args} -> [args | tried()]), after: (0 -> [])
+  end
 
   # What M-17 of the requirements says.
   test "an engine that fits 2048 positions starts at the tenth attempt" do
