@@ -247,6 +247,21 @@ defmodule Vllm.Mellea do
   @spec reset(Ref.t(), keyword()) :: {:ok, nil} | {:error, Error.t()}
   def reset(session, opts \\ []), do: plain(session, "reset", opts)
 
+  @doc """
+  The value of a text that is JSON, such as one of a call with `format:`.
+
+  ## Options
+
+  #{Settings.docs(:parsing)}
+  """
+  @spec parse_json(String.t(), keyword()) :: {:ok, term()} | {:error, Error.t()}
+  def parse_json(text, opts \\ []) do
+    with {:ok, settings} <- Settings.validate(:parsing, opts) do
+      arguments = List.wrap(settings.instance) ++ [[text: text], [rpc: settings.rpc]]
+      Call.invoke_class("MelleaTools", "parse_json", 0, arguments)
+    end
+  end
+
   ## Results
 
   defp result(answer, tools) do

@@ -26,7 +26,7 @@ backend renders a chat with the engine's tokenizer and generates with the engine
 ``questions``           what the worker asks its client while a call runs
 ``sessions``            what a client holds of a session: instruct, chat, validate
 ``formatters``          what a client holds of a formatter
-``tool_arguments``      what mellea makes of the arguments of a tool call, without a text
+``tool_arguments``      the arguments of a tool call, and JSON, without a backend
 ``compile_cache``       removes what torch has compiled, where it is broken
 ``served``              the rows of ``surface``
 ======================  ==========================================================================

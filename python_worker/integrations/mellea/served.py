@@ -37,7 +37,7 @@ def _tools() -> ServedClass:
     return ServedClass(
         name="MelleaTools",
         singleton=Tools(),
-        shown=frozenset({"validate_tool_arguments"}),
+        shown=frozenset({"parse_json", "validate_tool_arguments"}),
         strict=True,
     )
 

@@ -1,16 +1,26 @@
-"""What mellea makes of the arguments of a tool call, for clients that have a call already."""
+"""What is made of a text of the model's without a backend: the arguments of a call, and JSON."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.mellea import library
 from python_worker.process import large_work
 
 
 class Tools:
-    """Mellea's functions for tools."""
+    """Functions for texts that a client has."""
+
+    async def parse_json(self, text: str) -> Any:
+        """The value of a text that is JSON.
+
+        Raises:
+            InvalidArgument: It is none.
+        """
+        return await large_work.run_if_large(len(text), lambda: _parsed(text))
 
     async def validate_tool_arguments(
         self,
@@ -32,3 +42,13 @@ class Tools:
             lambda: module.validated(tool, args, coerce_types=coerce_types, strict=strict)
         )
         return made
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(
+            f"text: is no JSON: {error}. A text that was cut off needs more max_new_tokens",
+            parameter="text",
+        ) from None

@@ -92,6 +92,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Mellea, :instruct} => {:value, [:session, "x", []]},
     {Vllm.Mellea, :chat} => {:value, [:session, "x", []]},
     {Vllm.Mellea, :validate} => {:value, [:session, ["x"], []]},
+    {Vllm.Mellea, :parse_json} => {:value, ["{}", :on_instance]},
     {Vllm.Mellea, :context} => {:value, [:session, []]},
     {Vllm.Mellea, :backend} => {:value, [:session, []]},
     {Vllm.Mellea, :reset} => {:value, [:session, []]},

@@ -514,6 +514,13 @@ defmodule Vllm.Bridge.MelleaTest do
     end
   end
 
+  test "a text that is JSON is parsed", %{instance: instance} do
+    on = [instance: instance]
+    assert Mellea.parse_json(~s({"a": [1, "x"]}), on) == {:ok, %{"a" => [1, "x"]}}
+    assert {:error, %Error{kind: :invalid} = error} = Mellea.parse_json(~s({"a": "cut), on)
+    assert error.message =~ "max_new_tokens"
+  end
+
   # Upstream: test_tool_validation_integration.py (U-163), whose cases are in
   # tests/python/unit/integrations/mellea/test_tools.py.
   test "the arguments of a call fit the tool's schema, or are refused", %{instance: instance} do
@@ -555,12 +562,20 @@ defmodule Vllm.Bridge.MelleaTest do
   end
 
   test "an engine of its own is built, restarted and shut down", %{instance: instance} do
-    options = %{max_model_len: 512, bogus: 1}
+    options = %{max_model_len: 512, bogus: 1, seed: 7}
     {:ok, backend} = LocalVLLMBackend.new("fake", instance: instance, model_options: options)
     {:ok, args} = LocalVLLMBackend.engine_args(backend)
 
-    assert args ==
-             %{"max_model_len" => 512, "max_num_seqs" => 16, "gpu_memory_utilization" => 0.9}
+    assert args == %{
+             "max_model_len" => 512,
+             "max_num_seqs" => 16,
+             "gpu_memory_utilization" => 0.9,
+             "seed" => 7
+           }
+
+    # An option that both know reaches both.
+    assert LocalVLLMBackend.effective_options(backend, top_k: 5, nonsense: true) ==
+             {:ok, %{engine: args, sampling: %{"seed" => 7, "top_k" => 5}}}
 
     {:ok, before} = text(backend)
     assert {:ok, nil} = LocalVLLMBackend.restart_engine(backend)

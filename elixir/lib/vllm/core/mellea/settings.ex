@@ -54,6 +54,9 @@ defmodule Vllm.Core.Mellea.Settings do
   @place {:instance, :term, nil,
           "the instance on whose worker the engine is built; the default instance if unset."}
 
+  @worker {:instance, :term, nil,
+           "the instance whose worker does it; the default instance if unset."}
+
   @tables %{
     asking: @asking,
     building: [{:timeout, :timeout, :infinity, "milliseconds."}, @rpc],
@@ -75,11 +78,12 @@ defmodule Vllm.Core.Mellea.Settings do
       {:timeout, :timeout, @short, "milliseconds."},
       @rpc
     ],
+    parsing: [@worker | @asking],
     arguments: [
       {:coerce_types, :boolean, true, "whether `\"3\"` is 3 for an integer, and the like."},
       {:strict, :boolean, false,
        "whether arguments that do not fit are an error; otherwise they are returned as they are."},
-      @place
+      @worker
       | @asking
     ],
     instruct: [
@@ -131,7 +135,7 @@ defmodule Vllm.Core.Mellea.Settings do
        "a folder on the worker's machine whose templates come before mellea's. A template of a file " <>
          "is a program."},
       {:use_template_cache, :boolean, true, "whether templates that were found are kept."},
-      @place | @asking
+      @worker | @asking
     ]
   }
 
