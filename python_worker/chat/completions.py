@@ -31,6 +31,9 @@ from python_worker.validation.signatures import signature_of
 
 Abort = Callable[[Any, Iterable[str]], Awaitable[None]]
 
+_TEMPLATES = Templates()
+"""The renderers of ``chat_prompt``."""
+
 
 class Asked(NamedTuple):
     """What a client asked for.
@@ -172,28 +175,10 @@ class Chats:
         return await self._render(engine, asked)
 
     async def _render(self, engine: Any, asked: Asked) -> Chat:
-        fields, parsers, lora_request = asked.fields, asked.parsers, asked.lora_request
-        handed = await hand_over(
-            engine,
-            fields.get("messages"),
-            media_io_kwargs=fields.get("media_io_kwargs"),
-            processor_kwargs=fields.get("mm_processor_kwargs"),
+        request, renderer, prompt = await render(
+            engine, asked.fields, asked.parsers, self._templates
         )
-        try:
-            if handed.messages is not fields.get("messages"):
-                fields = {**fields, "messages": handed.messages}
-            # The first use imports vLLM's server, and each pair of parsers loads their modules.
-            request, renderer = await asyncio.to_thread(
-                lambda: (
-                    chat_request(fields),
-                    self._templates.renderer(engine, parsers),
-                )
-            )
-            lora_request = _adapter(engine, request.model, lora_request)
-            with processing("messages"):
-                prompt = await _rendered(renderer, request)
-        finally:
-            handed.release()
+        lora_request = _adapter(engine, request.model, asked.lora_request)
         prompt_ids = prompt.get("prompt_token_ids") or []
         defaults = engine.model_config.get_diff_sampling_param()
         limit = vllm_parts.max_tokens(request, engine.model_config, len(prompt_ids), defaults)
@@ -226,6 +211,53 @@ class Chats:
             session_id=chat.request.session_id,
             **chat.keywords,
         )
+
+
+async def render(
+    engine: Any, fields: dict[str, Any], parsers: Parsers, templates: Templates
+) -> tuple[Any, Any, Any]:
+    """Makes of the fields of a request vLLM's request, the renderer, and the engine's prompt.
+
+    Args:
+        engine: An engine of vLLM's.
+        fields: Of OpenAI's request. Images and the like in its messages are read.
+        parsers: What reads the model's text.
+        templates: Has the renderers.
+
+    Raises:
+        BridgeError: A field is wrong, an image cannot be read, or the chat template refuses them.
+    """
+    handed = await hand_over(
+        engine,
+        fields.get("messages"),
+        media_io_kwargs=fields.get("media_io_kwargs"),
+        processor_kwargs=fields.get("mm_processor_kwargs"),
+    )
+    try:
+        if handed.messages is not fields.get("messages"):
+            fields = {**fields, "messages": handed.messages}
+        # The first use imports vLLM's server, and each pair of parsers loads their modules.
+        request, renderer = await asyncio.to_thread(
+            lambda: (chat_request(fields), templates.renderer(engine, parsers))
+        )
+        with processing("messages"):
+            prompt = await _rendered(renderer, request)
+    finally:
+        handed.release()
+    return request, renderer, prompt
+
+
+async def chat_prompt(engine: Any, fields: dict[str, Any]) -> Any:
+    """The engine's prompt of a chat, for a system that reads the model's text itself.
+
+    Args:
+        engine: An engine of vLLM's.
+        fields: As of ``render``.
+    """
+    _request, _renderer, prompt = await render(
+        engine, fields, Parsers(None, None, "auto"), _TEMPLATES
+    )
+    return prompt
 
 
 async def last_output(engine: Any, outputs: AsyncGenerator[Any, None], abort: Abort) -> Any:

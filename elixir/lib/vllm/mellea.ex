@@ -20,9 +20,34 @@ defmodule Vllm.Mellea do
       result.value
 
   Mellea itself runs in the worker: its templates, its sampling strategies, its parsing of tool calls.
-  Validators and tools are functions of Elixir. A validator runs beside the calling process while
-  `instruct/3` waits; if the caller ends, so does the text. Tools are run by
+  Validators, hooks and tools are functions of Elixir. Validators and hooks run beside the calling
+  process while the call waits; if the caller ends, so does the text. Tools are run by
   `Vllm.Mellea.ToolCall.call/2`.
+
+  ## Hooks
+
+  `hooks:` are functions around each text of a call, also around those of the judge. They are Mellea's
+  hooks of the same names, and each gets a map:
+
+  | hook | it is told | and may |
+  | --- | --- | --- |
+  | `:generation_pre_call` | `:messages`, `:model_options`, `:format`, `:tool_calls` | change the last three |
+  | `:generation_post_call` | `:messages`, `:value`, `:tool_calls`, `:usage`, `:finish_reasons`, `:latency_ms` | block |
+  | `:generation_batch_pre_call` | `:prompts`, `:num_actions`, `:model_options`, `:format`, `:tool_calls` | change the last three |
+  | `:generation_batch_post_call` | `:prompts`, `:num_actions`, `:latency_ms`, and `:outputs`, each as of one text | block |
+
+  All are told `:hook`, `:model`, `:provider` and `:generation_id`, which is the same before and after. The
+  batch is that of `Vllm.Mellea.Backends.LocalVLLMBackend.generate_from_raw/4`; there the other two do not
+  run.
+
+  A hook before a text returns `:ok`, `{:modify, changes}` or `{:block, reason}`:
+
+      colder = fn _call -> {:modify, model_options: %{temperature: 0.0}} end
+      Mellea.chat(session, "Hello", hooks: [generation_pre_call: colder])
+
+  Options that it returns are put over those of the call, whose names are Mellea's wire names (see
+  `Vllm.Mellea.ModelOption.to_wire/1`). Of what a hook after a text returns only `{:block, reason}` has an
+  effect. A blocked call is the error `:cancelled`; a hook that fails is `:invalid`.
 
   A session is an object of the worker, and what `start_session/2` returns is its `Vllm.Ref`. With a
   `Vllm.Mellea.ChatContext` its context grows with each answer, so a second call waits until the first
@@ -33,8 +58,7 @@ defmodule Vllm.Mellea do
   """
 
   alias Vllm.{Call, Error, Ref}
-  alias Vllm.Core.Chat.FunctionRuns
-  alias Vllm.Core.Mellea.{Settings, Wire}
+  alias Vllm.Core.Mellea.{Asking, Generations, Hooks, Settings, Verdicts, Wire}
   alias Vllm.Mellea.Backends.LocalVLLMBackend
 
   alias Vllm.Mellea.{
@@ -117,7 +141,7 @@ defmodule Vllm.Mellea do
   def instruct(session, instruction, opts \\ []) do
     with {:ok, settings} <- Settings.validate(:instruct, opts),
          {:ok, instruction} <- instruction(instruction, settings),
-         :ok <- check_requirements(instruction.requirements) do
+         :ok <- Verdicts.check(instruction.requirements) do
       arguments = [{:strategy, Settings.strategy(settings)} | Settings.arguments(settings)]
       given = [Wire.instruction(instruction)]
 
@@ -127,7 +151,14 @@ defmodule Vllm.Mellea do
     end
   end
 
-  @instruction [:requirements, :icl_examples, :grounding_context, :user_variables, :prefix]
+  @instruction [
+    :requirements,
+    :icl_examples,
+    :grounding_context,
+    :user_variables,
+    :prefix,
+    :images
+  ]
 
   defp instruction(text, settings) when is_binary(text),
     do: {:ok, struct!(Instruction, [{:description, text} | fields(settings)])}
@@ -153,7 +184,7 @@ defmodule Vllm.Mellea do
   @spec chat(Ref.t(), span(), keyword()) :: {:ok, Message.t()} | {:error, Error.t()}
   def chat(session, content, opts \\ []) do
     with {:ok, settings} <- Settings.validate(:chat, opts),
-         given = [content |> message(settings.role) |> Wire.span()],
+         given = [content |> message(settings) |> Wire.span()],
          {:ok, answer} <-
            ask(session, "chat", given, Settings.arguments(settings), [], settings) do
       calls = ModelOutputThunk.with_tools(answer["tool_calls"], settings.tools)
@@ -168,8 +199,11 @@ defmodule Vllm.Mellea do
     end
   end
 
-  defp message(text, role) when is_binary(text), do: %Message{role: role, content: text}
-  defp message(other, _role), do: other
+  defp message(text, settings) when is_binary(text),
+    do: %Message{role: settings.role, content: text, images: settings.images}
+
+  defp message(%Message{} = message, %{images: [_ | _] = images}), do: %{message | images: images}
+  defp message(other, _settings), do: other
 
   @doc """
   Whether an output meets requirements: texts, about which the model is asked, and
@@ -183,7 +217,7 @@ defmodule Vllm.Mellea do
           {:ok, [ValidationResult.t()]} | {:error, Error.t()}
   def validate(session, requirements, opts \\ []) do
     with {:ok, settings} <- Settings.validate(:validate, opts),
-         :ok <- check_requirements(requirements) do
+         :ok <- Verdicts.check(requirements) do
       arguments =
         [{:output, settings.output} | Settings.arguments(settings)]
         |> Enum.reject(&match?({:output, nil}, &1))
@@ -213,6 +247,21 @@ defmodule Vllm.Mellea do
   @spec reset(Ref.t(), keyword()) :: {:ok, nil} | {:error, Error.t()}
   def reset(session, opts \\ []), do: plain(session, "reset", opts)
 
+  @doc """
+  The value of a text that is JSON, such as one of a call with `format:`.
+
+  ## Options
+
+  #{Settings.docs(:parsing)}
+  """
+  @spec parse_json(String.t(), keyword()) :: {:ok, term()} | {:error, Error.t()}
+  def parse_json(text, opts \\ []) do
+    with {:ok, settings} <- Settings.validate(:parsing, opts) do
+      arguments = List.wrap(settings.instance) ++ [[text: text], [rpc: settings.rpc]]
+      Call.invoke_class("MelleaTools", "parse_json", 0, arguments)
+    end
+  end
+
   ## Results
 
   defp result(answer, tools) do
@@ -239,95 +288,21 @@ defmodule Vllm.Mellea do
   ## Calls that may ask
 
   defp ask(%Ref{type: "MelleaSession"} = session, method, given, arguments, required, settings) do
-    with {:ok, stream} <-
-           Call.invoke(session, method, given, arguments, rpc: settings.rpc),
-         do: listen(stream, session, required, settings)
+    hooks = Hooks.names(settings.hooks)
+    arguments = if hooks == [], do: arguments, else: [{:hooks, hooks} | arguments]
+
+    Generations.span(method, count(method, required), fn ->
+      Asking.call(session, method, given, arguments, required, settings)
+    end)
   end
 
   defp ask(other, _method, _given, _arguments, _required, _settings), do: no_session(other)
 
-  # Each item is a question, which is answered by a call, or the result, which is the last.
-  defp listen(stream, session, required, settings) do
-    Enum.reduce_while(stream, no_result(), fn
-      %{"result" => result}, _none ->
-        {:halt, {:ok, result}}
+  # About a requirement without a function the model is asked, so that a text is made.
+  defp count("validate", required),
+    do: Enum.count(required, &(not match?(%Requirement{validate: f} when is_function(f), &1)))
 
-      question, none ->
-        case answer(question, session, required, settings) do
-          {:ok, nil} -> {:cont, none}
-          # Halting the stream ends the text.
-          {:error, error} -> {:halt, {:error, error}}
-        end
-    end)
-  rescue
-    error in Error -> {:error, error}
-  end
-
-  defp no_result, do: {:error, Error.new(:protocol, "the worker sent no result")}
-
-  defp answer(question, session, required, settings) do
-    index = question["requirement"]
-    %Requirement{validate: validate} = Enum.at(required, index)
-    run = fn -> validate.(question["text"]) end
-
-    with {:ok, {result, reason, score}} <-
-           run |> List.wrap() |> FunctionRuns.run(settings.validator_timeout) |> verdict(index) do
-      named = for {key, value} <- [reason: reason, score: score], value != nil, do: {key, value}
-      Call.invoke(session, "answer", [question["question"], result], named, [])
-    end
-  end
-
-  defp verdict([{:ok, result}], _index) when is_boolean(result), do: {:ok, {result, nil, nil}}
-
-  defp verdict([{:ok, {result, reason}}], _index) when is_boolean(result) and is_binary(reason),
-    do: {:ok, {result, reason, nil}}
-
-  defp verdict([{:ok, %ValidationResult{result: result} = it}], _index)
-       when is_boolean(result) and (is_binary(it.reason) or it.reason == nil) and
-              (is_number(it.score) or it.score == nil),
-       do: {:ok, {result, it.reason, it.score && it.score / 1}}
-
-  defp verdict([{:ok, other}], index) do
-    invalid(
-      "the validator of requirement #{index} returned #{inspect(other, limit: 5, printable_limit: 100)}; " <>
-        "a verdict is true, false, {boolean, reason} or a Vllm.Mellea.ValidationResult",
-      "requirements[#{index}]"
-    )
-  end
-
-  defp verdict([{:error, :timeout}], index) do
-    message =
-      "the validator of requirement #{index} took too long; give it more time with validator_timeout"
-
-    {:error, Error.new(:timeout, message)}
-  end
-
-  defp verdict([{:error, reason}], index),
-    do:
-      invalid("the validator of requirement #{index} failed: #{reason}", "requirements[#{index}]")
-
-  defp check_requirements(list) when length(list) >= 0 do
-    case Enum.find_index(list, &(not requirement?(&1))) do
-      nil ->
-        :ok
-
-      index ->
-        invalid(
-          "requirement #{index}: wants a text, or a Vllm.Mellea.Requirement whose validate is a " <>
-            "function of one argument",
-          "requirements[#{index}]"
-        )
-    end
-  end
-
-  defp check_requirements(_other), do: invalid("requirements: wants a list", "requirements")
-
-  defp requirement?(text) when is_binary(text), do: true
-
-  defp requirement?(%Requirement{validate: validate}),
-    do: validate == nil or is_function(validate, 1)
-
-  defp requirement?(_other), do: false
+  defp count(_method, _required), do: 1
 
   ## Other calls
 

@@ -45,8 +45,10 @@ defmodule Vllm.Telemetry do
 
   @mellea [
     {:backend, "the backend, `\"LocalVLLMBackend\"`"},
-    {:method, "`\"generate_from_context\"` or `\"generate_from_raw\"`"},
-    {:num_actions, "how many texts are made"}
+    {:method,
+     "`\"generate_from_context\"` or `\"generate_from_raw\"` of a backend, `\"instruct\"`, `\"chat\"` or " <>
+       "`\"validate\"` of a session"},
+    {:num_actions, "how many texts are asked for"}
   ]
 
   # The worker sends them under these names; the first is a property of the engine.
@@ -83,8 +85,9 @@ defmodule Vllm.Telemetry do
      "The call has raised, because of a bug in the bridge or an argument of a wrong type. Or the " <>
        "calling process was killed, and the call is cancelled.", [@duration, @monotonic],
      @call ++ @exception},
-    {[:mellea, :generate, :start], "A backend of `Vllm.Mellea` is about to be called.",
-     [@system, @monotonic], @mellea},
+    {[:mellea, :generate, :start],
+     "A backend or a session of `Vllm.Mellea` is about to be called.", [@system, @monotonic],
+     @mellea},
     {[:mellea, :generate, :stop],
      "The call has returned. That of `generate_from_context` returns when the text has begun.",
      [@duration, @monotonic],

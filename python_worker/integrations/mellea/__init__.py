@@ -4,22 +4,34 @@ Components, templates, requirements, sampling and the parsing of tool calls are 
 backend renders a chat with the engine's tokenizer and generates with the engine's own guarded
 ``generate``, so that everything that holds for it holds here. Read in this order:
 
-==================  ==============================================================================
-``library``         imports mellea, with its log in the worker's
-``options``         mellea's rules for maps of options
-``sampling``        one map of options: which of them are the engine's and which a request's
-``generation``      one request of the engine, whose outputs feed a thunk
-``local_backend``   the backend class
-``templates``       what of Jinja a client may write
-``components``      from what a client sends to components, contexts, tools and requirements
-``thunks``          what a client holds of a text that is being made
-``backends``        what a client holds of a backend
-``questions``       what the worker asks its client while a call runs: a validator is the client's
-``sessions``        what a client holds of a session: instruct, chat, validate
-``formatters``      what a client holds of a formatter
-``served``          the rows of ``surface``
-==================  ==============================================================================
+======================  ==========================================================================
+``library``             imports mellea, with its log in the worker's
+``options``             mellea's rules for maps of options
+``sampling``            one map of options: which of them are the engine's and which a request's
+``formats``             a JSON schema, as mellea takes it
+``generation``          one request of the engine, whose outputs feed a thunk
+``outputs``             the outputs of a request, also those that a client has received
+``hooks``               functions of the client that are called around a generation
+``prompts``             from a context to the prompt of a request
+``local_backend``       the backend class
+``templates``           what of Jinja a client may write
+``template_formatter``  mellea's formatter, which parses each template once
+``fields``              the fields of what a client sends
+``images``              the images of messages
+``tools``               the tools that the model is offered, and its calls of them
+``requirements``        what a text has to meet, and how it is made again until it does
+``components``          from what a client sends to components and contexts
+``thunks``              what a client holds of a text that is being made
+``backends``            what a client holds of a backend
+``questions``           what the worker asks its client while a call runs
+``sessions``            what a client holds of a session: instruct, chat, validate
+``formatters``          what a client holds of a formatter
+``tool_arguments``      the arguments of a tool call, and JSON, without a backend
+``compile_cache``       removes what torch has compiled, where it is broken
+``served``              the rows of ``surface``
+======================  ==========================================================================
 
-``local_backend``, ``templates`` and ``components`` need mellea, or Jinja, when they are imported.
-The others import them when they are first used.
+``local_backend``, ``prompts``, ``components``, ``images``, ``requirements``, ``templates``,
+``template_formatter`` and ``tools`` need mellea, or Jinja, when they are imported. The others
+import them when they are first used.
 """

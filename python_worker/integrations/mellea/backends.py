@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import Any, Final, cast
 
 from python_worker.exceptions import InvalidArgument, Unsupported
-from python_worker.integrations.mellea import library
+from python_worker.integrations.mellea import hooks, library
+from python_worker.integrations.mellea.formats import format_of
 from python_worker.integrations.mellea.formatters import Formatter
 from python_worker.integrations.mellea.generation import Engine
-from python_worker.integrations.mellea.sampling import FROM_MELLEA, TO_MELLEA
+from python_worker.integrations.mellea.questions import Open, Questions, answer
+from python_worker.integrations.mellea.sampling import FROM_MELLEA, TO_MELLEA, check_options
 from python_worker.integrations.mellea.thunks import Thunk
 
 # What every engine has, and nothing else that a client may hold.
 _MEMBERS: Final = ("add_lora", "generate", "get_tokenizer", "errored", "dead_error")
-
-_Fits = Callable[[Any], bool]
-
-# Options of mellea's that reach no check of vLLM's.
-_OPTIONS: Final[Mapping[str, tuple[str, _Fits]]] = {
-    "@@@system_prompt@@@": ("a text", lambda value: isinstance(value, str)),
-    "@@@stream@@@": ("true or false", lambda value: isinstance(value, bool)),
-    "@@@thinking@@@": ("true, false or a text", lambda value: isinstance(value, bool | str)),
-    "@@@stream_timeout@@@": (
-        "seconds above 0",
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value > 0,
-    ),
-    "add_generation_prompt": ("true or false", lambda value: isinstance(value, bool)),
-}
 
 
 class Backend:
@@ -48,6 +37,7 @@ class Backend:
         self.engine = engine
         self.mellea = backend
         self._engine_args = engine_args
+        self._open: Open = {}
 
     @classmethod
     async def new(
@@ -132,8 +122,8 @@ class Backend:
         offered = {}
         if tool_calls and format is None:
             offered = self.mellea.tools_of(span, turns, merged)
-        _messages, text, _ids = await self.mellea.rendered(span, turns, merged, offered)
-        return str(text)
+        prompt = await self.mellea.rendered(span, turns, merged, offered)
+        return str(prompt.text)
 
     async def generate_from_context(
         self,
@@ -158,7 +148,7 @@ class Backend:
         thunk, _context = await self.mellea.generate_from_context(
             span,
             turns,
-            format=components().format_of(format),
+            format=format_of(format),
             model_options=options,
             tool_calls=tool_calls,
         )
@@ -180,13 +170,115 @@ class Backend:
         made = await self.mellea.generate_from_raw(
             spans,
             turns,
-            format=make.format_of(format),
+            format=format_of(format),
             model_options=model_options,
             tool_calls=tool_calls,
         )
         return [Thunk(thunk, self.engine) for thunk in made]
 
+    async def generate_from_context_with_hooks(
+        self,
+        hooks: list[Any],
+        action: Any,
+        context: Any,
+        model_options: dict[str, Any] | None = None,
+        tool_calls: bool = False,
+        tools: list[Any] | None = None,
+        format: dict[str, Any] | None = None,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """As ``generate_from_context``, with the client's hooks; the last item has the text.
+
+        Args:
+            hooks: The names of the client's hooks.
+            action: As there, as what follows.
+            context: What was said before.
+            model_options: Options of this call.
+            tool_calls: Whether the model is offered tools.
+            tools: Tools beside those of the action.
+            format: A JSON schema that the text has to fit.
+        """
+        _refuse_late(hooks)
+        questions = Questions(self._open, hooks)
+        work = self._wrapped(
+            self.generate_from_context(action, context, model_options, tool_calls, tools, format)
+        )
+        async with aclosing(questions.during(work, keeps_texts=True)) as items:
+            async for item in items:
+                yield item
+
+    async def generate_from_raw_with_hooks(
+        self,
+        hooks: list[Any],
+        actions: list[Any],
+        context: Any = None,
+        model_options: dict[str, Any] | None = None,
+        tool_calls: bool = False,
+        format: dict[str, Any] | None = None,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """As ``generate_from_raw``, with the client's hooks; the last item has the texts."""
+        questions = Questions(self._open, hooks)
+        work = self._wrapped(
+            self.generate_from_raw(actions, context, model_options, tool_calls, format)
+        )
+        async with aclosing(questions.during(work)) as items:
+            async for item in items:
+                yield item
+
+    async def answer_hook(self, question: str, changes: dict[str, Any]) -> None:
+        """Answers a question about a hook, with what the hook changes."""
+        hooks.check_changes(changes)
+        answer(self._open, question, changes)
+
+    async def new_thunk(
+        self, action: Any = "", model_options: dict[str, Any] | None = None
+    ) -> Thunk:
+        """A text that no request makes: the client fills it with ``processing``."""
+        check_options(model_options)
+        span = await components().span(action)
+        made = library.load("local_backend").unmade(span, self.mellea.merged(model_options))
+        return Thunk(made, self.engine, filled_by_hand=True)
+
+    async def processing(self, thunk: object, chunk: dict[str, Any]) -> None:
+        """Adds the text of an output to a thunk of ``new_thunk``.
+
+        Args:
+            thunk: The thunk.
+            chunk: An output of the engine: its ``outputs``, and ``prompt_token_ids`` if they are
+                known.
+        """
+        output = library.load("outputs").output_of(chunk)
+        await self.mellea.processing(fillable(thunk), output)
+
+    async def post_processing(
+        self,
+        thunk: object,
+        conversation: list[Any] | str,
+        format: dict[str, Any] | None = None,
+        tool_calls: bool = False,
+        tools: list[Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Ends a thunk of ``new_thunk``: finds the tool calls in its text, and writes its log.
+
+        Args:
+            thunk: The thunk.
+            conversation: What the model was given, for the log.
+            format: The schema that the text had to fit, if there was one.
+            tool_calls: Whether calls of tools are looked for.
+            tools: The tools that the model was offered.
+            seed: The seed of the request, for the log.
+        """
+        made = fillable(thunk)
+        offered = library.load("tools").tools(tools) or {}
+        await self.mellea.finish_by_hand(
+            made, conversation, format_of(format), tool_calls, offered, seed
+        )
+
     # --- Inside ------------------------------------------------------------------
+
+    @staticmethod
+    async def _wrapped(work: Coroutine[Any, Any, Any]) -> dict[str, Any]:
+        return {"value": await work}
 
     async def _given(
         self, action: Any, context: Any, options: dict[str, Any] | None, tools: list[Any] | None
@@ -211,31 +303,31 @@ def components() -> Any:
 def with_tools(options: dict[str, Any] | None, tools: list[Any] | None) -> dict[str, Any] | None:
     """The options of a call, with its tools."""
     check_options(options)
-    made = components().tools(tools)
+    made = library.load("tools").tools(tools)
     return options if made is None else {**(options or {}), "@@@tools@@@": made}
 
 
-def check_options(options: dict[str, Any] | None) -> None:
-    """Refuse an option that mellea would stumble over.
+def fillable(thunk: object) -> Any:
+    """Mellea's thunk of one that a client fills.
 
     Raises:
-        InvalidArgument: Its value is wrong, or it has another way to be given.
+        InvalidArgument: It is none, its own request makes it, or it is whole.
     """
-    for name, value in (options or {}).items():
-        if not isinstance(name, str):
-            raise InvalidArgument("model_options: the keys are texts", parameter="model_options")
-        parameter = f"model_options[{name[:80]!r}]"
-        if name == "@@@tools@@@":
-            raise InvalidArgument(f"{parameter}: give tools instead", parameter=parameter)
-        wanted, fits = _OPTIONS.get(name, ("", _anything))
-        if value is not None and not fits(value):
-            raise InvalidArgument(
-                f"{parameter}: wants {wanted}, got {type(value).__name__}", parameter=parameter
-            )
+    if not isinstance(thunk, Thunk):
+        raise InvalidArgument(
+            f"thunk: wants the reference of a ModelOutputThunk, got {type(thunk).__name__}",
+            parameter="thunk",
+        )
+    return thunk.by_hand()
 
 
-def _anything(value: Any) -> bool:
-    return True
+def _refuse_late(names: list[Any]) -> None:
+    if hooks.POST_CALL in names:
+        raise Unsupported(
+            f"hooks: {hooks.POST_CALL} comes when the text is whole, and this call returns before; "
+            "wait for the thunk's value in its place",
+            parameter="hooks",
+        )
 
 
 def checked_engine(engine: object) -> Engine:

@@ -32,9 +32,9 @@ class Formatter:
             template_path: A folder of the worker's machine whose templates come before mellea's.
             use_template_cache: Whether to keep the templates that were found.
         """
-        module = await asyncio.to_thread(library.load, "local_backend")
+        module = await asyncio.to_thread(library.load, "template_formatter")
         await asyncio.to_thread(library.load, "components")
-        made = module.TemplateFormatter(
+        made = module.CachingFormatter(
             model_id=model_id,
             template_path=template_path,
             use_template_cache=use_template_cache,

@@ -56,16 +56,15 @@ def outputs(
 
     Args:
         engine: The engine.
-        prompt: A text or tokens.
+        prompt: A text, tokens, or what vLLM's renderer has made.
         parameters: The fields of the request's ``SamplingParams``.
         request_id: Names the request.
 
     Raises:
         InvalidArgument: A parameter is wrong.
     """
-    checked = signatures.signature_of(engine.generate, strict=True)
-    args, kwargs = checked.bind([prompt, parameters, request_id], {})
-    return engine.generate(*args, **kwargs)
+    check = signatures.signature_of(engine.generate, strict=True).checks["sampling_params"]
+    return engine.generate(prompt, check(parameters, "sampling_params"), request_id)
 
 
 async def run(

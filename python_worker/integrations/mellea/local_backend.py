@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
-import inspect
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,30 +21,30 @@ from mellea.backends.tools import (
     add_tools_from_model_options,
     convert_tools_to_json,
 )
-from mellea.backends.utils import to_chat, to_tool_calls
 from mellea.core import GenerateLog, MelleaLogger, ModelOutputThunk
 from mellea.core.base import AbstractMelleaTool, GenerateType
-from mellea.formatters import ChatFormatter, TemplateFormatter
+from mellea.formatters import ChatFormatter
 from mellea.helpers.async_helpers import send_to_queue
 from mellea.stdlib import functional
 
 from python_worker.exceptions import InvalidArgument
-from python_worker.integrations.mellea import generation
+from python_worker.integrations.mellea import generation, hooks, images, prompts
+from python_worker.integrations.mellea.formats import schema_of
 from python_worker.integrations.mellea.generation import STARTED, Engine
+from python_worker.integrations.mellea.hooks import POST_CALL, Call, Hooks, hooks_for
+from python_worker.integrations.mellea.outputs import first_of, text_of
 from python_worker.integrations.mellea.sampling import (
     FROM_MELLEA,
     TO_MELLEA,
     parameter_names,
     sampling_parameters,
 )
+from python_worker.integrations.mellea.template_formatter import CachingFormatter
 from python_worker.integrations.mellea.templates import refused
+from python_worker.integrations.mellea.tools import calls_in
 from python_worker.process import large_work
 
-__all__ = ["LocalVLLMBackend", "ModelOption", "TemplateFormatter", "computed", "functional"]
-
-NOT_A_CHAT = "Does not yet support non-chat contexts."
-
-ADD_GENERATION_PROMPT = "add_generation_prompt"
+__all__ = ["LocalVLLMBackend", "ModelOption", "computed", "functional"]
 
 Tools = dict[str, AbstractMelleaTool[..., Any]]
 Options = Mapping[str, Any] | None
@@ -75,7 +75,7 @@ class LocalVLLMBackend(FormatterBackend):
         """Takes the engine as it is."""
         super().__init__(
             model_id,
-            formatter or TemplateFormatter(model_id=model_id),
+            formatter or CachingFormatter(model_id=model_id),
             model_options=ModelOption.replace_keys(dict(model_options or {}), dict(TO_MELLEA)),
         )
         self.engine = engine
@@ -100,35 +100,21 @@ class LocalVLLMBackend(FormatterBackend):
 
     async def rendered(
         self, action: Any, ctx: Any, merged: Mapping[str, Any], tools: Tools
-    ) -> tuple[list[dict[str, Any]], str, list[int]]:
-        """The messages of a chat, its text, and its tokens.
+    ) -> prompts.Prompt:
+        """A chat as the engine takes it.
 
         Raises:
-            InvalidArgument: The context is none of a chat, or the chat template does not take it.
+            InvalidArgument: The context is none of a chat, the chat template does not take it, or
+                it shows images to a model that takes none.
         """
-        if not ctx.is_chat_context:
-            raise InvalidArgument(NOT_A_CHAT, parameter="context")
-        tokenizer = self.engine.get_tokenizer()
-        if inspect.isawaitable(tokenizer):
-            tokenizer = await tokenizer
-        return await asyncio.to_thread(self._render, tokenizer, action, ctx, merged, tools)
-
-    def _render(
-        self, tokenizer: Any, action: Any, ctx: Any, merged: Mapping[str, Any], tools: Tools
-    ) -> tuple[list[dict[str, Any]], str, list[int]]:
         system = merged.get(ModelOption.SYSTEM_PROMPT)
-        with refused("action"):
-            messages: list[dict[str, Any]] = to_chat(action, ctx, self.formatter, system)
-        with refused("context"):
-            text: str = tokenizer.apply_chat_template(
-                messages,
-                tools=convert_tools_to_json(tools) or None,
-                tokenize=False,
-                add_generation_prompt=merged.get(ADD_GENERATION_PROMPT, True),
-                **_thinking(merged.get(ModelOption.THINKING)),
-            )
-        # The template has written the special tokens; the engine's tokenizer would add them again.
-        return messages, text, list(tokenizer.encode(text, add_special_tokens=False))
+        messages, shown = await prompts.messages_of(action, ctx, self.formatter, system)
+        template = {
+            "add_generation_prompt": merged.get(prompts.ADD_GENERATION_PROMPT, True),
+            **prompts.thinking(merged.get(ModelOption.THINKING)),
+        }
+        offered = convert_tools_to_json(tools)
+        return await prompts.rendered(self.engine, messages, shown, offered, template)
 
     def tools_of(self, action: Any, ctx: Any, merged: Mapping[str, Any]) -> Tools:
         """The tools that the model is offered; of two of one name the last is taken.
@@ -153,13 +139,19 @@ class LocalVLLMBackend(FormatterBackend):
         tool_calls: bool = False,
     ) -> tuple[ModelOutputThunk[Any], Any]:
         await self.do_generate_walk(action)
-        merged = self.merged(model_options)
+        request_id = request_name()
+        call = Call(None if model_options is None else dict(model_options), format, tool_calls)
+        if (asked := hooks_for(hooks.PRE_CALL)) is not None:
+            messages, _images = await prompts.messages_of(action, ctx, self.formatter, None)
+            payload = {**self._about(request_id), "messages": messages}
+            call = await asked.before(hooks.PRE_CALL, call, payload)
+        merged = self.merged(call.model_options)
         tools: Tools = {}
-        if tool_calls and format is not None:
+        if call.tool_calls and call.format is not None:
             MelleaLogger.get_logger().warning("format was given: the tools are left out")
-        elif tool_calls:
+        elif call.tool_calls:
             tools = self.tools_of(action, ctx, merged)
-        messages, text, token_ids = await self.rendered(action, ctx, merged, tools)
+        prompt = await self.rendered(action, ctx, merged, tools)
         thunk: ModelOutputThunk[Any] = ModelOutputThunk(None)
         thunk._call.context = ctx.view_for_generation()
         thunk._call.action = action
@@ -167,18 +159,32 @@ class LocalVLLMBackend(FormatterBackend):
         thunk._gen.start = datetime.datetime.now()
         thunk._gen.process = self.processing
         thunk._gen.post_process = functools.partial(
-            self.post_processing,
-            conversation=messages,
-            _format=format,
-            tool_calls=tool_calls,
+            self._finish,
+            hooks=hooks_for(hooks.POST_CALL),
+            conversation=prompt.messages,
+            _format=call.format,
+            tool_calls=call.tool_calls,
             tools=tools,
             seed=merged.get(ModelOption.SEED),
         )
-        self._begin(thunk, {"prompt_token_ids": token_ids, "prompt": text}, merged, format)
+        self._begin(thunk, request_id, prompt.of_engine, merged, call.format)
         return thunk, ctx.add(action).add(thunk)
 
+    def _about(self, request_id: str) -> dict[str, Any]:
+        """What every hook is told."""
+        return {
+            "generation_id": request_id,
+            "model": self._model_id,
+            "provider": self._provider,
+        }
+
     def _begin(
-        self, thunk: ModelOutputThunk[Any], prompt: Any, merged: Mapping[str, Any], format: Any
+        self,
+        thunk: ModelOutputThunk[Any],
+        request_id: str,
+        prompt: Any,
+        merged: Mapping[str, Any],
+        format: Any,
     ) -> None:
         """Starts the request, as a task that feeds the thunk.
 
@@ -187,7 +193,6 @@ class LocalVLLMBackend(FormatterBackend):
         """
         streaming = bool(merged.get(ModelOption.STREAM))
         kind = "DELTA" if streaming else "FINAL_ONLY"
-        request_id = request_name()
         outputs = self._outputs(prompt, merged, format, kind, request_id)
         # Without a stream the only output is the whole text, which may take any time.
         seconds = merged.get(ModelOption.STREAM_TIMEOUT, 120.0 if streaming else None)
@@ -216,7 +221,7 @@ class LocalVLLMBackend(FormatterBackend):
 
     async def processing(self, mot: ModelOutputThunk[Any], chunk: Any) -> None:
         """Adds the text of an output to the thunk. Of several completions only the first counts."""
-        mot._underlying_value = (mot._underlying_value or "") + _text_of(chunk)
+        mot._underlying_value = (mot._underlying_value or "") + text_of(chunk)
         _note(mot, chunk)
 
     async def post_processing(
@@ -231,12 +236,45 @@ class LocalVLLMBackend(FormatterBackend):
         """Finds the tool calls in a text that is whole, and writes the thunk's log."""
         text = mot.value or ""
         if tool_calls and _format is None:
-            parse = functools.partial(to_tool_calls, tools, text)
+            parse = functools.partial(calls_in, tools, text)
             mot.tool_calls = await large_work.run_if_large(len(text), parse)
         mot.generation.model = self._model_id
         mot.generation.provider = mot.raw.provider = self._provider
         called = None if mot.tool_calls is None else [call.name for call in mot.tool_calls]
         mot._generate_log = self._log(mot, conversation, _format, list(tools), called, seed)
+
+    async def finish_by_hand(
+        self,
+        mot: ModelOutputThunk[Any],
+        conversation: Any,
+        format: Any,
+        tool_calls: bool,
+        tools: Tools,
+        seed: Any,
+    ) -> None:
+        """Ends a text that was filled with ``processing`` alone."""
+        mot._underlying_value = mot._underlying_value or ""
+        mot._computed = True
+        try:
+            await self.post_processing(mot, conversation, format, tool_calls, tools, seed)
+            mot._set_parsed_repr()
+        except BaseException:
+            mot._computed = False
+            raise
+
+    async def _finish(
+        self, mot: ModelOutputThunk[Any], *, hooks: Hooks | None, **given: Any
+    ) -> None:
+        """Ends a text that was generated; then the client's hook sees it."""
+        await self.post_processing(mot, **given)
+        if hooks is not None:
+            payload = {
+                **self._about(mot.generation.response_id or ""),
+                "messages": given["conversation"],
+                "latency_ms": mot._elapsed_ms(),
+                **_told(mot),
+            }
+            await hooks.after(POST_CALL, payload)
 
     def _log(
         self,
@@ -254,7 +292,7 @@ class LocalVLLMBackend(FormatterBackend):
             date=datetime.datetime.now(),
             model_output=mot.value,
             extra={
-                "format": None if format is None else format.model_json_schema(),
+                "format": schema_of(format),
                 "tools_available": tools,
                 "tools_called": called,
                 "seed": seed,
@@ -275,22 +313,40 @@ class LocalVLLMBackend(FormatterBackend):
         tool_calls: bool = False,
     ) -> tuple[list[ModelOutputThunk[Any]], dict[str, Any] | None]:
         await self.do_generate_walks(list(actions))
-        if tool_calls:
-            MelleaLogger.get_logger().warning("generate_from_raw does not take tool_calls")
-        merged = self.merged(model_options)
+        for index, action in enumerate(actions):
+            images.check_no_images(action, f"actions[{index}]")
         with refused("actions"):
-            prompts = await asyncio.to_thread(lambda: [*map(self.formatter.print, actions)])
+            texts = await asyncio.to_thread(lambda: [*map(self.formatter.print, actions)])
+        batch = {**self._about(request_name()), "prompts": texts, "num_actions": len(texts)}
+        call = Call(None if model_options is None else dict(model_options), format, tool_calls)
+        if (asked := hooks_for(hooks.BATCH_PRE_CALL)) is not None:
+            call = await asked.before(hooks.BATCH_PRE_CALL, call, batch)
+        if call.tool_calls:
+            MelleaLogger.get_logger().warning("generate_from_raw does not take tool_calls")
+        merged = self.merged(call.model_options)
+        started = time.monotonic()
+        outputs = await self._all(texts, merged, call.format)
+        results = [
+            self._made(action, prompt, merged, call.format, output)
+            for action, prompt, output in zip(actions, texts, outputs, strict=True)
+        ]
+        if (asked := hooks_for(hooks.BATCH_POST_CALL)) is not None:
+            latency = (time.monotonic() - started) * 1000
+            payload = {**batch, "latency_ms": latency, "outputs": [*map(_told, results)]}
+            await asked.after(hooks.BATCH_POST_CALL, payload)
+        return results, None
+
+    async def _all(
+        self, texts: list[str], merged: Mapping[str, Any], format: Any
+    ) -> list[tuple[str, Any]]:
+        """The outputs of requests that are made at once, with their names, in order."""
         # A failure, or the caller's leaving, ends them all.
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._whole(text, merged, format)) for text in prompts]
+                tasks = [group.create_task(self._whole(text, merged, format)) for text in texts]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        results = [
-            self._made(action, prompt, merged, format, task.result())
-            for action, prompt, task in zip(actions, prompts, tasks, strict=True)
-        ]
-        return results, None
+        return [task.result() for task in tasks]
 
     async def _whole(self, prompt: str, merged: Mapping[str, Any], format: Any) -> tuple[str, Any]:
         """The only output of a request, and the request's name."""
@@ -308,7 +364,7 @@ class LocalVLLMBackend(FormatterBackend):
         self, action: Any, prompt: str, merged: dict[str, Any], format: Any, made: tuple[str, Any]
     ) -> ModelOutputThunk[Any]:
         request_id, output = made
-        thunk: ModelOutputThunk[Any] = ModelOutputThunk(_text_of(output))
+        thunk: ModelOutputThunk[Any] = ModelOutputThunk(text_of(output))
         thunk._call.action = action
         thunk._call.model_options = merged
         thunk.generation.response_id = request_id
@@ -326,19 +382,9 @@ def request_name() -> str:
     return f"mellea-{secrets.token_hex(8)}"
 
 
-def _first_of(output: Any) -> Any:
-    """The first of several completions; None where an output has only others."""
-    return next((it for it in output.outputs if it.index == 0), None)
-
-
-def _text_of(output: Any) -> str:
-    completion = _first_of(output)
-    return "" if completion is None else str(completion.text)
-
-
 def _note(thunk: ModelOutputThunk[Any], output: Any) -> None:
     """Keeps what an output says about its request."""
-    completion = _first_of(output)
+    completion = first_of(output)
     if completion is None:
         return
     usage = thunk.generation.usage or {"prompt_tokens": 0, "completion_tokens": 0}
@@ -353,13 +399,23 @@ def _note(thunk: ModelOutputThunk[Any], output: Any) -> None:
         thunk.generation.finish_reasons = [completion.finish_reason]
 
 
-def _thinking(value: Any) -> dict[str, Any]:
-    """What the option THINKING is called in chat templates; a template ignores what it has not."""
-    if value is None:
-        return {}
-    if isinstance(value, str):
-        return {"reasoning_effort": value}
-    return {"enable_thinking": bool(value), "thinking": bool(value)}
+def _told(thunk: ModelOutputThunk[Any]) -> dict[str, Any]:
+    """What a hook is told of a text."""
+    calls = thunk.tool_calls
+    return {
+        "value": thunk.value,
+        "tool_calls": calls and [{"name": call.name, "args": dict(call.args)} for call in calls],
+        "usage": thunk.generation.usage,
+        "finish_reasons": thunk.generation.finish_reasons,
+    }
+
+
+def unmade(action: Any, options: dict[str, Any]) -> ModelOutputThunk[Any]:
+    """A text that no request makes."""
+    thunk: ModelOutputThunk[Any] = ModelOutputThunk(None)
+    thunk._call.action = action
+    thunk._call.model_options = options
+    return thunk
 
 
 def computed(text: str) -> ModelOutputThunk[Any]:

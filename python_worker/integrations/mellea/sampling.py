@@ -6,7 +6,7 @@ The names of a map are mellea's, such as ``@@@max_new_tokens@@@``, or the engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from python_worker.exceptions import InvalidArgument
@@ -22,6 +22,20 @@ TO_MELLEA: Final[Mapping[str, str]] = {
 """By the engine's names: mellea's."""
 
 FROM_MELLEA: Final[Mapping[str, str]] = {name: own for own, name in TO_MELLEA.items()}
+
+_Fits = Callable[[Any], bool]
+
+# Options of mellea's that reach no check of vLLM's.
+_OPTIONS: Final[Mapping[str, tuple[str, _Fits]]] = {
+    "@@@system_prompt@@@": ("a text", lambda value: isinstance(value, str)),
+    "@@@stream@@@": ("true or false", lambda value: isinstance(value, bool)),
+    "@@@thinking@@@": ("true, false or a text", lambda value: isinstance(value, bool | str)),
+    "@@@stream_timeout@@@": (
+        "seconds above 0",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value > 0,
+    ),
+    "add_generation_prompt": ("true or false", lambda value: isinstance(value, bool)),
+}
 
 
 def parameter_names(engine: Any) -> frozenset[str]:
@@ -46,3 +60,26 @@ def sampling_parameters(options: Mapping[str, Any], names: frozenset[str]) -> di
         )
     renamed = {FROM_MELLEA.get(name, name): value for name, value in options.items()}
     return {name: value for name, value in renamed.items() if name in names and value is not None}
+
+
+def check_options(options: dict[str, Any] | None) -> None:
+    """Refuse an option that mellea would stumble over.
+
+    Raises:
+        InvalidArgument: Its value is wrong, or it has another way to be given.
+    """
+    for name, value in (options or {}).items():
+        if not isinstance(name, str):
+            raise InvalidArgument("model_options: the keys are texts", parameter="model_options")
+        parameter = f"model_options[{name[:80]!r}]"
+        if name == "@@@tools@@@":
+            raise InvalidArgument(f"{parameter}: give tools instead", parameter=parameter)
+        wanted, fits = _OPTIONS.get(name, ("", _anything))
+        if value is not None and not fits(value):
+            raise InvalidArgument(
+                f"{parameter}: wants {wanted}, got {type(value).__name__}", parameter=parameter
+            )
+
+
+def _anything(value: Any) -> bool:
+    return True

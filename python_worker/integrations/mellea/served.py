@@ -8,10 +8,12 @@ from typing import Any
 
 from python_worker.dispatch.served_classes import Constructors, ServedClass
 from python_worker.integrations.mellea.backends import Backend
+from python_worker.integrations.mellea.compile_cache import CompileCache
 from python_worker.integrations.mellea.formatters import Formatter
 from python_worker.integrations.mellea.options import ModelOption
 from python_worker.integrations.mellea.sessions import Session
 from python_worker.integrations.mellea.thunks import Thunk
+from python_worker.integrations.mellea.tool_arguments import Tools
 from python_worker.validation import signatures
 
 NEW = "new"
@@ -19,7 +21,7 @@ NEW = "new"
 
 def mellea() -> list[ServedClass]:
     """The classes of mellea that a client reaches."""
-    return [_options(), _formatter(), _backend(), _session(), _thunk()]
+    return [_options(), _tools(), _compile_cache(), _formatter(), _backend(), _session(), _thunk()]
 
 
 def _options() -> ServedClass:
@@ -27,6 +29,24 @@ def _options() -> ServedClass:
         name="MelleaModelOption",
         singleton=ModelOption(),
         shown=frozenset({"replace_keys", "remove_special_keys", "merge"}),
+        strict=True,
+    )
+
+
+def _tools() -> ServedClass:
+    return ServedClass(
+        name="MelleaTools",
+        singleton=Tools(),
+        shown=frozenset({"parse_json", "validate_tool_arguments"}),
+        strict=True,
+    )
+
+
+def _compile_cache() -> ServedClass:
+    return ServedClass(
+        name="MelleaCompileCache",
+        singleton=CompileCache(),
+        shown=frozenset({"remove"}),
         strict=True,
     )
 
@@ -48,19 +68,17 @@ def _backend() -> ServedClass:
         constructors=_made_by(Backend),
         shown=frozenset(
             {
-                "effective_options",
-                "engine_args",
-                "from_mellea_model_opts_map",
-                "generate_from_context",
-                "generate_from_raw",
-                "own",
-                "render_prompt",
-                "to_mellea_model_opts_map",
-                "use_engine",
+                *("answer_hook", "effective_options", "engine_args", "from_mellea_model_opts_map"),
+                *("generate_from_context", "generate_from_context_with_hooks"),
+                *("generate_from_raw", "generate_from_raw_with_hooks", "new_thunk", "own"),
+                *("post_processing", "processing", "render_prompt"),
+                *("to_mellea_model_opts_map", "use_engine"),
             }
         ),
         strict=True,
         owner=lambda backend: backend.engine,
+        # A call waits for the answer, and the limit may be reached by such calls.
+        unlimited=frozenset({"answer_hook"}),
     )
 
 
@@ -70,12 +88,15 @@ def _session() -> ServedClass:
         cls=Session,
         constructors=_made_by(Session),
         shown=frozenset(
-            {"answer", "chat", "context", "get_backend", "instruct", "reset", "validate"}
+            {
+                *("answer", "answer_hook", "chat", "context", "get_backend", "instruct"),
+                *("reset", "validate"),
+            }
         ),
         strict=True,
         owner=lambda session: session.engine,
         # A call waits for the answer, and the limit may be reached by such calls.
-        unlimited=frozenset({"answer"}),
+        unlimited=frozenset({"answer", "answer_hook"}),
     )
 
 

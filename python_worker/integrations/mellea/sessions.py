@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any
 
 from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.mellea import library
 from python_worker.integrations.mellea.backends import Backend, components, with_tools
+from python_worker.integrations.mellea.formats import format_of
 from python_worker.integrations.mellea.generation import Engine
-from python_worker.integrations.mellea.questions import Questions, Verdict, answer
+from python_worker.integrations.mellea.hooks import check_changes
+from python_worker.integrations.mellea.questions import Open, Questions, Verdict, answer
 from python_worker.integrations.mellea.thunks import Thunk
 
 
@@ -35,7 +37,7 @@ class Session:
         self.backend = backend
         self._context = context
         self._empty = context.new_instance()
-        self._open: dict[str, asyncio.Future[Verdict]] = {}
+        self._open: Open = {}
         self._one_at_a_time = asyncio.Lock()
         self._keeps_turns = keeps_turns
 
@@ -71,6 +73,7 @@ class Session:
         tool_calls: bool = False,
         tools: list[Any] | None = None,
         format: dict[str, Any] | None = None,
+        hooks: list[Any] | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Has the model follow an instruction, again until the text meets its requirements.
 
@@ -81,18 +84,19 @@ class Session:
             tool_calls: Whether the model is offered tools.
             tools: The tools.
             format: A JSON schema that the text has to fit.
+            hooks: The names of the client's hooks.
         """
-        questions = Questions(self._open)
-        make = components()
-        action = await make.instruction(dict(instruction), "instruction", questions)
-        plan = make.strategy(strategy)
+        questions = Questions(self._open, hooks)
+        action = await components().instruction(dict(instruction), "instruction", questions)
+        plan = library.load("requirements").strategy(strategy)
         options = {
             "model_options": with_tools(model_options, tools),
             "tool_calls": tool_calls,
-            "format": make.format_of(format),
+            "format": format_of(format),
         }
-        async with self._turn():
-            async for item in questions.during(self._follow(action, plan, options)):
+        work = self._follow(action, plan, options)
+        async with self._turn(), aclosing(questions.during(work)) as items:
+            async for item in items:
                 yield item
 
     async def chat(
@@ -102,17 +106,19 @@ class Session:
         tool_calls: bool = False,
         tools: list[Any] | None = None,
         format: dict[str, Any] | None = None,
+        hooks: list[Any] | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Says something to the model, and returns what it answers."""
-        make = components()
-        action = await make.span(message, "message")
+        questions = Questions(self._open, hooks)
+        action = await components().span(message, "message")
         options = {
             "model_options": with_tools(model_options, tools),
             "tool_calls": tool_calls,
-            "format": make.format_of(format),
+            "format": format_of(format),
         }
-        async with self._turn():
-            async for item in Questions(self._open).during(self._follow(action, None, options)):
+        work = self._follow(action, None, options)
+        async with self._turn(), aclosing(questions.during(work)) as items:
+            async for item in items:
                 yield item
 
     async def validate(
@@ -120,6 +126,7 @@ class Session:
         requirements: list[Any],
         output: object = None,
         model_options: dict[str, Any] | None = None,
+        hooks: list[Any] | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Whether an output meets requirements.
 
@@ -127,19 +134,27 @@ class Session:
             requirements: The requirements.
             output: A text or a thunk; the last output of the context if there is none.
             model_options: Options of the judge's texts.
+            hooks: The names of the client's hooks.
         """
-        questions = Questions(self._open)
-        required = components().requirements(requirements, questions)
+        questions = Questions(self._open, hooks)
+        required = library.load("requirements").requirements(requirements, questions)
         options = with_tools(model_options, None)
         thunk = await self._judged(output)
-        async for item in questions.during(self._judge(required, thunk, options)):
-            yield item
+        work = self._judge(required, thunk, options)
+        async with aclosing(questions.during(work)) as items:
+            async for item in items:
+                yield item
 
     async def answer(
         self, question: str, result: bool, reason: str | None = None, score: float | None = None
     ) -> None:
-        """Answers a question that a call has asked."""
+        """Answers a question about a requirement."""
         answer(self._open, question, Verdict(result, reason, score))
+
+    async def answer_hook(self, question: str, changes: dict[str, Any]) -> None:
+        """Answers a question about a hook, with what the hook changes."""
+        check_changes(changes)
+        answer(self._open, question, changes)
 
     async def context(self) -> list[dict[str, Any]]:
         """What was said so far, as messages."""

@@ -26,11 +26,13 @@ class Thunk:
     Args:
         thunk: Mellea's.
         engine: The engine that makes it.
+        filled_by_hand: Whether its client makes it, and no request.
     """
 
-    def __init__(self, thunk: Any, engine: Engine) -> None:
+    def __init__(self, thunk: Any, engine: Engine, *, filled_by_hand: bool = False) -> None:
         self.engine = engine
         self._thunk = thunk
+        self._filled_by_hand = filled_by_hand
         self._turn = asyncio.Lock()
         self._pending: asyncio.Task[str] | None = None
         self._error: Exception | None = None
@@ -104,9 +106,9 @@ class Thunk:
             "finish_reasons": self._thunk.generation.finish_reasons,
         }
 
-    async def request_id(self) -> str:
-        """The name of the request in the engine."""
-        name: str = self._thunk.generation.response_id
+    async def request_id(self) -> str | None:
+        """The name of the request in the engine; None for a text that its client fills."""
+        name: str | None = self._thunk.generation.response_id
         return name
 
     async def cancel(self) -> None:
@@ -114,6 +116,21 @@ class Thunk:
         await self._thunk.cancel_generation()
 
     # --- Inside ------------------------------------------------------------------
+
+    def by_hand(self) -> Any:
+        """Mellea's thunk, which a client is about to add to.
+
+        Raises:
+            InvalidArgument: A request makes it, or it is whole.
+        """
+        if not self._filled_by_hand:
+            raise InvalidArgument(
+                "thunk: its own request makes this text; begin one of your own with new",
+                parameter="thunk",
+            )
+        if self._thunk.is_computed():
+            raise InvalidArgument("thunk: the text is whole already", parameter="thunk")
+        return self._thunk
 
     async def computed(self) -> Any:
         """Mellea's thunk, when its text is whole."""
@@ -126,6 +143,11 @@ class Thunk:
     async def _piece(self) -> str:
         if self._error is not None:
             raise self._error.with_traceback(None)
+        if self._filled_by_hand:
+            raise InvalidArgument(
+                "thunk: no request makes this text; it is whole after post_processing",
+                parameter="thunk",
+            )
         if self._pending is None:
             self._pending = asyncio.ensure_future(self._thunk.astream())
         pending = self._pending

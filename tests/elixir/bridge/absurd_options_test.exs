@@ -94,6 +94,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Mellea, :instruct} => {:value, [:session, "x", []]},
     {Vllm.Mellea, :chat} => {:value, [:session, "x", []]},
     {Vllm.Mellea, :validate} => {:value, [:session, ["x"], []]},
+    {Vllm.Mellea, :parse_json} => {:value, ["{}", :on_instance]},
     {Vllm.Mellea, :context} => {:value, [:session, []]},
     {Vllm.Mellea, :backend} => {:value, [:session, []]},
     {Vllm.Mellea, :reset} => {:value, [:session, []]},
@@ -110,8 +111,13 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
       {:value, [:backend, "x", @chat, []]},
     {Vllm.Mellea.Backends.LocalVLLMBackend, :generate_from_raw} =>
       {:value, [:backend, ["x"], @chat, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :processing} =>
+      {:value, [:backend, :own_thunk, %Vllm.RequestOutput{outputs: []}, []]},
+    {Vllm.Mellea.Backends.LocalVLLMBackend, :post_processing} =>
+      {:value, [:backend, :own_thunk, "x", nil, false, [], nil, []]},
     {Vllm.Mellea.Backends.LocalVLLMBackend, :restart_engine} => {:value, [:backend, []]},
     {Vllm.Mellea.Backends.LocalVLLMBackend, :shutdown} => {:value, [:backend, []]},
+    {Vllm.Mellea.ModelOutputThunk, :new} => {:value, [:backend, []]},
     {Vllm.Mellea.ModelOutputThunk, :is_computed} => {:value, [:thunk, []]},
     {Vllm.Mellea.ModelOutputThunk, :value} => {:value, [:thunk, []]},
     {Vllm.Mellea.ModelOutputThunk, :avalue} => {:value, [:thunk, []]},
@@ -125,6 +131,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Mellea.TemplateFormatter, :new} => {:value, ["m", :on_instance]},
     {Vllm.Mellea.TemplateFormatter, :print} => {:value, [:formatter, "x", []]},
     {Vllm.Mellea.TemplateFormatter, :to_chat_messages} => {:value, [:formatter, ["x"], []]},
+    {Vllm.Mellea.ToolCall, :validate_arguments} =>
+      {:value, [%Vllm.Tool{name: "f"}, %{}, :on_instance]},
     {Vllm.Mellea.ToolCall, :call} => {:value, [%Vllm.Mellea.ToolCall{}, 1]},
     {Vllm, :engine} => {:value, [:instance, :it, 1]},
     {Vllm, :engines} => {:value, [:instance]},
@@ -452,6 +460,11 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {:ok, {thunk, _context}} =
       LocalVLLMBackend.generate_from_context(good(:backend, instance), "x", @chat)
 
+    thunk
+  end
+
+  defp good(:own_thunk, instance) do
+    {:ok, thunk} = Vllm.Mellea.ModelOutputThunk.new(good(:backend, instance))
     thunk
   end
 

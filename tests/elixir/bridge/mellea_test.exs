@@ -1,9 +1,12 @@
 defmodule Vllm.Bridge.MelleaTest do
   # Mellea in a real worker, on the scripted engine: sessions whose validators are functions here, who
   # holds what, and how calls end. Real models are in the lane `vllm`.
-  use Vllm.BridgeCase
+  # vLLM's files of the worker, for the test of the compile cache.
+  @cache_root Path.join(System.tmp_dir!(), "vllm-mellea-#{System.pid()}")
 
-  alias Vllm.{Absurd, Mellea, StandIns, Tool}
+  use Vllm.BridgeCase, instance: [env: %{"VLLM_CACHE_ROOT" => @cache_root}]
+
+  alias Vllm.{Absurd, Mellea, SamplingParams, StandIns, Tool}
   alias Vllm.Core.Mellea.Settings
   alias Vllm.Mellea.Backends.LocalVLLMBackend
 
@@ -307,6 +310,234 @@ defmodule Vllm.Bridge.MelleaTest do
     wait_until(fn -> Vllm.Test.live(context.engine) == 1 end)
   end
 
+  describe "hooks" do
+    test "change a call, beside the caller, and see its text", context do
+      say(context.engine, ["two"])
+      session = session(context.backend)
+      test = self()
+
+      hooks = [
+        generation_pre_call: fn call ->
+          send(test, {:before, call, Process.get(:"$callers")})
+          {:modify, model_options: %{system_prompt: "Changed.", max_new_tokens: 3}}
+        end,
+        generation_post_call: fn made -> send(test, {:after, made}) end
+      ]
+
+      assert {:ok, %Result{value: "two"}} =
+               Mellea.instruct(session, "Count.", strategy: nil, hooks: hooks)
+
+      assert_received {:before, %{hook: :generation_pre_call} = call, [^test | _]}
+      assert [%Message{role: "user", content: content}] = call.messages
+      assert content =~ "Count."
+      assert %{model: "a/model", provider: "vllm", format: nil, tool_calls: false} = call
+      assert_received {:after, %{hook: :generation_post_call, value: "two"} = made}
+      assert made.generation_id == call.generation_id
+      assert made.latency_ms >= 0
+      assert [request] = Vllm.Test.requests(context.engine)
+      assert prompt(request) =~ "Changed."
+      assert request.params.max_tokens == 3
+    end
+
+    test "run for every text, also for the judge's", context do
+      say(context.engine, ["a", "no", "b", "yes"])
+      session = session(context.backend)
+      count = :counters.new(1, [])
+      hooks = [generation_pre_call: fn _call -> :counters.add(count, 1, 1) end]
+      options = [requirements: ["is b"], hooks: hooks]
+      assert {:ok, %Result{value: "b"}} = Mellea.instruct(session, "x", options)
+      assert :counters.get(count, 1) == 4
+
+      say(context.engine, ["yes"])
+      assert {:ok, [%{result: true}]} = Mellea.validate(session, ["is b"], hooks: hooks)
+      assert :counters.get(count, 1) == 5
+    end
+
+    test "that block or fail end the call, and nothing is generated", context do
+      session = session(context.backend)
+      backend = context.backend
+
+      calls = [
+        &Mellea.chat(session, "x", &1),
+        &Mellea.instruct(session, "x", &1),
+        &LocalVLLMBackend.generate_from_context(backend, "x", %ChatContext{}, &1)
+      ]
+
+      for call <- calls,
+          {hook, opts, kind, text} <- [
+            {fn _ -> {:block, "not today"} end, [], :cancelled, "blocked the call: not today"},
+            {fn _ -> raise "its own" end, [], :invalid, "failed: its own"},
+            {fn _ -> :maybe end, [], :invalid, ":maybe"},
+            {fn _ -> {:modify, model_options: %{temperature: "hot"}} end, [], :invalid,
+             "temperature"},
+            {fn _ -> {:modify, format: 5} end, [], :invalid, "format"},
+            {fn _ -> Process.sleep(:infinity) end, [hook_timeout: 1], :timeout, "hook_timeout"}
+          ] do
+        assert {:error, %Error{kind: ^kind} = error} =
+                 call.([hooks: [generation_pre_call: hook]] ++ opts)
+
+        assert error.message =~ text
+      end
+
+      assert Vllm.Test.requests(context.engine) == []
+      assert {:ok, %Message{}} = Mellea.chat(session, "x")
+    end
+
+    test "of a text that is only begun run before it, and the text outlives the call", context do
+      hang(context.engine)
+      cold = fn _call -> {:modify, model_options: %{temperature: 0.0}} end
+      hooks = [generation_pre_call: cold]
+
+      {:ok, {thunk, %ChatContext{}}} =
+        LocalVLLMBackend.generate_from_context(context.backend, "x", %ChatContext{}, hooks: hooks)
+
+      wait_until(fn -> running?(context.engine) end)
+      assert Vllm.Test.assert_generated(context.engine).params.temperature == 0.0
+      assert {:ok, nil} = ModelOutputThunk.cancel(thunk)
+
+      assert {:error, %Error{kind: :unsupported}} =
+               LocalVLLMBackend.generate_from_context(context.backend, "x", %ChatContext{},
+                 hooks: [generation_post_call: & &1]
+               )
+    end
+
+    test "of raw texts see all of them", context do
+      for name <- ~w(a b), do: Vllm.Test.reply(context.engine, name, [name <> "!"])
+      test = self()
+
+      hooks = [
+        generation_batch_pre_call: fn call ->
+          send(test, {:before, call.prompts, call.num_actions})
+          :ok
+        end,
+        generation_batch_post_call:
+          &send(test, {:after, Enum.map(&1.outputs, fn it -> it.value end)})
+      ]
+
+      assert {:ok, [_, _] = thunks} =
+               LocalVLLMBackend.generate_from_raw(context.backend, ~w(a b), %SimpleContext{},
+                 hooks: hooks
+               )
+
+      assert for(it <- thunks, do: ModelOutputThunk.avalue(it)) == [{:ok, "a!"}, {:ok, "b!"}]
+      assert_received {:before, ["a", "b"], 2}
+      assert_received {:after, ["a!", "b!"]}
+    end
+
+    test "end with their caller", context do
+      test = self()
+
+      hook = fn _call ->
+        send(test, {:hook, self()})
+        Process.sleep(:infinity)
+      end
+
+      session = session(context.backend)
+      caller = spawn(fn -> Mellea.chat(session, "x", hooks: [generation_pre_call: hook]) end)
+      assert_receive {:hook, runner}, 60_000
+      watched = Process.monitor(runner)
+      Process.exit(caller, :kill)
+      assert_receive {:DOWN, ^watched, _, _, :killed}, 60_000
+      assert {:ok, nil} = Mellea.reset(session)
+      assert Vllm.Test.requests(context.engine) == []
+    end
+  end
+
+  describe "a thunk of one's own" do
+    test "is filled with the outputs of a request, and ends with its calls and its log",
+         context do
+      said = ~s({"name": "f", "arguments": {"a": "1"}})
+      Vllm.Test.reply(context.engine, :any, for(part <- String.graphemes(said), do: part))
+      tool = %Tool{name: "f", parameters: %{type: "object", properties: %{a: %{type: "integer"}}}}
+      options = %{seed: 3}
+      {:ok, thunk} = ModelOutputThunk.new(context.backend, action: "Go.", model_options: options)
+
+      params = %SamplingParams{output_kind: :DELTA, max_tokens: 100}
+      {:ok, outputs} = AsyncLLM.generate(context.engine, "prompt", params, "own")
+
+      for output <- outputs,
+          do: assert({:ok, nil} = LocalVLLMBackend.processing(context.backend, thunk, output))
+
+      assert ModelOutputThunk.is_computed(thunk) == {:ok, false}
+      assert ModelOutputThunk.value(thunk) == {:ok, nil}
+      assert {:error, %Error{kind: :invalid}} = ModelOutputThunk.avalue(thunk)
+      messages = [%Message{role: :user, content: "Go."}]
+
+      assert {:ok, nil} =
+               LocalVLLMBackend.post_processing(
+                 context.backend,
+                 thunk,
+                 messages,
+                 nil,
+                 true,
+                 [tool],
+                 3
+               )
+
+      assert ModelOutputThunk.avalue(thunk) == {:ok, said}
+      assert ModelOutputThunk.parsed_repr(thunk) == {:ok, said}
+      assert {:ok, %{"f" => %ToolCall{args: %{"a" => 1}}}} = ModelOutputThunk.tool_calls(thunk)
+      assert {:ok, %GenerateLog{} = log} = ModelOutputThunk.generate_log(thunk)
+      assert log.prompt == [%{"role" => "user", "content" => "Go."}]
+      assert log.extra["tools_called"] == ["f"]
+      assert log.extra["seed"] == 3
+      assert log.usage["completion_tokens"] == String.length(said)
+      assert ModelOutputThunk.request_id(thunk) == {:ok, nil}
+
+      # It is a turn of a context like any other, and takes nothing more.
+      context_of = %ChatContext{turns: ["Go.", thunk]}
+      {:ok, prompt} = LocalVLLMBackend.render_prompt(context.backend, "On.", context_of)
+      assert prompt =~ "<|assistant|>" <> said
+      output = %RequestOutput{outputs: []}
+      again = LocalVLLMBackend.processing(context.backend, thunk, output)
+      assert {:error, %Error{kind: :invalid, message: message}} = again
+      assert message =~ "whole already"
+    end
+
+    test "is none that a request makes", context do
+      hang(context.engine)
+
+      {:ok, {thunk, _context}} =
+        LocalVLLMBackend.generate_from_context(context.backend, "x", %ChatContext{})
+
+      for call <- [
+            fn -> LocalVLLMBackend.processing(context.backend, thunk, %RequestOutput{}) end,
+            fn ->
+              LocalVLLMBackend.post_processing(context.backend, thunk, "x", nil, false, [], nil)
+            end
+          ] do
+        assert {:error, %Error{kind: :invalid, message: message}} = call.()
+        assert message =~ "its own request makes this text"
+      end
+
+      assert {:ok, nil} = ModelOutputThunk.cancel(thunk)
+    end
+  end
+
+  test "a text that is JSON is parsed", %{instance: instance} do
+    on = [instance: instance]
+    assert Mellea.parse_json(~s({"a": [1, "x"]}), on) == {:ok, %{"a" => [1, "x"]}}
+    assert {:error, %Error{kind: :invalid} = error} = Mellea.parse_json(~s({"a": "cut), on)
+    assert error.message =~ "max_new_tokens"
+  end
+
+  # Upstream: test_tool_validation_integration.py (U-163), whose cases are in
+  # tests/python/unit/integrations/mellea/test_tools.py.
+  test "the arguments of a call fit the tool's schema, or are refused", %{instance: instance} do
+    tool = %Tool{
+      name: "f",
+      parameters: %{type: "object", properties: %{days: %{type: "integer"}}, required: ["days"]}
+    }
+
+    on = [instance: instance]
+    validate = &ToolCall.validate_arguments(tool, &1, &2 ++ on)
+    assert validate.(%{"days" => "3"}, []) == {:ok, %{"days" => 3}}
+    assert validate.(%{"days" => "3"}, coerce_types: false) == {:ok, %{"days" => "3"}}
+    assert validate.(%{"days" => "many"}, []) == {:ok, %{"days" => "many"}}
+    assert {:error, %Error{kind: :invalid} = error} = validate.(%{"days" => "many"}, strict: true)
+    assert error.message =~ "days: Input should be a valid integer"
+  end
+
   test "options of the call stand before those of the backend", %{engine: engine} do
     options = %{max_new_tokens: 5, temperature: 0.5, bogus: 1}
     {:ok, backend} = LocalVLLMBackend.new("a/model", engine: engine, model_options: options)
@@ -331,12 +562,20 @@ defmodule Vllm.Bridge.MelleaTest do
   end
 
   test "an engine of its own is built, restarted and shut down", %{instance: instance} do
-    options = %{max_model_len: 512, bogus: 1}
+    options = %{max_model_len: 512, bogus: 1, seed: 7}
     {:ok, backend} = LocalVLLMBackend.new("fake", instance: instance, model_options: options)
     {:ok, args} = LocalVLLMBackend.engine_args(backend)
 
-    assert args ==
-             %{"max_model_len" => 512, "max_num_seqs" => 16, "gpu_memory_utilization" => 0.9}
+    assert args == %{
+             "max_model_len" => 512,
+             "max_num_seqs" => 16,
+             "gpu_memory_utilization" => 0.9,
+             "seed" => 7
+           }
+
+    # An option that both know reaches both.
+    assert LocalVLLMBackend.effective_options(backend, top_k: 5, nonsense: true) ==
+             {:ok, %{engine: args, sampling: %{"seed" => 7, "top_k" => 5}}}
 
     {:ok, before} = text(backend)
     assert {:ok, nil} = LocalVLLMBackend.restart_engine(backend)
@@ -344,6 +583,27 @@ defmodule Vllm.Bridge.MelleaTest do
     assert LocalVLLMBackend.engine_args(backend) == {:ok, args}
     assert {:ok, nil} = LocalVLLMBackend.shutdown(backend)
     assert {:error, %Error{}} = text(backend)
+  end
+
+  # What vLLM says where a compiled artifact of an earlier run is broken, and what Mellea's backend did.
+  @broken_cache "vLLM failed to compile the model. The most likely reason for this is that a previous " <>
+                  "compilation failed, leading to a corrupted compilation artifact. We recommend " <>
+                  "trying to remove ~/.cache/vllm/torch_compile_cache and try again to see the real " <>
+                  "issue. "
+
+  test "a compile cache that is broken is removed, and the engine starts", %{instance: instance} do
+    cache = Path.join(@cache_root, "torch_compile_cache")
+    on_exit(fn -> File.rm_rf!(@cache_root) end)
+    File.mkdir_p!(Path.join(cache, "abc"))
+    File.write!(Path.join(cache, "abc/artifact"), "broken")
+    Vllm.Test.fail_start(instance, {:engine_error, @broken_cache}, times: 1)
+
+    {:ok, backend} = LocalVLLMBackend.new("fake", instance: instance)
+    assert File.ls!(@cache_root) == []
+    # Nothing was made smaller.
+    {:ok, args} = LocalVLLMBackend.engine_args(backend)
+    assert %{"max_num_seqs" => 16, "max_model_len" => 16_384} = args
+    assert {:ok, nil} = LocalVLLMBackend.shutdown(backend)
   end
 
   test "a session for a model has an engine of its own, unless one is given", context do
@@ -436,13 +696,41 @@ defmodule Vllm.Bridge.MelleaTest do
              {[:mellea, :generate, :start], _, %{num_actions: 1}, _},
              {[:mellea, :generate, :stop], _, %{num_actions: 1, result: :invalid}, _}
            ] = StandIns.events([:mellea])
+
+    session = session(context.backend)
+    {:ok, _message} = Mellea.chat(session, "x")
+    own = %Requirement{validate: fn _text -> true end}
+    {:ok, _verdicts} = Mellea.validate(session, ["a", own])
+
+    assert [
+             {[:mellea, :generate, :start], _, %{method: "chat", num_actions: 1}, _},
+             {[:mellea, :generate, :stop], _, %{method: "chat", result: :ok}, _},
+             {[:mellea, :generate, :start], _, %{method: "validate", num_actions: 1}, _},
+             {[:mellea, :generate, :stop], _, %{method: "validate", result: :ok}, _}
+           ] = StandIns.events([:mellea])
   end
 
-  test "images are refused, not dropped", context do
-    message = %Message{content: "x", images: ["x"]}
+  test "a model that takes text only refuses images, wherever they are", context do
+    message = %Message{content: "x", images: ["content of a file"]}
+    session = session(context.backend)
+    shown = [images: [%{path: "a.png"}]]
 
-    assert {:error, %Error{kind: :unsupported}} =
-             LocalVLLMBackend.generate_from_context(context.backend, message, %ChatContext{})
+    for call <- [
+          fn ->
+            LocalVLLMBackend.generate_from_context(context.backend, message, %ChatContext{})
+          end,
+          fn -> LocalVLLMBackend.render_prompt(context.backend, message, %ChatContext{}) end,
+          fn -> LocalVLLMBackend.generate_from_raw(context.backend, [message]) end,
+          fn -> Mellea.chat(session, message) end,
+          fn -> Mellea.chat(session, "x", shown) end,
+          fn -> Mellea.instruct(session, "x", shown) end,
+          fn -> Mellea.instruct(session, %Instruction{description: "x", images: ["y"]}) end
+        ] do
+      assert {:error, %Error{kind: :invalid, message: message}} = call.()
+      assert message =~ "images"
+    end
+
+    assert Vllm.Test.requests(context.engine) == []
   end
 
   test "no value of an option ends the engine or the worker", context do

@@ -18,6 +18,8 @@ defmodule Vllm.TestVectors do
   defp with_bytes(%{"hex" => hex} = entry),
     do: Map.put(entry, "bytes", Base.decode16!(hex, case: :lower))
 
+  defp with_bytes(entry), do: entry
+
   @doc """
   Builds the term of a notation: `:received` as it arrives from Python, or `:sent` as one would
   write it to send it. They differ for bytes only.
@@ -115,8 +117,10 @@ defmodule Vllm.TestVectors do
   defp value("{" <> rest), do: pairs(rest, [])
 
   defp value(number) do
-    {integer, rest} = Integer.parse(number)
-    {integer, rest}
+    case Integer.parse(number) do
+      {_whole, "." <> _fraction} -> Float.parse(number)
+      {integer, rest} -> {integer, rest}
+    end
   end
 
   defp items(rest, items) do
@@ -157,5 +161,6 @@ defmodule Vllm.TestVectors do
     do: text(rest, [char | parts])
 
   defp text("\\n" <> rest, parts), do: text(rest, [?\n | parts])
+  defp text("\\t" <> rest, parts), do: text(rest, [?\t | parts])
   defp text(<<char, rest::binary>>, parts), do: text(rest, [char | parts])
 end

@@ -31,6 +31,8 @@ defmodule Vllm.LayeringTest do
     ["instance/*"],
     ["instance.ex"],
     ["application.ex"],
+    # Answers what the worker asks, by calls.
+    ["mellea/asking.ex"],
     ["doctor/*"],
     ["test/*"]
   ]

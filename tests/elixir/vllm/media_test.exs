@@ -3,7 +3,9 @@ defmodule Vllm.RealEngine.MediaTest do
   # `tests/python/vllm/test_media.py`.
   use Vllm.VllmEngine, engine: :sees
 
-  alias Vllm.{Bytes, Tensor}
+  alias Vllm.{Bytes, Mellea, Tensor}
+  alias Vllm.Mellea.Backends.LocalVLLMBackend
+  alias Vllm.Mellea.{ChatContext, Message, ModelOutputThunk}
 
   @greedy [temperature: 0.0, max_tokens: 8]
   @side 28
@@ -81,5 +83,67 @@ defmodule Vllm.RealEngine.MediaTest do
     assert {:error, %Error{kind: :invalid, message: message}} = said(engine, three)
     assert message =~ "limit_mm_per_prompt"
     assert is_binary(said(engine, [%{type: "image", tensor: tensor(1)}]))
+  end
+
+  # M-21 of the requirements of Mellea. A text-only engine is in tests/elixir/bridge/mellea_test.exs.
+  describe "Mellea" do
+    setup %{engine: engine} do
+      options = %{temperature: 0.0, max_new_tokens: 8}
+      {:ok, backend} = LocalVLLMBackend.new("llava", engine: engine, model_options: options)
+      {:ok, session} = Mellea.start_session(backend, context: %ChatContext{})
+      %{backend: backend, session: session}
+    end
+
+    test "shows the images of a message to the model, as a chat does", context do
+      wanted = said(context.engine, [%{type: "image", data: file(1)}])
+      message = &%Message{content: "what", images: [&1]}
+
+      for image <- [file(1), %Bytes{data: file(1)}, tensor(1), %{path: in_a_file(file(1))}] do
+        assert {:ok, {thunk, after_it}} =
+                 LocalVLLMBackend.generate_from_context(
+                   context.backend,
+                   message.(image),
+                   %ChatContext{}
+                 )
+
+        assert ModelOutputThunk.avalue(thunk) == {:ok, wanted}
+        assert {:ok, log} = ModelOutputThunk.generate_log(thunk)
+        assert log.prompt == [%{"role" => "user", "content" => "what"}]
+        # It stays in view in the turns that follow.
+        assert {:ok, prompt} =
+                 LocalVLLMBackend.render_prompt(context.backend, "and now", after_it)
+
+        assert prompt =~ "<image>"
+      end
+
+      refute said(context.engine, [%{type: "image", data: file(2)}]) == wanted
+      assert {:ok, %{content: ^wanted}} = Mellea.chat(context.session, "what", images: [file(1)])
+    end
+
+    test "shows them with an instruction", context do
+      tokens = fn options ->
+        {:ok, %{thunk: thunk}} =
+          Mellea.instruct(context.session, "Say what it is.", [{:strategy, nil} | options])
+
+        {:ok, %{usage: %{"prompt_tokens" => tokens}}} = ModelOutputThunk.generate_log(thunk)
+        assert {:ok, nil} = Mellea.reset(context.session)
+        tokens
+      end
+
+      assert tokens.(images: [file(1)]) > tokens.([])
+    end
+
+    test "refuses what is no image with its place, and too many", context do
+      for {images, text} <- [
+            {["abc"], "content[0]: cannot be read as image"},
+            {[%{path: "/etc/passwd"}], "allowed_local_media_path"},
+            {List.duplicate(tensor(1), 3), "takes 2 in one prompt"}
+          ] do
+        assert {:error, %Error{kind: :invalid} = error} =
+                 Mellea.chat(context.session, "what", images: images)
+
+        assert error.message =~ text
+      end
+    end
   end
 end

@@ -94,8 +94,10 @@ defmodule Vllm.RealEngine.MelleaTest do
                model_options: %{max_new_tokens: 300}
              )
 
-    assert text =~ ~r/"to"\s*:\s*"[a-z]{1,12}@example\.com"/
-    assert String.ends_with?(String.trim(text), "}")
+    assert {:ok, %{"email" => %{"to" => to}}} =
+             Mellea.parse_json(text, instance: session.instance)
+
+    assert to =~ ~r/^[a-z]{1,12}@example\.com$/
   end
 
   # Upstream: test_vllm_tools.py::test_tool (U-68)
@@ -151,5 +153,18 @@ defmodule Vllm.RealEngine.MelleaTest do
       end
 
     assert [text, text] = texts
+  end
+
+  # M-17 of the requirements
+  test "a model that is not there is told after every attempt, and leaves nothing", context do
+    {:ok, before} = Vllm.status(context.engine.instance)
+
+    assert {:error, %Error{kind: :engine_error} = error} =
+             LocalVLLMBackend.new("/nowhere/model", instance: context.engine.instance)
+
+    assert error.message =~ "not even with max_num_seqs 1"
+    assert error.message =~ "/nowhere/model"
+    assert {:ok, %{engines: engines}} = Vllm.status(context.engine.instance)
+    assert length(engines) == length(before.engines)
   end
 end

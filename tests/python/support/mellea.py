@@ -28,6 +28,8 @@ class Params:
     seed: int | None = None
     stop: list[str] | None = None
     top_k: int = 0
+    top_p: float = 1.0
+    ignore_eos: bool = False
     n: int = 1
     structured_outputs: dict[str, Any] | None = None
     output_kind: Kind = Kind.FINAL_ONLY

@@ -85,7 +85,9 @@ PYTHON_IMPORTERS = {
     # What mellea gives its classes is theirs: the backend is one of them, and so are components.
     "mellea": {
         *("integrations/mellea/local_backend.py", "integrations/mellea/components.py"),
-        "integrations/mellea/library.py",
+        *("integrations/mellea/library.py", "integrations/mellea/images.py"),
+        *("integrations/mellea/requirements.py", "integrations/mellea/tools.py"),
+        *("integrations/mellea/template_formatter.py", "integrations/mellea/prompts.py"),
     },
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
     "peft": {"integrations/inference/transformers_model.py"},

@@ -153,6 +153,22 @@ async def test_without_an_option_a_text_has_sixteen_tokens(
         assert log["finish_reasons"] == ["length"]
 
 
+async def test_parameters_of_the_engine_pass_through(
+    vllm_client: Client, backend: Ref, model: ScriptedModel
+) -> None:
+    whole = await vllm_client.call(
+        backend, "generate_from_raw", ["Hello"], model_options={"temperature": 0.0, "max_tokens": 8}
+    )
+    text = await vllm_client.call(whole[0], "avalue")
+    assert text == model.expected_text("Hello", 8)
+    stop = text[len(text) // 2 :].split()[0]
+    options = {"temperature": 0.0, "max_tokens": 8, "stop": [stop], "n": 2}
+    [thunk] = await vllm_client.call(backend, "generate_from_raw", ["Hello"], model_options=options)
+    assert await vllm_client.call(thunk, "avalue") == text[: text.index(stop)]
+    log = await vllm_client.call(thunk, "generate_log")
+    assert log["finish_reasons"] == ["stop"]
+
+
 # Upstream: test_vllm_tools.py::test_tool (U-68)
 async def test_a_tool_call_of_the_text_is_found(vllm_client: Client, backend: Ref) -> None:
     tool = {

@@ -4,6 +4,7 @@ defmodule Vllm.Mellea.Instruction do
 
   With `user_variables` all texts may have placeholders and conditions of Jinja's: `{{ name }}` is
   replaced. Loops and arithmetic are refused.
+  `images` are shown to the model with it, see `Vllm.Mellea.Message`.
   `requirements` are texts or `Vllm.Mellea.Requirement`s; those that are `check_only` are not told.
   """
 
@@ -12,7 +13,8 @@ defmodule Vllm.Mellea.Instruction do
             icl_examples: [],
             grounding_context: %{},
             user_variables: nil,
-            prefix: nil
+            prefix: nil,
+            images: []
 
   @type t :: %__MODULE__{
           description: String.t() | nil,
@@ -20,6 +22,7 @@ defmodule Vllm.Mellea.Instruction do
           icl_examples: [String.t()],
           grounding_context: %{optional(atom() | String.t()) => Vllm.Mellea.span()},
           user_variables: %{optional(atom() | String.t()) => term()} | nil,
-          prefix: String.t() | nil
+          prefix: String.t() | nil,
+          images: [Vllm.Mellea.Message.image()]
         }
 end

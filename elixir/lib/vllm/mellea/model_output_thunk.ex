@@ -12,10 +12,40 @@ defmodule Vllm.Mellea.ModelOutputThunk do
   """
 
   alias Vllm.{Call, Error, Ref, Stream, Tool}
-  alias Vllm.Core.Mellea.Settings
+  alias Vllm.Core.Mellea.{Settings, Wire}
   alias Vllm.Mellea.{GenerateLog, Message, ToolCall}
 
   @type t :: Ref.t()
+
+  @log GenerateLog.__struct__() |> Map.from_struct() |> Map.keys()
+
+  @doc """
+  Begins a text that no request makes: `Vllm.Mellea.Backends.LocalVLLMBackend.processing/4` adds the
+  outputs of a request of your own to it, and
+  `Vllm.Mellea.Backends.LocalVLLMBackend.post_processing/8` ends it. Until then only `is_computed/2`,
+  `value/2` and `cancel/2` can be asked.
+
+  ## Options
+
+  #{Settings.docs(:begun)}
+  """
+  @spec new(Ref.t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
+  def new(backend, opts \\ [])
+
+  def new(%Ref{type: "LocalVLLMBackend"} = backend, opts) do
+    with {:ok, settings} <- Settings.validate(:begun, opts) do
+      arguments = [action: Wire.span(settings.action), model_options: settings.model_options]
+      Call.invoke(backend, "new_thunk", [], arguments, rpc: settings.rpc)
+    end
+  end
+
+  def new(other, _opts) do
+    message =
+      "backend: wants the Vllm.Ref of a LocalVLLMBackend, got: " <>
+        inspect(other, limit: 5, printable_limit: 100)
+
+    {:error, Error.new(:invalid, message, details: %{"parameter" => "backend"})}
+  end
 
   @doc "Whether the text is whole."
   @spec is_computed(t(), keyword()) :: {:ok, boolean()} | {:error, Error.t()}
@@ -65,13 +95,12 @@ defmodule Vllm.Mellea.ModelOutputThunk do
   @spec generate_log(t(), keyword()) :: {:ok, GenerateLog.t() | nil} | {:error, Error.t()}
   def generate_log(thunk, opts \\ []) do
     with {:ok, %{} = log} <- call(thunk, "generate_log", opts) do
-      fields = for {name, value} <- log, do: {String.to_existing_atom(name), value}
-      {:ok, struct!(GenerateLog, fields)}
+      {:ok, struct!(GenerateLog, for(name <- @log, do: {name, log[Atom.to_string(name)]}))}
     end
   end
 
-  @doc "The id of the request in the engine, for `Vllm.AsyncLLM.abort/2`."
-  @spec request_id(t(), keyword()) :: {:ok, String.t()} | {:error, Error.t()}
+  @doc "The id of the request in the engine, for `Vllm.AsyncLLM.abort/2`; `nil` if no request makes it."
+  @spec request_id(t(), keyword()) :: {:ok, String.t() | nil} | {:error, Error.t()}
   def request_id(thunk, opts \\ []), do: call(thunk, "request_id", opts)
 
   @doc "Ends the request. What was made of the text so far is its value."

@@ -1,8 +1,9 @@
 defmodule Vllm.Mellea.ToolCall do
   @moduledoc "A function that the model wants called. `tool` is the `Vllm.Tool` that was offered."
 
+  alias Vllm.{Call, Error, Tool}
   alias Vllm.Core.Chat.FunctionRuns
-  alias Vllm.{Error, Tool}
+  alias Vllm.Core.Mellea.{Settings, Wire}
 
   defstruct [:name, :tool, args: %{}]
 
@@ -34,6 +35,33 @@ defmodule Vllm.Mellea.ToolCall do
        :invalid,
        "call: wants a ToolCall whose tool has a function of one argument, and milliseconds"
      )}
+  end
+
+  @doc """
+  The arguments of a call, made to fit the schema of a tool where that is possible, as Mellea does it
+  with the calls that it finds in a text.
+
+      ToolCall.validate_arguments(tool, %{"days" => "3"})
+      #=> {:ok, %{"days" => 3}}
+
+  ## Options
+
+  #{Settings.docs(:arguments)}
+  """
+  @spec validate_arguments(Tool.t(), map(), keyword()) :: {:ok, map()} | {:error, Error.t()}
+  def validate_arguments(tool, args, opts \\ []) do
+    with {:ok, settings} <- Settings.validate(:arguments, opts) do
+      named = [coerce_types: settings.coerce_types, strict: settings.strict]
+      arguments = [{:tool, Wire.tool(tool)}, {:args, args} | named]
+      place = List.wrap(settings.instance)
+
+      Call.invoke_class(
+        "MelleaTools",
+        "validate_tool_arguments",
+        0,
+        place ++ [arguments, [rpc: settings.rpc]]
+      )
+    end
   end
 
   defp failed(name, reason),

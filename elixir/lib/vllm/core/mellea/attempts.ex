@@ -17,6 +17,9 @@ defmodule Vllm.Core.Mellea.Attempts do
   @turns [:max_num_seqs, :gpu_memory_utilization, :max_model_len]
   @smallest_share 0.1
 
+  # In vLLM's message, whatever the cache's real folder is.
+  @broken_cache "vllm/torch_compile_cache"
+
   @doc """
   The engine arguments among options of the model. Their names are the engine's, or mellea's where it
   has one; what is no argument of the engine is left out.
@@ -45,22 +48,57 @@ defmodule Vllm.Core.Mellea.Attempts do
   @doc """
   Builds an engine with `build`, again with less after a failure, until the least has failed too.
   Returns what it was built from as well.
-  """
-  @spec run(map(), (map() -> {:ok, term()} | {:error, Error.t()})) ::
-          {:ok, term(), map()} | {:error, Error.t()}
-  def run(args, build), do: run(args, build, @turns)
 
-  defp run(args, build, [turn | turns]) do
+  If vLLM says that its compile cache is broken, `remove_cache` is called, once, and the same arguments
+  are tried again.
+  """
+  @spec run(
+          map(),
+          (map() -> {:ok, term()} | {:error, Error.t()}),
+          (() -> {:ok, term()} | {:error, Error.t()})
+        ) :: {:ok, term(), map()} | {:error, Error.t()}
+  def run(args, build, remove_cache), do: attempt(args, build, @turns, remove_cache)
+
+  # `remove_cache` is nil after it was called.
+  defp attempt(args, build, turns, remove_cache) do
     case build.(args) do
-      {:ok, engine} -> {:ok, engine, args}
-      {:error, %Error{kind: kind} = error} when kind in @final -> {:error, error}
-      {:error, error} -> again(smaller(args, turn), error, build, turns ++ [turn])
+      {:ok, engine} ->
+        {:ok, engine, args}
+
+      {:error, %Error{kind: kind} = error} when kind in @final ->
+        {:error, error}
+
+      {:error, error} ->
+        if remove_cache != nil and broken_cache?(error),
+          do: without_cache(args, error, build, turns, remove_cache),
+          else: with_less(args, error, build, turns, remove_cache)
     end
   end
 
-  defp again({:ok, args}, _error, build, turns), do: run(args, build, turns)
+  # vLLM's advice. What it says may be in the log only, of which an error has the last lines.
+  defp broken_cache?(%Error{message: message, details: details}) do
+    [message | List.wrap(details["log"])] |> Enum.join("\n") |> String.contains?(@broken_cache)
+  end
 
-  defp again({:error, args}, error, _build, _turns) do
+  defp without_cache(args, error, build, turns, remove_cache) do
+    case remove_cache.() do
+      {:ok, _path} ->
+        attempt(args, build, turns, nil)
+
+      {:error, failure} ->
+        message = "#{error.message}; the compile cache could not be removed: #{failure.message}"
+
+        {:error, Error.new(:engine_error, message, cause: error)}
+    end
+  end
+
+  defp with_less(args, error, build, [turn | turns], remove_cache),
+    do: again(smaller(args, turn), error, build, turns ++ [turn], remove_cache)
+
+  defp again({:ok, args}, _error, build, turns, remove_cache),
+    do: attempt(args, build, turns, remove_cache)
+
+  defp again({:error, args}, error, _build, _turns, _remove_cache) do
     message =
       "the engine did not start, not even with max_num_seqs #{shown(args.max_num_seqs)}, " <>
         "gpu_memory_utilization #{shown(args.gpu_memory_utilization)} and max_model_len " <>

@@ -2,7 +2,7 @@ defmodule Vllm.Core.Mellea.Settings do
   @moduledoc false
   # The options of Vllm.Mellea and of its backend.
 
-  alias Vllm.Core.Mellea.Wire
+  alias Vllm.Core.Mellea.{Hooks, Wire}
   alias Vllm.Core.Options
   alias Vllm.Error
 
@@ -27,7 +27,14 @@ defmodule Vllm.Core.Mellea.Settings do
        "offered."}
   ]
 
-  @generation [
+  @hooks [
+    {:hooks, :term, [],
+     "functions that run before and after each text, by Mellea's names of them; see the hooks of " <>
+       "`Vllm.Mellea`."},
+    {:hook_timeout, :timeout, 60_000, "how many milliseconds one hook may take."}
+  ]
+
+  @prompt [
     @options
     | @tools ++
         [
@@ -37,22 +44,47 @@ defmodule Vllm.Core.Mellea.Settings do
         ]
   ]
 
+  @generation @hooks ++ @prompt
+
+  @images {:images, :term, [],
+           "what the model is shown with it, if it takes images; see `Vllm.Mellea.Message`."}
+
   @asking [{:timeout, :timeout, @short, "milliseconds."}, @rpc]
 
   @place {:instance, :term, nil,
           "the instance on whose worker the engine is built; the default instance if unset."}
 
+  @worker {:instance, :term, nil,
+           "the instance whose worker does it; the default instance if unset."}
+
   @tables %{
     asking: @asking,
     building: [{:timeout, :timeout, :infinity, "milliseconds."}, @rpc],
     thunk: [{:timeout, :timeout, @long, "milliseconds."}, @rpc],
+    prompt: @prompt,
     generation: @generation,
-    raw: [
+    raw:
+      @hooks ++
+        [
+          @options,
+          {:format, :term, nil, "a JSON schema that the texts have to fit."},
+          {:tool_calls, :boolean, false, "without effect; mellea warns of it."},
+          {:timeout, :timeout, @long, "milliseconds."},
+          @rpc
+        ],
+    begun: [
+      {:action, :term, "", "what it is an answer to; it decides how the text is parsed."},
       @options,
-      {:format, :term, nil, "a JSON schema that the texts have to fit."},
-      {:tool_calls, :boolean, false, "without effect; mellea warns of it."},
-      {:timeout, :timeout, @long, "milliseconds."},
+      {:timeout, :timeout, @short, "milliseconds."},
       @rpc
+    ],
+    parsing: [@worker | @asking],
+    arguments: [
+      {:coerce_types, :boolean, true, "whether `\"3\"` is 3 for an integer, and the like."},
+      {:strict, :boolean, false,
+       "whether arguments that do not fit are an error; otherwise they are returned as they are."},
+      @worker
+      | @asking
     ],
     instruct: [
       {:requirements, :term, [],
@@ -62,6 +94,7 @@ defmodule Vllm.Core.Mellea.Settings do
       {:user_variables, :term, nil,
        "values for the `{{ names }}` in all texts of the instruction."},
       {:prefix, :term, nil, "what the text begins with."},
+      @images,
       {:strategy, {:in, [:rejection, :repair_template, :multi_turn, nil]}, :rejection,
        "how it goes on after a text that does not meet the requirements: the same prompt again, the " <>
          "reasons in the instruction, or the reasons as a turn of the chat. `nil` checks nothing."},
@@ -71,13 +104,14 @@ defmodule Vllm.Core.Mellea.Settings do
       {:validator_timeout, :timeout, 60_000, "how many milliseconds one verdict may take."}
       | @generation
     ],
-    chat: [{:role, :term, :user, "the role of the message."} | @generation],
+    chat: [{:role, :term, :user, "the role of the message."}, @images | @generation],
     validate: [
       {:output, :term, nil, "a text or a thunk; the last output of the session if unset."},
       @options,
       {:validator_timeout, :timeout, 60_000, "how many milliseconds one verdict may take."},
       {:timeout, :timeout, @long, "milliseconds."},
       @rpc
+      | @hooks
     ],
     session: [
       {:context, :term, nil,
@@ -101,7 +135,7 @@ defmodule Vllm.Core.Mellea.Settings do
        "a folder on the worker's machine whose templates come before mellea's. A template of a file " <>
          "is a program."},
       {:use_template_cache, :boolean, true, "whether templates that were found are kept."},
-      @place | @asking
+      @worker | @asking
     ]
   }
 
@@ -117,6 +151,7 @@ defmodule Vllm.Core.Mellea.Settings do
     with {:ok, settings} <- Options.validate(Map.fetch!(@tables, kind), opts, "the options"),
          {:ok, settings} <- with_options(settings),
          :ok <- check_alora(settings),
+         :ok <- Hooks.check(Map.get(settings, :hooks, [])),
          do: {:ok, %{settings | rpc: rpc(settings)}}
   end
 

@@ -3,7 +3,7 @@ defmodule Vllm.Core.Mellea.Wire do
   # From the structs of Vllm.Mellea to the maps that the worker takes. What it does not know it leaves
   # as it is: the worker says what it wants there.
 
-  alias Vllm.{Error, Ref, Tool}
+  alias Vllm.{Bytes, CompletionOutput, Error, Ref, RequestOutput, Tensor, Tool}
 
   alias Vllm.Mellea.{
     ChatContext,
@@ -18,8 +18,10 @@ defmodule Vllm.Core.Mellea.Wire do
   @doc "A component, a message, a text or a thunk."
   @spec span(term()) :: term()
   def span(%Message{} = message) do
-    fields = %{"type" => "message", "role" => message.role, "content" => message.content}
-    if message.images in [nil, []], do: fields, else: Map.put(fields, "images", message.images)
+    with_images(
+      %{"type" => "message", "role" => message.role, "content" => message.content},
+      message.images
+    )
   end
 
   def span(%Instruction{} = instruction),
@@ -49,13 +51,75 @@ defmodule Vllm.Core.Mellea.Wire do
       "user_variables" => it.user_variables,
       "prefix" => it.prefix
     })
+    |> with_images(it.images)
   end
+
+  defp with_images(fields, images) when images in [nil, []], do: fields
+  defp with_images(fields, images), do: Map.put(fields, "images", images(images))
+
+  defp images(images) when length(images) >= 0, do: Enum.map(images, &image/1)
+  defp images(other), do: other
+
+  # A binary is a URL, or the content of a file, whatever that looks like.
+  @schemes ["data:", "file:", "http://", "https://"]
+
+  defp image(text) when is_binary(text),
+    do: if(String.starts_with?(text, @schemes), do: text, else: %{"data" => %Bytes{data: text}})
+
+  defp image(%Bytes{} = bytes), do: %{"data" => bytes}
+  defp image(%Tensor{} = tensor), do: %{"tensor" => tensor}
+  defp image(%_{} = other), do: other
+  defp image(%{} = map), do: Map.new(map, &field/1)
+
+  defp image([{_, _} | _] = fields),
+    do: if(Keyword.keyword?(fields), do: image(Map.new(fields)), else: fields)
+
+  defp image(other), do: other
+
+  defp field({key, data}) when key in [:data, "data"] and is_binary(data),
+    do: {"data", %Bytes{data: data}}
+
+  defp field(field), do: field
 
   defp part(%Ref{} = ref), do: ref
   defp part(%_{} = struct), do: span(struct)
   defp part(%{} = map), do: Map.new(map, fn {name, value} -> {name, part(value)} end)
   defp part(list) when length(list) >= 0, do: Enum.map(list, &part/1)
   defp part(other), do: other
+
+  @doc "An output of an engine, with what a thunk takes of it."
+  @spec output(term()) :: term()
+  def output(%RequestOutput{} = output) do
+    completions = if is_list(output.outputs), do: output.outputs, else: []
+    ids = output.prompt_token_ids
+
+    given(%{
+      "outputs" => for(%CompletionOutput{} = it <- completions, do: completion(it)),
+      "prompt_token_ids" => if(is_list(ids), do: ids)
+    })
+  end
+
+  def output(other), do: other
+
+  defp completion(completion) do
+    given(%{
+      "index" => completion.index,
+      "text" => completion.text,
+      "token_ids" => completion.token_ids,
+      "finish_reason" => completion.finish_reason
+    })
+  end
+
+  @doc "A conversation: messages as maps, or a text."
+  @spec conversation(term()) :: term()
+  def conversation(messages) when length(messages) >= 0 do
+    Enum.map(messages, fn
+      %Message{role: role, content: content} -> %{"role" => role, "content" => content}
+      other -> other
+    end)
+  end
+
+  def conversation(other), do: other
 
   @doc "A context."
   @spec context(term()) :: term()
@@ -90,7 +154,9 @@ defmodule Vllm.Core.Mellea.Wire do
   def tools(tools) when length(tools) >= 0, do: Enum.map(tools, &tool/1)
   def tools(other), do: other
 
-  defp tool(%Tool{} = tool) do
+  @doc "A tool without its function."
+  @spec tool(term()) :: term()
+  def tool(%Tool{} = tool) do
     given(%{
       "name" => tool.name,
       "description" => tool.description,
@@ -98,7 +164,7 @@ defmodule Vllm.Core.Mellea.Wire do
     })
   end
 
-  defp tool(other), do: other
+  def tool(other), do: other
 
   @doc "Options of the model; a keyword list or a map with atoms or strings as keys."
   @spec options(term()) :: {:ok, map()} | {:error, Error.t()}

@@ -13,7 +13,8 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
   With `engine:` it uses an engine that is there, beside the engine's other callers. Otherwise it
   builds one, from those of its options that are arguments of an engine, with the defaults
   `gpu_memory_utilization: 0.9`, `max_num_seqs: 16` and `max_model_len: 16384`. If the engine does not
-  start, one of the three is made smaller, in turn, until it does.
+  start, one of the three is made smaller, in turn, until it does. If vLLM says that its compile cache
+  is broken, the cache is removed, once, and the same is tried again.
 
   A backend is an object of the worker, and what `new/2` returns is its `Vllm.Ref`. An engine that it
   has built lives until `shutdown/2`, whoever holds the backend.
@@ -23,15 +24,15 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
   ## Errors
 
     * `:invalid` - an argument is wrong, or the chat template does not take the messages
-    * `:unsupported` - images, adapters, or the engine is not the backend's own
+    * `:unsupported` - activated adapters, or the engine is not the backend's own
+    * `:cancelled` - a hook blocked the call
     * `:missing_dependency` - `mix vllm.setup --with mellea` installs what is missing
     * `:engine_error` - the engine did not start; `cause` is the last error
     * `:engine_dead` - the engine is dead
   """
 
-  alias Vllm.{AsyncLLM, Call, Error, Ref}
-  alias Vllm.Core.Mellea.{Attempts, Settings, Wire}
-  alias Vllm.Core.Telemetry.CallSpan
+  alias Vllm.{AsyncLLM, Call, Error, Ref, RequestOutput}
+  alias Vllm.Core.Mellea.{Asking, Attempts, Generations, Hooks, Settings, Wire}
   alias Vllm.Mellea.{ChatContext, ModelIdentifier, ModelOption, SimpleContext}
 
   @doc """
@@ -82,7 +83,10 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
   defp build(model, args, settings) do
     args = Map.put(args, :model, model)
 
-    with {:ok, engine, args} <- Attempts.run(args, &start(settings.instance, &1, settings)) do
+    build = &start(settings.instance, &1, settings)
+
+    with {:ok, engine, args} <-
+           Attempts.run(args, build, fn -> remove_compile_cache(settings) end) do
       own = args |> Map.delete(:model) |> Map.new(fn {name, value} -> {"#{name}", value} end)
 
       with {:error, error} <- backend(engine, model, settings, engine_args: own) do
@@ -100,6 +104,11 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
       1,
       List.wrap(place) ++ [args, [rpc: settings.rpc]]
     )
+  end
+
+  defp remove_compile_cache(settings) do
+    place = List.wrap(settings.instance)
+    Call.invoke_class("MelleaCompileCache", "remove", 0, place ++ [[], []])
   end
 
   defp backend(engine, model, settings, own) do
@@ -143,19 +152,26 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
          do: {:ok, %{engine: engine, sampling: sampling}}
   end
 
-  @doc "The text that `generate_from_context/4` would give to the model. Takes its options."
+  @doc """
+  The text that `generate_from_context/4` would give to the model.
+
+  ## Options
+
+  #{Settings.docs(:prompt)}
+  """
   @spec render_prompt(Ref.t(), Vllm.Mellea.span(), Vllm.Mellea.context(), keyword()) ::
           {:ok, String.t()} | {:error, Error.t()}
   def render_prompt(backend, action, context, opts \\ []) do
     given = [Wire.span(action), Wire.context(context)]
-    ask(backend, "render_prompt", given, :generation, opts)
+    ask(backend, "render_prompt", given, :prompt, opts)
   end
 
   @doc """
   Begins a text that goes on from a context, and returns its thunk and the context with the action and
   the thunk; see `Vllm.Mellea.ModelOutputThunk`.
 
-  The context is a `Vllm.Mellea.ChatContext` or a `Vllm.Mellea.SimpleContext`.
+  The context is a `Vllm.Mellea.ChatContext` or a `Vllm.Mellea.SimpleContext`. Of the hooks only
+  `:generation_pre_call` runs, because the call returns before the text is made.
 
   ## Options
 
@@ -166,8 +182,8 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
   def generate_from_context(backend, action, context, opts \\ []) do
     given = [Wire.span(action), Wire.context(context)]
 
-    span("generate_from_context", 1, fn ->
-      with {:ok, thunk} <- ask(backend, "generate_from_context", given, :generation, opts),
+    Generations.span("generate_from_context", 1, fn ->
+      with {:ok, thunk} <- generate(backend, "generate_from_context", given, :generation, opts),
            do: {:ok, {thunk, context |> add(action) |> add(thunk)}}
     end)
   end
@@ -191,8 +207,8 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
   def generate_from_raw(backend, actions, context, opts) when length(actions) >= 0 do
     given = [Enum.map(actions, &Wire.span/1), Wire.context(context)]
 
-    span("generate_from_raw", length(actions), fn ->
-      ask(backend, "generate_from_raw", given, :raw, opts)
+    Generations.span("generate_from_raw", length(actions), fn ->
+      generate(backend, "generate_from_raw", given, :raw, opts)
     end)
   end
 
@@ -221,7 +237,79 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
          do: AsyncLLM.shutdown(engine)
   end
 
+  @doc """
+  Adds an output of a request to a thunk of `Vllm.Mellea.ModelOutputThunk.new/2`: the text of its first
+  completion, its tokens, and why it ended. The request is your own, with `output_kind: :DELTA`:
+
+      {:ok, thunk} = ModelOutputThunk.new(backend)
+      {:ok, outputs} = AsyncLLM.generate(engine, prompt, %SamplingParams{output_kind: :DELTA}, id)
+      for output <- outputs, do: {:ok, nil} = LocalVLLMBackend.processing(backend, thunk, output)
+      {:ok, nil} = LocalVLLMBackend.post_processing(backend, thunk, prompt, nil, false, [], nil)
+
+  The backend does the same with the thunks of its own requests; those are refused here. Takes `timeout`
+  and `rpc`.
+  """
+  @spec processing(Ref.t(), Ref.t(), RequestOutput.t(), keyword()) ::
+          {:ok, nil} | {:error, Error.t()}
+  def processing(backend, thunk, output, opts \\ []),
+    do: ask(backend, "processing", [thunk, Wire.output(output)], :asking, opts)
+
+  @doc """
+  Ends a thunk that was filled with `processing/4`: its text is whole, the tool calls in it are found, and
+  its log is written. The arguments are those of Mellea's `post_processing`: `conversation`, messages or a
+  text, is what the model was given; calls are looked for with `tool_calls` and without a `format`; `tools`
+  are those that the model was offered, and `seed` is for the log. Takes `timeout` and `rpc`.
+  """
+  @spec post_processing(
+          Ref.t(),
+          Ref.t(),
+          [Vllm.Mellea.Message.t() | map()] | String.t(),
+          map() | module() | nil,
+          boolean(),
+          [Vllm.Tool.t()] | %{String.t() => Vllm.Tool.t()},
+          integer() | nil,
+          keyword()
+        ) :: {:ok, nil} | {:error, Error.t()}
+  def post_processing(
+        backend,
+        thunk,
+        conversation,
+        format,
+        tool_calls,
+        tools,
+        seed,
+        opts \\ []
+      ) do
+    given = [
+      thunk,
+      Wire.conversation(conversation),
+      Wire.format(format),
+      tool_calls,
+      Wire.tools(tools),
+      seed
+    ]
+
+    ask(backend, "post_processing", given, :asking, opts)
+  end
+
   ## Calls
+
+  # Without hooks it is a call like any other.
+  defp generate(%Ref{type: "LocalVLLMBackend"} = backend, method, given, kind, opts) do
+    with {:ok, %{hooks: [_ | _] = hooks} = settings} <- Settings.validate(kind, opts) do
+      given = [Hooks.names(hooks) | given]
+      arguments = Settings.arguments(settings)
+
+      with {:ok, %{"value" => made}} <-
+             Asking.call(backend, method <> "_with_hooks", given, arguments, [], settings),
+           do: {:ok, made}
+    else
+      {:ok, _settings} -> ask(backend, method, given, kind, opts)
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  defp generate(other, method, given, kind, opts), do: ask(other, method, given, kind, opts)
 
   defp ask(%Ref{type: "LocalVLLMBackend"} = backend, method, positional, kind, opts) do
     with {:ok, settings} <- Settings.validate(kind, opts) do
@@ -235,10 +323,5 @@ defmodule Vllm.Mellea.Backends.LocalVLLMBackend do
         inspect(other, limit: 5, printable_limit: 100)
 
     {:error, Error.new(:invalid, message, details: %{"parameter" => "backend"})}
-  end
-
-  defp span(method, count, fun) do
-    metadata = %{backend: "LocalVLLMBackend", method: method, num_actions: count}
-    CallSpan.run([:mellea, :generate], metadata, fun)
   end
 end

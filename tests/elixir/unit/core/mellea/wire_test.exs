@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Mellea.WireTest do
   use ExUnit.Case, async: true
 
-  alias Vllm.{Absurd, Error, Ref, Tool}
+  alias Vllm.{Absurd, Bytes, CompletionOutput, Error, Ref, RequestOutput, Tensor, Tool}
   alias Vllm.Core.Mellea.Wire
 
   alias Vllm.Mellea.{
@@ -40,8 +40,52 @@ defmodule Vllm.Core.Mellea.WireTest do
     assert Wire.context(%SimpleContext{turns: ["a"]}) == %{"type" => "simple", "turns" => ["a"]}
   end
 
-  test "images are not passed over" do
-    assert %{"images" => ["x"]} = Wire.span(%Message{content: "x", images: ["x"]})
+  test "an image is the content of a file, a URL, a tensor or a map" do
+    tensor = %Tensor{dtype: "uint8", shape: [1, 1, 3], data: <<1, 2, 3>>}
+
+    for {image, sent} <- [
+          {"abc", %{"data" => %Bytes{data: "abc"}}},
+          {<<255, 216>>, %{"data" => %Bytes{data: <<255, 216>>}}},
+          {%Bytes{data: "abc"}, %{"data" => %Bytes{data: "abc"}}},
+          {"data:image/png;base64,aa", "data:image/png;base64,aa"},
+          {"https://x/a.png", "https://x/a.png"},
+          {tensor, %{"tensor" => tensor}},
+          {%{data: "abc"}, %{"data" => %Bytes{data: "abc"}}},
+          {[path: "a.png"], %{path: "a.png"}},
+          {%{"url" => "https://x"}, %{"url" => "https://x"}},
+          # The worker refuses these.
+          {5, 5},
+          {[5], [5]},
+          {nil, nil}
+        ] do
+      assert %{"images" => [^sent]} = Wire.span(%Message{content: "x", images: [image]})
+      assert %{"images" => [^sent]} = Wire.span(%Instruction{images: [image]})
+    end
+
+    refute Map.has_key?(Wire.span(%Message{content: "x"}), "images")
+    assert %{"images" => 5} = Wire.span(%Message{content: "x", images: 5})
+  end
+
+  test "of an output only what a thunk takes is sent" do
+    completion = %CompletionOutput{index: 0, text: "a", token_ids: [1], finish_reason: "stop"}
+    output = %RequestOutput{outputs: [completion], prompt_token_ids: [5], metrics: %{}}
+
+    assert Wire.output(output) == %{
+             "outputs" => [
+               %{"index" => 0, "text" => "a", "token_ids" => [1], "finish_reason" => "stop"}
+             ],
+             "prompt_token_ids" => [5]
+           }
+
+    assert Wire.output(%RequestOutput{}) == %{"outputs" => []}
+    assert Wire.output(5) == 5
+  end
+
+  test "a conversation is messages or a text" do
+    said = %{"role" => "system", "content" => "x"}
+    messages = [%Message{role: :user, content: "hi"}, said]
+    assert Wire.conversation(messages) == [%{"role" => :user, "content" => "hi"}, said]
+    assert Wire.conversation("hi") == "hi"
   end
 
   test "tools are sent without their functions" do

@@ -8,10 +8,10 @@ import pytest
 
 from python_worker.exceptions import BridgeError, InvalidArgument
 from python_worker.integrations.mellea import library
-from python_worker.integrations.mellea.questions import Questions
 from tests.python.support.mellea import CHAT, Engine, backend_of
 
 make: Any = library.load("components")
+images: Any = library.load("images")
 
 ODD: list[Any] = [None, True, -1, 2**70, 1.5, b"x", [], [None], {}, {"a": 1}, {1}, "x"]
 
@@ -139,6 +139,35 @@ async def test_what_is_no_span_is_refused(odd: Any) -> None:
         await make.span(odd)
 
 
+PNG = b"not a png, which only the engine's loader finds out"
+
+
+async def test_images_are_kept_until_the_prompt_is_rendered() -> None:
+    shown = [PNG, "https://x/a.png", {"path": "a.png"}]
+    for made in (
+        await make.span({"type": "message", "role": "user", "content": "x", "images": shown}),
+        await make.span(described(images=shown)),
+    ):
+        assert [image.source for image in images.of(made)] == [
+            {"data": PNG},
+            {"url": "https://x/a.png"},
+            {"path": "a.png"},
+        ]
+
+
+@pytest.mark.parametrize("path", ["action.grounding_context['a']", "action.args['a'][0]"])
+async def test_images_inside_of_a_component_are_refused(path: str) -> None:
+    message = {"type": "message", "role": "user", "content": "x", "images": [PNG]}
+    span = (
+        described(grounding_context={"a": message})
+        if "grounding" in path
+        else {"type": "component", "name": "X", "template": "x", "args": {"a": [message]}}
+    )
+    with pytest.raises(InvalidArgument) as refused:
+        await make.span(span)
+    assert refused.value.details["parameter"] == f"{path}.images"
+
+
 async def test_the_context_of_a_chat_keeps_its_turns_and_a_simple_one_tells_none() -> None:
     chat = await make.context({"type": "chat", "turns": ["a", "b"]})
     assert [str(turn) for turn in chat.view_for_generation()] == ["a", "b"]
@@ -162,44 +191,3 @@ async def test_a_thunk_that_is_a_turn_is_waited_for() -> None:
     thunk = await backend.generate_from_context("question", CHAT)
     context = {"type": "chat", "turns": ["question", thunk]}
     assert "assistant: answer" in await backend.render_prompt("next", context)
-
-
-def test_a_requirement_has_a_validator_or_a_description() -> None:
-    questions = Questions({})
-    [one, two] = make.requirements(["kind", {"asked": True}], questions)
-    assert (one.description, two.description) == ("kind", None)
-    with pytest.raises(InvalidArgument, match="wants a description or a validator"):
-        make.requirements([{}], questions)
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"name": "none"},
-        {"name": "rejection", "loop_budget": 0},
-        {"name": "rejection", "loop_budget": 10**9},
-        {"name": "rejection", "concurrency_budget": 10**6},
-        {"name": "rejection", "loop_budget": True},
-        {"name": 5},
-        {},
-        {"name": "rejection", "x": 1},
-    ],
-)
-def test_a_strategy_has_a_name_and_budgets_in_their_ranges(odd: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match="strategy"):
-        make.strategy(odd)
-
-
-@pytest.mark.parametrize("name", ["rejection", "repair_template", "multi_turn"])
-def test_strategies_are_mellea_s(name: str) -> None:
-    made = make.strategy({"name": name, "loop_budget": 3, "concurrency_budget": 2})
-    assert (made.loop_budget, made.concurrency_budget) == (3, 2)
-    assert make.strategy(None) is None
-
-
-@pytest.mark.parametrize(
-    "odd", [5, {}, {"name": 5}, {"name": "x", "parameters": []}, {"name": "x", "y": 1}]
-)
-def test_a_tool_is_a_name_and_a_schema(odd: Any) -> None:
-    with pytest.raises(InvalidArgument, match="tools"):
-        make.tools([odd])

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from python_worker.exceptions import InvalidArgument
-from python_worker.integrations.mellea.questions import Questions, Verdict, answer
-
-Open = dict[str, asyncio.Future[Verdict]]
+from python_worker.integrations.mellea.questions import Open, Questions, Verdict, answer
 
 
 async def judged(questions: Questions, *texts: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ ROWS = {row.name: row for row in mellea()}
 def test_every_class_has_a_row_that_checks_its_arguments() -> None:
     assert set(ROWS) == {
         *("LocalVLLMBackend", "MelleaModelOption", "MelleaSession"),
-        *("MelleaTemplateFormatter", "ModelOutputThunk"),
+        *("MelleaTemplateFormatter", "ModelOutputThunk", "MelleaTools", "MelleaCompileCache"),
     }
     assert all(row.strict for row in ROWS.values())
 
