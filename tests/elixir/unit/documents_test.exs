@@ -1,0 +1,74 @@
+defmodule Vllm.DocumentsTest do
+  # What holds for every page of the manual without running it. The blocks run in the lanes `bridge` and
+  # `vllm`, in the files of this name.
+  use ExUnit.Case, async: true
+
+  alias Vllm.Documents
+  alias Vllm.Documents.{Commands, Links, Names}
+
+  test "every page has a stage, and every stage is that of a page" do
+    assert Enum.sort(Documents.pages()) == Documents.stages() |> Map.keys() |> Enum.sort()
+  end
+
+  test "the README is short" do
+    assert "README.md" |> File.stream!() |> Enum.count() < 200
+  end
+
+  test "the README leads to every guide" do
+    readme = File.read!("README.md")
+    for page <- Documents.pages(), page =~ "guides", do: assert(readme =~ "(#{page})")
+  end
+
+  # A block that nobody runs is a decision, also in the table.
+  test "the table has the blocks that are not run" do
+    counted =
+      for page <- Documents.pages(),
+          number = Enum.count(Documents.blocks(page), & &1.not_run),
+          number > 0,
+          into: %{},
+          do: {page, number}
+
+    assert counted == Documents.not_run()
+  end
+
+  test "no two pages define the same module" do
+    defined =
+      for page <- Documents.pages(),
+          block <- Documents.blocks(page),
+          block.language == "elixir",
+          [_, module] <- Regex.scan(~r/^defmodule ([\w.]+)/m, block.code),
+          uniq: true,
+          do: {module, page}
+
+    assert defined |> Enum.group_by(&elem(&1, 0)) |> Enum.filter(&match?({_, [_, _ | _]}, &1)) == []
+  end
+
+  for page <- Documents.pages() do
+    describe page do
+      test "has blocks of known languages, and each mark belongs to one" do
+        blocks = Documents.blocks(unquote(page))
+        assert Enum.uniq(for %{language: it} <- blocks, it not in Documents.languages(), do: it) == []
+        refute Documents.prose(unquote(page)) =~ ~r/^```|<!-- (not run|runs on)/m
+        assert for(%{stage: nil} = it <- blocks, do: it.line) == []
+      end
+
+      test "has blocks that are Elixir" do
+        for %{language: "elixir"} = block <- Documents.blocks(unquote(page)) do
+          assert {{:ok, _}, _} = {Documents.parse(block), block}
+        end
+      end
+
+      test "names what exists" do
+        assert Names.unknown(unquote(page)) == []
+      end
+
+      test "names commands that exist" do
+        assert Commands.unknown(unquote(page)) == []
+      end
+
+      test "has links that lead somewhere" do
+        assert Links.broken(unquote(page)) == []
+      end
+    end
+  end
+end
