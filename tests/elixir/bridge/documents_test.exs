@@ -16,12 +16,20 @@ defmodule Vllm.Bridge.DocumentsTest do
 
   for page <- Documents.on(:fake) do
     test "the examples of #{page} run", %{engine: engine, worker: worker} do
-      bindings = [engine: engine, worker: worker] ++ prepared(Path.basename(unquote(page)), engine)
+      bindings =
+        [engine: engine, worker: worker] ++ prepared(Path.basename(unquote(page)), engine)
+
       Runner.run(unquote(page), :fake, bindings, start: &start/1)
     end
   end
 
   # What a page takes as given.
+  defp prepared("streaming.md", engine) do
+    Vllm.Test.reply(engine, :any, [" Once", " upon", " a", " time", "."])
+    []
+  end
+
+  defp prepared("telemetry.md", _engine), do: [prompt: "Hello", params: [max_tokens: 2], id: "r1"]
   defp prepared(_page, _engine), do: []
 
   defp start(children) do

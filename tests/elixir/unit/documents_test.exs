@@ -40,15 +40,19 @@ defmodule Vllm.DocumentsTest do
           uniq: true,
           do: {module, page}
 
-    assert defined |> Enum.group_by(&elem(&1, 0)) |> Enum.filter(&match?({_, [_, _ | _]}, &1)) == []
+    assert defined |> Enum.group_by(&elem(&1, 0)) |> Enum.filter(&match?({_, [_, _ | _]}, &1)) ==
+             []
   end
 
   for page <- Documents.pages() do
     describe page do
       test "has blocks of known languages, and each mark belongs to one" do
         blocks = Documents.blocks(unquote(page))
-        assert Enum.uniq(for %{language: it} <- blocks, it not in Documents.languages(), do: it) == []
-        refute Documents.prose(unquote(page)) =~ ~r/^```|<!-- (not run|runs on)/m
+
+        assert Enum.uniq(for %{language: it} <- blocks, it not in Documents.languages(), do: it) ==
+                 []
+
+        refute Documents.prose(unquote(page)) =~ ~r/^\s*```|<!-- (not run|runs on)/m
         assert for(%{stage: nil} = it <- blocks, do: it.line) == []
       end
 

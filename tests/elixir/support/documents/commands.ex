@@ -10,8 +10,8 @@ defmodule Vllm.Documents.Commands do
                mix mkdir nvidia-smi pip podman ps python python3 ssh sudo systemctl journalctl tail
                unshare useradd install)
 
-  # Tasks that Mix itself has, or another library.
-  @foreign_tasks ~w(deps.get new release run test compile phx.server)
+  # Tasks of Mix itself, and of a library that is named as the one to leave.
+  @foreign_tasks ~w(compile deps.get format new release run snakebridge.setup test)
 
   @spec unknown(Path.t()) :: [String.t()]
   def unknown(page) do
@@ -64,7 +64,8 @@ defmodule Vllm.Documents.Commands do
   defp makefile, do: File.read!("Makefile")
 
   defp tasks(text) do
-    for [_, name, options] <- Regex.scan(~r/\bmix ([a-z][\w.]*)((?: --?[\w-]+(?:[ =][^-\s]\S*)?)*)/, text),
+    for [_, name, options] <-
+          Regex.scan(~r/\bmix ([a-z][\w.]*)((?: --?[\w-]+(?:[ =][^-\s]\S*)?)*)/, text),
         fault = task(name, options),
         do: fault
   end

@@ -13,14 +13,22 @@ defmodule Vllm.Documents.Names do
 
   ## Text
 
-  defp in_text(page), do: Enum.flat_map(Documents.spans(page), &span/1)
+  # `Vllm.Mellea.*` is a folder.
+  defp in_text(page) do
+    for span <- Documents.spans(page), not (span =~ ~r/\.\*/), fault <- span(span), do: fault
+  end
 
   defp span(span) do
     name = Regex.replace(~r/^(t:|c:|h |i |&)/, span, "")
 
     case Regex.run(~r/^((?:[A-Z]\w*\.)+)([a-z_]\w*[?!]?)\/(\d+)$/, name) do
       [_, module, function, arity] ->
-        called(module(String.trim_trailing(module, ".")), function, String.to_integer(arity), span)
+        called(
+          module(String.trim_trailing(module, ".")),
+          function,
+          String.to_integer(arity),
+          span
+        )
 
       nil ->
         quoted(span)
@@ -40,7 +48,7 @@ defmodule Vllm.Documents.Names do
     _error -> []
   end
 
-  # `Vllm.Mellea.*` and namespaces without a module of their own are not looked for.
+  # Namespaces have no module of their own.
   defp exists(module, span) do
     prefix = Atom.to_string(module) <> "."
     namespace = Enum.any?(ours(), &String.starts_with?(Atom.to_string(&1), prefix))
@@ -137,7 +145,7 @@ defmodule Vllm.Documents.Names do
   defp called(module, function, arity, said) do
     cond do
       not loaded?(module) -> ["there is no module #{inspect(module)}"]
-      has?(module, function, arity) -> []
+      has?(module, function, arity) or (arity == :any and field?(module, function)) -> []
       true -> ["there is no `#{said}` with #{arity} arguments"]
     end
   end
@@ -145,6 +153,11 @@ defmodule Vllm.Documents.Names do
   defp has?(module, function, arity) do
     names = module.module_info(:exports) ++ macros(module) ++ types(module) ++ callbacks(module)
     Enum.any?(names, fn {name, n} -> to_string(name) == function and arity in [n, :any] end)
+  end
+
+  defp field?(module, name) do
+    function_exported?(module, :__struct__, 0) and
+      Enum.any?(Map.keys(module.__struct__()), &(to_string(&1) == name))
   end
 
   defp macros(module),
