@@ -8,6 +8,7 @@ defmodule Vllm.Documents do
   #   * `:fake`     a worker of `Vllm.Test` named `MyApp.Vllm`, and an engine of it
   #   * `:kit`      the blocks are tests, and run as tests of `Vllm.Test`
   #   * `:default`  the default instance with real vLLM
+  #   * a path      the blocks run in this test of their own, which reads the page
   #   * another     the real engine of this kind, see `Vllm.VllmEngine`
   #
   # Two comments in a page's source change that for the block that follows:
@@ -26,14 +27,14 @@ defmodule Vllm.Documents do
     "elixir/guides/engines_and_references.md" => :fake,
     "elixir/guides/errors.md" => :fake,
     "elixir/guides/getting_started.md" => :default,
-    "elixir/guides/llama_factory.md" => :scripted,
+    "elixir/guides/llama_factory.md" => "tests/elixir/vllm/llama_factory_test.exs",
     "elixir/guides/lora.md" => :lora,
     "elixir/guides/mellea.md" => :chat,
     "elixir/guides/moving_over.md" => :fake,
     "elixir/guides/multimodal.md" => :sees,
     "elixir/guides/performance.md" => :fake,
     "elixir/guides/pooling.md" => :embed,
-    "elixir/guides/providers.md" => :lora,
+    "elixir/guides/providers.md" => "tests/elixir/vllm/inference_test.exs",
     "elixir/guides/sampling.md" => :chat,
     "elixir/guides/security.md" => :fake,
     "elixir/guides/streaming.md" => :fake,
@@ -62,12 +63,14 @@ defmodule Vllm.Documents do
   @languages ~w(elixir console text json yaml ini dockerfile heex)
   @fence ~r/(?:^<!-- (not run|runs on): ([^\n]*?) -->\n\n?)?^```([^\n]*)\n(.*?)^```$/ms
 
+  @type stage :: atom() | Path.t()
+
   @type block :: %{
           page: Path.t(),
           line: pos_integer(),
           language: String.t(),
           code: String.t(),
-          stage: atom(),
+          stage: stage(),
           not_run: String.t() | nil
         }
 
@@ -79,7 +82,7 @@ defmodule Vllm.Documents do
       "usage-rules.md" | Path.wildcard("elixir/guides/*.{md,cheatmd}")
     ]
 
-  @spec stages() :: %{Path.t() => atom()}
+  @spec stages() :: %{Path.t() => stage()}
   def stages, do: @stages
 
   @spec not_run() :: %{Path.t() => pos_integer()}
@@ -89,11 +92,11 @@ defmodule Vllm.Documents do
   def languages, do: @languages
 
   @doc "The pages whose blocks, or some of them, run on a stage."
-  @spec on(atom()) :: [Path.t()]
+  @spec on(stage()) :: [Path.t()]
   def on(stage), do: for(page <- pages(), blocks(page, stage) != [], do: page)
 
   @doc "The blocks of Elixir of a page that run on a stage."
-  @spec blocks(Path.t(), atom()) :: [block()]
+  @spec blocks(Path.t(), stage()) :: [block()]
   def blocks(page, stage) do
     for block <- blocks(page),
         block.language == "elixir" and block.stage == stage and block.not_run == nil,

@@ -10,6 +10,11 @@ defmodule Vllm.DocumentsTest do
     assert Enum.sort(Documents.pages()) == Documents.stages() |> Map.keys() |> Enum.sort()
   end
 
+  test "a page that runs in a test of its own is read by it" do
+    for {page, test} when is_binary(test) <- Documents.stages(),
+        do: assert(File.read!(test) =~ page, "#{test} does not read #{page}")
+  end
+
   test "the README is short" do
     assert "README.md" |> File.stream!() |> Enum.count() < 200
   end

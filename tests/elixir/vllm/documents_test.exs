@@ -27,6 +27,13 @@ end
 defmodule Vllm.RealEngine.ChatDocumentsTest do
   use Vllm.Documents.Case, engine: :chat
 
+  alias Vllm.Mellea.Backends.LocalVLLMBackend
+
+  defp prepared("mellea.md", %{engine: engine}) do
+    {:ok, backend} = LocalVLLMBackend.new("smol", engine: engine)
+    [backend: backend]
+  end
+
   defp prepared(_page, _context), do: []
 end
 
@@ -50,13 +57,18 @@ defmodule Vllm.RealEngine.LoraDocumentsTest do
 end
 
 defmodule Vllm.RealEngine.ImageDocumentsTest do
+  # Its images are pictures of nothing: what a tiny model says to them is not looked at.
   use Vllm.Documents.Case, engine: :sees
 
-  defp prepared(_page, _context), do: []
-end
+  setup do
+    folder = Path.join(System.tmp_dir!(), "images-#{System.unique_integer([:positive])}")
+    File.mkdir_p!(folder)
+    on_exit(fn -> File.rm_rf!(folder) end)
+    image = "P6\n28 28\n255\n" <> :binary.copy(<<200, 100, 50>>, 28 * 28)
+    for name <- ~w(cat.jpg 1.png 2.png), do: File.write!(Path.join(folder, name), image)
+    %{folder: folder}
+  end
 
-defmodule Vllm.RealEngine.ScriptedDocumentsTest do
-  use Vllm.Documents.Case, engine: :scripted
-
-  defp prepared(_page, _context), do: []
+  defp prepared(_page, _context),
+    do: [rgb: :binary.copy(<<0>>, 480 * 640 * 3), pcm: :binary.copy(<<0::32>>, 16_000 * 5)]
 end

@@ -4,7 +4,8 @@ defmodule Vllm.Documents.Case do
   #
   #     use Vllm.Documents.Case, engine: :chat
   #
-  # `prepared(page, context)` of the module returns what a page takes as given, beside `engine`.
+  # `prepared(page, context)` of the module returns what a page takes as given, beside `engine`. The page
+  # runs in the folder that a setup puts into the context as `folder`.
 
   defmacro __using__(options) do
     engine =
@@ -18,7 +19,8 @@ defmodule Vllm.Documents.Case do
         for page <- Vllm.Documents.on(@stage) do
           test "the examples of #{page} run", %{engine: engine} = context do
             bindings = [engine: engine] ++ prepared(Path.basename(unquote(page)), context)
-            Vllm.Documents.Runner.run(unquote(page), @stage, bindings)
+            folder = Map.get(context, :folder, ".")
+            Vllm.Documents.Runner.run(unquote(page), @stage, bindings, in: folder)
           end
         end
       end

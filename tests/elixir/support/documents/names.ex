@@ -37,7 +37,7 @@ defmodule Vllm.Documents.Names do
 
   # A span that is a call, a struct or a module of ours. What is no Elixir is a word of another language.
   defp quoted(span) do
-    case Code.string_to_quoted(span, existing_atoms_only: false) do
+    case Code.string_to_quoted(span, warn_on_unnecessary_quotes: false) do
       {:ok, {:__aliases__, _, ["Elixir" | _]}} -> []
       {:ok, {:__aliases__, _, [:Vllm | _] = parts}} -> exists(Module.concat(parts), span)
       {:ok, quoted} -> calls(quoted, %{}, :lenient)

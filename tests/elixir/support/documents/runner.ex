@@ -6,6 +6,7 @@ defmodule Vllm.Documents.Runner do
   # prints something else than the page shows. There `…` stands for any text.
   #
   # A page that says `children = [...]` shows a part of a supervision tree. `start:` gets the list.
+  # `in:` is the folder in which a page finds the files that it names.
 
   import ExUnit.Assertions
 
@@ -14,16 +15,16 @@ defmodule Vllm.Documents.Runner do
   @spec run(Path.t(), atom(), keyword(), keyword()) :: String.t()
   def run(page, stage, bindings, options \\ []) do
     before = modules()
+    blocks = Documents.blocks(page, stage)
     # Two stages may run a page, and a page may define a module again, as a person in IEx would.
     conflicts = Code.get_compiler_option(:ignore_module_conflict)
     Code.put_compiler_option(:ignore_module_conflict, true)
 
     try do
       ExUnit.CaptureIO.capture_io(fn ->
-        env = Code.env_for_eval(file: page)
-
-        Enum.reduce(Documents.blocks(page, stage), {bindings, env}, fn block, state ->
-          block(block, state, options)
+        File.cd!(Keyword.get(options, :in, "."), fn ->
+          state = {bindings, Code.env_for_eval(file: page)}
+          Enum.reduce(blocks, state, &block(&1, &2, options))
         end)
       end)
     after
