@@ -11,6 +11,8 @@ defmodule Vllm.Documents do
   #   * a path      the blocks run in this test of their own, which reads the page
   #   * another     the real engine of this kind, see `Vllm.VllmEngine`
   #
+  # Blocks of the language `iex` are sessions whose output is another each time: they are only parsed.
+  #
   # Two comments in a page's source change that for the block that follows:
   #
   #   <!-- not run: it needs a GPU -->    the block is only parsed
@@ -60,7 +62,7 @@ defmodule Vllm.Documents do
     "elixir/guides/telemetry.md" => 2
   }
 
-  @languages ~w(elixir console text json yaml ini dockerfile heex)
+  @languages ~w(elixir iex console bash python text json yaml ini dockerfile heex)
   @fence ~r/(?:^<!-- (not run|runs on): ([^\n]*?) -->\n\n?)?^```([^\n]*)\n(.*?)^```$/ms
 
   @type stage :: atom() | Path.t()
@@ -130,6 +132,10 @@ defmodule Vllm.Documents do
     for [_, _, span] <- Regex.scan(~r/(`+)(.+?)\1/s, prose(page)),
         do: span |> String.replace(~r/\s+/, " ") |> String.trim() |> String.replace("\\|", "|")
   end
+
+  @doc "The blocks of a page that have to be Elixir, whether or not they run."
+  @spec elixir(Path.t()) :: [block()]
+  def elixir(page), do: for(block <- blocks(page), block.language in ["elixir", "iex"], do: block)
 
   @doc "Whether a block is a session of IEx, with prompts and what is printed."
   @spec session?(block()) :: boolean()

@@ -39,14 +39,71 @@ defmodule Vllm.DocumentsTest do
   test "no two pages define the same module" do
     defined =
       for page <- Documents.pages(),
-          block <- Documents.blocks(page),
-          block.language == "elixir",
+          block <- Documents.elixir(page),
           [_, module] <- Regex.scan(~r/^defmodule ([\w.]+)/m, block.code),
           uniq: true,
           do: {module, page}
 
     assert defined |> Enum.group_by(&elem(&1, 0)) |> Enum.filter(&match?({_, [_, _ | _]}, &1)) ==
              []
+  end
+
+  describe "of a page with mistakes" do
+    @describetag :tmp_dir
+
+    setup %{tmp_dir: folder} do
+      page = Path.join(folder, "page.md")
+
+      File.write!(page, """
+      # Page
+
+      `Vllm.engine/7`, `Vllm.Nobody`, `Vllm.chatt(engine, "Hello")`, `make nothing`, `mix vllm.setup --gpu`,
+      `python -m python_worker --port 1` and [nowhere](no.md), [no heading](#absent), [here](#page).
+
+      <!-- not run: it is wrong -->
+      ```elixir
+      alias Vllm.{AsyncLLM, Stream}
+      engine |> AsyncLLM.generate("Hello") |> Stream.collect()
+      %Vllm.LoRARequest{name: "sql"}
+      &Vllm.Tensor.rows/1
+      ```
+
+      ```console
+      $ mix vllm.nothing
+      $ nonsense --all
+      ```
+      """)
+
+      %{page: page}
+    end
+
+    test "names that nobody has are found", %{page: page} do
+      assert Names.unknown(page) == [
+               "there is no `Vllm.engine/7` with 7 arguments",
+               "there is no module `Vllm.Nobody`",
+               "there is no `Vllm.chatt` with 2 arguments",
+               "Vllm.LoRARequest has no field [:name]",
+               "there is no `Vllm.AsyncLLM.generate` with 2 arguments"
+             ]
+    end
+
+    test "commands that do not exist are found", %{page: page} do
+      assert Commands.unknown(page) == [
+               "no page may name the program `nonsense`",
+               "`make nothing` is no goal of the Makefile",
+               "`mix vllm.nothing` is no task",
+               "`mix vllm.setup` has no --gpu",
+               "`python_worker` has no --port"
+             ]
+    end
+
+    test "links that lead nowhere are found", %{page: page} do
+      assert Links.broken(page) == ["no.md is no file", "#absent is no heading of #{page}"]
+    end
+
+    test "the mark of a block is read", %{page: page} do
+      assert [%{not_run: "it is wrong", line: 8}, %{language: "console"}] = Documents.blocks(page)
+    end
   end
 
   for page <- Documents.pages() do
@@ -62,7 +119,7 @@ defmodule Vllm.DocumentsTest do
       end
 
       test "has blocks that are Elixir" do
-        for %{language: "elixir"} = block <- Documents.blocks(unquote(page)) do
+        for block <- Documents.elixir(unquote(page)) do
           assert {{:ok, _}, _} = {Documents.parse(block), block}
         end
       end

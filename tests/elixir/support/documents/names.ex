@@ -59,7 +59,7 @@ defmodule Vllm.Documents.Names do
 
   defp in_code(page) do
     asts =
-      for %{language: "elixir"} = block <- Documents.blocks(page),
+      for block <- Documents.elixir(page),
           {:ok, quoted} <- [Documents.parse(block)],
           do: quoted
 
@@ -96,10 +96,7 @@ defmodule Vllm.Documents.Names do
 
   defp calls(quoted, aliases, mode) do
     {_quoted, found} =
-      Macro.prewalk(quoted, [], fn
-        {:|>, _, [left, {_, _, _} = right]}, found ->
-          {Macro.pipe(left, right, 0), found}
-
+      Macro.prewalk(without_pipes(quoted), [], fn
         {:&, _, [{:/, _, [{{:., _, [{:__aliases__, _, name}, function]}, _, []}, arity]}]}, found
         when is_integer(arity) ->
           {nil, check(name, function, arity, aliases, mode) ++ found}
@@ -119,6 +116,13 @@ defmodule Vllm.Documents.Names do
     found
   end
 
+  defp without_pipes(quoted) do
+    Macro.postwalk(quoted, fn
+      {:|>, _, [left, {_, _, args} = right]} when is_list(args) -> Macro.pipe(left, right, 0)
+      node -> node
+    end)
+  end
+
   defp check(name, function, arity, aliases, mode) do
     case module(expand(name, aliases), mode) do
       nil -> []
@@ -128,7 +132,7 @@ defmodule Vllm.Documents.Names do
 
   defp fields(name, fields, aliases) do
     with module when module != nil <- module(expand(name, aliases), :strict),
-         true <- function_exported?(module, :__struct__, 0),
+         true <- loaded?(module) and function_exported?(module, :__struct__, 0),
          keys = for({key, _value} when is_atom(key) <- fields, do: key),
          [_ | _] = unknown <- keys -- Map.keys(module.__struct__()) do
       ["#{inspect(module)} has no field #{inspect(unknown)}"]
