@@ -5,6 +5,7 @@ defmodule Vllm.Bridge.DocumentsTest do
 
   alias Vllm.Documents
   alias Vllm.Documents.Runner
+  alias Vllm.StandIns
 
   @moduletag bridge: true, timeout: 120_000
 
@@ -29,7 +30,17 @@ defmodule Vllm.Bridge.DocumentsTest do
     []
   end
 
-  defp prepared("telemetry.md", _engine), do: [prompt: "Hello", params: [max_tokens: 2], id: "r1"]
+  defp prepared("telemetry.md", _engine) do
+    StandIns.telemetry_with_handlers()
+    StandIns.telemetry_metrics()
+    [prompt: "Hello", params: [max_tokens: 2], id: "r1"]
+  end
+
+  defp prepared("cheatsheet.cheatmd", _engine) do
+    StandIns.telemetry_with_handlers()
+    []
+  end
+
   defp prepared(_page, _engine), do: []
 
   defp start(children) do

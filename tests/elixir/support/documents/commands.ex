@@ -11,7 +11,7 @@ defmodule Vllm.Documents.Commands do
                unshare useradd install)
 
   # Tasks of Mix itself, and of a library that is named as the one to leave.
-  @foreign_tasks ~w(compile deps.get format new release run snakebridge.setup test)
+  @foreign_tasks ~w(compile deps.get format local.hex local.rebar new release run snakebridge.setup test)
 
   @spec unknown(Path.t()) :: [String.t()]
   def unknown(page) do

@@ -5,6 +5,8 @@ defmodule Vllm.Documents.Runner do
   # Fails if a block raises, if it ends with an error that it does not match, and if a session of IEx
   # prints something else than the page shows. There `…` stands for any text.
   #
+  # A block that begins with `import Config` is a configuration, and is only read.
+  #
   # A page that says `children = [...]` shows a part of a supervision tree. `start:` gets the list.
   # `in:` is the folder in which a page finds the files that it names.
 
@@ -31,6 +33,11 @@ defmodule Vllm.Documents.Runner do
       Code.put_compiler_option(:ignore_module_conflict, conflicts)
       for module <- modules() -- before, do: purge(module)
     end
+  end
+
+  defp block(%{code: "import Config\n" <> _ = code} = block, state, _options) do
+    assert [_ | _] = Config.Reader.eval!(block.page, code)
+    state
   end
 
   defp block(block, state, options) do
