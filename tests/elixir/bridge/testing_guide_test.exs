@@ -1,6 +1,6 @@
-# The guide "Testing" is executed: its GenServer and its test module as they stand, its other examples
-# as tests of that same setting. So are the examples that open the documentation of Vllm.Test and
-# stand in the README.
+# The blocks of the manual that are tests run as tests. The guide "Testing": its GenServer and its test
+# module as they stand, its other examples as tests of that same setting. So do the example that opens the
+# documentation of Vllm.Test, and those of other pages.
 
 defmodule MyApp do
   @moduledoc false
@@ -24,9 +24,11 @@ defmodule MyApp.Summary do
   end
 end
 
+alias Vllm.Documents
+
 guide = "elixir/guides/testing.md"
 
-blocks = for [_, block] <- Regex.scan(~r/^```elixir\n(.*?)^```/ms, File.read!(guide)), do: block
+blocks = for block <- Documents.blocks(guide, :kit), do: block.code
 
 {modules, tests} = Enum.split_with(blocks, &(&1 =~ ~r/^defmodule/))
 [server, complete] = modules
@@ -49,13 +51,12 @@ for code <- [server, complete, opening, Enum.join([head | tests], "\n") <> "\nen
   Code.compile_string(code, guide)
 end
 
-[example] =
-  Regex.run(~r/(?<=^```elixir\n)setup_all context.*?(?=^```)/ms, File.read!("README.md"))
-
-Code.compile_string(
-  "defmodule Vllm.Bridge.ReadmeTest do\n  #{bridge}\n#{example}\nend",
-  "README.md"
-)
+# Of other pages, each with its own set-up.
+for page <- Documents.on(:kit) -- [guide] do
+  name = page |> Path.basename() |> Path.rootname() |> Macro.camelize()
+  code = for block <- Documents.blocks(page, :kit), do: block.code
+  Code.compile_string("defmodule Vllm.Bridge.#{name}Test do\n  #{bridge}\n#{code}\nend", page)
+end
 
 # Examples that were not found would not be missed.
 if length(tests) < 14, do: raise("of the guide's examples only #{length(tests)} were found")

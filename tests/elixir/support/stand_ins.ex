@@ -15,6 +15,36 @@ defmodule Vllm.StandIns do
     """)
   end
 
+  # For pages of the manual: attached handlers are called, as by the real one, in the emitting process.
+  def telemetry_with_handlers do
+    define(:telemetry, """
+    def attach_many(_id, events, handler, config) do
+      :persistent_term.put(__MODULE__, [{events, handler, config} | handlers()])
+    end
+
+    def execute(event, measurements, metadata) do
+      for {events, handler, config} <- handlers(), event in events,
+          do: handler.(event, measurements, metadata, config)
+
+      :ok
+    end
+
+    defp handlers, do: :persistent_term.get(__MODULE__, [])
+    """)
+
+    ExUnit.Callbacks.on_exit(fn -> :persistent_term.erase(:telemetry) end)
+  end
+
+  # Its functions make structs of their arguments, which reporters read.
+  def telemetry_metrics do
+    define(Telemetry.Metrics, """
+    for kind <- [:counter, :distribution, :last_value, :sum] do
+      def unquote(kind)(name, options) when is_binary(name) and is_list(options),
+        do: {unquote(kind), name, options}
+    end
+    """)
+  end
+
   # A trace with the test's headers, which are in the process dictionary as a real context is.
   def open_telemetry do
     define(:otel_propagator_text_map, """

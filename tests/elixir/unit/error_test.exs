@@ -21,6 +21,21 @@ defmodule Vllm.ErrorTest do
       assert Enum.sort(wire) == Enum.sort(Error.kinds())
     end
 
+    test "is in the guide, with its cause and whether to retry, and no other is" do
+      rows =
+        for [_, kind, retry] <-
+              Regex.scan(
+                ~r/^\| `:(\w+)` \| [^|]+ \| [^|]+ \| (yes|no) \| [^|]+ \|$/m,
+                File.read!("elixir/guides/errors.md")
+              ),
+            do: {String.to_atom(kind), retry == "yes"}
+
+      assert rows == for(kind <- Error.kinds(), do: {kind, Error.new(kind, "").retryable})
+      examples = Regex.scan(~r/^### :(\w+)$/m, File.read!("elixir/guides/errors.md"))
+      shown = for [_, kind] <- examples, do: String.to_atom(kind)
+      assert Enum.sort(shown) == Enum.sort(Error.kinds())
+    end
+
     test "is in the documentation" do
       {:docs_v1, _, _, _, %{"en" => moduledoc}, _, _} = Code.fetch_docs(Error)
       for kind <- Error.kinds(), do: assert(moduledoc =~ "| `#{inspect(kind)}` |")

@@ -55,8 +55,9 @@ defmodule Vllm.LayeringTest do
     {"worker/launch.ex", "instance/watchdog.ex"}
   ]
 
-  # Tests of properties of several modules.
+  # Tests of properties of several modules, or of the manual.
   @properties [
+    "tests/elixir/unit/documents_test.exs",
     "tests/elixir/unit/layering_test.exs",
     "tests/elixir/unit/core/codec/round_trip_test.exs"
   ]

@@ -50,20 +50,6 @@ defmodule Vllm.RealEngine.LLMTest do
     assert best.text =~ "from a scripted"
   end
 
-  test "the README's example runs", %{llm: llm} do
-    [block] =
-      for [_, block] <- Regex.scan(~r/^```elixir\n(.*?)^```/ms, File.read!("README.md")),
-          block =~ "(llm,",
-          do: block
-
-    printed =
-      ExUnit.CaptureIO.capture_io(fn ->
-        {{:ok, [%RequestOutput{}]}, _bindings} = Code.eval_string(block, llm: llm)
-      end)
-
-    assert length(String.split(printed, "\n", trim: true)) == 2
-  end
-
   # tests/v1/engine/test_llm_engine.py::test_engine_metrics
   test "metrics are structs", %{llm: llm} do
     assert {:ok, metrics} = LLM.get_metrics(llm)

@@ -22,6 +22,7 @@ CLIENT = ROOT / "elixir" / "lib"
 TOP_LEVEL = {
     *("python_worker", "elixir", "proto", "tests", "mix.exs", "pyproject.toml", "README.md"),
     *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".ci", ".gitignore"),
+    *("AGENTS.md", "usage-rules.md"),
 }
 
 # The layers of the worker, bottom first. A module imports from its own layer and from those below.
