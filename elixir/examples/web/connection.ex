@@ -69,7 +69,7 @@ defmodule ChatPage.Connection do
       :ok = :inet.setopts(socket, active: :once)
       pass_on(stream, socket, 0)
     else
-      {:error, error} -> HTTP.send_event(socket, "failed", Exception.message(error))
+      {:error, error} -> HTTP.send_event(socket, "failed", error.message)
     end
   end
 
@@ -89,7 +89,8 @@ defmodule ChatPage.Connection do
         :ok
 
       {:vllm, ^stream, {:error, error}} ->
-        HTTP.send_event(socket, "failed", Exception.message(error))
+        # Without its traceback, which is nothing for people on the web.
+        HTTP.send_event(socket, "failed", error.message)
 
       # The browser has stopped, or the tab is closed.
       {:tcp_closed, ^socket} ->
@@ -129,8 +130,5 @@ defmodule ChatPage.Connection do
       _other ->
         {:error, Vllm.Error.exception(kind: :invalid, message: "the last message is no question")}
     end
-  rescue
-    ArgumentError ->
-      {:error, Vllm.Error.exception(kind: :invalid, message: "the form is malformed")}
   end
 end

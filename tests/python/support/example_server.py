@@ -25,14 +25,14 @@ def example_server(*options: str) -> Iterator[str]:
         RuntimeError: It ended before it served.
     """
     command = ["mix", "run", "elixir/examples/web/server.exs", "--port", "0", *options]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield _address(process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
+    ) as process:
+        try:
+            yield _address(process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
 
 
 def _address(process: subprocess.Popen[str]) -> str:
