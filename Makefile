@@ -5,7 +5,8 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup lint format gen gen-check drift bench soak hostile dialyzer doctor clean \
+.PHONY: help demo examples test setup lint format gen gen-check drift bench soak hostile dialyzer \
+        doctor clean test-browser test-release browser \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life
@@ -58,6 +59,10 @@ demo: setup ## start a worker, load a small model, stream its answer to this ter
 	$(call announce,demo)
 	@$(LEAVING_NOTHING) mix vllm.demo
 
+examples: setup ## run elixir/examples on real engines: make examples [NAMES="basic chat"]
+	$(call announce,examples)
+	@$(PYTHON) tests/examples.py $(NAMES)
+
 setup: ## install what is missing: Elixir, cowlib, the Python environment
 ifndef SET_UP
 	$(call announce,set-up)
@@ -95,7 +100,7 @@ drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-package
 
 # vLLM binds the worker of every engine to the first core, where idle workers poll too. With the
 # eight engines of a lane on two cores, the first core is then always busy and the second half idle.
-test-python-vllm test-elixir-vllm test-elixir-life: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-python-vllm test-elixir-vllm test-elixir-life examples: export VLLM_CPU_OMP_THREADS_BIND := nobind
 
 # --- Tests
 #
@@ -158,6 +163,27 @@ test-vllm: setup ## run the tests with real engines, of both languages at once
 	@$(AT_ONCE) $(GOAL) test-elixir-vllm -- $(GOAL) test-elixir-life -- $(GOAL) test-python-vllm
 
 endif
+
+# --- Tests of the examples that are not a part of `make test`
+
+# SCREENSHOTS=<folder> saves what a person sees.
+test-browser: setup browser ## drive the web page of elixir/examples in a headless Chromium
+	$(call announce,Python tests: browser)
+	@mix compile
+	@$(LEAVING_NOTHING) $(PYTEST) tests/python/browser
+
+# Some 65 MB of Debian's.
+browser:
+	@command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null || { \
+	  root="$$([ "$$(id -u)" = 0 ] || echo sudo)"; \
+	  printf '%s\n' 'installing chromium-headless-shell with apt-get'; \
+	  $$root apt-get -q update >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive $$root apt-get -q install --yes --no-install-recommends \
+	    chromium-headless-shell >/dev/null; }
+
+test-release: setup ## test the application of elixir/examples, its release, and a script with Mix.install
+	$(call announce,Python tests: release)
+	@$(LEAVING_NOTHING) $(PYTEST) tests/python/release
 
 # OPTIONS go to every script: --json, --rounds N, --quick, --all.
 bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench [OPTIONS=--all]

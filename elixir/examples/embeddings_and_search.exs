@@ -15,8 +15,9 @@ IO.puts("Loading the engine …")
   Vllm.AsyncLLM.from_engine_args(
     model: Vllm.SmallModel.path!(:embed),
     runner: "pooling",
-    # These two make it start sooner on a CPU. Leave them out where there is a GPU.
+    # These three make it start sooner on a CPU. Leave them out where there is a GPU.
     enforce_eager: true,
+    kv_cache_memory_bytes: 64 * 1024 * 1024,
     distributed_executor_backend: "vllm.v1.executor.uniproc_executor.UniProcExecutor"
   )
 

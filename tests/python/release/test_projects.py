@@ -79,12 +79,13 @@ def test_the_release_answers_with_its_own_worker(release: Path, builds: Path) ->
     code = (
         f'Assistant.main("{question}");'
         "{:ok, status} = Vllm.status(Assistant.Vllm);"
-        'IO.puts(File.read!("/proc/#{status["pid"]}/environ"))'
+        'environment = String.split(File.read!("/proc/#{status["pid"]}/environ"), <<0>>);'
+        'IO.puts(Enum.find(environment, &(&1 =~ "PYTHONPATH=")))'
     )
     printed = run([str(release / "bin/assistant"), "eval", code], builds)
     assert "Paris" in printed
     # Python finds the worker's package in the release, and not in the checkout.
-    assert f"{release}/lib/vllm_bridge-" in printed
+    assert f"PYTHONPATH={release}/lib/vllm_bridge-" in printed
     assert str(ROOT) not in printed
 
 
