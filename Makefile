@@ -216,5 +216,5 @@ doctor: setup ## look at the machine and say what is wrong with it
 	@mix vllm.doctor
 
 clean: ## delete the files of builds and test runs from this folder
-	@rm -rf _build doc cover .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf _build elixir/examples/assistant/_build doc cover .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find python_worker tests -name __pycache__ -type d -prune -exec rm -rf {} +

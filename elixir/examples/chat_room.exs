@@ -24,9 +24,20 @@ defmodule ChatRoom do
 
   @impl true
   def init(options) do
-    # `people` are pid => name; `history` is the newest first; `stream` is nil while nobody is answered.
-    state = %{engine: options[:engine], options: options[:chat] || [], people: %{}}
-    {:ok, Map.merge(state, %{history: [system: options[:system]], stream: nil, answer: ""})}
+    state = %{
+      engine: Keyword.fetch!(options, :engine),
+      chat: [rpc: [stream_to: self()]] ++ Keyword.get(options, :chat, []),
+      # pid => name
+      people: %{},
+      # The newest message first.
+      history: [system: Keyword.fetch!(options, :system)],
+      # The answer that is being written, if one is, and what is said meanwhile.
+      stream: nil,
+      answer: "",
+      waiting: []
+    }
+
+    {:ok, state}
   end
 
   @impl true
@@ -36,11 +47,10 @@ defmodule ChatRoom do
     {:reply, :ok, put_in(state.people[pid], name)}
   end
 
-  # What is said while the model writes waits in the history until the answer is over.
   def handle_call({:say, text}, {pid, _tag}, state) do
     line = "#{state.people[pid]}: #{text}"
     tell(state, {:said, line})
-    {:reply, :ok, answer(%{state | history: [{:user, line} | state.history]})}
+    {:reply, :ok, answer(%{state | waiting: [{:user, line} | state.waiting]})}
   end
 
   def handle_call(:stop, _from, %{stream: nil} = state), do: {:reply, :ok, state}
@@ -71,28 +81,22 @@ defmodule ChatRoom do
     {:noreply, state}
   end
 
-  defp answer(%{stream: nil, history: [{:user, _line} | _older]} = state) do
-    options = Keyword.put(state.options, :rpc, stream_to: self())
+  # What was said while the model wrote is answered together.
+  defp answer(%{stream: nil, waiting: [_ | _]} = state) do
+    state = %{state | history: state.waiting ++ state.history, waiting: []}
 
-    case Vllm.stream_chat(state.engine, Enum.reverse(state.history), options) do
-      {:ok, stream} ->
-        %{state | stream: stream, answer: ""}
-
-      {:error, error} ->
-        tell(state, {:answered, "", error.kind})
-        state
+    case Vllm.stream_chat(state.engine, Enum.reverse(state.history), state.chat) do
+      {:ok, stream} -> %{state | stream: stream, answer: ""}
+      {:error, error} -> finish(state, error.kind)
     end
   end
 
   defp answer(state), do: state
 
-  # What was said meanwhile is newer than the answer, though it came before its end.
   defp finish(state, how) do
     tell(state, {:answered, state.answer, how})
-    {newer, older} = Enum.split_while(state.history, &match?({:user, _}, &1))
-    {waiting, [asked]} = Enum.split(newer, -1)
-    history = waiting ++ [{:assistant, state.answer}, asked | older]
-    answer(%{state | history: history, stream: nil, answer: ""})
+    history = if state.answer == "", do: [], else: [{:assistant, state.answer}]
+    answer(%{state | history: history ++ state.history, stream: nil, answer: ""})
   end
 
   defp tell(state, event), do: for({pid, _name} <- state.people, do: send(pid, {:room, event}))

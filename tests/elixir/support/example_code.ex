@@ -6,7 +6,11 @@ defmodule Vllm.ExampleCode do
 
   def scripts, do: Path.wildcard("#{@folder}/*.exs")
   def livebooks, do: Path.wildcard("#{@folder}/livebooks/*.livemd")
-  def all, do: Path.wildcard("#{@folder}/**/*.{ex,exs,livemd}")
+
+  # Without what was built there.
+  def all do
+    Enum.reject(Path.wildcard("#{@folder}/**/*.{ex,exs,livemd}"), &(&1 =~ ~r"/(_build|deps)/"))
+  end
 
   # A Livebook's cells in their order; a file of Elixir is one cell.
   def cells(path) do
@@ -17,12 +21,14 @@ defmodule Vllm.ExampleCode do
       else: [text]
   end
 
-  # The code without its pipes, so that the arity of every call can be seen.
+  # The code without its pipes, so that the arity of every call can be seen, and without its types,
+  # which look like calls.
   def quoted(code, path) do
     code
     |> Code.string_to_quoted!(file: Path.expand(path))
     |> Macro.prewalk(fn
       {:|>, _, [left, right]} -> Macro.pipe(left, right, 0)
+      {:@, _, [{:spec, _, _}]} -> nil
       other -> other
     end)
   end
