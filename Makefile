@@ -17,6 +17,9 @@ SHELL := /bin/bash
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vllm_bridge
 PYTHON := $(CACHE)/venv/bin/python
 PLT    := $(CACHE)/elixir.plt
+COWBOY := $(CACHE)/cowboy
+
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # The environment of every command below, vLLM's processes included.
 export LANG := C.UTF-8
@@ -170,16 +173,22 @@ endif
 test-browser: setup browser ## drive the web page of elixir/examples in a headless Chromium
 	$(call announce,Python tests: browser)
 	@mix compile
-	@$(LEAVING_NOTHING) $(PYTEST) tests/python/browser
+	@COWBOY=$(COWBOY) $(LEAVING_NOTHING) $(PYTEST) tests/python/browser
 
-# Some 65 MB of Debian's.
+# Some 80 MB of Debian's: Chromium, and RabbitMQ for its Cowboy and Ranch, which are kept in the cache.
 browser:
 	@command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null || { \
-	  root="$$([ "$$(id -u)" = 0 ] || echo sudo)"; \
-	  printf '%s\n' 'installing chromium-headless-shell with apt-get'; \
-	  $$root apt-get -q update >/dev/null; \
-	  DEBIAN_FRONTEND=noninteractive $$root apt-get -q install --yes --no-install-recommends \
-	    chromium-headless-shell >/dev/null; }
+	  echo 'installing chromium-headless-shell with apt-get'; \
+	  $(AS_ROOT) apt-get -q update >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive $(AS_ROOT) apt-get -q install --yes \
+	    --no-install-recommends chromium-headless-shell >/dev/null; }
+	@test -d $(COWBOY) || { \
+	  folder="$$(mktemp -d)"; cd "$$folder"; \
+	  echo 'downloading Cowboy (in rabbitmq-server)'; \
+	  apt-get -q -o APT::Sandbox::User=root download rabbitmq-server >/dev/null; \
+	  dpkg -x rabbitmq-server_*.deb .; mkdir -p libs; \
+	  cp -r usr/lib/rabbitmq/lib/*/plugins/{cowboy,ranch}-* libs; \
+	  mv libs $(COWBOY); rm -rf "$$folder"; }
 
 test-release: setup ## test the application of elixir/examples, its release, and a script with Mix.install
 	$(call announce,Python tests: release)

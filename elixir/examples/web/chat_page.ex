@@ -24,6 +24,17 @@ defmodule ChatPage do
     port
   end
 
+  @doc false
+  # What a page needs to know, from the options of its start.
+  def page(options) do
+    %{
+      engine: Keyword.fetch!(options, :engine),
+      title: Keyword.get(options, :title, "Chat"),
+      chat: Keyword.get(options, :chat, []),
+      port: Keyword.get(options, :port)
+    }
+  end
+
   @impl true
   def init(options) do
     # Opened here, so that a port in use is an error of the start.
@@ -36,12 +47,7 @@ defmodule ChatPage do
   defp init(options, listener, port) do
     connections = Module.concat(__MODULE__, "Connections#{port}")
 
-    page = %{
-      engine: options[:engine],
-      title: Keyword.get(options, :title, "Chat"),
-      chat: Keyword.get(options, :chat, []),
-      port: port
-    }
+    page = page(Keyword.put(options, :port, port))
 
     accept = %{
       id: {:accept, port},

@@ -55,7 +55,7 @@ defmodule ChatPage.HTTP do
   Sends an event. A line of `data:` for each line of the text: this is how server-sent events carry
   any text, so that JSON is not needed.
   """
-  def send_event(socket, name, text, id \\ 0) do
+  def send_event(socket, {name, text, id}) do
     lines = for line <- String.split(text, ["\r\n", "\n", "\r"]), do: ["data: ", line, "\n"]
     :gen_tcp.send(socket, ["event: ", name, "\nid: ", Integer.to_string(id), "\n", lines, "\n"])
   end

@@ -8,13 +8,25 @@
 # `elixir`:
 #
 #     Mix.install([{:vllm_bridge, path: "/path/to/vllm_bridge"}])
+#
+# With `{:cowboy, "~> 2.9"}` in that list, Cowboy serves the page.
 
 {options, [], []} = OptionParser.parse(System.argv(), strict: [port: :integer, fake: :boolean])
 
 # vLLM logs much while it loads.
 Logger.configure(level: :error)
 
-for file <- ["http.ex", "connection.ex", "chat_page.ex"], do: Code.require_file(file, __DIR__)
+for file <- ["chat.ex", "http.ex", "connection.ex", "chat_page.ex"],
+    do: Code.require_file(file, __DIR__)
+
+# Cowboy carries the page where it is there, and otherwise a plain listener of OTP.
+server =
+  if Code.ensure_loaded?(:cowboy) do
+    Code.require_file("cowboy.ex", __DIR__)
+    ChatPage.Cowboy
+  else
+    ChatPage
+  end
 
 engine =
   if options[:fake] do
@@ -50,7 +62,7 @@ engine =
 title = if options[:fake], do: "a fake engine", else: "SmolLM2-135M"
 chat = [max_tokens: 512, temperature: 0.6]
 port = Keyword.get(options, :port, 4000)
-{:ok, page} = ChatPage.start_link(engine: engine, title: title, chat: chat, port: port)
+{:ok, page} = server.start_link(engine: engine, title: title, chat: chat, port: port)
 
-IO.puts("Open http://127.0.0.1:#{ChatPage.port(page)} in a browser. Ctrl-C twice ends it.")
+IO.puts("Open http://127.0.0.1:#{server.port(page)} in a browser. Ctrl-C twice ends it.")
 Process.sleep(:infinity)

@@ -1,6 +1,7 @@
 """The web page of the examples in a real browser: typed into, streamed to, stopped and closed.
 
-With ``SCREENSHOTS=<folder>`` the tests save what a person sees.
+With ``SCREENSHOTS=<folder>`` the tests save what a person sees. ``COWBOY=<folder>`` names a folder
+with Cowboy and Ranch, for the test of the page on it; `make test-browser` gets one.
 """
 
 from __future__ import annotations
@@ -186,6 +187,26 @@ def test_nothing_is_cut_off_on_a_telephone(tab: Tab, dark: bool) -> None:
     assert tab.value("document.querySelector('#stop').getBoundingClientRect().bottom") < 844
     tab.click("#stop")
     wait_for_end(tab)
+
+
+def test_cowboy_serves_the_page_where_it_is_installed(chromium: Browser) -> None:
+    if (folder := os.environ.get("COWBOY")) is None:
+        pytest.skip("there is no Cowboy: make test-browser")
+    with example_server("--fake", ERL_LIBS=folder) as address, chromium.open(address) as tab:
+        assert tab.value("fetch('/').then((answer) => answer.headers.get('server'))") == "Cowboy"
+        ask(tab, "Hello")
+        wait_for_end(tab)
+        assert tab.text(".assistant p") == ANSWER
+        ask(tab, "Tell me a story")
+        wait_for_words(tab, 6)
+        tab.click("#stop")
+        wait_until_idle(address)
+        wait_for_end(tab)
+        ask(tab, "Tell me another story")
+        wait_for_words(tab, 6)
+        assert requests_in_flight(address) == 1
+        tab.close()
+        wait_until_idle(address)
 
 
 def test_a_real_model_answers_and_is_stopped(chromium: Browser) -> None:

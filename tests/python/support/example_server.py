@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -18,15 +19,24 @@ PATIENCE = 120.0
 
 
 @contextmanager
-def example_server(*options: str) -> Iterator[str]:
+def example_server(*options: str, **variables: str) -> Iterator[str]:
     """Runs the server on a free port, and returns its address.
+
+    Args:
+        options: Of its command line.
+        variables: Of its environment.
 
     Raises:
         RuntimeError: It ended before it served.
     """
     command = ["mix", "run", "elixir/examples/web/server.exs", "--port", "0", *options]
     with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             yield _address(process)

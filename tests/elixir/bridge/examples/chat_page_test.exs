@@ -7,7 +7,7 @@ defmodule Vllm.Bridge.Examples.ChatPageTest do
 
   folder = "elixir/examples/web"
 
-  for file <- ["http.ex", "connection.ex", "chat_page.ex"],
+  for file <- ["chat.ex", "http.ex", "connection.ex", "chat_page.ex"],
       do: Code.require_file(file, folder)
 
   setup_all context, do: %{worker: Vllm.Test.start_worker!(context)}
@@ -34,7 +34,7 @@ defmodule Vllm.Bridge.Examples.ChatPageTest do
              {"token", "1", "Hi"},
              {"token", "2", "\nyou\n"},
              {"token", "3", " there"},
-             {"done", "0", "tokens=3&prompt_tokens=12&reason=stop"}
+             {"done", "3", "tokens=3&prompt_tokens=12&reason=stop"}
            ]
   end
 
@@ -65,7 +65,7 @@ defmodule Vllm.Bridge.Examples.ChatPageTest do
     Vllm.Test.reply(engine, "Hello", ["Hi"], then: {:fail, {:engine_error, "no memory"}})
     response = request(port, "POST", "/chat", "user=Hello")
     assert response =~ "data: Hi\n"
-    assert response =~ ~r/event: failed\nid: 0\ndata: no memory\n\n$/
+    assert response =~ ~r/event: failed\nid: 1\ndata: no memory\n\n$/
     Vllm.Test.refuse_admission(engine)
     assert request(port, "POST", "/chat", "user=Hi") =~ ~r/event: failed\n.*\n.*is full/
   end
