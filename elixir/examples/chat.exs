@@ -25,7 +25,7 @@ system = {:system, "You are a guide to cities. Answer in one short sentence."}
 
 questions = [
   "What is the capital of France?",
-  "What can I see there?",
+  "Name a famous building there.",
   "And what is the capital of Italy?"
 ]
 
