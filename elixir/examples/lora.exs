@@ -6,8 +6,8 @@
 #
 #     Mix.install([{:vllm_bridge, path: "/path/to/vllm_bridge"}])
 
-# vLLM logs much while it loads.
-Logger.configure(level: :error)
+# vLLM logs much while it loads, and the adapter that cannot be loaded.
+Logger.configure(level: :emergency)
 
 # A tiny model whose words are known in advance, and two adapters that make it repeat a word. They
 # are made in a second, so that the difference can be seen on any machine.
