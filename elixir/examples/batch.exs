@@ -22,7 +22,7 @@ IO.puts("Loading the model …")
 
 # One set of parameters for all prompts. A list would give one to each.
 params = %Vllm.SamplingParams{max_tokens: 8, temperature: 0.0}
-prompts = ["One, two, three,", "Monday, Tuesday,", "The capital of Italy is", "Two plus two is"]
+prompts = ["One, two, three,", "Monday, Tuesday,", "The capital of Italy is", "A, B, C, D,"]
 {:ok, outputs} = Vllm.LLM.generate(llm, prompts, sampling_params: params)
 
 for {prompt, output} <- Enum.zip(prompts, outputs),
