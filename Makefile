@@ -5,7 +5,8 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup lint format gen gen-check drift bench soak hostile dialyzer doctor clean \
+.PHONY: help demo examples test setup lint format gen gen-check drift bench soak hostile dialyzer \
+        doctor clean test-browser test-release browser \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life
@@ -16,6 +17,9 @@ SHELL := /bin/bash
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vllm_bridge
 PYTHON := $(CACHE)/venv/bin/python
 PLT    := $(CACHE)/elixir.plt
+COWBOY := $(CACHE)/cowboy
+
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # The environment of every command below, vLLM's processes included.
 export LANG := C.UTF-8
@@ -58,6 +62,10 @@ demo: setup ## start a worker, load a small model, stream its answer to this ter
 	$(call announce,demo)
 	@$(LEAVING_NOTHING) mix vllm.demo
 
+examples: setup ## run elixir/examples on real engines: make examples [NAMES="basic chat"]
+	$(call announce,examples)
+	@$(PYTHON) tests/examples.py $(NAMES)
+
 setup: ## install what is missing: Elixir, cowlib, the Python environment
 ifndef SET_UP
 	$(call announce,set-up)
@@ -95,7 +103,7 @@ drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-package
 
 # vLLM binds the worker of every engine to the first core, where idle workers poll too. With the
 # eight engines of a lane on two cores, the first core is then always busy and the second half idle.
-test-python-vllm test-elixir-vllm test-elixir-life: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-python-vllm test-elixir-vllm test-elixir-life examples: export VLLM_CPU_OMP_THREADS_BIND := nobind
 
 # --- Tests
 #
@@ -159,6 +167,33 @@ test-vllm: setup ## run the tests with real engines, of both languages at once
 
 endif
 
+# --- Tests of the examples that are not a part of `make test`
+
+# SCREENSHOTS=<folder> saves what a person sees.
+test-browser: setup browser ## drive the web page of elixir/examples in a headless Chromium
+	$(call announce,Python tests: browser)
+	@mix compile
+	@COWBOY=$(COWBOY) $(LEAVING_NOTHING) $(PYTEST) tests/python/browser
+
+# Some 80 MB of Debian's: Chromium, and RabbitMQ for its Cowboy and Ranch, which are kept in the cache.
+browser:
+	@command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null || { \
+	  echo 'installing chromium-headless-shell with apt-get'; \
+	  $(AS_ROOT) apt-get -q update >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive $(AS_ROOT) apt-get -q install --yes \
+	    --no-install-recommends chromium-headless-shell >/dev/null; }
+	@test -d $(COWBOY) || { \
+	  folder="$$(mktemp -d)"; cd "$$folder"; \
+	  echo 'downloading Cowboy (in rabbitmq-server)'; \
+	  apt-get -q -o APT::Sandbox::User=root download rabbitmq-server >/dev/null; \
+	  dpkg -x rabbitmq-server_*.deb .; mkdir -p libs; \
+	  cp -r usr/lib/rabbitmq/lib/*/plugins/{cowboy,ranch}-* libs; \
+	  mv libs $(COWBOY); rm -rf "$$folder"; }
+
+test-release: setup ## test the application of elixir/examples, its release, and a script with Mix.install
+	$(call announce,Python tests: release)
+	@$(LEAVING_NOTHING) $(PYTEST) tests/python/release
+
 # OPTIONS go to every script: --json, --rounds N, --quick, --all.
 bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench [OPTIONS=--all]
 	@for script in tests/bench/*.exs; do \
@@ -190,5 +225,5 @@ doctor: setup ## look at the machine and say what is wrong with it
 	@mix vllm.doctor
 
 clean: ## delete the files of builds and test runs from this folder
-	@rm -rf _build doc cover .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf _build elixir/examples/assistant/_build doc cover .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find python_worker tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from tests.python.support.values import Ref
 from tests.python.support.worker import STARTED, Worker, wait_group_gone
 from tests.python.support.workers import Workers, fake_engine, real_arguments
 
-LANES = ("unit", "bridge", "vllm", "gpu")
+LANES = ("unit", "bridge", "vllm", "browser", "release", "gpu")
 
 #: A safeguard: no test takes as long.
 LOOP_SECONDS = 60.0

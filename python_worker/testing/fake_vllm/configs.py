@@ -12,8 +12,9 @@ class Executor:
 
     @classmethod
     def get_class(cls, vllm_config: VllmConfig) -> type[Executor]:
-        """Returns the class that a configuration asks for."""
-        return EXECUTORS[vllm_config.parallel_config.distributed_executor_backend]
+        """Returns the class that a configuration asks for, by a name or by the path of a class."""
+        backend = vllm_config.parallel_config.distributed_executor_backend
+        return EXECUTORS.get(backend) or _CLASSES.get(backend.rpartition(".")[2], Executor)
 
 
 class MultiprocExecutor(Executor):
@@ -25,6 +26,7 @@ class UniProcExecutor(Executor):
 
 
 EXECUTORS: dict[str, type[Executor]] = {"mp": MultiprocExecutor, "uni": UniProcExecutor}
+_CLASSES = {executor.__name__: executor for executor in EXECUTORS.values()}
 
 StatLoggerFactory = Callable[..., Any]
 

@@ -14,6 +14,11 @@ from python_worker.testing.fake_vllm.types import AsyncEngineArgs
         (None, configs.MultiprocExecutor),
         ("mp", configs.MultiprocExecutor),
         ("uni", configs.UniProcExecutor),
+        ("vllm.v1.executor.uniproc_executor.UniProcExecutor", configs.UniProcExecutor),
+        ("vllm.v1.executor.multiproc_executor.MultiprocExecutor", configs.MultiprocExecutor),
+        # Those that the fake engine has no class for.
+        ("ray", configs.Executor),
+        ("my_app.executors.MyExecutor", configs.Executor),
     ],
 )
 def test_the_executor_is_the_one_that_was_asked_for(
