@@ -86,6 +86,7 @@ PYTHON_IMPORTERS = {
         "integrations/mellea/library.py",
     },
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
+    "llama_cpp": {"integrations/inference/llama_cpp_child.py"},
     "peft": {"integrations/inference/transformers_model.py"},
     "transformers": {
         "integrations/inference/transformers_model.py",
