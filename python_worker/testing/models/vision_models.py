@@ -36,6 +36,9 @@ QWEN_TOKENS = {
     "video": "<|video_pad|>",
 }
 
+#: Around the turns of a chat. The template above has none, those of Qwen2-VL have.
+QWEN_TURNS = ("<|im_start|>", "<|im_end|>")
+
 PATCH = 14
 
 
@@ -113,7 +116,7 @@ def _qwen2vl(shape: Shape) -> tuple[Any, Any]:
         Qwen2VLVideoProcessor,
     )
 
-    tokenizer = _tokenizer(shape, QWEN_TOKENS)
+    tokenizer = _tokenizer(shape, QWEN_TOKENS, QWEN_TURNS)
     ids = {
         f"{name}_token_id": tokenizer.convert_tokens_to_ids(token)
         for name, token in QWEN_TOKENS.items()
@@ -164,7 +167,7 @@ def _text(shape: Shape, vocab_size: int) -> dict[str, Any]:
     }
 
 
-def _tokenizer(shape: Shape, tokens: Mapping[str, str]) -> Any:
+def _tokenizer(shape: Shape, tokens: Mapping[str, str], more: Sequence[str] = ()) -> Any:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -175,7 +178,7 @@ def _tokenizer(shape: Shape, tokens: Mapping[str, str]) -> Any:
         model_max_length=shape.max_positions,
         clean_up_tokenization_spaces=False,
     )
-    tokenizer.add_special_tokens({"additional_special_tokens": list(tokens.values())})
+    tokenizer.add_special_tokens({"additional_special_tokens": [*tokens.values(), *more]})
     tokenizer.chat_template = config["chat_template"]
     return tokenizer
 
