@@ -90,7 +90,7 @@ PYTHON_IMPORTERS = {
     "peft": {"integrations/inference/transformers_model.py"},
     "transformers": {
         "integrations/inference/transformers_model.py",
-        "testing/models/vision_models.py",
+        *("testing/models/vision_models.py", "testing/models/audio_models.py"),
     },
 }
 
