@@ -183,7 +183,7 @@ async def test_llama_factory_has_vllm_see_what_it_is_given(
 ) -> None:
     frames = [png(frame) for frame in media.frames()]
     options = {"temperature": 0.0, "max_new_tokens": 8}
-    for content, given, prompt, read in [
+    cases: list[tuple[str, dict[str, Any], str, dict[str, list[str]]]] = [
         ("what", {"images": [png(RED)]}, f"{IMAGE}what", {"image": [files.red]}),
         ("<image>", {"images": [{"path": files.blue}]}, IMAGE, {"image": [files.blue]}),
         (
@@ -199,7 +199,8 @@ async def test_llama_factory_has_vllm_see_what_it_is_given(
             f"{VIDEO}{IMAGE}what",
             {"image": [files.red], "video": [files.video]},
         ),
-    ]:
+    ]
+    for content, given, prompt, read in cases:
         messages = [{"role": "user", "content": content}]
         wanted = await ask.client.call(
             ask.engine, "media_in_process", turn(prompt), read, PARAMS, f"in process {prompt}"

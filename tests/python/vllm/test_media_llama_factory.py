@@ -6,6 +6,7 @@ Images and videos are in ``test_media.py``, whose engine looks at them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ async def test_llama_factory_has_vllm_hear_what_it_is_given(
     llm_client: Client, hearing: Ref, model_folder: str, files: Files
 ) -> None:
     arguments = {"model_name_or_path": model_folder, "template": "qwen2_audio"}
-    arguments |= {"default_system": "", "audio_sampling_rate": media.SPEECH_RATE}
+    arguments: dict[str, Any] = {"model_name_or_path": model_folder, "template": "qwen2_audio"}
     hosted = await llm_client.call("ChatModel", "new", arguments, engine=hearing)
     options = {"temperature": 0.0, "max_new_tokens": 8}
     messages = [{"role": "user", "content": "what"}]
