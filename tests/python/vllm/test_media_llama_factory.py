@@ -46,8 +46,8 @@ def hearing(llm_worker: Worker, model_folder: str) -> Iterator[Ref]:
 async def test_llama_factory_has_vllm_hear_what_it_is_given(
     llm_client: Client, hearing: Ref, model_folder: str, files: Files
 ) -> None:
-    arguments = {"model_name_or_path": model_folder, "template": "qwen2_audio"}
     arguments: dict[str, Any] = {"model_name_or_path": model_folder, "template": "qwen2_audio"}
+    arguments |= {"default_system": "", "audio_sampling_rate": media.SPEECH_RATE}
     hosted = await llm_client.call("ChatModel", "new", arguments, engine=hearing)
     options = {"temperature": 0.0, "max_new_tokens": 8}
     messages = [{"role": "user", "content": "what"}]
