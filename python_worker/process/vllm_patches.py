@@ -3,7 +3,8 @@
 On a CPU a request without a LoRA adapter has the index -1 among the adapter slots, which PyTorch
 reads as the last slot. Beside a request with an adapter, a request to the base model is then
 answered with the adapter in that slot: with ``max_loras`` left at 1, with that of the other
-request. vLLM's kernels for GPUs skip -1. Here the rows of such requests are multiplied by zero.
+request. vLLM's kernels for GPUs skip -1. Here the rows of such requests become zeros: nothing is
+added to them, also where the adapter's large weights have made a row infinite before.
 
 What is patched about the loading of adapters is in ``adapter_loading``, about the KV cache in
 ``fresh_blocks``, about the rows that a head with adapters is given in ``adapter_rows``, and about
@@ -34,7 +35,7 @@ def skip_base_rows(expand: Callable[..., Any]) -> Callable[..., Any]:
     def patched(
         inputs: Any, weights: Any, output: Any, indices: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        inputs = inputs * (indices >= 0).unsqueeze(-1)
+        inputs = inputs.masked_fill((indices < 0).unsqueeze(-1), 0)
         return expand(inputs, weights, output, indices, *args, **kwargs)
 
     return patched

@@ -12,7 +12,8 @@ Each provider generates a text for a prompt, and loads adapters by an id. Read i
 ``vllm_server``          a server of vLLM's, with its runtime adapters
 ``ollama``               a server of Ollama's, or another that speaks its ``/v1``
 ``llama_cpp``            a GGUF file, in a process of its own: ``llama_cpp_process`` starts that
-                         process, and ``llama_cpp_child`` is what runs in it; imports ``xllamacpp``
+                         process, and ``llama_cpp_child`` is what runs in it; imports ``xllamacpp``,
+                         or ``llama_cpp`` with the server of ``llama_cpp_python``
 ``transformers_local``   a model of Transformers with adapters of PEFT, in a thread of its own:
                          ``transformers_model`` is what runs in that thread; imports both
 ``dtypes``               which dtype fits a device's memory

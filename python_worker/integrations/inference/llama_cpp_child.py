@@ -1,11 +1,13 @@
 """What runs in the process of a ``LlamaCppProvider``: llama.cpp with one model.
 
+It comes with the library xllamacpp, or with llama-cpp-python where that alone is installed.
+
 llama.cpp ends its process where it is given what it does not expect, such as a context of one
 token, and may take more memory than there is. So it runs apart from the worker and its engines: its
 end is an error of one call. The kernel ends this process first where memory runs out.
 
-The first line of stdin has the settings as JSON; the first line of stdout has the address of
-llama.cpp's own server, or why there is none. The process ends when its stdin does.
+The first line of stdin has the settings as JSON; the first line of stdout has the address of the
+server, or why there is none. The process ends when its stdin does.
 """
 
 from __future__ import annotations
@@ -14,27 +16,49 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from python_worker.exceptions import MissingDependency
 from python_worker.integrations import extras
+from python_worker.integrations.inference.llama_cpp_python import CompletionServer, completions
 from python_worker.process.child import die_with_parent
+
+EXTRA: Final = "providers"
 
 
 def start(settings: Mapping[str, Any]) -> Any:
-    """Loads the model, and serves it.
+    """Loads the model, and serves it with the first library that is there.
 
     Args:
-        settings: See ``llama_cpp_process.Settings``.
+        settings: See ``llama_cpp_process.Settings``, and ``api_key``.
 
     Returns:
-        llama.cpp's server, which runs in threads.
+        A server, which runs in threads and has its ``listening_address``.
 
     Raises:
-        MissingDependency: The library is not there.
+        MissingDependency: No library is there.
         RuntimeError: The model cannot be loaded.
+        ValueError: As well.
     """
-    library = extras.load("providers", "xllamacpp")
+    try:
+        library = extras.load(EXTRA, "xllamacpp")
+    except MissingDependency:
+        if (other := _llama_cpp_python()) is None:
+            raise
+        return CompletionServer(completions(other, settings), settings["api_key"])
+    return _xllamacpp(library, settings)
+
+
+def _llama_cpp_python() -> Any:
+    """The library; None where it is not there."""
+    try:
+        return extras.load(EXTRA, "llama_cpp")
+    except MissingDependency:
+        return None
+
+
+def _xllamacpp(library: Any, settings: Mapping[str, Any]) -> Any:
+    """llama.cpp's own server."""
     params = library.CommonParams()
     params.model.path = settings["model_path"]
     params.n_ctx = settings["n_ctx"]

@@ -36,7 +36,16 @@ QWEN_TOKENS = {
     "video": "<|video_pad|>",
 }
 
+#: Around the turns of a chat. The template above has none, those of Qwen2-VL have.
+QWEN_TURNS = ("<|im_start|>", "<|im_end|>")
+
 PATCH = 14
+
+#: vLLM knows the vision tower by the names that it had in transformers before version 5.
+OLD_NAMES = {"model.vision_tower.": "model.vision_tower.vision_model."}
+
+Make = Callable[[Shape], tuple[Any, Any]]
+"""Makes a model of a size and its processor."""
 
 
 def vision_model(path: str | Path, *, kind: str, seed: int = 0) -> Path:
@@ -50,18 +59,36 @@ def vision_model(path: str | Path, *, kind: str, seed: int = 0) -> Path:
     Returns:
         The directory.
     """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    return written(path, kind, KINDS[kind], OLD_NAMES, seed)
+
+
+def written(
+    path: str | Path, kind: str, make: Make, names: Mapping[str, str], seed: int = 0
+) -> Path:
+    """Writes a model with random weights, unless ``path`` already holds it.
+
+    Args:
+        path: The directory to make.
+        kind: What it is called in its stamp.
+        make: Makes the model, without weights, and its processor.
+        names: By the beginning of a weight's name in transformers: the one that vLLM reads.
+        seed: Of the weights.
+
+    Returns:
+        The directory.
+    """
     path, shape = Path(path), Shape(max_positions=4096)
     stamp = model_files.stamp(kind, shape, seed=seed)
     if model_files.is_current(path, stamp):
         return path
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    model, processor = KINDS[kind](shape)
+    model, processor = make(shape)
     model_files.write(
         path,
         stamp=stamp,
         files=_files(model.config, processor),
-        weights=_random_weights(model.state_dict(), seed),
+        weights=_random_weights(model.state_dict(), names, seed),
     )
     return path
 
@@ -76,7 +103,7 @@ def _llava(shape: Shape) -> tuple[Any, Any]:
         LlavaProcessor,
     )
 
-    tokenizer = _tokenizer(shape, LLAVA_TOKENS)
+    tokenizer = chat_tokenizer(shape, LLAVA_TOKENS)
     side = 2 * PATCH
     vision = CLIPVisionConfig(
         hidden_size=64,
@@ -88,7 +115,7 @@ def _llava(shape: Shape) -> tuple[Any, Any]:
     )
     config = LlavaConfig(
         vision_config=vision,
-        text_config=LlamaConfig(**_text(shape, len(tokenizer))),
+        text_config=LlamaConfig(**text_config(shape, len(tokenizer))),
         image_token_index=tokenizer.convert_tokens_to_ids(LLAVA_TOKENS["image"]),
         vision_feature_layer=-2,
         image_seq_length=4,
@@ -101,7 +128,7 @@ def _llava(shape: Shape) -> tuple[Any, Any]:
         image_token=LLAVA_TOKENS["image"],
         num_additional_image_tokens=1,
     )
-    return _without_memory(LlavaForConditionalGeneration, config), processor
+    return without_memory(LlavaForConditionalGeneration, config), processor
 
 
 def _qwen2vl(shape: Shape) -> tuple[Any, Any]:
@@ -113,14 +140,14 @@ def _qwen2vl(shape: Shape) -> tuple[Any, Any]:
         Qwen2VLVideoProcessor,
     )
 
-    tokenizer = _tokenizer(shape, QWEN_TOKENS)
+    tokenizer = chat_tokenizer(shape, QWEN_TOKENS, QWEN_TURNS)
     ids = {
         f"{name}_token_id": tokenizer.convert_tokens_to_ids(token)
         for name, token in QWEN_TOKENS.items()
     }
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
     config = Qwen2VLConfig(
-        text_config={**_text(shape, len(tokenizer)), "rope_parameters": rope},
+        text_config={**text_config(shape, len(tokenizer)), "rope_parameters": rope},
         vision_config={
             "depth": 2,
             "embed_dim": 64,
@@ -141,13 +168,14 @@ def _qwen2vl(shape: Shape) -> tuple[Any, Any]:
         tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(min_pixels=least, max_pixels=most),
     )
-    return _without_memory(Qwen2VLForConditionalGeneration, config), processor
+    return without_memory(Qwen2VLForConditionalGeneration, config), processor
 
 
-KINDS: Mapping[str, Callable[[Shape], tuple[Any, Any]]] = {"llava": _llava, "qwen2vl": _qwen2vl}
+KINDS: Mapping[str, Make] = {"llava": _llava, "qwen2vl": _qwen2vl}
 
 
-def _text(shape: Shape, vocab_size: int) -> dict[str, Any]:
+def text_config(shape: Shape, vocab_size: int) -> dict[str, Any]:
+    """The configuration of the part that writes the text."""
     special = model_files.SPECIAL_TOKENS.index
     return {
         "vocab_size": vocab_size,
@@ -164,7 +192,14 @@ def _text(shape: Shape, vocab_size: int) -> dict[str, Any]:
     }
 
 
-def _tokenizer(shape: Shape, tokens: Mapping[str, str]) -> Any:
+def chat_tokenizer(shape: Shape, tokens: Mapping[str, str], more: Sequence[str] = ()) -> Any:
+    """The tokenizer of the other tiny models, with tokens of its own.
+
+    Args:
+        shape: Of the model.
+        tokens: What stands for media.
+        more: Other tokens.
+    """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -175,12 +210,12 @@ def _tokenizer(shape: Shape, tokens: Mapping[str, str]) -> Any:
         model_max_length=shape.max_positions,
         clean_up_tokenization_spaces=False,
     )
-    tokenizer.add_special_tokens({"additional_special_tokens": list(tokens.values())})
+    tokenizer.add_special_tokens({"additional_special_tokens": [*tokens.values(), *more]})
     tokenizer.chat_template = config["chat_template"]
     return tokenizer
 
 
-def _without_memory(cls: Any, config: Any) -> Any:
+def without_memory(cls: Any, config: Any) -> Any:
     """The model as names and shapes of its weights."""
     import torch
 
@@ -203,12 +238,16 @@ def type_name(config: Any) -> str:
     return type(config).__name__.removesuffix("Config") + "ForConditionalGeneration"
 
 
-def _random_weights(state: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def _random_weights(
+    state: Mapping[str, Any], names: Mapping[str, str], seed: int
+) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     weights: dict[str, Any] = {}
     for name, tensor in state.items():
-        # vLLM knows the vision tower by the names that it had in transformers before version 5.
-        name = name.replace("model.vision_tower.", "model.vision_tower.vision_model.")
+        for theirs, ours in names.items():
+            if name.startswith(theirs):
+                name = ours + name.removeprefix(theirs)
+                break
         size = tuple(tensor.shape)
         if name.endswith(".bias"):
             weights[name] = np.zeros(size, np.float32)

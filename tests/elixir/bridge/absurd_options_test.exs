@@ -6,10 +6,11 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   import Vllm.BridgeCase
 
-  alias Vllm.{Absurd, AsyncLLM, Error, InstanceProcesses, LLM, Ref}
+  alias Vllm.{Absurd, AsyncLLM, Environment, Error, InstanceProcesses, LLM, Ref, TinyModel}
   alias Vllm.Core.Call.Arguments
   alias Vllm.Core.Instance
   alias Vllm.Core.Instance.Watchdog
+  alias Vllm.LlamaFactory.Chat.VllmEngine
   alias Vllm.Mellea.Backends.LocalVLLMBackend
 
   # Tens of thousands of calls.
@@ -17,9 +18,6 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   # Nobody listens on it.
   @dead "http://127.0.0.1:1/v1"
-
-  # Arguments of LLaMA-Factory for a model that is not there.
-  @nowhere [model_name_or_path: "/nowhere"]
 
   @chat %Vllm.Mellea.ChatContext{}
 
@@ -61,35 +59,34 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.LlamaFactory, :templates} => {:value, [:on_instance]},
     {Vllm.LlamaFactory.Tools, :extract} => {:value, ["default", "x", :on_instance]},
     {Vllm.LlamaFactory.Tools, :formats} => {:value, [:on_instance]},
-    {Vllm.LlamaFactory.VllmInfer, :run} => {:value, [:engine, [%{}], []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :new} => {:value, [@nowhere, [], [], [], :on_instance]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :resolve_engine_args} =>
-      {:value, [@nowhere, [], [], [], :on_instance]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :new} => {:value, [@nowhere, :on_instance]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :chat} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :stream_chat} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :encode_prompt} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :get_scores} => {:value, [:engine, ["x"], []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :sampling_params} => {:value, [:engine, 1, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :extract_tool} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :regularize_images} => {:value, [:engine, [], []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :regularize_videos} => {:value, [:engine, [], []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :regularize_audios} => {:value, [:engine, [], []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :template} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :stop_token_ids} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :engine} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :engine_args} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :engine_notes} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :can_generate?} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :last_request_id} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.VllmEngine, :shutdown} => {:value, [:engine, []]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :chat} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :stream_chat} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :achat} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :astream_chat} => {:value, [:engine, "x", []]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :get_scores} => {:value, [:engine, ["x"], []]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :aget_scores} => {:value, [:engine, ["x"], []]},
-    {Vllm.LlamaFactory.Chat.ChatModel, :shutdown} => {:value, [:engine, []]},
+    {Vllm.LlamaFactory.VllmInfer, :run} => {:value, [:hosted, [%{}], []]},
+    {VllmEngine, :new} => {:value, [:fields, [], [], [], :on_engine]},
+    {VllmEngine, :resolve_engine_args} => {:value, [:fields, [], [], [], :on_instance]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :new} => {:value, [:fields, :on_engine]},
+    {VllmEngine, :chat} => {:value, [:hosted, "x", []]},
+    {VllmEngine, :stream_chat} => {:value, [:hosted, "x", []]},
+    {VllmEngine, :encode_prompt} => {:value, [:hosted, "x", []]},
+    {VllmEngine, :get_scores} => {:value, [:hosted, ["x"], []]},
+    {VllmEngine, :sampling_params} => {:value, [:hosted, 1, []]},
+    {VllmEngine, :extract_tool} => {:value, [:hosted, "x", []]},
+    {VllmEngine, :regularize_images} => {:value, [:hosted, [], []]},
+    {VllmEngine, :regularize_videos} => {:value, [:hosted, [], []]},
+    {VllmEngine, :regularize_audios} => {:value, [:hosted, [], []]},
+    {VllmEngine, :template} => {:value, [:hosted, []]},
+    {VllmEngine, :stop_token_ids} => {:value, [:hosted, []]},
+    {VllmEngine, :engine} => {:value, [:hosted, []]},
+    {VllmEngine, :engine_args} => {:value, [:hosted, []]},
+    {VllmEngine, :engine_notes} => {:value, [:hosted, []]},
+    {VllmEngine, :can_generate?} => {:value, [:hosted, []]},
+    {VllmEngine, :last_request_id} => {:value, [:hosted, []]},
+    {VllmEngine, :shutdown} => {:value, [:hosted, []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :chat} => {:value, [:hosted, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :stream_chat} => {:value, [:hosted, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :achat} => {:value, [:hosted, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :astream_chat} => {:value, [:hosted, "x", []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :get_scores} => {:value, [:hosted, ["x"], []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :aget_scores} => {:value, [:hosted, ["x"], []]},
+    {Vllm.LlamaFactory.Chat.ChatModel, :shutdown} => {:value, [:hosted, []]},
     {Vllm.Mellea, :start_session} => {:value, [:backend, []]},
     {Vllm.Mellea, :instruct} => {:value, [:session, "x", []]},
     {Vllm.Mellea, :chat} => {:value, [:session, "x", []]},
@@ -250,12 +247,16 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   # The methods of a class begin with an instance, which may be left out.
   @class_methods [:from_engine_args, :from_vllm_config, :new]
 
+  setup_all do
+    {:ok, _folder} = TinyModel.make(:scripted, model())
+    :ok
+  end
+
   setup %{test: name, tmp_dir: dir} do
     # A first argument that is no instance is one for the default instance.
     default = Application.get_env(:vllm_bridge, :default, [])
 
-    # LLaMA-Factory takes longer to import than a call may take here. What it is given is checked on the
-    # way to it, and by its own tests.
+    # The default instance has no LLaMA-Factory: one import, in the worker of the test, is enough.
     File.mkdir_p!(Path.join(dir, "llamafactory"))
     File.write!(Path.join(dir, "llamafactory/__init__.py"), "raise ImportError('left out')")
     env = [{"PYTHONPATH", dir}]
@@ -272,12 +273,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {:ok, _} = start(kit(name), log: false)
 
     {:ok, _} =
-      start(name,
-        log: :info,
-        env: env,
-        engines: [it: [model: "fake"]],
-        metrics_interval: 3_600_000
-      )
+      start(name, log: :info, engines: [it: [model: "fake"]], metrics_interval: 3_600_000)
 
     # Where valid options would start a worker, it ends at once.
     python = Path.join(dir, "python")
@@ -305,6 +301,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   end
 
   test "no value of an argument ends the instance", %{instance: instance} do
+    # Imports the library: a call may take less time here.
+    {:ok, _names} = Vllm.LlamaFactory.templates(instance: instance)
+
     for {{module, name}, {returns, arguments}} <- @functions do
       unharmed(instance, fn -> vary(module, name, returns, arguments, instance) end)
     end
@@ -360,6 +359,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
     unharmed(instance, fn -> :ok end)
   end
+
+  # Whose tokenizer LLaMA-Factory reads.
+  defp model, do: Path.join([Environment.cache_dir(), "models", "scripted"])
 
   # A worker for the functions of the test kit that change every engine of theirs.
   defp kit(instance), do: Module.concat(instance, "Kit")
@@ -442,6 +444,13 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   defp good(:provider, instance) do
     {:ok, provider} = Vllm.Inference.OllamaProvider.new(@dead, instance: instance)
     provider
+  end
+
+  defp good(:fields, _instance), do: [model_name_or_path: model()]
+
+  defp good(:hosted, instance) do
+    {:ok, model} = VllmEngine.new(good(:fields, instance), [], [], [], good(:on_engine, instance))
+    model
   end
 
   defp good(:on_engine, instance), do: [engine: engine(instance), instance: instance]

@@ -3,7 +3,7 @@ defmodule Vllm.Bridge.InferenceTest do
   # and an engine that dies. Real models are in the lane `vllm`.
   use Vllm.BridgeCase, instance: [env: [{"OLLAMA_BASE_URL", "http://127.0.0.1:2/v1"}]]
 
-  alias Vllm.{HttpRecorder, Inference}
+  alias Vllm.{HttpRecorder, Inference, ProcessTree}
 
   alias Vllm.Inference.{
     AsyncLLMProvider,
@@ -270,6 +270,53 @@ defmodule Vllm.Bridge.InferenceTest do
       {:ok, nil} = AsyncLLM.shutdown(engine)
       assert {:error, %Error{}} = AsyncLLMProvider.generate(provider, "x", "")
       assert {:error, %Error{}} = AsyncLLMProvider.load_adapter(provider, "a", "/a")
+    end
+  end
+
+  describe "a worker that is killed" do
+    test "ends the calls of providers, at the servers too", %{test: name} do
+      {:ok, _} = start(name)
+      {url, _server} = HttpRecorder.start(:never)
+      {:ok, provider} = VLLMProvider.new(url, instance: name)
+
+      calls = [
+        fn -> VLLMProvider.generate(provider, "Hello", "m") end,
+        fn -> VLLMProvider.load_adapter(provider, "a", "/a") end
+      ]
+
+      tasks = Enum.map(calls, &Task.async/1)
+      for _call <- calls, do: assert_receive({:request, _path, _body}, 60_000)
+      {:ok, %{"pid" => worker}} = Vllm.status(name)
+      kill(worker)
+
+      for result <- Task.await_many(tasks, :infinity),
+          do: assert({:error, %Error{kind: :worker_down}} = result)
+
+      for _call <- calls, do: assert_receive({:closed, _path}, 60_000)
+      wait_until(fn -> match?({:ok, _status}, Vllm.status(name)) end)
+      assert {:error, %Error{kind: :stale_ref}} = VLLMProvider.list_adapters(provider)
+    end
+
+    # The library is a stand-in with the interface of llama-cpp-python, the process is not.
+    @tag :tmp_dir
+    test "takes llama.cpp's process along", %{test: name, tmp_dir: dir} do
+      File.write!(Path.join(dir, "xllamacpp.py"), "raise ImportError('not installed')")
+
+      dir
+      |> Path.join("llama_cpp.py")
+      |> File.write!("from tests.python.support.llama_cpp_stand_in import *")
+
+      model = Path.join(dir, "model.gguf")
+      File.write!(model, "a model")
+      {:ok, _} = start(name, env: [{"PYTHONPATH", "#{dir}:#{File.cwd!()}"}])
+      {:ok, provider} = LlamaCppProvider.new(model_path: model, instance: name)
+      text = Task.async(fn -> LlamaCppProvider.generate(provider, "endless", "m") end)
+      wait_until(fn -> File.exists?(model <> ".started") end)
+      tree = ProcessTree.of(name)
+      [_llama_cpp] = tree.pids -- [tree.worker]
+      kill(tree.worker)
+      assert {:error, %Error{kind: :worker_down}} = Task.await(text, :infinity)
+      ProcessTree.await_gone(tree)
     end
   end
 

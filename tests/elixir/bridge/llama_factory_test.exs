@@ -82,6 +82,49 @@ defmodule Vllm.Bridge.LlamaFactoryTest do
       assert {:ok, ["" <> _note | _]} = VllmEngine.engine_notes(model)
     end
 
+    test "ends with the engine, as a stream and as a dataset too", context do
+      %{model: model, engine: engine} = context
+      {:ok, stream} = VllmEngine.stream_chat(model, "Hello", @endless)
+      examples = for n <- 1..5, do: %{instruction: "Say #{n}"}
+
+      tasks = [
+        Task.async(fn -> Stream.collect(stream) end),
+        Task.async(fn -> VllmInfer.run(model, examples, @endless) end)
+      ]
+
+      wait_until(fn -> unfinished(engine) == 6 end)
+      Vllm.call(engine, "die")
+
+      for result <- Task.await_many(tasks, :infinity),
+          do: assert({:error, %Error{kind: :engine_dead}} = result)
+
+      assert {:error, %Error{kind: :engine_dead}} = VllmEngine.stream_chat(model, "Hello")
+      assert {:error, %Error{kind: :engine_dead}} = VllmInfer.run(model, examples)
+    end
+
+    test "ends with the worker", %{model: model, engine: engine, instance: instance} do
+      {:ok, stream} = VllmEngine.stream_chat(model, "Hello", @endless)
+
+      tasks = [
+        Task.async(fn -> VllmEngine.chat(model, "Hello", @endless) end),
+        Task.async(fn -> Stream.collect(stream) end),
+        Task.async(fn -> VllmInfer.run(model, [%{instruction: "Hello"}], @endless) end)
+      ]
+
+      wait_until(fn -> unfinished(engine) == 3 end)
+      {:ok, %{"pid" => worker}} = Vllm.status(instance)
+      kill(worker)
+
+      for result <- Task.await_many(tasks, :infinity),
+          do: assert({:error, %Error{kind: :worker_down}} = result)
+
+      wait_until(fn ->
+        match?({:ok, %{"pid" => pid}} when pid != worker, Vllm.status(instance))
+      end)
+
+      assert {:error, %Error{kind: :stale_ref}} = VllmEngine.chat(model, "Hello")
+    end
+
     test "of an engine that was shut down is an error", %{path: path, instance: instance} do
       engine = engine(instance)
       {:ok, model} = VllmEngine.new([model_name_or_path: path], [], [], [], engine: engine)

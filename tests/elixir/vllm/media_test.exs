@@ -4,6 +4,7 @@ defmodule Vllm.RealEngine.MediaTest do
   use Vllm.VllmEngine, engine: :sees
 
   alias Vllm.{Bytes, Mellea, Tensor}
+  alias Vllm.LlamaFactory.Chat.ChatModel
   alias Vllm.Mellea.Backends.LocalVLLMBackend
   alias Vllm.Mellea.{ChatContext, Message, ModelOutputThunk}
 
@@ -65,6 +66,37 @@ defmodule Vllm.RealEngine.MediaTest do
       {:ok, output} = Stream.collect(stream)
       assert length(hd(output.outputs).token_ids) == 8
     end
+  end
+
+  test "LLaMA-Factory has the model see what it is given", %{engine: engine} do
+    path = in_a_file(file(1))
+    args = [model_name_or_path: model(:llava), template: "llava", default_system: ""]
+    # Smaller images are made larger.
+    args = [image_min_pixels: @side * @side] ++ args
+    {:ok, model} = ChatModel.new(args, engine: engine)
+    options = [temperature: 0.0, max_new_tokens: 8]
+
+    for {content, images, number} <- [
+          {"what", [{:bytes, file(1)}], 1},
+          {"what", [path], 1},
+          {"<image>what", [%{bytes: file(2)}], 2}
+        ] do
+      prompt = %{
+        prompt: "USER: <image>what ASSISTANT:",
+        multi_modal_data: %{image: tensor(number)}
+      }
+
+      {:ok, stream} = AsyncLLM.generate(engine, prompt, @greedy, "factory-#{content}-#{number}")
+      {:ok, %{outputs: [%{text: text}]}} = Stream.collect(stream)
+
+      assert {:ok, [%{response_text: ^text}]} =
+               ChatModel.chat(model, content, [images: images] ++ options)
+    end
+
+    assert {:error, %Error{kind: :invalid, message: message}} =
+             ChatModel.chat(model, "what", images: List.duplicate(path, 3))
+
+    assert message =~ "At most 2 image"
   end
 
   test "what is no image is refused with its place", %{engine: engine} do

@@ -91,10 +91,11 @@ PYTHON_IMPORTERS = {
         *("integrations/mellea/template_formatter.py", "integrations/mellea/prompts.py"),
     },
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
+    "llama_cpp": {"integrations/inference/llama_cpp_child.py"},
     "peft": {"integrations/inference/transformers_model.py"},
     "transformers": {
         "integrations/inference/transformers_model.py",
-        "testing/models/vision_models.py",
+        *("testing/models/vision_models.py", "testing/models/audio_models.py"),
     },
 }
 

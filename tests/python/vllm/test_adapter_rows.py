@@ -1,6 +1,7 @@
 """Prompt log probabilities on an engine that takes adapters, beside other requests and alone.
 
-Without ``process/adapter_rows.py`` the requests at once end EngineCore.
+Without ``process/adapter_rows.py`` the requests at once end EngineCore. Texts without an adapter
+beside texts with one are in ``test_providers.py``; here is what vLLM's functions make of such rows.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from python_worker.process import vllm_patches
 from python_worker.process.adapter_rows import prompts_one_by_one
 from python_worker.testing.models.adapters import CONFIG_FILE, WEIGHTS_FILE, adapter
 from python_worker.testing.models.scripted_model import ScriptedModel
@@ -138,6 +140,21 @@ def test_vllm_still_needs_the_patch(asked: tuple[str, ...]) -> None:
     runner.num_prompt_logprobs = dict.fromkeys(asked, VOCABULARY)
     with pytest.raises(RuntimeError, match="einsum"):
         vllm_method()(runner, runner.hidden_states, runner.scheduled)
+
+
+@pytest.mark.parametrize("name", vllm_patches.EXPANDING)
+def test_vllm_still_needs_the_patch_of_rows_without_an_adapter(name: str) -> None:
+    """If this fails: does vLLM now skip a row with the index -1? Then drop `skip_base_rows`."""
+    import torch
+    from vllm.lora.ops.torch_ops import lora_ops
+
+    expand = getattr(lora_ops, name)
+    where = (0, 1) if name.endswith("slice") else ()
+    weights = torch.tensor([[[1.0]], [[100.0]]])
+    for function, of_the_base in ((expand, 100.0), (vllm_patches.skip_base_rows(expand), 0.0)):
+        output = torch.zeros(2, 1)
+        function(torch.ones(2, 1), weights, output, torch.tensor([0, -1]), *where)
+        assert output.flatten().tolist() == [1.0, of_the_base]
 
 
 # --- With an engine ---

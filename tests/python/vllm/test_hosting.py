@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,6 +132,23 @@ def test_without_a_name_the_template_is_that_of_the_tokenizer(model: ScriptedMod
     template, tokenizer = prepared(model, None)
     own = tokenizer.apply_chat_template(USER, add_generation_prompt=True, tokenize=False)
     assert tokenizer.decode(prompt_of(template, tokenizer, USER, None, None)) == own
+
+
+def test_without_a_name_and_a_chat_template_a_prompt_is_its_text(
+    model: ScriptedModel, tmp_path: Path
+) -> None:
+    """L-05."""
+    folder = tmp_path / "model"
+    shutil.copytree(model.path, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with library().notes() as notes:
+        it = hosted(folder)
+    assert any("use `empty` template" in note for note in notes), notes
+    ids = prompt_of(it.template, it.tokenizer, [{"role": "user", "content": "Hello"}], None, None)
+    assert it.tokenizer.decode(ids) == "Hello"
+    assert it.tokenizer.padding_side == "left"
 
 
 def test_engines_with_one_template_do_not_share_what_they_write_into_it(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from python_worker.testing.models.adapters import adapter
-from python_worker.testing.models.model_files import EOS
+from python_worker.testing.models.model_files import EOS, ROLES
 from python_worker.testing.models.scripted_model import ScriptedModel, scripted_model
 from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.values import Ref
@@ -119,13 +119,17 @@ async def test_the_stop_words_of_a_template_are_asked_for(
     assert set(params["stop_token_ids"]) == set(stops)
 
 
-async def test_a_stop_word_of_the_template_ends_an_answer(
+async def test_special_tokens_and_stop_words_of_an_answer(
     vllm_client: Client, tmp_path: Path
 ) -> None:
-    """L-17, on a model that would go on after it. A prompt of this template ends in a new line."""
+    """L-17 and L-18, on a model that would go on after them.
+
+    A prompt of the template "qwen" ends in a new line.
+    """
     script = [
         ("", " I", " only", " know", EOS),
         ("<0x0A>", " done", "<|im_end|>", " and", " on", " and"),
+        ("special", " before", ROLES[-1], " after", EOS),
     ]
     model = scripted_model(tmp_path / "model", script=script)
     arguments = {
@@ -146,6 +150,14 @@ async def test_a_stop_word_of_the_template_ends_an_answer(
             engine, {"prompt_token_ids": prompt}, sampling(temperature=0.0, max_tokens=4)
         )
         assert last.outputs[0].text == " done<|im_end|> and on"
+
+        plain = {name: value for name, value in arguments.items() if name != "template"}
+        ref = await vllm_client.call("ChatModel", "new", plain, engine=engine)
+        special = [{"role": "user", "content": "special"}]
+        assert await texts(vllm_client, ref, special) == [" before after"]
+        assert await texts(vllm_client, ref, special, skip_special_tokens=False) == [
+            f" before{ROLES[-1]} after{EOS}"
+        ]
     finally:
         await vllm_client.call(engine, "shutdown")
 

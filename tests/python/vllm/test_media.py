@@ -18,7 +18,7 @@ from tests.python.support import media
 from tests.python.support.client import Client, Failed
 from tests.python.support.llms import kind_of
 from tests.python.support.media import data_url, png, tensor
-from tests.python.support.media_engines import BLUE, RED, Asking, Files, running
+from tests.python.support.media_engines import BLUE, PARAMS, RED, Asking, Files, running
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker
 
@@ -32,13 +32,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(scope="module")
-def qwen(
-    llm_worker: Worker, files: Files, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ref]:
-    model = vision_model(tmp_path_factory.mktemp("models") / "qwen2vl", kind="qwen2vl")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(vision_model(tmp_path_factory.mktemp("models") / "qwen2vl", kind="qwen2vl"))
+
+
+@pytest.fixture(scope="module")
+def qwen(llm_worker: Worker, files: Files, model_folder: str) -> Iterator[Ref]:
     yield from running(
         llm_worker,
-        model=str(model),
+        model=model_folder,
         max_model_len=1024,
         limit_mm_per_prompt={"image": 2, "video": 1},
         allowed_local_media_path=str(files.folder),
@@ -159,6 +161,65 @@ async def test_a_chat_with_a_video_is_as_in_vllms_server(ask: Asking) -> None:
     (body,) = await ask.client.call(ask.engine, "chat_in_process", openai)
     answer = await ask.client.call(ask.engine, "chat", chat({"type": "video", "data": content}))
     assert answer.choices[0].message.content == body["choices"][0]["message"]["content"]
+
+
+# --- LLaMA-Factory
+
+
+@pytest.fixture
+async def hosted(llm_client: Client, qwen: Ref, model_folder: str) -> Ref:
+    arguments = {"model_name_or_path": model_folder, "template": "qwen2_vl", "default_system": ""}
+    ref: Ref = await llm_client.call("ChatModel", "new", arguments, engine=qwen)
+    return ref
+
+
+def turn(content: str) -> str:
+    """A message in the template of LLaMA-Factory."""
+    return f"<|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n"
+
+
+async def test_llama_factory_has_vllm_see_what_it_is_given(
+    ask: Asking, hosted: Ref, files: Files
+) -> None:
+    frames = [png(frame) for frame in media.frames()]
+    options = {"temperature": 0.0, "max_new_tokens": 8}
+    cases: list[tuple[str, dict[str, Any], str, dict[str, list[str]]]] = [
+        ("what", {"images": [png(RED)]}, f"{IMAGE}what", {"image": [files.red]}),
+        ("<image>", {"images": [{"path": files.blue}]}, IMAGE, {"image": [files.blue]}),
+        (
+            "<image>or<image>",
+            {"images": [files.red, {"bytes": png(BLUE)}]},
+            f"{IMAGE}or{IMAGE}",
+            {"image": [files.red, files.blue]},
+        ),
+        ("what", {"videos": [frames]}, f"{VIDEO}what", {"video": [files.video]}),
+        (
+            "what",
+            {"images": [files.red], "videos": [frames]},
+            f"{VIDEO}{IMAGE}what",
+            {"image": [files.red], "video": [files.video]},
+        ),
+    ]
+    for content, given, prompt, read in cases:
+        messages = [{"role": "user", "content": content}]
+        wanted = await ask.client.call(
+            ask.engine, "media_in_process", turn(prompt), read, PARAMS, f"in process {prompt}"
+        )
+        text = wanted["outputs"][0]["text"]
+        (answer,) = await ask.client.call(hosted, "chat", messages, **given, options=options)
+        assert answer["response_text"] == text, prompt
+        assert answer["prompt_length"] == len(wanted["prompt_token_ids"])
+        pieces = await ask.client.items(hosted, "stream_chat", messages, **given, options=options)
+        assert "".join(pieces) == text
+
+
+async def test_llama_factory_is_told_of_more_images_than_the_engine_takes(
+    ask: Asking, hosted: Ref
+) -> None:
+    """L-11."""
+    messages = [{"role": "user", "content": "what"}]
+    with pytest.raises(Failed, match=r"INVALID.*At most 2 image"):
+        await ask.client.call(hosted, "chat", messages, images=[png(RED)] * 3)
 
 
 # --- What is refused

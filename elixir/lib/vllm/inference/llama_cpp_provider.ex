@@ -6,6 +6,9 @@ defmodule Vllm.Inference.LlamaCppProvider do
   expect. If that happens, or memory runs out, the text is an `:engine_error` that says why; the engines
   of the worker go on, and the next text starts llama.cpp again.
 
+  The library is xllamacpp, which `mix vllm.setup --with providers` installs. Where it cannot be imported,
+  llama-cpp-python is used if that is installed in the worker's environment.
+
   Texts are made one after the other. They are completions of the prompt, without a chat template, and
   end at three backticks with a line break, and at two empty lines. A text with another adapter than
   the one before loads the model again.

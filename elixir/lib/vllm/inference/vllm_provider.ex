@@ -8,6 +8,10 @@ defmodule Vllm.Inference.VLLMProvider do
   the list of those that were loaded with this provider.
 
   A text with an adapter has the adapter's id in place of the model's name. All overrides are sent.
+
+  On a CPU the server itself mixes adapters up: a text without an adapter is written with another
+  request's adapter when both are computed at once. That is an error of vLLM's, which an engine of a
+  worker does not have; see the guide *Inference providers*.
   """
 
   alias Vllm.{Error, Inference, Ref}

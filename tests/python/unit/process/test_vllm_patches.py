@@ -43,6 +43,18 @@ def test_nothing_is_added_to_a_row_of_the_base_model(name: str, wrong: Any) -> N
     assert output.flatten().tolist() == [1.0, 0.0, 100.0]
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_no_value_of_anothers_adapter_reaches_a_row_of_the_base_model(
+    value: float, wrong: Any
+) -> None:
+    """Finite weights that are large enough make such a row before they are multiplied again."""
+    output = torch.zeros(2, 1)
+    wrong.bgmv_expand(
+        torch.tensor([[1.0], [value]]), torch.ones(1, 1, 1), output, torch.tensor([0, -1])
+    )
+    assert output.flatten().tolist() == [1.0, 0.0]
+
+
 def test_a_module_may_be_patched_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "twice_wrong.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
