@@ -68,7 +68,8 @@ exit status:
 
 examples:
   python -m python_worker --listen unix:/run/vllm/worker.sock
-  {TOKEN_VARIABLE}=$(cat token) python -m python_worker --listen tcp:[::]:5000
+  {TOKEN_VARIABLE}=$(cat token) \\
+      python -m python_worker --listen tcp:0.0.0.0:5000
   python -m python_worker --listen unix:/tmp/fake.sock \\
       --engine-class python_worker.testing.fake_engine:FakeAsyncLLM
 """
