@@ -55,8 +55,8 @@ environment variables:
 
 output:
   When it serves, it prints one line to stdout: VLLM_BRIDGE READY and a JSON
-  object with `address`, `pid`, `incarnation` and `grpc_address`. Everything else
-  goes to stderr.
+  object with `address`, `pid`, `incarnation` and `grpc_address`. Everything
+  else goes to stderr.
 
 signals:
   SIGTERM and SIGINT stop it after --grace.
