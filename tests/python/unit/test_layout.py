@@ -21,7 +21,7 @@ CLIENT = ROOT / "elixir" / "lib"
 
 TOP_LEVEL = {
     *("python_worker", "elixir", "proto", "tests", "mix.exs", "pyproject.toml", "README.md"),
-    *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".ci", ".gitignore"),
+    *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".iex.exs", ".ci", ".gitignore"),
 }
 
 # The layers of the worker, bottom first. A module imports from its own layer and from those below.

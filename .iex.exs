@@ -1,0 +1,36 @@
+# For `iex -S mix` in this repository: names without prefix, and vLLM's log out of the way.
+#
+#     {:ok, model} = SmallModel.path()
+#     {:ok, engine} = AsyncLLM.from_engine_args(model: model, enforce_eager: true)
+#     {:ok, answer} = Vllm.chat(engine, "Why is the sky blue?")
+#     Vllm.status()
+
+alias Vllm.{
+  AsyncLLM,
+  Environment,
+  Error,
+  LLM,
+  LoRARequest,
+  PoolingParams,
+  RequestOutput,
+  SamplingParams,
+  SmallModel,
+  Stream,
+  StructuredOutputsParams,
+  Tensor,
+  TinyModel,
+  Tool
+}
+
+# Without a GPU, vLLM takes nine tenths of the memory for its cache unless this says how much, in GiB.
+System.get_env("VLLM_CPU_KVCACHE_SPACE") || System.put_env("VLLM_CPU_KVCACHE_SPACE", "1")
+
+# vLLM logs much while an engine loads. `Logger.configure(level: :debug)` shows it.
+Logger.configure(level: :warning)
+
+IO.puts("""
+vLLM from Elixir. Start with:  {:ok, model} = SmallModel.path()
+                               {:ok, engine} = AsyncLLM.from_engine_args(model: model)
+                               {:ok, answer} = Vllm.chat(engine, "Why is the sky blue?")
+What runs:  Vllm.status(), Vllm.top()      What a function does:  h AsyncLLM.generate
+""")
