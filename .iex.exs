@@ -29,8 +29,12 @@ System.get_env("VLLM_CPU_KVCACHE_SPACE") || System.put_env("VLLM_CPU_KVCACHE_SPA
 Logger.configure(level: :warning)
 
 IO.puts("""
-vLLM from Elixir. Start with:  {:ok, model} = SmallModel.path()
-                               {:ok, engine} = AsyncLLM.from_engine_args(model: model)
-                               {:ok, answer} = Vllm.chat(engine, "Why is the sky blue?")
-What runs:  Vllm.status(), Vllm.top()      What a function does:  h AsyncLLM.generate
+vLLM from Elixir. To start:
+
+    {:ok, model} = SmallModel.path()
+    {:ok, engine} = AsyncLLM.from_engine_args(model: model)
+    {:ok, answer} = Vllm.chat(engine, "Why is the sky blue?")
+
+Vllm.status() and Vllm.top() show what runs, h AsyncLLM.generate what a function
+does.
 """)
