@@ -93,7 +93,7 @@ defmodule Vllm.Ref do
 
       # An object without a module, such as a tokenizer, has the methods of its Python class.
       defp functions(type) when is_binary(type) do
-        module = Module.safe_concat(Vllm, type)
+        module = Module.safe_concat("Vllm", type)
         if Code.ensure_loaded?(module), do: "those of #{inspect(module)}", else: by_name()
       rescue
         ArgumentError -> by_name()
