@@ -32,6 +32,7 @@ defmodule Vllm.LayeringTest do
     ["instance.ex"],
     ["application.ex"],
     ["doctor/*"],
+    ["demo/*"],
     ["test/*"]
   ]
 

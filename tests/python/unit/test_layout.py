@@ -57,7 +57,7 @@ PYTHON_IMPORTERS = {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
         *("process/child.py", "process/fresh_blocks.py"),
         "integrations/inference/transformers_model.py",
-        "integrations/llama_factory/hosting.py",
+        *("integrations/llama_factory/hosting.py", "small_models/voices.py"),
     },
     "numpy": {
         *("codec/tensors.py", "engines/media/vllm_parts.py", "small_models/", "testing/"),
@@ -89,7 +89,7 @@ PYTHON_IMPORTERS = {
     "peft": {"integrations/inference/transformers_model.py"},
     "transformers": {
         "integrations/inference/transformers_model.py",
-        "testing/models/vision_models.py",
+        *("testing/models/vision_models.py", "small_models/voices.py"),
     },
 }
 
