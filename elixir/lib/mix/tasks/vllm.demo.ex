@@ -81,8 +81,9 @@ defmodule Mix.Tasks.Vllm.Demo do
     Screen.heading("A worker, and #{length(engines)} engines that load at once")
     began = Screen.now()
 
-    # The level is of the lines: vLLM's log is read for the progress, and not shown.
-    with {:ok, instance} <- Vllm.start_link(name: @instance, log: false),
+    # vLLM's log is read for the progress, and not shown. The priority stays, because each engine is one
+    # process with one thread, which leaves the BEAM a core.
+    with {:ok, instance} <- Vllm.start_link(name: @instance, log: false, nice: 0),
          Screen.lines(["worker ready after #{Screen.decimal(Screen.since(began))} s"]),
          {:ok, refs} <- Setup.load(@instance, engines) do
       {instance, Map.merge(%{kind: models.kind, embed: nil}, refs)}

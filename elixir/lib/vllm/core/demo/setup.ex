@@ -11,6 +11,8 @@ defmodule Vllm.Core.Demo.Setup do
   # first request, and no binding of all engines to the first core.
   @environment %{
     "VLLM_CPU_KVCACHE_SPACE" => "1",
+    # One thread is enough for a small model, and on a busy machine several wait for each other.
+    "OMP_NUM_THREADS" => "1",
     "TORCHDYNAMO_DISABLE" => "1",
     "VLLM_CPU_OMP_THREADS_BIND" => "nobind",
     "HF_HUB_OFFLINE" => "1",
@@ -148,7 +150,7 @@ defmodule Vllm.Core.Demo.Setup do
 
   defp ready(name, seconds), do: "#{label(name)} ready after #{Screen.decimal(seconds)} s"
 
-  defp label(name), do: name |> Atom.to_string() |> String.pad_trailing(6)
+  defp label(name), do: name |> Atom.to_string() |> Kernel.<>(":") |> String.pad_trailing(6)
 
   # The lines of the process that says that it loads this model.
   defp of_model(lines, model) do

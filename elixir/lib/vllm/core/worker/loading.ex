@@ -78,7 +78,7 @@ defmodule Vllm.Core.Worker.Loading do
     after
       @interval ->
         {filled, text} = step(Explanation.lines_since(state.instance, state.mark))
-        IO.write(["\r", bar(state.class, filled, text, state.began), "\e[K"])
+        IO.write(["\r", bar(state.class <> ":", filled, text, state.began), "\e[K"])
         draw(state)
     end
   end
@@ -98,9 +98,9 @@ defmodule Vllm.Core.Worker.Loading do
 
   @doc "The line for a terminal."
   @spec bar(String.t(), non_neg_integer(), String.t(), integer()) :: String.t()
-  def bar(class, filled, text, began) do
+  def bar(title, filled, text, began) do
     bar = String.duplicate("#", filled) <> String.duplicate(".", @width - filled)
     seconds = (System.monotonic_time(:millisecond) - began) / 1000
-    "#{class}: [#{bar}] #{text} (#{:erlang.float_to_binary(seconds, decimals: 1)} s)"
+    "#{title} [#{bar}] #{text} (#{:erlang.float_to_binary(seconds, decimals: 1)} s)"
   end
 end

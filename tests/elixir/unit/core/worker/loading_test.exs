@@ -37,7 +37,7 @@ defmodule Vllm.Core.Worker.LoadingTest do
   test "the bar has the class, the step and the time" do
     began = System.monotonic_time(:millisecond) - 1_500
 
-    assert Loading.bar("AsyncLLM", 10, "loading the weights", began) =~
+    assert Loading.bar("AsyncLLM:", 10, "loading the weights", began) =~
              ~r/^AsyncLLM: \[#{String.duplicate("#", 10)}\.{10}\] loading the weights \(1\.\d s\)$/
   end
 
