@@ -47,7 +47,8 @@ defmodule Mix.Tasks.Vllm.Demo do
     Scenes.status(context)
     stopped(instance)
 
-    Screen.say("\nDone in #{Screen.decimal(Screen.since(began))} s.")
+    IO.puts("")
+    Screen.say("Done in #{Screen.decimal(Screen.since(began))} s.")
     Screen.say("Next: `iex -S mix`, and the guides in elixir/guides.")
   end
 

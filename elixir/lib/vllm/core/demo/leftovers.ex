@@ -20,20 +20,28 @@ defmodule Vllm.Core.Demo.Leftovers do
   @spec left(t()) :: t() | %{processes: [], folder: nil}
   def left(%{processes: processes, folder: folder}) do
     %{
-      processes: Enum.filter(processes, &File.exists?("/proc/#{&1}/stat")),
+      processes: Enum.filter(processes, &(fields("/proc/#{&1}/stat") |> runs?())),
       folder: if(File.exists?(folder), do: folder)
     }
   end
 
+  # Of one that has ended and was not yet asked for its exit status only that is left.
+  defp runs?([state | _]), do: state not in ["Z", "X"]
+  defp runs?([]), do: false
+
   # The worker leads a process group, and every process of vLLM is in it.
   defp group(leader) do
     for path <- Path.wildcard("/proc/[0-9]*/stat"),
-        {:ok, stat} <- [File.read(path)],
-        # The name of the program, in parentheses, may hold anything.
-        [_state, _parent, group | _] <- [
-          stat |> String.split(") ") |> List.last() |> String.split()
-        ],
-        group == Integer.to_string(leader),
+        [_state, _parent, group | _] = fields <- [fields(path)],
+        group == Integer.to_string(leader) and runs?(fields),
         do: path |> String.split("/") |> Enum.at(2) |> String.to_integer()
+  end
+
+  # What follows the name of the program, which is in parentheses and may hold anything.
+  defp fields(path) do
+    case File.read(path) do
+      {:ok, stat} -> stat |> String.split(") ") |> List.last() |> String.split()
+      {:error, _reason} -> []
+    end
   end
 end

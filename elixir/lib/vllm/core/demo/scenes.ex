@@ -87,7 +87,7 @@ defmodule Vllm.Core.Demo.Scenes do
         end)
       end
 
-    {texts, tokens} = gather(Map.new(0..3, &{&1, ""}), 0, questions, 4, {0, 0})
+    {texts, tokens} = gather(Map.new(0..3, &{&1, ""}), 0, questions, 4, {0, nil})
     Task.await_many(tasks, :infinity)
     unless Screen.terminal?(), do: Screen.lines(columns(questions, texts))
     Screen.remark("#{rate(tokens, began)}, all four together: the engine batches them")
@@ -99,18 +99,16 @@ defmodule Vllm.Core.Demo.Scenes do
     receive do
       {:piece, number, text, count} ->
         texts = Map.update!(texts, number, &(&1 <> text))
-        drawn = draw(questions, texts, drawn, at)
-        gather(texts, tokens + count, questions, running, drawn)
+        gather(texts, tokens + count, questions, running, draw(questions, texts, drawn, at))
 
       {:over, _number} ->
-        drawn = draw(questions, texts, drawn, 0)
-        gather(texts, tokens, questions, running - 1, drawn)
+        gather(texts, tokens, questions, running - 1, draw(questions, texts, drawn, nil))
     end
   end
 
   # Not for every piece: a terminal need not show more than the eye takes.
   defp draw(questions, texts, drawn, at) do
-    if Screen.terminal?() and Screen.now() - at > Screen.pause(),
+    if Screen.terminal?() and (at == nil or Screen.now() - at > Screen.pause()),
       do: {Screen.redraw(columns(questions, texts), drawn), Screen.now()},
       else: {drawn, at}
   end
@@ -151,10 +149,9 @@ defmodule Vllm.Core.Demo.Scenes do
   def json(%{chat: engine}) do
     Screen.heading("JSON that fits a schema")
 
-    Screen.code("""
-    schema = name: a string, age: an integer up to 120, city: London, Paris or Rome
-    Vllm.json(engine, "#{@prompt}", schema)\
-    """)
+    Screen.say("Its fields: name, a string; age, from 0 to 120; city, London, Paris or Rome.")
+    Screen.code(~s|question = "#{@prompt}"|)
+    Screen.code("Vllm.json(engine, question, schema)")
 
     Screen.value(Vllm.json(engine, @prompt, @schema, max_tokens: 96, temperature: 0.0))
     Screen.remark("The engine excludes every token that would break the schema.")

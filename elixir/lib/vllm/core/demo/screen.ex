@@ -7,6 +7,9 @@ defmodule Vllm.Core.Demo.Screen do
   @width 80
   @indent 2
 
+  # Where the last word of a line may end, so that what comes after it without a space has room.
+  @last_word 77
+
   # Milliseconds between two drawings of a live part.
   @pause 100
 
@@ -43,7 +46,7 @@ defmodule Vllm.Core.Demo.Screen do
   @doc "The code of a scene, as it would be typed."
   @spec code(String.t()) :: :ok
   def code(text) do
-    for line <- String.split(text, "\n"), do: IO.puts(["  ", paint(:cyan, line)])
+    for line <- wrap(text, @width - @indent), do: IO.puts(["  ", paint(:cyan, line)])
     :ok
   end
 
@@ -99,7 +102,9 @@ defmodule Vllm.Core.Demo.Screen do
   end
 
   defp write_part(part, column) do
-    if column + String.length(part) > @width do
+    limit = if part =~ ~r/^[ \t]/, do: @last_word, else: @width
+
+    if column + String.length(part) > limit do
       part = String.trim_leading(part)
       IO.write(["\n  ", part])
       @indent + String.length(part)
@@ -147,7 +152,11 @@ defmodule Vllm.Core.Demo.Screen do
     text |> String.split("\n") |> Enum.flat_map(&wrap_line(&1, width))
   end
 
-  defp wrap_line(line, width) do
+  # Such as a line of a table, whose columns stay.
+  defp wrap_line(line, width),
+    do: if(String.length(line) <= width, do: [line], else: broken(line, width))
+
+  defp broken(line, width) do
     # Spaces in front are an indentation, such as that of an inspected struct.
     [indent] = Regex.run(~r/^ */, line)
 
