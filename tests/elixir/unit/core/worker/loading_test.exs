@@ -1,7 +1,9 @@
 defmodule Vllm.Core.Worker.LoadingTest do
-  use ExUnit.Case, async: true
+  # Whether there are colours is a setting of the whole node.
+  use ExUnit.Case, async: false
 
   import ExUnit.CaptureIO
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.Core.Worker.Loading
 
@@ -47,5 +49,52 @@ defmodule Vllm.Core.Worker.LoadingTest do
     assert capture_io(fn ->
              assert Loading.shown({A, node()}, "AsyncLLM", "from_engine_args", 0, call) == self()
            end) == ""
+  end
+
+  describe "in a shell at a terminal" do
+    setup do
+      before = Application.fetch_env!(:elixir, :ansi_enabled)
+      Application.put_env(:elixir, :ansi_enabled, true)
+      on_exit(fn -> Application.put_env(:elixir, :ansi_enabled, before) end)
+      Process.put(:iex_server, self())
+      :ok
+    end
+
+    defp drawn?, do: Process.group_leader() |> StringIO.contents() |> elem(1) =~ "AsyncLLM: ["
+
+    test "a bar is drawn while the engine loads, and removed when it has" do
+      output =
+        capture_io(fn ->
+          call = fn -> wait_until(&drawn?/0) end
+          Loading.shown({A, node()}, "AsyncLLM", "from_engine_args", nil, call)
+        end)
+
+      assert output =~ "\rAsyncLLM: [....................] starting vLLM's process ("
+      assert String.ends_with?(output, "\r\e[K")
+    end
+
+    test "the bar is removed when the call raises" do
+      output =
+        capture_io(fn ->
+          call = fn ->
+            wait_until(&drawn?/0)
+            raise "no"
+          end
+
+          assert_raise RuntimeError, fn ->
+            Loading.shown({A, node()}, "AsyncLLM", "from_engine_args", nil, call)
+          end
+        end)
+
+      assert String.ends_with?(output, "\r\e[K")
+    end
+
+    test "other calls draw nothing" do
+      call = fn -> :done end
+
+      assert capture_io(fn ->
+               assert Loading.shown({A, node()}, "Worker", "status", nil, call) == :done
+             end) == ""
+    end
   end
 end
