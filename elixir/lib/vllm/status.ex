@@ -7,9 +7,9 @@ defmodule Vllm.Status do
       iex> Vllm.status()
       #Vllm.Status<
         MyApp.Vllm: pid 4242, vLLM 0.32.0, up 12 min, 5 calls in flight
-          engine         model              state     running waiting tokens/s     KV
-          :llama         Llama-3.2-1B       ready           4       0    118.2  3.1 %
-          :qwen          -                  building        -       -        -      -
+          engine          model            state     running waiting tokens/s     KV
+          :llama          Llama-3.2-1B     ready           4       0    118.2  3.1 %
+          :qwen           -                building        -       -        -      -
       >
 
   `Vllm.status/1` returns what the worker of one instance reports, as a map.

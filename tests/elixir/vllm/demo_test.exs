@@ -34,7 +34,7 @@ defmodule Vllm.RealEngine.DemoTest do
 
   test "four answers stand side by side", %{context: context, scripted: scripted} do
     assert screen(fn -> Scenes.side_by_side(context) end) =~
-             ~r/^  Name three fruits\. +What is rain/m
+             ~r/^  Name 3 fruits\. +What is rain/m
 
     output = screen(fn -> Scenes.side_by_side(scripted) end)
     assert output =~ ~r/one two/

@@ -1,16 +1,16 @@
 defmodule Vllm.Core.StatusTable do
   @moduledoc false
-  # `Vllm.Status` as lines of at most 78 characters, for IEx and `Vllm.top/1`.
+  # `Vllm.Status` as lines of at most 76 characters, for IEx and `Vllm.top/1`.
 
   alias Vllm.{Ref, Status}
 
-  @width 78
+  @width 76
 
   # Title, width, and whether the column is aligned to the right. With a space between two of them and
   # two in front they take the whole width.
   @columns [
     {"engine", 15, :left},
-    {"model", 18, :left},
+    {"model", 16, :left},
     {"state", 9, :left},
     {"running", 7, :right},
     {"waiting", 7, :right},

@@ -9,7 +9,7 @@ defmodule Vllm.Core.Demo.Scenes do
   @texts %{
     chat: %{
       question: "Why is the sky blue?",
-      four: ["Name three fruits.", "What is rain?", "Count to ten.", "Who was Einstein?"],
+      four: ["Name 3 fruits.", "What is rain?", "What is bread?", "Who was Einstein?"],
       story: "Tell me a long story about the sea.",
       voice: "Tell me about the sea.",
       limits: %{answer: 96, column: 40, voice: 48}
@@ -73,7 +73,7 @@ defmodule Vllm.Core.Demo.Scenes do
   @spec side_by_side(context()) :: :ok
   def side_by_side(%{kind: kind} = context) do
     %{four: questions, limits: limits} = @texts[kind]
-    Screen.heading("Four streams side by side")
+    Screen.heading("Four streams side by side, batched by the engine")
     scene = self()
     began = Screen.now()
 
@@ -90,7 +90,7 @@ defmodule Vllm.Core.Demo.Scenes do
     {texts, tokens} = gather(Map.new(0..3, &{&1, ""}), 0, questions, 4, {0, nil})
     Task.await_many(tasks, :infinity)
     unless Screen.terminal?(), do: Screen.lines(columns(questions, texts))
-    Screen.remark("#{rate(tokens, began)}, all four together: the engine batches them")
+    Screen.remark("#{rate(tokens, began)}, all four together")
   end
 
   defp gather(texts, tokens, _questions, 0, _drawn), do: {texts, tokens}
