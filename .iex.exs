@@ -25,8 +25,9 @@ alias Vllm.{
 # Without a GPU, vLLM takes nine tenths of the memory for its cache unless this says how much, in GiB.
 System.get_env("VLLM_CPU_KVCACHE_SPACE") || System.put_env("VLLM_CPU_KVCACHE_SPACE", "1")
 
-# vLLM logs much while an engine loads. `Logger.configure(level: :debug)` shows it.
-Logger.configure(level: :warning)
+# vLLM logs much while an engine loads, and warns of much that is no fault. `Logger.configure(level: :debug)`
+# shows it.
+Logger.configure(level: :error)
 
 IO.puts("""
 vLLM from Elixir. To start:

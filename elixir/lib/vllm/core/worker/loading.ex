@@ -9,10 +9,11 @@ defmodule Vllm.Core.Worker.Loading do
   alias Vllm.Core.Telemetry.Progress
   alias Vllm.Core.Worker.Explanation
 
-  # What a line contains, how far that is, and the step that it begins. In vLLM's order. The first two
-  # take most of the time on a CPU, the weights on a GPU.
+  # What a line contains, how far that is, and the step that it begins. In vLLM's order. The first
+  # three take most of the time on a CPU, the weights on a GPU.
   @steps [
-    {"", 0, "starting vLLM's process"},
+    {"", 0, "importing vLLM"},
+    {"(MainProcess pid=", 4, "starting vLLM's process"},
     {"Initializing a V1 LLM engine", 8, "preparing the model"},
     {"Starting to load model", 10, "loading the weights"},
     {"Loading weights took", 14, "making the KV cache"},

@@ -8,6 +8,7 @@ defmodule Vllm.Core.Worker.LoadingTest do
   alias Vllm.Core.Worker.Loading
 
   @log [
+    "(MainProcess pid=9) WARNING 11-29 [vllm.py:1703] Enforce eager set, disabling torch.compile",
     "(EngineCore pid=1) INFO 11-29 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: x",
     "(EngineCore pid=1) INFO 11-29 [gpu_model_runner.py:68] Starting to load model x...",
     "(EngineCore pid=1) INFO 11-29 [default_loader.py:501] Loading weights took 0.21 seconds",
@@ -21,6 +22,7 @@ defmodule Vllm.Core.Worker.LoadingTest do
     assert filled == filled |> Enum.uniq() |> Enum.sort()
 
     assert texts == [
+             "importing vLLM",
              "starting vLLM's process",
              "preparing the model",
              "loading the weights",
@@ -69,7 +71,7 @@ defmodule Vllm.Core.Worker.LoadingTest do
           Loading.shown({A, node()}, "AsyncLLM", "from_engine_args", nil, call)
         end)
 
-      assert output =~ "\rAsyncLLM: [....................] starting vLLM's process ("
+      assert output =~ "\rAsyncLLM: [....................] importing vLLM ("
       assert String.ends_with?(output, "\r\e[K")
     end
 
