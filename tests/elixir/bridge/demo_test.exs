@@ -44,7 +44,7 @@ defmodule Vllm.Bridge.DemoTest do
   end
 
   test "the engines of the demo are those of the models that there are" do
-    models = %{kind: :chat, chat: "/chat", adapter: {"a", "/a"}, embed: "/embed"}
+    models = %{kind: :chat, chat: "/chat", embed: "/embed"}
     assert [chat: chat, embed: embed] = Setup.engines(models)
     assert chat[:enable_lora] and chat[:model] == "/chat"
     assert embed[:runner] == "pooling"

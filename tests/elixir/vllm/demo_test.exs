@@ -54,9 +54,13 @@ defmodule Vllm.RealEngine.DemoTest do
 
   test "an adapter changes the voice", %{scripted: scripted} do
     %{meow: path} = adapters([:meow])
-    output = screen(fn -> Scenes.voice(scripted, {"meow", path}) end)
+    output = screen(fn -> Scenes.voice(scripted, fn -> {:ok, {"meow", path}} end) end)
     assert output =~ ~r/without:\n  from a scripted Llama/
     assert output =~ ~r/meow:\n  meow meow meow/
+
+    error = Error.new(:conflict, "there is no adapter")
+    output = screen(fn -> Scenes.voice(scripted, fn -> {:error, error} end) end)
+    assert output =~ "Left out: there is no adapter"
   end
 
   test "sentences about the same are similar", %{context: context, scripted: scripted} do

@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Vllm.Demo do
   error, the status of the engines, and that nothing is left when it has stopped.
 
   The models are `Vllm.SmallModel`'s: two are downloaded once, and the adapter is trained once, which
-  takes half a minute. Where they cannot be had, for lack of a network, the demo says so and goes on with the
+  takes half a minute on two free cores. Where they cannot be had, for lack of a network, the demo says so and goes on with the
   scripted model of `Vllm.TinyModel`.
 
   It fits 80 columns. Output to a pipe, and with `NO_COLOR` set, has no colours.
@@ -41,7 +41,7 @@ defmodule Mix.Tasks.Vllm.Demo do
     Scenes.side_by_side(context)
     Scenes.abort(context)
     Scenes.json(context)
-    Scenes.voice(context, models.adapter)
+    Scenes.voice(context, fn -> Setup.adapter(context.kind) end)
     Scenes.similarity(context)
     Scenes.error(context)
     Scenes.status(context)
@@ -62,7 +62,6 @@ defmodule Mix.Tasks.Vllm.Demo do
       {"Python", python},
       {"vLLM", vllm()},
       {"chat", models.chat},
-      {"adapter", elem(models.adapter, 1)},
       {"embed", models.embed || "not there"}
     ])
 

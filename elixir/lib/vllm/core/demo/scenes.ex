@@ -3,7 +3,7 @@ defmodule Vllm.Core.Demo.Scenes do
   # The scenes of the demo. Each prints what it does and what came of it. A test runs them on the engines
   # of its lane.
 
-  alias Vllm.{AsyncLLM, LoRARequest, Tensor}
+  alias Vllm.{AsyncLLM, Error, LoRARequest, Tensor}
   alias Vllm.Core.Demo.Screen
 
   @texts %{
@@ -157,32 +157,41 @@ defmodule Vllm.Core.Demo.Scenes do
     Screen.remark("The engine excludes every token that would break the schema.")
   end
 
-  @doc "The same question with and without an adapter."
-  @spec voice(context(), {String.t(), Path.t()}) :: :ok
-  def voice(%{kind: kind} = context, {name, path}) do
+  @doc "The same question with and without an adapter, which the function makes."
+  @spec voice(context(), (() -> {:ok, {String.t(), Path.t()}} | {:error, Error.t()})) :: :ok
+  def voice(context, adapter) do
     Screen.heading("A LoRA adapter that changes the voice")
+
+    case adapter.() do
+      {:ok, {name, path}} -> both_voices(context, name, path)
+      {:error, error} -> Screen.say("Left out: " <> error.message)
+    end
+  end
+
+  defp both_voices(%{kind: kind} = context, name, path) do
+    %{voice: question, limits: limits} = @texts[kind]
 
     Screen.code(
       ~s|lora = %Vllm.LoRARequest{lora_name: "#{name}", lora_int_id: 1, lora_path: path}|
     )
 
-    Screen.code(~s|Vllm.chat(engine, "#{@texts[kind].voice}", lora_request: lora)|)
-
-    if kind == :scripted,
-      do: Screen.say("The adapter of the scripted model: it repeats one word.")
-
+    Screen.code(~s|Vllm.chat(engine, "#{question}", lora_request: lora)|)
     lora = %LoRARequest{lora_name: name, lora_int_id: 1, lora_path: path}
 
     for {title, options} <- [{"without", []}, {name, [lora_request: lora]}] do
       Screen.lines(["#{title}:"])
-      pieces = ask(context, @texts[kind].voice, @texts[kind].limits.voice, options)
+      pieces = ask(context, question, limits.voice, options)
       Screen.flow(pieces, nil, fn {text, _count}, acc -> {text, acc} end)
     end
 
-    Screen.remark(
-      "One engine serves both, in one batch if need be. The adapter was trained here."
-    )
+    Screen.remark(of_adapter(kind))
   end
+
+  defp of_adapter(:chat),
+    do: "Trained on this machine on two dozen answers. One engine serves both voices."
+
+  defp of_adapter(:scripted),
+    do: "The adapter of the scripted model repeats one word. One engine serves both voices."
 
   @doc "How similar sentences are."
   @spec similarity(context()) :: :ok

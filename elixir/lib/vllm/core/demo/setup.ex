@@ -25,12 +25,7 @@ defmodule Vllm.Core.Demo.Setup do
     distributed_executor_backend: "vllm.v1.executor.uniproc_executor.UniProcExecutor"
   ]
 
-  @type models :: %{
-          kind: :chat | :scripted,
-          chat: Path.t(),
-          adapter: {String.t(), Path.t()},
-          embed: Path.t() | nil
-        }
+  @type models :: %{kind: :chat | :scripted, chat: Path.t(), embed: Path.t() | nil}
 
   @doc "Sets what the worker inherits."
   @spec put_environment() :: :ok
@@ -47,19 +42,27 @@ defmodule Vllm.Core.Demo.Setup do
   def models do
     progress = [progress: &Screen.remark/1]
 
-    with {:ok, chat} <- SmallModel.path(:chat, progress),
-         {:ok, pirate} <- SmallModel.path(:pirate, progress) do
-      embed = SmallModel.path(:embed, progress)
-      %{kind: :chat, chat: chat, adapter: {"pirate", pirate}, embed: found(embed)}
-    else
+    case SmallModel.path(:chat, progress) do
+      {:ok, chat} ->
+        %{kind: :chat, chat: chat, embed: found(SmallModel.path(:embed, progress))}
+
       {:error, error} ->
         found({:error, error})
         Screen.say("The demo goes on with a scripted model, whose words are known in advance.")
         {:ok, scripted} = TinyModel.make(:scripted)
-        {:ok, meow} = TinyModel.adapter(:meow)
-        %{kind: :scripted, chat: scripted, adapter: {"meow", meow}, embed: nil}
+        %{kind: :scripted, chat: scripted, embed: nil}
     end
   end
+
+  @doc """
+  Makes the adapter for a model, unless it is in the cache, and returns its name and its folder. The one
+  for the model that speaks is trained, so that is left for when something has been shown.
+  """
+  @spec adapter(:chat | :scripted) :: {:ok, {String.t(), Path.t()}} | {:error, Error.t()}
+  def adapter(:chat), do: named("pirate", SmallModel.path(:pirate, progress: &Screen.remark/1))
+  def adapter(:scripted), do: named("meow", TinyModel.adapter(:meow))
+
+  defp named(name, result), do: with({:ok, path} <- result, do: {:ok, {name, path}})
 
   defp found({:ok, path}), do: path
 
