@@ -58,7 +58,10 @@ endef
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## start a worker, load a small model, stream its answer to this terminal
+# Without what only tests and checks need, so that the first run is short.
+demo: ## start a worker, load two small models, show in this terminal what they do
+	$(call announce,set-up)
+	@python3 -m python_worker.install elixir cowlib python
 	$(call announce,demo)
 	@$(LEAVING_NOTHING) mix vllm.demo
 

@@ -24,8 +24,55 @@ MAX_PORT = 65_535
 # Less than 0 would need privileges, and would have the client wait.
 MAX_NICE = 19
 
+# A year. Timers of threads take no longer than some hundred years.
+MAX_SECONDS = 365 * 24 * 3600
+
 # What `--grpc-listen` takes in place of an address.
 NO_GRPC = "none"
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+DESCRIPTION = """\
+Holds vLLM engines and serves their methods: to the Elixir client through
+sessions, to any other program through gRPC.
+
+The Elixir client starts a worker by itself. Start one by hand to serve clients
+in other languages, or to keep engines alive while an application restarts
+(`{Vllm, name: MyApp.Vllm, connect: ADDRESS}`).\
+"""
+
+EPILOG = f"""\
+environment variables:
+  {TOKEN_VARIABLE}    the token that clients must present; required with tcp:
+                       addresses. It is no option, because a command line can be
+                       read by every user of the machine
+  CUDA_VISIBLE_DEVICES, VLLM_*, HF_*
+                       as vLLM documents them. Without a GPU:
+  VLLM_CPU_KVCACHE_SPACE
+                       GiB for the KV cache of each engine; vLLM's default is
+                       nine tenths of the memory
+  TMPDIR               where the folder of vLLM's sockets is made
+
+output:
+  When it serves, it prints one line to stdout: VLLM_BRIDGE READY and a JSON
+  object with `address`, `pid`, `incarnation` and `grpc_address`. Everything
+  else goes to stderr.
+
+signals:
+  SIGTERM and SIGINT stop it after --grace.
+
+exit status:
+  0    it was stopped, or its lifeline ended
+  1    it could not stop in time and ended by force, or failed
+  2    an option or address cannot be used; the reason is on stderr
+
+examples:
+  python -m python_worker --listen unix:/run/vllm/worker.sock
+  {TOKEN_VARIABLE}=$(cat token) \\
+      python -m python_worker --listen tcp:0.0.0.0:5000
+  python -m python_worker --listen unix:/tmp/fake.sock \\
+      --engine-class python_worker.testing.fake_engine:FakeAsyncLLM
+"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +121,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
     Raises:
         SettingsError: An address has no known form, its path is too long for a
             socket, TCP is asked for without a token, an address is named twice,
-            no call may run, or the nice value is out of its range.
+            no call may run, or a number is out of its range.
     """
     known = parser().parse_args(argv)
     token = environ.get(TOKEN_VARIABLE, "")
@@ -86,6 +133,9 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         raise SettingsError(f"--max-calls is at least 1, got {known.max_calls}")
     if not 0 <= known.nice <= MAX_NICE:
         raise SettingsError(f"--nice is from 0 to {MAX_NICE}, got {known.nice}")
+    for option, seconds in (("--grace", known.grace), ("--stall-after", known.stall_after)):
+        if not 0 <= seconds <= MAX_SECONDS:
+            raise SettingsError(f"{option} is from 0 to {MAX_SECONDS} seconds, got {seconds}")
     return Settings(
         listen=tuple(known.listen),
         grpc_listen=grpc_listen,
@@ -97,49 +147,110 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         max_calls=known.max_calls,
         token_path=known.token_path,
         nice=known.nice,
-        log_level=known.log_level.upper(),
+        log_level=known.log_level,
     )
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
-    parser = argparse.ArgumentParser(prog="python_worker", description=__doc__)
-    parser.add_argument(
+    """The parser of the command line; its help is the manual of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m python_worker",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_addresses(parser.add_argument_group("where it listens"))
+    _add_engines(parser.add_argument_group("engines and calls"))
+    _add_process(parser.add_argument_group("the process"))
+    return parser
+
+
+def _add_addresses(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--listen",
         action="append",
         required=True,
         metavar="ADDRESS",
-        help="where sessions of the Elixir client are opened: unix:PATH or tcp:HOST:PORT; "
-        "may be given more than once",
+        help="where sessions of the Elixir client are opened: unix:PATH or tcp:HOST:PORT (port 0 "
+        "picks a free one); required, may be given more than once",
     )
-    parser.add_argument(
+    group.add_argument(
         "--grpc-listen",
         action="append",
         metavar="ADDRESS",
-        help="where gRPC is served (health, reflection, Call, Stream, Session); may be given "
-        "more than once. Without it, beside each address of --listen: PATH.grpc, or the next "
-        f"port. `{NO_GRPC}` turns gRPC off",
+        help="where gRPC is served (health, reflection, Call, Stream, Session), in the same form; "
+        "may be given more than once. Default: beside each address of --listen, at PATH.grpc or "
+        f"the next port. `{NO_GRPC}` turns gRPC off",
     )
-    parser.add_argument("--lifeline", choices=["stdin", "none"], default="none")
-    parser.add_argument("--engine-class", metavar="MODULE:CLASS")
-    parser.add_argument("--grace", type=float, default=Settings.grace, metavar="SECONDS")
-    parser.add_argument(
-        "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
+
+
+def _add_engines(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--max-calls",
+        type=int,
+        default=Settings.max_calls,
+        metavar="COUNT",
+        help="how many calls run at once, streams included; more are refused as overloaded. "
+        "Methods that report on requests or end them are not counted (default: %(default)s)",
     )
-    parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
-    parser.add_argument(
-        "--token-path", choices=get_args(TokenPathSetting), default=Settings.token_path
+    group.add_argument(
+        "--stall-after",
+        type=float,
+        default=Settings.stall_after,
+        metavar="SECONDS",
+        help="how long an engine with requests may make no output until it counts as hanging; "
+        "0 for no limit (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--token-path",
+        choices=get_args(TokenPathSetting),
+        default=Settings.token_path,
+        help="`auto` takes tokens directly from vLLM's request states if the sources of this vLLM "
+        "are known; `outputs` has vLLM make every output, which is slower and brings the same "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--engine-class",
+        metavar="MODULE:CLASS",
+        help="a class to serve in place of vLLM's AsyncLLM, for tests; python_worker.testing."
+        "fake_engine:FakeAsyncLLM needs no vLLM",
+    )
+
+
+def _add_process(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--grace",
+        type=float,
+        default=Settings.grace,
+        metavar="SECONDS",
+        help="how long calls in flight may go on after SIGTERM; new calls are refused meanwhile. "
+        "Shutting the engines down may take 10 s more (default: %(default)s)",
+    )
+    group.add_argument(
+        "--lifeline",
+        choices=["stdin", "none"],
+        default="none",
+        help="`stdin` ends the worker, and every process of its engines, when its standard input "
+        "ends (default: %(default)s)",
+    )
+    group.add_argument(
         "--nice",
         type=int,
         default=Settings.nice,
         metavar="VALUE",
         help="the nice value of the worker's session where Linux divides the CPU among sessions "
-        f"(autogroup), 0 to {MAX_NICE}; %(default)s unless given. 0 changes nothing",
+        f"(autogroup), 0 to {MAX_NICE}; higher gives other sessions more, 0 changes nothing "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--log-level", default=Settings.log_level)
-    return parser
+    group.add_argument(
+        "--log-level",
+        type=str.upper,
+        choices=LOG_LEVELS,
+        default=Settings.log_level,
+        metavar="LEVEL",
+        help="the least level of the worker's own log, which goes to stderr: "
+        f"{', '.join(LOG_LEVELS)} (default: %(default)s). VLLM_LOGGING_LEVEL is vLLM's",
+    )
 
 
 def grpc_addresses(

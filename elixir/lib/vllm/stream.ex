@@ -326,8 +326,17 @@ defmodule Vllm.Stream do
   end
 
   defimpl Inspect do
-    def inspect(%{class: class, method: method, instance: {name, _node}}, _opts) do
-      "#Vllm.Stream<#{class}.#{method} @#{inspect(name)}>"
+    # Whose items, of which request, and where; makes no call.
+    def inspect(%{instance: {name, _node}} = stream, _opts) do
+      request = if is_binary(stream.request_id), do: " #{Kernel.inspect(stream.request_id)}"
+
+      "#Vllm.Stream<#{text(stream.class)}.#{text(stream.method)}#{request} @#{Kernel.inspect(name)}>"
     end
+
+    def inspect(_stream, _opts), do: "#Vllm.Stream<invalid>"
+
+    # The fields of one that a program has made may be anything.
+    defp text(text) when is_binary(text), do: text
+    defp text(other), do: Kernel.inspect(other)
   end
 end

@@ -58,6 +58,13 @@ _DELEGATED = {
 }
 """Functions of the outputs, written by hand elsewhere."""
 
+_INSPECT = """
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
+"""
+"""How IEx and logs show a struct: see `Vllm.Core.Inspection`."""
+
 _SHOWN_TYPE = 60
 """Characters of a type shown whole; of a longer one its name, and its choices at the end."""
 
@@ -113,6 +120,7 @@ def _struct(cls: dict[str, Any], name: str, classes: dict[str, Any]) -> str:
         + f"\n  defstruct [\n{_COMMA.join(defaults)}\n]\n"
         + _DELEGATED.get(name, "")
         + _methods(cls, name, classes)
+        + _INSPECT
     )
 
 

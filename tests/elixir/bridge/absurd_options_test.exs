@@ -135,6 +135,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm, :engines} => {:value, [:instance]},
     {Vllm, :metrics} => {:value, [:instance]},
     {Vllm, :status} => {:value, [:instance]},
+    {Vllm, :top} => {:done, [{:options, [timeout: 0]}]},
     {Vllm, :release} => {:done, [:engine]},
     {Vllm, :share} => {:done, [:engine, :pid]},
     {Vllm, :child_spec} => {:raises, [[]]},

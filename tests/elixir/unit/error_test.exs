@@ -62,4 +62,52 @@ defmodule Vllm.ErrorTest do
       assert message =~ "caused by: the very root"
     end
   end
+
+  describe "inspect/1" do
+    test "shows kind and message in one line, if there is no more" do
+      assert inspect(Error.new(:timeout, "too late")) == "#Vllm.Error<:timeout too late>"
+    end
+
+    test "shows the causes of Python under the message, and the traceback's length" do
+      root = Error.new(:python, "bad value", type: "builtins.ValueError", traceback: "a\nb")
+
+      error =
+        Error.new(:engine_error, "it failed:\nno memory",
+          type: "vllm.v1.engine.exceptions.EngineGenerateError",
+          traceback: "a\nb\nc",
+          cause: root
+        )
+
+      assert inspect({:error, error}) == """
+             {:error, #Vllm.Error<:engine_error
+                EngineGenerateError: it failed:
+                no memory
+                caused by :python ValueError: bad value
+                traceback: 3 lines>}\
+             """
+    end
+
+    test "names the details without their values, which may hold what an argument held" do
+      details = %{"parameter" => "hf_token", "value" => "a very secret text"}
+      error = Error.new(:overloaded, "x", details: details, type: "python_worker.exceptions.A")
+
+      assert inspect(error) ==
+               "#Vllm.Error<:overloaded\n  x\n  details: parameter, value\n  retryable>"
+    end
+
+    test "shows the beginning of a long message" do
+      shown = inspect(Error.new(:invalid, String.duplicate("many words\n", 1_000)))
+      assert length(String.split(shown, "\n")) < 30
+      assert shown =~ "…>"
+    end
+
+    test "takes an error that a program has made" do
+      for value <- [nil, 1, <<255>>, [1 | 2], %{1 => 2}],
+          field <- Map.keys(%Error{}) -- [:__struct__] do
+        shown = %Error{} |> Map.put(field, value) |> inspect()
+        refute shown =~ "Inspect.Error"
+        assert shown =~ "Vllm.Error"
+      end
+    end
+  end
 end

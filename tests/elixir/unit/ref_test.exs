@@ -56,4 +56,15 @@ defmodule Vllm.RefTest do
       for ref <- forged, do: assert(inspect(ref) =~ "#Vllm.Ref<")
     end
   end
+
+  test "i in IEx says which functions take it" do
+    ref = %Vllm.Ref{instance: {A, node()}, incarnation: "1", id: "2", type: "AsyncLLM"}
+
+    for {type, functions} <- [
+          {"AsyncLLM", "those of Vllm.AsyncLLM"},
+          {"NoSuchClassOfPython", "the methods of its class in Python, by Vllm.call/4"},
+          {:forged, "the methods of its class in Python, by Vllm.call/4"}
+        ],
+        do: assert({"Functions", functions} in IEx.Info.info(%{ref | type: type}))
+  end
 end

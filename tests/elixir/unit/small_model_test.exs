@@ -37,6 +37,9 @@ defmodule Vllm.SmallModelTest do
     assert SmallModel.path!(:transcribe, options) ==
              "/cache/python_worker.small_models/whisper-tiny.en"
 
+    assert SmallModel.path!(:pirate, options) ==
+             "/cache/python_worker.small_models/smollm2-135m-pirate"
+
     refute_received {:line, _}
     assert events() == []
   end

@@ -21,7 +21,7 @@ CLIENT = ROOT / "elixir" / "lib"
 
 TOP_LEVEL = {
     *("python_worker", "elixir", "proto", "tests", "mix.exs", "pyproject.toml", "README.md"),
-    *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".ci", ".gitignore"),
+    *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".iex.exs", ".ci", ".gitignore"),
     *("AGENTS.md", "usage-rules.md"),
 }
 
@@ -58,7 +58,7 @@ PYTHON_IMPORTERS = {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
         *("process/child.py", "process/fresh_blocks.py"),
         "integrations/inference/transformers_model.py",
-        "integrations/llama_factory/hosting.py",
+        *("integrations/llama_factory/hosting.py", "small_models/voices.py"),
     },
     "numpy": {
         *("codec/tensors.py", "engines/media/vllm_parts.py", "small_models/", "testing/"),
@@ -96,6 +96,7 @@ PYTHON_IMPORTERS = {
     "transformers": {
         "integrations/inference/transformers_model.py",
         *("testing/models/vision_models.py", "testing/models/audio_models.py"),
+        "small_models/voices.py",
     },
 }
 

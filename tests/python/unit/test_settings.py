@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import re
+import shlex
+
 import pytest
 
-from python_worker.settings import MAX_SOCKET_PATH_BYTES, Settings, SettingsError, parse
+from python_worker.settings import (
+    LOG_LEVELS,
+    MAX_SOCKET_PATH_BYTES,
+    Settings,
+    SettingsError,
+    parse,
+    parser,
+)
 
 
 def test_the_defaults() -> None:
@@ -120,3 +131,56 @@ def test_free_ports_may_be_asked_for_twice() -> None:
 def test_an_address_of_no_known_form_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match="neither unix:PATH nor tcp:HOST:PORT"):
         parse(["--listen", address], {"VLLM_BRIDGE_TOKEN": "x"})
+
+
+@pytest.mark.parametrize("option", ["--grace", "--stall-after"])
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1e300"])
+def test_a_time_that_no_timer_takes_is_refused(option: str, seconds: str) -> None:
+    with pytest.raises(SettingsError, match=f"{option} is from 0 to .* seconds, got"):
+        parse(["--listen", "unix:/x.sock", option, seconds], {})
+
+
+def test_a_level_that_does_not_exist_is_refused_with_those_that_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse(["--listen", "unix:/x.sock", "--log-level", "loud"], {})
+    told = capsys.readouterr().err
+    assert all(level in told for level in LOG_LEVELS)
+
+
+# --- The help
+
+
+def actions() -> list[argparse.Action]:
+    return [action for action in parser()._actions if action.dest != "help"]
+
+
+@pytest.mark.parametrize("action", actions(), ids=lambda action: action.dest)
+def test_the_help_of_an_option_says_what_it_is_without_it(action: argparse.Action) -> None:
+    assert action.help is not None
+    says_default = re.search(r"%\(default\)s|Default:|required|for tests", action.help)
+    assert says_default, "say the default, or that it is required"
+    assert len(action.help) > 60
+
+
+def test_the_help_has_everything_that_an_operator_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = parser().format_help()
+    for part in (
+        *("environment variables:", "VLLM_BRIDGE_TOKEN", "exit status:", "examples:"),
+        *("signals:", "VLLM_BRIDGE READY", "SECONDS"),
+    ):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_examples_of_the_help_are_command_lines() -> None:
+    examples = parser().format_help().partition("examples:")[2].replace("\\\n", " ")
+    lines = [shlex.split(line, comments=True) for line in examples.splitlines() if line.strip()]
+    assert len(lines) == 3
+    for line in lines:
+        arguments = line[line.index("python_worker") + 1 :]
+        parse(arguments, {"VLLM_BRIDGE_TOKEN": "x"})

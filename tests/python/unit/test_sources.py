@@ -72,6 +72,7 @@ TESTED_IN = {
 # Modules without a test file of their own: what they are is seen at what uses them.
 WITHOUT_A_TEST = {
     # Types, protocols and constants, used by the tests of every module above them.
+    "small_models/pirate",
     *("codec/types", "engines/guards/protocols", "engines/guards/text_protocols"),
     "wire/limits",
     "offline/protocols",

@@ -22,7 +22,7 @@ defmodule Vllm.Core.Instance do
 
   alias Vllm.Error
   alias Vllm.Core.{Connection, Options, RedactedServer, RedactedSupervisor, Worker}
-  alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Watchdog}
+  alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Running, Watchdog}
   alias Vllm.Core.Wire.Socket
 
   @table [
@@ -128,6 +128,7 @@ defmodule Vllm.Core.Instance do
   @impl true
   def init(options) do
     name = options.name
+    Running.put(name)
 
     {worker, address} =
       case options.connect do

@@ -2066,4 +2066,8 @@ defmodule Vllm.AsyncEngineArgs do
       opts
     ])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

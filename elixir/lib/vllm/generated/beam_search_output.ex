@@ -23,4 +23,8 @@ defmodule Vllm.BeamSearchOutput do
 
   defstruct sequences: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -189,4 +189,8 @@ defmodule Vllm.BeamSearchParams do
   def to_map(worker, beam_search_params, args, opts) do
     Call.invoke_class("BeamSearchParams", "to_map", 1, [worker, beam_search_params, args, opts])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -45,4 +45,8 @@ defmodule Vllm.BeamSearchSequence do
             finish_reason: nil,
             stop_reason: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

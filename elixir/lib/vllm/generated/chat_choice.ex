@@ -35,4 +35,8 @@ defmodule Vllm.ChatChoice do
             stop_reason: nil,
             logprobs: nil,
             token_ids: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

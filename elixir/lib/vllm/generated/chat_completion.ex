@@ -34,4 +34,8 @@ defmodule Vllm.ChatCompletion do
             usage: nil,
             prompt: nil,
             prompt_token_ids: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -51,4 +51,8 @@ defmodule Vllm.ChatDelta do
             logprobs: nil,
             token_ids: nil,
             usage: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

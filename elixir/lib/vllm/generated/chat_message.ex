@@ -31,4 +31,8 @@ defmodule Vllm.ChatMessage do
             reasoning: nil,
             tool_calls: [],
             parsed: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

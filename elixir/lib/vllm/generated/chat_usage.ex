@@ -31,4 +31,8 @@ defmodule Vllm.ChatUsage do
             total_tokens: nil,
             cached_tokens: nil,
             reasoning_tokens: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -38,4 +38,8 @@ defmodule Vllm.ClassificationBatch do
             prompt_tokens: nil,
             cached_tokens: nil,
             usage: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

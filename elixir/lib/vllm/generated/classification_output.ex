@@ -23,4 +23,8 @@ defmodule Vllm.ClassificationOutput do
 
   defstruct probs: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

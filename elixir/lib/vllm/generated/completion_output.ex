@@ -69,4 +69,8 @@ defmodule Vllm.CompletionOutput do
   @doc "Whether it has ended: `finish_reason` says why."
   @spec finished(t()) :: boolean()
   defdelegate finished(completion), to: Vllm.Core.Outputs
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

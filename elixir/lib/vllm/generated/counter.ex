@@ -24,4 +24,8 @@ defmodule Vllm.Counter do
   defstruct name: nil,
             labels: nil,
             value: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

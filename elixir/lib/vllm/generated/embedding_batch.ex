@@ -33,4 +33,8 @@ defmodule Vllm.EmbeddingBatch do
             prompt_tokens: nil,
             cached_tokens: nil,
             usage: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

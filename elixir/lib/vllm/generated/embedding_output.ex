@@ -22,4 +22,8 @@ defmodule Vllm.EmbeddingOutput do
 
   defstruct embedding: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -38,4 +38,8 @@ defmodule Vllm.EmbeddingRequestOutput do
             finished: nil,
             error: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -58,4 +58,8 @@ defmodule Vllm.EmbedsPrompt do
             prompt: nil,
             prompt_token_ids: nil,
             prompt_is_token_ids: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

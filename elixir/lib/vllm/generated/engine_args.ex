@@ -2046,4 +2046,8 @@ defmodule Vllm.EngineArgs do
   def create_engine_config(worker, engine_args, args, opts) do
     Call.invoke_class("EngineArgs", "create_engine_config", 1, [worker, engine_args, args, opts])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -40,4 +40,8 @@ defmodule Vllm.ExplicitEncoderDecoderPrompt do
 
   defstruct encoder_prompt: nil,
             decoder_prompt: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

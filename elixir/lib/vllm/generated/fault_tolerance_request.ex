@@ -25,4 +25,8 @@ defmodule Vllm.FaultToleranceRequest do
   defstruct instruction: nil,
             params: nil,
             request_id: ""
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

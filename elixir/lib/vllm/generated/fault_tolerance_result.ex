@@ -25,4 +25,8 @@ defmodule Vllm.FaultToleranceResult do
   defstruct request_id: nil,
             success: nil,
             reason: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

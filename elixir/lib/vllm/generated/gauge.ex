@@ -23,4 +23,8 @@ defmodule Vllm.Gauge do
   defstruct name: nil,
             labels: nil,
             value: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

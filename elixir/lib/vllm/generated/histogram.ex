@@ -38,4 +38,8 @@ defmodule Vllm.Histogram do
             count: nil,
             sum: nil,
             buckets: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -27,4 +27,8 @@ defmodule Vllm.KvHintAction do
             action_type: nil,
             action_version: nil,
             payload: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -25,4 +25,8 @@ defmodule Vllm.KvHintsEnvelope do
   defstruct protocol_version: nil,
             message_id: nil,
             actions: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -29,4 +29,8 @@ defmodule Vllm.LateInteractionParams do
   defstruct mode: nil,
             query_key: nil,
             query_uses: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -23,4 +23,8 @@ defmodule Vllm.Logprob do
   defstruct logprob: nil,
             rank: nil,
             decoded_token: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

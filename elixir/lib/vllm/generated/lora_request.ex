@@ -184,4 +184,8 @@ defmodule Vllm.LoRARequest do
   def to_map(worker, lora_request, args, opts) do
     Call.invoke_class("LoRARequest", "to_map", 1, [worker, lora_request, args, opts])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -201,4 +201,8 @@ defmodule Vllm.PoolingParams do
   def to_map(worker, pooling_params, args, opts) do
     Call.invoke_class("PoolingParams", "to_map", 1, [worker, pooling_params, args, opts])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -21,4 +21,8 @@ defmodule Vllm.PoolingUsage do
 
   defstruct prompt_tokens: nil,
             cached_tokens: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

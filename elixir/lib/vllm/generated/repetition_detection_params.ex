@@ -195,4 +195,8 @@ defmodule Vllm.RepetitionDetectionParams do
       opts
     ])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -27,4 +27,8 @@ defmodule Vllm.RequestError do
             message: nil,
             retryable: false,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

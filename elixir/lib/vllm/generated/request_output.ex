@@ -86,4 +86,8 @@ defmodule Vllm.RequestOutput do
   """
   @spec add(t(), t(), boolean()) :: t()
   defdelegate add(output, next, aggregate), to: Vllm.Core.Outputs
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -42,4 +42,8 @@ defmodule Vllm.RequestSpecDecodeMetrics do
             num_draft_tokens: 0,
             per_step_accepted: [],
             per_step_drafted: []
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

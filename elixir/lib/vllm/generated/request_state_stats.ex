@@ -52,4 +52,8 @@ defmodule Vllm.RequestStateStats do
             is_corrupted: false,
             is_watermarked: false,
             is_watermark_skipped: false
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

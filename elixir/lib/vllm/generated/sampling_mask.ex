@@ -24,4 +24,8 @@ defmodule Vllm.SamplingMask do
 
   defstruct token_ids: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -586,4 +586,8 @@ defmodule Vllm.SamplingParams do
   def for_sampler_warmup(worker, args, opts) do
     Call.invoke_class("SamplingParams", "for_sampler_warmup", 0, [worker, args, opts])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -21,4 +21,8 @@ defmodule Vllm.ScoringOutput do
 
   defstruct score: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -25,4 +25,8 @@ defmodule Vllm.StreamingInput do
 
   defstruct prompt: nil,
             sampling_params: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -213,4 +213,8 @@ defmodule Vllm.StructuredOutputsParams do
       opts
     ])
   end
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

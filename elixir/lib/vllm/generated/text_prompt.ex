@@ -43,4 +43,8 @@ defmodule Vllm.TextPrompt do
             mm_processor_kwargs: nil,
             multi_modal_uuids: nil,
             cache_salt: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

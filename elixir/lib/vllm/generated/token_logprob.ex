@@ -28,4 +28,8 @@ defmodule Vllm.TokenLogprob do
             token_id: nil,
             logprob: nil,
             top: []
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -62,4 +62,8 @@ defmodule Vllm.TokensPrompt do
             prompt: nil,
             token_type_ids: nil,
             prompt_token_offsets: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

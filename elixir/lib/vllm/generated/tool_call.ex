@@ -28,4 +28,8 @@ defmodule Vllm.ToolCall do
             name: nil,
             arguments: nil,
             arguments_json: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -27,4 +27,8 @@ defmodule Vllm.ToolCallDelta do
             id: nil,
             name: nil,
             arguments_json: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

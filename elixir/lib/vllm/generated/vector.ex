@@ -26,4 +26,8 @@ defmodule Vllm.Vector do
   defstruct name: nil,
             labels: nil,
             values: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

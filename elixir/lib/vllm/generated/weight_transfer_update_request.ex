@@ -20,4 +20,8 @@ defmodule Vllm.WeightTransferUpdateRequest do
         }
 
   defstruct update_info: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -28,4 +28,8 @@ defmodule Vllm.WeightVersionSpan do
             start: nil,
             end: nil,
             extra: %{}
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from python_worker.install.progress import Progress
-from python_worker.small_models import catalogue, wheels
+from python_worker.small_models import catalogue, voices, wheels
 from python_worker.small_models.catalogue import (
     MINILM,
     MODELS,
     SMOLLM2,
+    Adapter,
     MissingModules,
     Model,
     make,
@@ -62,6 +63,42 @@ def test_a_module_that_is_missing_is_named(cache: Path, model: Model) -> None:
         make(lacking, cache, PROGRESS)
     assert "mix vllm.setup" in caught.value.advice
     assert "pip install no_such_module nor_this" in caught.value.advice
+    assert not cache.exists()
+
+
+@pytest.mark.usefixtures("index")
+def test_an_adapter_is_trained_once_for_its_model_and_anew_for_other_texts(
+    cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def train(base: Path, folder: Path, pairs: tuple[tuple[str, str], ...], _: Progress) -> None:
+        trained.append((base, pairs))
+        (folder / "adapter_config.json").write_text("{}")
+
+    monkeypatch.setattr(voices, "train", train)
+    adapter = Adapter(name="voice", base=model, pairs=(("Who?", "Arr!"),))
+    path = make(adapter, cache, PROGRESS)
+    assert path == cache / "models" / "voice"
+    assert (path / "adapter_config.json").exists()
+    assert make(adapter, cache, PROGRESS) == path
+    base = cache / "models" / "words"
+    assert trained == [(base, adapter.pairs)]
+
+    other = dataclasses.replace(adapter, pairs=(("Who?", "Ahoy!"),))
+    make(other, cache, PROGRESS)
+    make(
+        dataclasses.replace(other, base=dataclasses.replace(model, licence="MIT")), cache, PROGRESS
+    )
+    assert len(trained) == 3
+
+
+def test_an_adapter_whose_training_lacks_a_module_says_so(
+    cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "TRAINING", ("json", "no_such_module"))
+    with pytest.raises(MissingModules, match="no no_such_module, which making voice needs"):
+        make(Adapter(name="voice", base=model, pairs=()), cache, PROGRESS)
     assert not cache.exists()
 
 

@@ -31,6 +31,10 @@ defmodule Vllm.Core.Telemetry.Progress do
     if shell?(), do: draw(progress)
   end
 
+  @doc "Whether the calling process is a shell at a terminal that can draw over a line."
+  @spec terminal?() :: boolean()
+  def terminal?, do: shell?() and IO.ANSI.enabled?()
+
   # IEx puts this into the dictionary of the process that evaluates what is typed.
   defp shell?, do: Process.get(:iex_server) != nil
 

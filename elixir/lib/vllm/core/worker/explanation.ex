@@ -70,7 +70,11 @@ defmodule Vllm.Core.Worker.Explanation do
     end
   end
 
-  defp lines_since(instance, mark) do
+  @doc "What the worker has logged since `mark`, as far as it is kept."
+  @spec lines_since({atom(), node()}, mark()) :: [String.t()]
+  def lines_since(_instance, nil), do: []
+
+  def lines_since(instance, mark) do
     case instance_info(instance) do
       {:ok, %{log: lines, seen: seen}} -> Enum.take(lines, -max(seen - mark, 0))
       nil -> []
