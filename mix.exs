@@ -1,8 +1,3 @@
-# cowlib is our one runtime dependency. It comes from Hex where Hex can be reached; where it
-# cannot, set-up unpacks the operating system's build of it into vendor/. This line runs whenever
-# this file is loaded, so it also holds when another project depends on us by path.
-for ebin <- Path.wildcard(Path.join(__DIR__, "vendor/*/ebin")), do: Code.prepend_path(ebin)
-
 defmodule Vllm.MixProject do
   use Mix.Project
 
@@ -33,9 +28,12 @@ defmodule Vllm.MixProject do
   defp elixirc_paths(:test), do: ["elixir/lib", "tests/elixir/support"]
   defp elixirc_paths(_env), do: ["elixir/lib"]
 
+  # cowlib is the one runtime dependency. Where Hex cannot be reached, set-up unpacks the operating
+  # system's build of it into vendor/. It is compiled already: the command is there because Mix wants
+  # one for a folder without a build file of its own.
   defp deps do
     if File.dir?(Path.join(__DIR__, "vendor/cowlib")),
-      do: [],
+      do: [{:cowlib, path: "vendor/cowlib", compile: "true"}],
       else: [{:cowlib, "~> 2.12"}]
   end
 
