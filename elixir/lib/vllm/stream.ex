@@ -43,8 +43,6 @@ defmodule Vllm.Stream do
   alias Vllm.Core.RedactedServer
   alias Vllm.Core.Telemetry.Meter
 
-  require Logger
-
   @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
   defstruct [:source, :instance, :class, :method, :window, :deadline, :sent, :request_id]
 
