@@ -15,9 +15,9 @@ defmodule Vllm.LoraCase do
              broken-weights broken-target broken-width broken-empty broken-narrow broken-prefix
              broken-nan broken-infinity broken-alpha broken-scale broken-flat broken-half broken-pair)
 
-  using do
+  using options do
     quote do
-      use Vllm.VllmEngine, engine: :lora
+      use Vllm.VllmEngine, unquote([engine: :lora] ++ options)
 
       import Vllm.LoraCase
 

@@ -1,13 +1,16 @@
 defmodule Vllm.VllmEngine do
   @moduledoc false
   # Real engines on CPU, for the lane `vllm`: one worker for all modules of the lane, and of each
-  # kind of engine one, built when a test first wants it. Building takes 15 to 25 s.
+  # kind of engine one. It is built for the first module that names it, which takes 10 to 25 s, and
+  # shut down after the last, because an engine takes 1 to 2 GB.
   #
-  #     use Vllm.VllmEngine, engine: :scripted
+  #     use Vllm.VllmEngine, engine: :scripted, also: [random: :random]
   #
-  # The models of the engines :chat and :embed are downloaded when they are first used. Where one cannot be, the module's
-  # tests are skipped, and the message says why. The option puts `engine` into the context of every test of the module. The modules are not async: what
-  # counts requests must not see those of another.
+  # puts `engine` and `random` into the context of every test of the module. The modules are not
+  # async: what counts requests must not see those of another.
+  #
+  # The models of the engines :chat and :embed are downloaded when they are first used. Where one
+  # cannot be, the module's tests are skipped, and the message says why.
 
   use ExUnit.CaseTemplate
 
@@ -25,20 +28,28 @@ defmodule Vllm.VllmEngine do
     "VLLM_CPU_OMP_THREADS_BIND" => "nobind"
   }
 
+  # The model runs in EngineCore's own process: half the memory, and half the time to start.
+  @one_process [
+    distributed_executor_backend: "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+  ]
+
+  # `scripted`, `lora` and `faulty` keep vLLM's own division on a CPU: EngineCore, and a process with
+  # the model.
   @engines %{
     # Room for a request that is still running when the next call comes.
     scripted: {:scripted, [max_model_len: 2048]},
-    random: {:random, [max_model_len: 512]},
+    random: {:random, @one_process ++ [max_model_len: 512]},
     # One sequence at a time, so that only the priority decides which request is first.
     limited:
       {:scripted,
-       [
-         max_model_len: 512,
-         max_logprobs: 1,
-         logprobs_mode: "processed_logits",
-         scheduling_policy: "priority",
-         max_num_seqs: 1
-       ]},
+       @one_process ++
+         [
+           max_model_len: 512,
+           max_logprobs: 1,
+           logprobs_mode: "processed_logits",
+           scheduling_policy: "priority",
+           max_num_seqs: 1
+         ]},
     # Few slots, so that adapters have to give way to each other.
     lora:
       {:scripted,
@@ -59,22 +70,27 @@ defmodule Vllm.VllmEngine do
          scheduler_cls: "tests.python.support.faults.FaultyScheduler",
          worker_extension_cls: "tests.python.support.faults.FaultyWorker"
        ]},
-    pooling: {:random, [max_model_len: 512, runner: "pooling"]},
+    pooling: {:random, @one_process ++ [max_model_len: 512, runner: "pooling"]},
     # Its head takes adapters, though no test has one for it: vLLM keeps a list of them all the same.
-    classify: {{:classify, labels: 2}, [max_model_len: 512, enable_lora: true, max_lora_rank: 8]},
+    classify:
+      {{:classify, labels: 2},
+       @one_process ++ [max_model_len: 512, enable_lora: true, max_lora_rank: 8]},
     # A model that looks at images, in files too.
     sees:
       {:llava,
-       [
-         max_model_len: 512,
-         limit_mm_per_prompt: %{image: 2},
-         skip_mm_profiling: true,
-         allowed_local_media_path: System.tmp_dir!()
-       ]},
+       @one_process ++
+         [
+           max_model_len: 512,
+           limit_mm_per_prompt: %{image: 2},
+           skip_mm_profiling: true,
+           allowed_local_media_path: System.tmp_dir!()
+         ]},
     # Sentences of similar meaning have similar embeddings.
-    embed: {:embed, [runner: "pooling", max_model_len: 256]},
+    embed: {:embed, @one_process ++ [runner: "pooling", max_model_len: 256]},
     # A model that answers in words. Its tokens take forty times the memory of the others'.
-    chat: {:chat, [max_model_len: 2048, dtype: "bfloat16", num_gpu_blocks_override: 64]}
+    chat:
+      {:chat,
+       @one_process ++ [max_model_len: 2048, dtype: "bfloat16", num_gpu_blocks_override: 64]}
   }
 
   # Building an engine, on a machine that has something else to do as well. It only ends what hangs.
@@ -90,11 +106,15 @@ defmodule Vllm.VllmEngine do
       @moduletag :vllm
       @moduletag timeout: unquote(@timeout)
 
-      @engine unquote(Keyword.get(options, :engine))
-      if reason = unavailable(@engine), do: @moduletag(skip: reason)
+      @engines unquote(Keyword.take(options, [:engine]) ++ Keyword.get(options, :also, []))
+      if reason = Enum.find_value(@engines, fn {_name, kind} -> unavailable(kind) end),
+        do: @moduletag(skip: reason)
+
+      def engine_kinds, do: Keyword.values(@engines)
 
       setup_all do
-        %{engine: engine(@engine)}
+        on_exit(fn -> leave(__MODULE__) end)
+        Map.new(@engines, fn {name, kind} -> {name, engine(kind)} end)
       end
     end
   end
@@ -133,14 +153,31 @@ defmodule Vllm.VllmEngine do
         do: System.put_env(name, value)
   end
 
-  def engine(nil), do: nil
-
   def engine(kind) do
     with nil <- :persistent_term.get({@instance, kind}, nil) do
       engine = build!(kind)
-      settle_structures(engine, kind)
+      ExUnit.CaptureLog.capture_log(fn -> settle_structures(engine, kind) end)
       :persistent_term.put({@instance, kind}, engine)
       engine
+    end
+  end
+
+  # Shuts down the engines that no later module names. Nobody waits for it, it takes seconds.
+  def leave(module) do
+    ended = [module | :persistent_term.get({@instance, :ended}, [])]
+    :persistent_term.put({@instance, :ended}, ended)
+
+    wanted =
+      for {other, _file} <- :code.all_loaded(),
+          function_exported?(other, :engine_kinds, 0),
+          other not in ended,
+          kind <- other.engine_kinds(),
+          do: kind
+
+    for kind <- module.engine_kinds() -- wanted,
+        engine = :persistent_term.get({@instance, kind}, nil) do
+      :persistent_term.erase({@instance, kind})
+      Task.start(fn -> ExUnit.CaptureLog.capture_log(fn -> AsyncLLM.shutdown(engine) end) end)
     end
   end
 

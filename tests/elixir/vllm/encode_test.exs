@@ -1,13 +1,9 @@
 defmodule Vllm.RealEngine.EncodeTest do
-  use Vllm.VllmEngine, engine: :pooling
+  use Vllm.VllmEngine, engine: :pooling, also: [generating: :scripted]
 
   alias Vllm.{PoolingOutput, PoolingParams, PoolingRequestOutput, Tensor}
 
   @embed [task: "embed"]
-
-  setup_all do
-    %{generating: engine(:scripted)}
-  end
 
   test "an embedding is a tensor of length one", %{engine: engine} do
     for params <- [%PoolingParams{task: "embed"}, [task: "embed"], %{"task" => "embed"}] do

@@ -1,11 +1,7 @@
 defmodule Vllm.RealEngine.LoadTest do
   # Many requests at once, and requests that end before their time: the cases of vLLM's
   # tests/v1/engine/test_async_llm.py and of its neighbours, named at each test.
-  use Vllm.VllmEngine, engine: :scripted
-
-  setup_all do
-    %{random: engine(:random)}
-  end
+  use Vllm.VllmEngine, engine: :scripted, also: [random: :random]
 
   setup %{engine: engine} do
     on_exit(fn -> assert_well(engine) end)

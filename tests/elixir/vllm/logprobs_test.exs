@@ -2,13 +2,9 @@ defmodule Vllm.RealEngine.LogprobsTest do
   # Logprobs of prompt and output: the cases of vLLM's tests/samplers/test_logprobs.py and
   # tests/v1/sample/test_logprobs.py, named at each test. The model has random weights, so that no
   # token is certain.
-  use Vllm.VllmEngine, engine: :random
+  use Vllm.VllmEngine, engine: :random, also: [limited: :limited, scripted: :scripted]
 
   alias Vllm.Logprob
-
-  setup_all do
-    %{limited: engine(:limited), scripted: engine(:scripted)}
-  end
 
   # Seven tokens, since each of its characters is one.
   @prompt "A story"

@@ -1,10 +1,6 @@
 defmodule Vllm.RealEngine.LoraErrorsTest do
   # Adapters that do not load: an error each time and by every way, and nothing of them is left.
-  use Vllm.LoraCase
-
-  setup_all do
-    %{plain: engine(:scripted)}
-  end
+  use Vllm.LoraCase, also: [plain: :scripted]
 
   describe "a bad adapter" do
     @causes %{

@@ -1,15 +1,11 @@
 defmodule Vllm.RealEngine.MetricsTest do
   # What vLLM counts, against what is known of the requests.
-  use Vllm.VllmEngine, engine: :scripted
+  use Vllm.VllmEngine, engine: :scripted, also: [random: :random]
 
   import Vllm.StandIns
 
   # Longer than a block of the cache, which has 128 tokens on a CPU.
   @prompt String.duplicate("count one two three four ", 100)
-
-  setup_all do
-    %{random: engine(:random)}
-  end
 
   setup %{engine: engine} do
     # Nothing of an earlier test may be counted in this one.

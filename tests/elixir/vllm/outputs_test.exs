@@ -1,10 +1,6 @@
 defmodule Vllm.RealEngine.OutputsTest do
   # The outputs of requests: every field, how items are merged, and every reason why one ends.
-  use Vllm.VllmEngine, engine: :scripted
-
-  setup_all do
-    %{faulty: engine(:faulty)}
-  end
+  use Vllm.VllmEngine, engine: :scripted, also: [faulty: :faulty]
 
   defp items(engine, params), do: engine |> generate("Hello", params) |> Enum.to_list()
 

@@ -3,7 +3,7 @@ defmodule Vllm.RealEngine.PoolingBatchesTest do
   # tests/python/vllm/test_poolings.py. Names of upstream tests are vLLM's. The engine for embeddings
   # has a hidden size of 128, the classifier two labels; both tell bytes apart, so a prompt has as many
   # tokens as bytes.
-  use Vllm.VllmEngine, engine: :pooling
+  use Vllm.VllmEngine, engine: :pooling, also: [classifier: :classify, generating: :scripted]
 
   alias Vllm.{
     ClassificationBatch,
@@ -17,10 +17,6 @@ defmodule Vllm.RealEngine.PoolingBatchesTest do
 
   @hidden 128
   @prompt "The chef prepared a delicious meal."
-
-  setup_all do
-    %{classifier: engine(:classify), generating: engine(:scripted)}
-  end
 
   setup context do
     on_exit(fn ->

@@ -2,16 +2,12 @@ defmodule Vllm.RealEngine.PoolingTest do
   # What pooling engines answer to each task, and that no wrong parameter harms them. Names of
   # upstream tests are vLLM's. The engine for embeddings has a hidden size of 128; both tell bytes
   # apart, so a prompt has as many tokens as bytes.
-  use Vllm.VllmEngine, engine: :pooling
+  use Vllm.VllmEngine, engine: :pooling, also: [classifier: :classify, generating: :scripted]
 
   alias Vllm.{PoolingParams, PoolingRequestOutput, Tensor}
 
   @hidden 128
   @prompt "The chef prepared a delicious meal."
-
-  setup_all do
-    %{classifier: engine(:classify), generating: engine(:scripted)}
-  end
 
   describe "embeddings" do
     # tests/entrypoints/pooling/embed/test_offline.py:

@@ -3,7 +3,7 @@ defmodule Vllm.RealEngine.SamplingTest do
   # tests/v1/engine/test_llm_engine.py, tests/v1/sample and tests/samplers, named at each test. How
   # a request ends is in stopping_test.exs. The scripted model's greedy output is known, so most of
   # it is exact.
-  use Vllm.VllmEngine, engine: :scripted
+  use Vllm.VllmEngine, engine: :scripted, also: [random: :random, limited: :limited]
 
   @lines " I only know my lines."
 
@@ -14,10 +14,6 @@ defmodule Vllm.RealEngine.SamplingTest do
   end
 
   # Here, because building an engine may take as long as a test may.
-  setup_all do
-    %{random: engine(:random), limited: engine(:limited)}
-  end
-
   describe "penalties" do
     # tests/v1/sample/test_sampling_params_e2e.py::test_penalties
     test "may all be given at once", %{engine: engine} do

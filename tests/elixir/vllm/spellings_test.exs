@@ -1,11 +1,7 @@
 defmodule Vllm.RealEngine.SpellingsTest do
   # What vLLM 0.14 called otherwise, from Elixir. Of `pause_generation` see interrupted_test.exs, of
   # `new` see construction_test.exs.
-  use Vllm.VllmEngine, engine: :scripted
-
-  setup_all do
-    %{pooling: engine(:pooling)}
-  end
+  use Vllm.VllmEngine, engine: :scripted, also: [pooling: :pooling]
 
   test "encode: truncate_prompt_tokens", %{pooling: engine} do
     params = [task: "embed"]

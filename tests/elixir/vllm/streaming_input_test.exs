@@ -1,17 +1,13 @@
 defmodule Vllm.RealEngine.StreamingInputTest do
   # A prompt that is an enumerable, on vLLM's own engine. What upstream holds of it is in
   # tests/v1/e2e/general/test_streaming_input.py, whose tests are named here.
-  use Vllm.VllmEngine, engine: :scripted
+  use Vllm.VllmEngine, engine: :scripted, also: [random: :random]
 
   import Vllm.Elements, only: [gated: 1, tracked: 1]
 
   alias Vllm.StreamingInput
 
   @params [temperature: 0.0, max_tokens: 3, output_kind: :DELTA]
-
-  setup_all do
-    %{random: engine(:random)}
-  end
 
   setup %{engine: engine} do
     on_exit(fn -> assert_well(engine) end)
