@@ -29,11 +29,14 @@ defmodule Vllm.MixProject do
   defp elixirc_paths(_env), do: ["elixir/lib"]
 
   # cowlib is the one runtime dependency. Where Hex cannot be reached, set-up unpacks the operating
-  # system's build of it into vendor/. It is compiled already: the command is there because Mix wants
-  # one for a folder without a build file of its own.
+  # system's build of it into vendor/; VLLM_BRIDGE_COWLIB names another folder, with the build for
+  # another Erlang. It is compiled already: the command is there because Mix wants one for a folder
+  # without a build file of its own.
   defp deps do
-    if File.dir?(Path.join(__DIR__, "vendor/cowlib")),
-      do: [{:cowlib, path: "vendor/cowlib", compile: "true"}],
+    cowlib = System.get_env("VLLM_BRIDGE_COWLIB") || Path.join(__DIR__, "vendor/cowlib")
+
+    if File.dir?(Path.join(cowlib, "ebin")),
+      do: [{:cowlib, path: cowlib, compile: "true"}],
       else: [{:cowlib, "~> 2.12"}]
   end
 
