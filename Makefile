@@ -6,6 +6,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test setup lint format gen gen-check drift bench soak hostile dialyzer doctor clean \
+        docs package package-check test-latest test-pythons test-core \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life
@@ -185,6 +186,22 @@ dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 	  -r vendor/cowlib/ebin; \
 	$(LANE) 'dialyzer' dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -r \
 	  "$$(mix run --no-start -e 'IO.write(Mix.Project.compile_path())')"
+
+# --- Documentation and package
+#
+# ExDoc and Hex come with the Elixir of Debian's trixie, which a step of set-up unpacks into the cache.
+
+INSTALL := python3 -m python_worker.install
+# Runs a command with the Elixir of that release.
+TRIXIE := $(CACHE)/debian/trixie/run
+FORKY  := $(CACHE)/debian/forky/run
+
+docs: setup ## build the documentation as doc/index.html; fail on broken links and missing references
+	@$(INSTALL) trixie
+	$(call announce,documentation)
+	@rm -rf doc
+	@$(TRIXIE) mix docs --warnings-as-errors
+	@python3 tests/documentation.py doc
 
 doctor: setup ## look at the machine and say what is wrong with it
 	@mix vllm.doctor

@@ -17,7 +17,7 @@ defmodule Vllm.MixProject do
       name: "vllm_bridge",
       description: "vLLM's AsyncLLM from Elixir: real engines, streaming, supervised.",
       package: package(),
-      docs: docs()
+      docs: &docs/0
     ]
   end
 
@@ -50,25 +50,10 @@ defmodule Vllm.MixProject do
     ]
   end
 
+  # Read by `mix docs` only. The package holds the file beside the guides, so ExDoc of Hex finds it.
   defp docs do
-    [
-      main: "readme",
-      extras: ["README.md", "CHANGELOG.md" | Path.wildcard("elixir/guides/**/*.md")],
-      groups_for_docs: [
-        Generation: &(&1[:group] == :generation),
-        Pooling: &(&1[:group] == :pooling),
-        Lifecycle: &(&1[:group] == :lifecycle),
-        Control: &(&1[:group] == :control),
-        LoRA: &(&1[:group] == :lora),
-        Cache: &(&1[:group] == :cache),
-        Weights: &(&1[:group] == :weights),
-        Profiling: &(&1[:group] == :profiling),
-        Introspection: &(&1[:group] == :introspection),
-        Distributed: &(&1[:group] == :distributed),
-        Internal: &(&1[:group] == :internal)
-      ],
-      source_ref: "v#{@version}"
-    ]
+    {docs, _bindings} = Code.eval_file("elixir/docs.exs", __DIR__)
+    Keyword.put(docs, :source_ref, "v#{@version}")
   end
 end
 

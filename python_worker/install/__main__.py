@@ -5,8 +5,8 @@
 
 The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Those of ``debian``,
 trixie and forky, are done only where they are named. Every step first looks, and does nothing if
-it finds what it wants; running it again is quick. `make setup` calls it in a clone, `mix vllm.setup`
-in an application.
+it finds what it wants; running it again is quick. `make setup` calls it in a clone, `mix
+vllm.setup` in an application.
 
 It needs nothing but Python's standard library, because it runs before anything is installed.
 """

@@ -47,8 +47,8 @@ defmodule Vllm.Stream do
   defstruct [:source, :instance, :class, :method, :window, :deadline, :sent, :request_id]
 
   @type t :: %__MODULE__{
-          source: Consumer.stream(),
-          instance: Locator.instance(),
+          source: {pid(), pos_integer()},
+          instance: {atom(), node()},
           class: String.t(),
           method: String.t(),
           window: pos_integer(),

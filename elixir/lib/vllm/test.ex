@@ -52,7 +52,7 @@ defmodule Vllm.Test do
 
   ## Chats
 
-  `Vllm.chat/3`, `Vllm.stream_chat/3`, `Vllm.json/4` and `Vllm.run_tools/3` are served too. The prompt of a
+  `Vllm.chat/3`, `Vllm.stream_chat/3`, `Vllm.json/4` and `Vllm.Chat.run_tools/3` are served too. The prompt of a
   chat is the text of its last message: what the user asked, or the result of a tool.
 
       Vllm.Test.reply(engine, "Hello", "Hi!")

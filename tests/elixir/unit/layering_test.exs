@@ -55,6 +55,7 @@ defmodule Vllm.LayeringTest do
 
   # Tests of properties of several modules.
   @properties [
+    "tests/elixir/unit/documentation_test.exs",
     "tests/elixir/unit/layering_test.exs",
     "tests/elixir/unit/core/codec/round_trip_test.exs"
   ]

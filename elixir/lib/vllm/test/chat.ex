@@ -1,11 +1,11 @@
 defmodule Vllm.Test.Chat do
   @moduledoc """
   A chat that reached a fake engine, as `Vllm.Test.chats/1` returns it. Every round of
-  `Vllm.run_tools/3` is one.
+  `Vllm.Chat.run_tools/3` is one.
 
   ## Fields
 
-    * `:method` - `:chat` or `:stream_chat`; `Vllm.json/4` and `Vllm.run_tools/3` call `:chat`
+    * `:method` - `:chat` or `:stream_chat`; `Vllm.json/4` and `Vllm.Chat.run_tools/3` call `:chat`
     * `:request_id` - its id in the engine, for `Vllm.Test.assert_aborted/3`
     * `:prompt` - the text of the last message, by which scripts select it; a result of a tool that is no text
       is JSON
