@@ -203,6 +203,15 @@ docs: setup ## build the documentation as doc/index.html; fail on broken links a
 	@$(TRIXIE) mix docs --warnings-as-errors
 	@python3 tests/documentation.py doc
 
+package: setup ## build the Hex package in _build/package and check what is in it
+	@$(INSTALL) trixie
+	$(call announce,package)
+	@python3 tests/package.py build $(TRIXIE)
+
+package-check: package ## test a new project that depends on the built package (one real engine)
+	$(call announce,a project that depends on the package)
+	@$(LEAVING_NOTHING) python3 tests/package.py check
+
 doctor: setup ## look at the machine and say what is wrong with it
 	@mix vllm.doctor
 

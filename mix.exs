@@ -44,13 +44,14 @@ defmodule Vllm.MixProject do
     [
       licenses: ["Apache-2.0"],
       links: %{},
-      files: ~w(elixir/lib elixir/guides proto python_worker pyproject.toml mix.exs
-                .formatter.exs README.md CHANGELOG.md LICENSE),
+      files:
+        ~w(elixir/lib elixir/guides proto python_worker pyproject.toml mix.exs .formatter.exs README.md
+           CHANGELOG.md LICENSE) ++ Path.wildcard("usage-rules.md"),
       exclude_patterns: [~r/__pycache__/]
     ]
   end
 
-  # Read by `mix docs` only. The package holds the file beside the guides, so ExDoc of Hex finds it.
+  # Read by `mix docs` only, which is run in the repository: the file is no part of the package.
   defp docs do
     {docs, _bindings} = Code.eval_file("elixir/docs.exs", __DIR__)
     Keyword.put(docs, :source_ref, "v#{@version}")

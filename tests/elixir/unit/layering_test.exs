@@ -57,6 +57,7 @@ defmodule Vllm.LayeringTest do
   @properties [
     "tests/elixir/unit/documentation_test.exs",
     "tests/elixir/unit/layering_test.exs",
+    "tests/elixir/unit/package_test.exs",
     "tests/elixir/unit/core/codec/round_trip_test.exs"
   ]
 
