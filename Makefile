@@ -6,7 +6,8 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo examples test setup lint format gen gen-check drift bench soak hostile dialyzer \
-        doctor clean test-browser test-release browser \
+        doctor clean test-browser test-release browser docs package package-check test-latest \
+        test-pythons test-core \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life
@@ -223,6 +224,31 @@ dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 	  -r vendor/cowlib/ebin; \
 	$(LANE) 'dialyzer' dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -r \
 	  "$$(mix run --no-start -e 'IO.write(Mix.Project.compile_path())')"
+
+# --- Documentation and package
+#
+# ExDoc and Hex come with the Elixir of Debian's trixie, which a step of set-up unpacks into the cache.
+
+INSTALL := python3 -m python_worker.install
+# Runs a command with the Elixir of that release.
+TRIXIE := $(CACHE)/debian/trixie/run
+FORKY  := $(CACHE)/debian/forky/run
+
+docs: setup ## build the documentation as doc/index.html; fail on broken links and missing references
+	@$(INSTALL) trixie
+	$(call announce,documentation)
+	@rm -rf doc
+	@$(TRIXIE) mix docs --warnings-as-errors
+	@python3 tests/documentation.py doc
+
+package: setup ## build the Hex package in _build/package and check what is in it
+	@$(INSTALL) trixie
+	$(call announce,package)
+	@python3 tests/package.py build $(TRIXIE)
+
+package-check: package ## test a new project that depends on the built package (one real engine)
+	$(call announce,a project that depends on the package)
+	@$(LEAVING_NOTHING) python3 tests/package.py check
 
 doctor: setup ## look at the machine and say what is wrong with it
 	@mix vllm.doctor

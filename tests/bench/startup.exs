@@ -102,7 +102,9 @@ defmodule Startup do
     began = now()
     # Its log would bury the table.
     port =
-      open(python, ["-m", "tests.bench.vllm_alone", model], env: [{'VLLM_LOGGING_LEVEL', 'ERROR'}])
+      open(python, ["-m", "tests.bench.vllm_alone", model],
+        env: [{~c"VLLM_LOGGING_LEVEL", ~c"ERROR"}]
+      )
 
     times =
       for event <- ["imported", "engine", "token"] do

@@ -1,7 +1,8 @@
 defmodule Vllm.Call do
   @moduledoc """
-  Makes calls to Python. Every function of a generated module is one call of `invoke/5`,
-  `invoke_class/4` or `collect/5`.
+  Makes calls to Python.
+
+  Every function of a generated module is one call of `invoke/5`, `invoke_class/4` or `collect/5`.
 
   Arguments are encoded and results are decoded in the calling process, so the connection process only
   moves bytes.
@@ -42,7 +43,9 @@ defmodule Vllm.Call do
   # Methods that make requests whose ids are the worker's, and take trace headers by name.
   @traced ~w(chat stream_chat embed classify score encode_batch)
 
+  @typedoc "What a call returns."
   @type result(value) :: {:ok, value} | {:error, Error.t()}
+  @typedoc "Further arguments: by position, or by their names."
   @type args_or_opts :: [term()] | keyword()
 
   @doc """

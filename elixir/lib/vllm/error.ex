@@ -84,6 +84,7 @@ defmodule Vllm.Error do
 
   defexception [:kind, :message, :type, :traceback, :cause, details: %{}, retryable: false]
 
+  @typedoc "Whose fault an error is, and what to do next: see the table above."
   @type kind ::
           unquote(
             @kinds

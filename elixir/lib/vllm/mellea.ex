@@ -77,6 +77,7 @@ defmodule Vllm.Mellea do
   @typedoc "What can be said to the model, or was said: a text, a component, or a thunk."
   @type span :: String.t() | Message.t() | Instruction.t() | Component.t() | Ref.t()
 
+  @typedoc "What a session remembers of earlier turns."
   @type context :: ChatContext.t() | SimpleContext.t()
 
   @session_keys [:context]

@@ -28,6 +28,7 @@ defmodule Vllm.RequestOutputCollector do
   @typedoc "The reference that `Vllm.AsyncLLM.add_request/4` returns."
   @type t :: Ref.t()
 
+  @typedoc "An output of a request."
   @type output :: RequestOutput.t() | PoolingRequestOutput.t()
 
   @doc """

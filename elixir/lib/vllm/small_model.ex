@@ -57,6 +57,7 @@ defmodule Vllm.SmallModel do
   # The exit status of the command if the machine is not ready: no package, no module, no room.
   @not_ready 3
 
+  @typedoc "What a model is for."
   @type kind :: :chat | :embed | :transcribe | :pirate
 
   @typedoc """

@@ -44,14 +44,12 @@ defmodule Vllm.Stream do
   alias Vllm.Core.RedactedServer
   alias Vllm.Core.Telemetry.Meter
 
-  require Logger
-
   @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
   defstruct [:source, :instance, :class, :method, :window, :deadline, :sent, :request_id]
 
   @type t :: %__MODULE__{
-          source: Consumer.stream(),
-          instance: Locator.instance(),
+          source: {pid(), pos_integer()},
+          instance: {atom(), node()},
           class: String.t(),
           method: String.t(),
           window: pos_integer(),

@@ -40,6 +40,7 @@ defmodule Vllm.TinyModel do
     {:seed, {:range, 0, 0xFFFF_FFFF}, 0, "the seed of random weights."}
   ]
 
+  @typedoc "Which model: one that says what it is told to, one with random weights, or a classifier."
   @type kind :: :scripted | :random | :classify
 
   @typedoc """

@@ -247,7 +247,7 @@ defmodule Vllm.Bridge.AttachTest do
         :binary,
         :stderr_to_stdout,
         line: 4096,
-        env: [{'VLLM_BRIDGE_TOKEN', String.to_charlist(token)}],
+        env: [{~c"VLLM_BRIDGE_TOKEN", String.to_charlist(token)}],
         args:
           ["-m", "python_worker", "--listen", address, "--lifeline", "stdin"] ++
             ["--engine-class", engine_class()]

@@ -12,7 +12,7 @@ defmodule Vllm.Bridge.NodesTest do
   setup_all do
     port = free_port()
     home = start_node(:home, port, [])
-    guest = start_node(:guest, port, ['-dist_listen', 'false'])
+    guest = start_node(:guest, port, [~c"-dist_listen", ~c"false"])
     home_node = OtherNode.call(home, :erlang, :node, [])
     assert OtherNode.call(guest, :net_kernel, :connect_node, [home_node])
 
@@ -50,7 +50,7 @@ defmodule Vllm.Bridge.NodesTest do
 
   test "the end of a node releases what its processes owned", context do
     %{home: home, home_node: home_node, engine: engine, port: port} = context
-    visitor = start_node(:visitor, port, ['-dist_listen', 'false'])
+    visitor = start_node(:visitor, port, [~c"-dist_listen", ~c"false"])
     assert OtherNode.call(visitor, :net_kernel, :connect_node, [home_node])
     object = OtherNode.call(visitor, OtherNode, :own_object, [engine])
     assert {:ok, _greeting} = OtherNode.call(home, Vllm, :call, [object, "greet"])
@@ -102,10 +102,17 @@ defmodule Vllm.Bridge.NodesTest do
   defp start_node(name, port, arguments) do
     OtherNode.boot(&:peer.start_link/1, %{
       name: :"#{name}_#{System.pid()}",
-      host: '127.0.0.1',
+      host: ~c"127.0.0.1",
       longnames: true,
       args:
-        ['-start_epmd', 'false', '-erl_epmd_port', '#{port}', '-setcookie', 'vllm_bridge'] ++
+        [
+          ~c"-start_epmd",
+          ~c"false",
+          ~c"-erl_epmd_port",
+          ~c"#{port}",
+          ~c"-setcookie",
+          ~c"vllm_bridge"
+        ] ++
           arguments
     })
   end

@@ -159,7 +159,7 @@ defmodule Vllm.Bridge.SocketPathsTest do
 
   test "what a killed worker without a client has left is removed by the next one", %{root: root} do
     listen = ["--listen", "unix:" <> Path.join(root, "s")]
-    env = [{'TMPDIR', String.to_charlist(root)}, {'VLLM_RPC_BASE_PATH', false}]
+    env = [{~c"TMPDIR", String.to_charlist(root)}, {~c"VLLM_RPC_BASE_PATH", false}]
     port = by_hand(listen, env)
     {:ok, %{os_pid: os_pid}} = await_ready(port)
     assert ["s", "s.grpc", "vllm-" <> _ = left] = root |> File.ls!() |> Enum.sort()
@@ -204,7 +204,7 @@ defmodule Vllm.Bridge.SocketPathsTest do
   defp by_hand(arguments, env) do
     {:ok, python} = Vllm.Environment.python()
     {:ok, sources} = Vllm.Environment.worker_dir()
-    path = {'PYTHONPATH', String.to_charlist(sources)}
+    path = {~c"PYTHONPATH", String.to_charlist(sources)}
 
     Port.open({:spawn_executable, python}, [
       :binary,

@@ -2,6 +2,8 @@ defmodule Vllm.Cuts do
   @moduledoc false
   # Bytes as a socket may deliver them: in pieces that end anywhere.
 
+  import Vllm.Core.OuterSize
+
   # The same seed cuts at the same places.
   def random(bytes, seed) do
     random = :rand.seed_s(:exsss, seed)
@@ -10,7 +12,7 @@ defmodule Vllm.Cuts do
 
   def every(bytes, size) do
     case bytes do
-      <<piece::binary-size(size), rest::binary>> -> [piece | every(rest, size)]
+      <<piece::binary-size(outer(size)), rest::binary>> -> [piece | every(rest, size)]
       "" -> []
       rest -> [rest]
     end
@@ -30,7 +32,7 @@ defmodule Vllm.Cuts do
     {position, random} = :rand.uniform_s(byte_size(bytes), random)
     {value, random} = :rand.uniform_s(256, random)
     before = position - 1
-    <<head::binary-size(before), _, tail::binary>> = bytes
+    <<head::binary-size(outer(before)), _, tail::binary>> = bytes
     {<<head::binary, value - 1, tail::binary>>, random}
   end
 
@@ -41,7 +43,7 @@ defmodule Vllm.Cuts do
     {scale, random} = :rand.uniform_s(17, random)
     {size, random} = :rand.uniform_s(2 ** (scale - 1), random)
     size = min(size, byte_size(bytes))
-    <<piece::binary-size(size), rest::binary>> = bytes
+    <<piece::binary-size(outer(size)), rest::binary>> = bytes
     cut(rest, random, [piece | pieces])
   end
 end

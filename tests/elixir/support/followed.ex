@@ -66,14 +66,15 @@ defmodule Vllm.Followed do
 
     cond do
       VllmEngine.unfinished(engine) == length(tags) -> for tag <- tags, do: {tag, begun[tag]}
-      tries > 1 -> thawed(engine, tags) && frozen(engine, prompts, tokens, tries - 1)
+      tries > 1 -> frozen_again(engine, tags, prompts, tokens, tries)
       true -> flunk("#{tokens} tokens were always made before the engine could be paused")
     end
   end
 
-  defp thawed(engine, tags) do
+  defp frozen_again(engine, tags, prompts, tokens, tries) do
     assert AsyncLLM.resume_generation(engine) == {:ok, nil}
-    for tag <- tags, do: rest(tag)
+    Enum.each(tags, &rest/1)
+    frozen(engine, prompts, tokens, tries - 1)
   end
 
   # The items of these requests that a paused engine has made, also those that are on their way. An

@@ -6,7 +6,7 @@ defmodule Vllm.OtherNode do
 
   # Another node, a child of this one, with the code of this one. A busy machine boots it slowly.
   def boot(start \\ &:peer.start/1, options \\ %{}) do
-    paths = Enum.flat_map(:code.get_path(), &['-pa', &1])
+    paths = Enum.flat_map(:code.get_path(), &[~c"-pa", &1])
     {arguments, options} = Map.pop(options, :args, [])
     defaults = %{connection: :standard_io, wait_boot: 120_000, args: arguments ++ paths}
     {:ok, peer, _node} = start.(Map.merge(defaults, options))

@@ -28,7 +28,9 @@ defmodule Vllm.ShellWorkerCase do
   setup %{tmp_dir: dir} do
     Process.flag(:trap_exit, true)
     # A socket's path has to be short; the test's folder is not.
-    sockets = Path.join(System.tmp_dir!(), "w#{System.unique_integer([:positive])}")
+    # Its name is random, because other test runs may use the same folder.
+    name = Base.encode32(:crypto.strong_rand_bytes(5), case: :lower)
+    sockets = Path.join(System.tmp_dir!(), "w#{name}")
     File.mkdir!(sockets)
     on_exit(fn -> File.rm_rf!(sockets) end)
     %{dir: dir, sockets: sockets}

@@ -111,5 +111,5 @@ defmodule Vllm.StandIns do
     :ok
   end
 
-  defp test, do: ":erlang.list_to_pid('#{:erlang.pid_to_list(self())}')"
+  defp test, do: ":erlang.list_to_pid(~c\"#{:erlang.pid_to_list(self())}\")"
 end

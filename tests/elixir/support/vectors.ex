@@ -106,7 +106,7 @@ defmodule Vllm.TestVectors do
     value
   end
 
-  defp value(<<space, rest::binary>>) when space in ' \n', do: value(rest)
+  defp value(<<space, rest::binary>>) when space in ~c" \n", do: value(rest)
   defp value("null" <> rest), do: {nil, rest}
   defp value("true" <> rest), do: {true, rest}
   defp value("false" <> rest), do: {false, rest}
@@ -157,7 +157,7 @@ defmodule Vllm.TestVectors do
   defp text(<<"\\u", point::binary-4, rest::binary>>, parts),
     do: text(rest, [<<String.to_integer(point, 16)::utf8>> | parts])
 
-  defp text(<<"\\", char, rest::binary>>, parts) when char in '"\\/',
+  defp text(<<"\\", char, rest::binary>>, parts) when char in ~c"\"\\/",
     do: text(rest, [char | parts])
 
   defp text("\\n" <> rest, parts), do: text(rest, [?\n | parts])

@@ -33,6 +33,14 @@ SCRIPT = [sys.executable, str(ROOT / "tests" / "lanes.py")]
         ("1 test, 1 failure", (0, 1, 0)),
         ("4 tests, 0 failures, 3 invalid", (1, 3, 0)),
         ("\x1b[31m2 tests, 1 failure\x1b[0m", (1, 1, 0)),
+        ("Result: 1076 passed (12 doctests, 1064 tests)", (1076, 0, 0)),
+        (
+            "Result: 6/8 passed (1/1 doctest, 5/7 tests), 3 skipped, 1 excluded\nFailed: 2",
+            (3, 2, 3),
+        ),
+        ("Result: 4 passed, 3 invalid", (1, 3, 0)),
+        ("\x1b[32mResult: 2 passed\x1b[0m", (2, 0, 0)),
+        ("Result: 0 tests", (0, 0, 0)),
     ],
 )
 def test_the_summary_lines_of_both_test_tools_are_read(

@@ -269,7 +269,7 @@ defmodule Vllm.Core.Connection do
   @impl true
   def terminate(reason, state), do: Closing.run(state, reason)
 
-  @doc false
+  @impl RedactedServer.format_status?()
   # What a crash or :sys.get_status/1 may show. Requests hold prompts.
   def format_status(status) do
     RedactedServer.hide(status, &%{instance: &1.instance, calls: Routes.size(&1.routes)})

@@ -135,6 +135,13 @@ defmodule Vllm.Core.RedactedServer do
   def reason({:shutdown, reason}), do: "shutdown, #{reason(reason)}"
   def reason(reason), do: shape(reason)
 
+  @doc """
+  What `@impl` says of `format_status/1`, which OTP calls since 25. It is a callback of `GenServer`
+  only since Elixir 1.17.
+  """
+  @spec format_status?() :: boolean()
+  def format_status?, do: {:format_status, 1} in GenServer.behaviour_info(:callbacks)
+
   @doc "For format_status/1: what a crash report and :sys.get_status/1 may show."
   @spec hide(map(), (term() -> term())) :: map()
   def hide(status, show) do

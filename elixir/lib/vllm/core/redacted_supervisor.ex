@@ -21,12 +21,14 @@ defmodule Vllm.Core.RedactedSupervisor do
     :terminate_child,
     :restart_child,
     :delete_child,
-    :get_childspec
+    :get_childspec,
+    :which_child
   ]
 
   # To itself, when a child could not be restarted.
   @casts [:try_again_restart]
-  @infos [:EXIT, :"$gen_restart"]
+  # The last one, since OTP 28, when nothing has happened for some time.
+  @infos [:EXIT, :"$gen_restart", :hibernate]
 
   @doc "As `Supervisor.start_link/3`."
   @spec start_link(module(), term(), atom()) :: Supervisor.on_start()
@@ -66,7 +68,7 @@ defmodule Vllm.Core.RedactedSupervisor do
   def init({behaviour, module, argument}) do
     # By this, tools find out that a process is a supervisor.
     Process.put(:"$initial_call", {:supervisor, module, 1})
-    with {:ok, state} <- behaviour.init(argument), do: {:ok, {behaviour, module, state}}
+    argument |> behaviour.init() |> wrapped({behaviour, module, nil})
   end
 
   @impl true
@@ -93,7 +95,7 @@ defmodule Vllm.Core.RedactedSupervisor do
   @impl true
   def terminate(reason, {behaviour, _module, state}), do: behaviour.terminate(reason, state)
 
-  @doc false
+  @impl RedactedServer.format_status?()
   def format_status(status),
     do: RedactedServer.hide(status, fn {_behaviour, module, _children} -> %{module: module} end)
 
@@ -101,8 +103,18 @@ defmodule Vllm.Core.RedactedSupervisor do
   defp tag(message), do: message
 
   # What a callback of the behaviour has returned, with the new state in the place of the old.
+  # What follows the state says when the process hibernates.
   defp wrapped(returned, {behaviour, module, _state}) do
-    last = tuple_size(returned) - 1
-    put_elem(returned, last, {behaviour, module, elem(returned, last)})
+    case state_at(returned) do
+      nil -> returned
+      place -> put_elem(returned, place, {behaviour, module, elem(returned, place)})
+    end
   end
+
+  defp state_at(:ignore), do: nil
+  defp state_at({:stop, _reason}), do: nil
+  defp state_at(returned) when elem(returned, 0) in [:ok, :noreply], do: 1
+
+  # {:reply, reply, state, …}, {:stop, reason, state}; of a supervisor no {:stop, reason, reply, state}.
+  defp state_at(_returned), do: 2
 end

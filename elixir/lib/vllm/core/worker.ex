@@ -315,7 +315,7 @@ defmodule Vllm.Core.Worker do
   @impl true
   def terminate(_reason, state), do: cleanup(state)
 
-  @doc false
+  @impl RedactedServer.format_status?()
   # Keeps the token out of crash reports and :sys.get_status/1.
   def format_status(status) do
     RedactedServer.hide(status, &Map.take(&1, [:name, :os_pid, :address]))

@@ -9,6 +9,7 @@ defmodule Vllm.LlamaFactory.Tools do
   alias Vllm.{Error, LlamaFactory}
   alias Vllm.Core.LlamaFactory.Settings
 
+  @typedoc "A call of a tool, with its arguments as JSON."
   @type tool_call :: %{name: String.t(), arguments: String.t()}
 
   @doc """

@@ -12,6 +12,7 @@ defmodule Vllm.LlamaFactory.VllmInfer do
   alias Vllm.{Call, Error, Ref}
   alias Vllm.Core.LlamaFactory.Settings
 
+  @typedoc "The prompt of an example, the answer, and the answer that the example expects."
   @type prediction :: %{prompt: String.t(), predict: String.t(), label: String.t()}
 
   @doc """

@@ -24,6 +24,7 @@ defmodule Vllm.Mellea.ModelOption do
   @special ~w(tools max_new_tokens system_prompt context_window thinking seed stream stream_timeout
               stop_sequences logits raw_logits)a
 
+  @typedoc "Options of a model, with atoms for the names of Mellea."
   @type options :: %{optional(atom() | String.t()) => term()} | keyword()
 
   @doc """

@@ -14,6 +14,7 @@ defmodule Vllm.Mellea.Requirement do
 
   defstruct [:description, :validate, check_only: false]
 
+  @typedoc "What a function that validates returns: whether the text meets the requirement, and why."
   @type verdict :: boolean() | {boolean(), String.t()} | Vllm.Mellea.ValidationResult.t()
 
   @type t :: %__MODULE__{

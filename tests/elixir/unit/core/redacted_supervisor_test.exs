@@ -14,6 +14,20 @@ defmodule Vllm.Core.RedactedSupervisorTest do
     def init(:none), do: DynamicSupervisor.init(strategy: :one_for_one)
   end
 
+  # As :supervisor since OTP 28: what follows its state says when it hibernates, which a message tells it.
+  defmodule Hibernating do
+    @action {:timeout, :infinity, {:hibernate, :tag}}
+
+    def init(:ignored), do: :ignore
+    def init(:refused), do: {:stop, :no}
+    def init(argument), do: {:ok, argument, @action}
+    def handle_call(:which_children, _from, state), do: {:reply, [], [:called | state], @action}
+    def handle_cast({:try_again_restart, 1}, state), do: {:noreply, [:cast | state], @action}
+    def handle_info({:hibernate, :tag}, state), do: {:noreply, [:idle | state], :hibernate}
+    def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, [:exit | state]}
+    def terminate(reason, state), do: {:terminated, reason, state}
+  end
+
   setup %{test: name} do
     Process.flag(:trap_exit, true)
     %{name: name}
@@ -67,6 +81,20 @@ defmodule Vllm.Core.RedactedSupervisorTest do
     {:ok, agent} = DynamicSupervisor.start_child(name, {Agent, fn -> 1 end})
     assert DynamicSupervisor.terminate_child(name, agent) == :ok
     assert %{active: 0} = DynamicSupervisor.count_children(name)
+  end
+
+  test "keeps the state where OTP puts it, whatever follows it" do
+    assert {:ok, own, action} = RedactedSupervisor.init({Hibernating, Root, [:begun]})
+    assert {:reply, [], own, ^action} = RedactedSupervisor.handle_call(:which_children, nil, own)
+    assert {:noreply, own, ^action} = RedactedSupervisor.handle_cast({:try_again_restart, 1}, own)
+    assert {:noreply, own, :hibernate} = RedactedSupervisor.handle_info({:hibernate, :tag}, own)
+    assert {:stop, :no, own} = RedactedSupervisor.handle_info({:EXIT, self(), :no}, own)
+
+    assert RedactedSupervisor.terminate(:no, own) ==
+             {:terminated, :no, [:exit, :idle, :cast, :called, :begun]}
+
+    assert RedactedSupervisor.init({Hibernating, Root, :ignored}) == :ignore
+    assert RedactedSupervisor.init({Hibernating, Root, :refused}) == {:stop, :no}
   end
 
   test "runs tasks as Task.Supervisor does", %{name: name} do

@@ -2,6 +2,8 @@ defmodule Vllm.ProtoTest do
   # The generated protobuf codec against Python's protobuf, and against damaged input.
   use ExUnit.Case, async: true
 
+  import Vllm.Core.OuterSize
+
   alias Vllm.Proto.{CallReply, ClientFrame, Credit, Failure, FailureKind, ServerFrame, StartCall}
 
   @vectors "../../../vectors/proto.exs"
@@ -151,7 +153,7 @@ defmodule Vllm.ProtoTest do
 
   defp damage(bytes, times) do
     at = :rand.uniform(byte_size(bytes)) - 1
-    <<head::binary-size(at), byte, tail::binary>> = bytes
+    <<head::binary-size(outer(at)), byte, tail::binary>> = bytes
 
     case :rand.uniform(4) do
       1 -> head <> <<:rand.uniform(256) - 1>> <> tail

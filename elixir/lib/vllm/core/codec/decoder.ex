@@ -14,6 +14,8 @@ defmodule Vllm.Core.Codec.Decoder do
   #
   # Malformed input is thrown, with a reason to be read by a person.
 
+  import Vllm.Core.OuterSize
+
   alias Vllm.Core.Codec.{Encoder, Extension}
 
   # The worker sends no more containers in one another than it takes. Each is up to three levels here:
@@ -220,7 +222,7 @@ defmodule Vllm.Core.Codec.Decoder do
 
   defp bytes(rest, size, kind, missing, items, stack, depth, instance) do
     case rest do
-      <<bytes::binary-size(size), rest::bits>> ->
+      <<bytes::binary-size(outer(size)), rest::bits>> ->
         push(rest, bytes, kind, missing, items, stack, depth, instance)
 
       _ ->
@@ -230,7 +232,7 @@ defmodule Vllm.Core.Codec.Decoder do
 
   defp extension(rest, size, kind, missing, items, stack, depth, instance) do
     case rest do
-      <<code::signed-8, content::binary-size(size), rest::bits>> ->
+      <<code::signed-8, content::binary-size(outer(size)), rest::bits>> ->
         if depth >= @max_depth, do: malformed("its containers are nested too deep")
         item = Extension.decode(code, content, depth + 1, instance)
         push(rest, item, kind, missing, items, stack, depth, instance)

@@ -3,6 +3,7 @@ defmodule Vllm.Core.Codec.Extension do
   # Decodes MessagePack's extension types. The worker's codec has the same codes.
 
   import Vllm.Core.Codec.Decoder, only: [decode!: 3, malformed: 1]
+  import Vllm.Core.OuterSize
 
   alias Vllm.{Classes, Logprob, Proto, Ref, Tensor}
   alias Vllm.Core.Codec.Failure
@@ -24,7 +25,7 @@ defmodule Vllm.Core.Codec.Extension do
 
   def decode(3, content, _depth, _instance) when byte_size(content) in 1..@max_bigint_bytes do
     size = byte_size(content)
-    <<int::signed-size(size)-unit(8)>> = content
+    <<int::signed-size(outer(size))-unit(8)>> = content
     int
   end
 

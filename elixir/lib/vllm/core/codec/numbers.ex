@@ -3,6 +3,7 @@ defmodule Vllm.Core.Codec.Numbers do
   # Converts the numbers of a tensor to bytes and back.
 
   import Bitwise
+  import Vllm.Core.OuterSize
 
   # dtype => bytes of one number
   @bytes %{
@@ -48,12 +49,12 @@ defmodule Vllm.Core.Codec.Numbers do
 
   def decode("uint" <> bits, data) do
     size = String.to_integer(bits)
-    for <<n::unsigned-little-size(size) <- data>>, do: n
+    for <<n::unsigned-little-size(outer(size)) <- data>>, do: n
   end
 
   def decode("int" <> bits, data) do
     size = String.to_integer(bits)
-    for <<n::signed-little-size(size) <- data>>, do: n
+    for <<n::signed-little-size(outer(size)) <- data>>, do: n
   end
 
   @doc "The bytes of `numbers`. Raises `ArgumentError` if the dtype cannot hold one of them."

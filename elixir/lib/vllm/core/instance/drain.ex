@@ -49,7 +49,7 @@ defmodule Vllm.Core.Instance.Drain do
   @impl true
   def handle_cast(other, state), do: RedactedServer.stray(__MODULE__, "cast", other, state)
 
-  @doc false
+  @impl RedactedServer.format_status?()
   def format_status(status), do: RedactedServer.hide(status, & &1)
 
   @impl true

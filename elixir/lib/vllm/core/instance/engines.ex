@@ -237,7 +237,7 @@ defmodule Vllm.Core.Instance.Engines do
   def handle_info(other, state),
     do: RedactedServer.stray(__MODULE__, "message", other, state)
 
-  @doc false
+  @impl RedactedServer.format_status?()
   # The arguments of an engine may hold secrets, and an error may quote them.
   def format_status(status) do
     RedactedServer.hide(status, fn %{instance: instance, statuses: statuses} ->

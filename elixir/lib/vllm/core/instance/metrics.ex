@@ -105,7 +105,7 @@ defmodule Vllm.Core.Instance.Metrics do
   def handle_cast(other, state),
     do: RedactedServer.stray(__MODULE__, "cast", other, state)
 
-  @doc false
+  @impl RedactedServer.format_status?()
   def format_status(status), do: RedactedServer.hide(status, & &1)
 
   defp start_task(%{instance: name} = state) do

@@ -94,7 +94,7 @@ defmodule Vllm.Core.Telemetry.Witness do
 
   defp death(reason), do: Emitter.failure(:exit, reason, [])
 
-  @doc false
+  @impl RedactedServer.format_status?()
   # Keeps ids of requests, which are in the metadata, out of crash reports and :sys.get_status/1.
   def format_status(status) do
     status

@@ -7,6 +7,8 @@ defmodule Vllm.Core.Wire.HTTP2 do
   # uses it. The functions it calls are the same in cowlib 2.9 (Debian's) to 2.18. cowlib's reasons
   # leave this module only within the message of a Vllm.Error.
 
+  import Vllm.Core.OuterSize
+
   alias Vllm.Error
 
   # Bytes. The worker stops sending when the window is used up; half of it is given back at a time.
@@ -112,7 +114,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
 
   defp parse(%{buffer: buffer, cut: {id, fin, missing}} = http2, events, out) do
     case buffer do
-      <<data::binary-size(missing), rest::binary>> ->
+      <<data::binary-size(outer(missing)), rest::binary>> ->
         handle_frame({:data, id, fin, data}, %{http2 | buffer: rest, cut: nil}, events, out)
 
       part ->

@@ -22,6 +22,7 @@ defmodule Vllm.Core.Wire.Protobuf do
   # Encoding raises if a field has the wrong type, because only this library builds the structs.
 
   import Bitwise
+  import Vllm.Core.OuterSize
 
   @max_uint32 0xFFFF_FFFF
   @max_uint64 0xFFFF_FFFF_FFFF_FFFF
@@ -120,7 +121,7 @@ defmodule Vllm.Core.Wire.Protobuf do
   def take_bytes(binary) do
     with {:ok, size, rest} <- take_uint64(binary) do
       case rest do
-        <<value::binary-size(size), rest::binary>> -> {:ok, value, rest}
+        <<value::binary-size(outer(size)), rest::binary>> -> {:ok, value, rest}
         _short -> {:error, "#{size} bytes announced, #{byte_size(rest)} left"}
       end
     end

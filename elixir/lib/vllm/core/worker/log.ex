@@ -3,6 +3,8 @@ defmodule Vllm.Core.Worker.Log do
   # The output of a worker: assembles lines from the messages of the port, passes them to LogWriter, and
   # keeps the last ones, because nothing else explains why a worker or an engine did not start.
 
+  import Vllm.Core.OuterSize
+
   alias Vllm.Core.Worker.LogWriter
 
   # When an engine fails to start vLLM prints some eighty lines, with the cause among the first, and
@@ -101,7 +103,7 @@ defmodule Vllm.Core.Worker.Log do
 
   defp newest(log, data) do
     skipped = byte_size(data) - @newest_bytes
-    <<_older::binary-size(skipped), newer::binary>> = data
+    <<_older::binary-size(outer(skipped)), newer::binary>> = data
 
     # From the first line that begins in it.
     case :binary.split(newer, "\n") do

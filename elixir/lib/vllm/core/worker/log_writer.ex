@@ -133,7 +133,7 @@ defmodule Vllm.Core.Worker.LogWriter do
   @impl true
   def handle_info(other, owner), do: RedactedServer.stray(__MODULE__, "message", other, owner)
 
-  @doc false
+  @impl RedactedServer.format_status?()
   # The lines may hold prompts, if vLLM is told to log requests.
   def format_status(status), do: RedactedServer.hide(status, &%{owner: &1})
 end

@@ -1,6 +1,8 @@
 defmodule Vllm.Core.Codec.RoundTripTest do
   use ExUnit.Case, async: true
 
+  import Vllm.Core.OuterSize
+
   import Vllm.Encoding, only: [encode!: 1]
 
   alias Vllm.{Codec, Error, Gen, TestVectors}
@@ -67,7 +69,7 @@ defmodule Vllm.Core.Codec.RoundTripTest do
   defp mutate(bytes) do
     Enum.reduce(1..:rand.uniform(3), bytes, fn _, bytes ->
       position = :rand.uniform(byte_size(bytes)) - 1
-      <<head::binary-size(position), _old, tail::binary>> = bytes
+      <<head::binary-size(outer(position)), _old, tail::binary>> = bytes
 
       case :rand.uniform(4) do
         1 -> head <> <<0>>

@@ -32,7 +32,7 @@ defmodule Vllm.Core.Connection.ReferencesTest do
     assert {[], references} = References.release(references, "a", first)
     assert References.release(references, "a", first) == :not_owned
     assert {["a"], references} = References.release(references, "a", second)
-    assert %References{references | count: 0} == %References{}
+    assert %{references | count: 0} == %References{}
   end
 
   test "a parcel is confirmed once, and not after it was withdrawn", %{processes: [process | _]} do
