@@ -146,6 +146,31 @@ def parser() -> argparse.ArgumentParser:
         "more than once. Without it, beside each address of --listen: PATH.grpc, or the next "
         f"port. `{NO_GRPC}` turns gRPC off",
     )
+    add_security(parser)
+    parser.add_argument("--lifeline", choices=["stdin", "none"], default="none")
+    parser.add_argument("--engine-class", metavar="MODULE:CLASS")
+    parser.add_argument("--grace", type=float, default=Settings.grace, metavar="SECONDS")
+    parser.add_argument(
+        "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
+    )
+    parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
+    parser.add_argument(
+        "--token-path", choices=get_args(TokenPathSetting), default=Settings.token_path
+    )
+    parser.add_argument(
+        "--nice",
+        type=int,
+        default=Settings.nice,
+        metavar="VALUE",
+        help="the nice value of the worker's session where Linux divides the CPU among sessions "
+        f"(autogroup), 0 to {MAX_NICE}; %(default)s unless given. 0 changes nothing",
+    )
+    parser.add_argument("--log-level", default=Settings.log_level)
+    return parser
+
+
+def add_security(parser: argparse.ArgumentParser) -> None:
+    """Add what says who is let in, and how."""
     parser.add_argument(
         "--tls-cert",
         default="",
@@ -169,26 +194,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="roles in TOML, which limit what clients may do by their token or certificate",
     )
-    parser.add_argument("--lifeline", choices=["stdin", "none"], default="none")
-    parser.add_argument("--engine-class", metavar="MODULE:CLASS")
-    parser.add_argument("--grace", type=float, default=Settings.grace, metavar="SECONDS")
-    parser.add_argument(
-        "--stall-after", type=float, default=Settings.stall_after, metavar="SECONDS"
-    )
-    parser.add_argument("--max-calls", type=int, default=Settings.max_calls, metavar="COUNT")
-    parser.add_argument(
-        "--token-path", choices=get_args(TokenPathSetting), default=Settings.token_path
-    )
-    parser.add_argument(
-        "--nice",
-        type=int,
-        default=Settings.nice,
-        metavar="VALUE",
-        help="the nice value of the worker's session where Linux divides the CPU among sessions "
-        f"(autogroup), 0 to {MAX_NICE}; %(default)s unless given. 0 changes nothing",
-    )
-    parser.add_argument("--log-level", default=Settings.log_level)
-    return parser
 
 
 def tls_files(cert: str, key: str, client_ca: str) -> TlsFiles | None:

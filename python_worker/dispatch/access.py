@@ -68,7 +68,9 @@ class Access:
                 f"{name}.{method} is no inference, and the role {self.role!r} allows nothing else",
                 role=self.role,
             )
-        if self.engines is None or (target is served.singleton and method in served.inference):
+        if self.engines is None:
+            return
+        if target is not None and target is served.singleton and method in served.inference:
             return
         if target is None or not self.sees(served.owner(target)):
             allowed = ", ".join(sorted(self.engines)) or "none"

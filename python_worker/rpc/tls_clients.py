@@ -63,7 +63,9 @@ def why(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or "it broke TLS"
+        if not error.reason:
+            return "it broke TLS"
+        reason = error.reason
         return REASONS.get(reason, reason.replace("_", " ").lower())
     return str(error)
 

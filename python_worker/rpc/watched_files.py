@@ -32,6 +32,6 @@ def version_of(path: str) -> Version:
     """What changes with a file; None when there is none."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
