@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -52,6 +54,32 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey, password: str = "") -
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     )
+
+
+@dataclass(frozen=True)
+class ClientCertificates:
+    """What a client trusts, and what it presents.
+
+    Attributes:
+        ca: The file of the CA of the server's certificate.
+        pair: Its own certificate, if it has one.
+    """
+
+    ca: Path
+    pair: Pair | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """For a session at the sessions' listener."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.set_alpn_protocols(["h2"])
+        if self.pair is not None:
+            context.load_cert_chain(self.pair.cert, self.pair.key)
+        return context
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """For gRPC."""
+        own = (self.pair.key.read_bytes(), self.pair.cert.read_bytes()) if self.pair else ()
+        return grpc.ssl_channel_credentials(self.ca.read_bytes(), *own)
 
 
 class Authority:

@@ -88,8 +88,10 @@ def test_a_role_sees_the_engines_that_it_allows() -> None:
 
 
 # Whatever changes something for others, ends something, reads files or runs what it is given.
-CHANGING = ("abort", "shutdown", "sleep", "wake", "pause", "resume", "reset", "add_lora", "load")
-CHANGING += ("remove", "update", "start_", "stop_", "collective", "apply", "scale", "release_kv")
+CHANGING = (
+    *("abort", "shutdown", "sleep", "wake", "pause", "resume", "reset", "add_lora", "load"),
+    *("remove", "update", "start_", "stop_", "collective", "apply", "scale", "release_kv"),
+)
 
 
 def test_nothing_that_is_served_for_inference_changes_anything_for_others() -> None:

@@ -64,7 +64,7 @@ def test_a_token_has_its_role(path: Path) -> None:
     admission = Admission(token="own", roles=str(path), certificates=True)
     access = admission.admit("batch token", REMOTE)
     assert (access.role, access.inference_only) == ("batch", False)
-    assert access.engines == {"llama", "qwen"}
+    assert access.engines == frozenset({"llama", "qwen"})
 
 
 def test_a_certificate_that_a_role_names_needs_no_token(path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_certificate_limits_what_a_token_allows(path: Path) -> None:
     admission = Admission(token="own", roles=str(path), certificates=True)
     assert admission.admit("own", WEB).role == "web"
     access = admission.admit("batch token", WEB)
-    assert (access.inference_only, access.engines) == (True, {"llama", "qwen"})
+    assert (access.inference_only, access.engines) == (True, frozenset({"llama", "qwen"}))
 
 
 @pytest.mark.parametrize("own", ["own", ""])
