@@ -7,7 +7,9 @@ defmodule Vllm.Certificates do
 
   # A CA; its certificate is in the file `name.pem` of the folder.
   def authority(folder, name \\ "ca") do
-    root = :public_key.pkix_test_root_cert(String.to_charlist(name), @made)
+    # OTP writes the signatures of elliptic curves in a form that gRPC does not take.
+    options = [digest: :sha256, key: {:rsa, 2048, 65_537}]
+    root = :public_key.pkix_test_root_cert(String.to_charlist(name), options)
     path = Path.join(folder, name <> ".pem")
     write(path, [{:Certificate, root.cert, :not_encrypted}])
     %{root: root, path: path, folder: folder}

@@ -79,7 +79,7 @@ defmodule Vllm.Core.Wire.TLS do
 
       case :ssl.connect(host, port, socket_options ++ options, timeout) do
         {:ok, socket} -> {:ok, socket}
-        {:error, reason} -> {:error, bad_certificate(verified, name) || error(reason) || reason}
+        {:error, reason} -> {:error, bad_certificate(verified, name) || connecting(reason)}
       end
     end
   end
@@ -94,6 +94,14 @@ defmodule Vllm.Core.Wire.TLS do
     do: invalid("the files of the option :tls do not fit together, or are of a kind unknown here")
 
   def error(_reason), do: nil
+
+  # Before there is a connection; later :timeout has the meaning that it has without TLS.
+  defp connecting(:timeout) do
+    message = "the TLS handshake did not end in time, or the other side is silent"
+    Error.new(:worker_down, message)
+  end
+
+  defp connecting(reason), do: error(reason) || reason
 
   defp refused(alert) when is_map_key(@refused, alert) do
     details = %{"alert" => to_string(alert)}
