@@ -192,7 +192,9 @@ defmodule Vllm.Bridge.TLSTest do
     %{test: name, site: site} = context
     engine = :tls_admin |> attach(site, site.admin) |> engine()
     attach(name, site, site.web, token: nil)
-    limited = %{engine | instance: {name, node()}}
+    # The way in which a client finds an engine that it may not build.
+    assert {:ok, found} = Vllm.metrics(name)
+    assert %{ref: limited} = Enum.find(found, &(&1.ref.id == engine.id))
     assert AsyncLLM.is_running(limited) == {:ok, true}
     assert {:ok, stream} = AsyncLLM.generate(limited, "a", [max_tokens: 2], request_id())
     assert {:ok, %{finished: true}} = Stream.collect(stream)
