@@ -10,6 +10,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   alias Vllm.Core.Call.Arguments
   alias Vllm.Core.Instance
   alias Vllm.Core.Instance.Watchdog
+  alias Vllm.Core.Wire.TLS
   alias Vllm.Mellea.Backends.LocalVLLMBackend
 
   # Tens of thousands of calls.
@@ -20,6 +21,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   # Arguments of LLaMA-Factory for a model that is not there.
   @nowhere [model_name_or_path: "/nowhere"]
+
+  # An address where no worker is.
+  @no_worker [connect: "tls://127.0.0.1:1", start_timeout: 0]
 
   @chat %Vllm.Mellea.ChatContext{}
 
@@ -393,7 +397,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
           do: {key, &[{key, &1}]}
 
     watchdog = for key <- keys(Watchdog.options_docs()), do: {key, &[watchdog: [{key, &1}]]}
-    own ++ watchdog
+    tls = for key <- keys(TLS.options_docs()), do: {key, &(@no_worker ++ [tls: [{key, &1}]])}
+    own ++ watchdog ++ tls
   end
 
   defp keys(docs) do
