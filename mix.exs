@@ -22,7 +22,7 @@ defmodule Vllm.MixProject do
   end
 
   def application do
-    [extra_applications: [:logger, :cowlib], mod: {Vllm.Core.Application, []}]
+    [extra_applications: [:logger, :ssl, :cowlib], mod: {Vllm.Core.Application, []}]
   end
 
   defp elixirc_paths(:test), do: ["elixir/lib", "tests/elixir/support"]

@@ -18,9 +18,10 @@ are sent. Each exception with its kind::
     ├── MissingDependency  an optional library is not installed      MISSING_DEPENDENCY
     ├── HttpStatus         a server answered with an error           HTTP_STATUS
     ├── Unreachable        a server does not answer                  UNREACHABLE
+    ├── Forbidden          the client's role does not allow it       FORBIDDEN
     ├── InputFailed        one of a batch; its cause's kind          PYTHON
     └── ProtocolError      the client broke the protocol             PROTOCOL
-        └── BadToken       the client did not send the token         PROTOCOL
+        └── Unauthenticated  no known token or certificate           UNAUTHENTICATED
 
     EncodeError            a value cannot be sent                    UNSUPPORTED
     DecodeError            bytes are not a value                     PROTOCOL
@@ -53,6 +54,8 @@ class Kind(enum.IntEnum):
     MISSING_DEPENDENCY = 15
     HTTP_STATUS = 16
     UNREACHABLE = 17
+    UNAUTHENTICATED = 18
+    FORBIDDEN = 19
 
 
 class BridgeError(Exception):
@@ -154,6 +157,12 @@ class Unreachable(BridgeError):
     kind = Kind.UNREACHABLE
 
 
+class Forbidden(BridgeError):
+    """The client's role does not allow the call."""
+
+    kind = Kind.FORBIDDEN
+
+
 class InputFailed(BridgeError):
     """One input of a batch failed, and with it the batch; its cause says why.
 
@@ -174,8 +183,10 @@ class ProtocolError(BridgeError):
     kind = Kind.PROTOCOL
 
 
-class BadToken(ProtocolError):
-    """The client did not send the worker's token."""
+class Unauthenticated(ProtocolError):
+    """The client has shown no token and no certificate that the worker knows."""
+
+    kind = Kind.UNAUTHENTICATED
 
 
 class EncodeError(Exception):

@@ -19,10 +19,12 @@ from python_worker.exceptions import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import large_work, lifeline, run_folder
 from python_worker.rpc.addresses import Addresses, uri
+from python_worker.rpc.certificates import Certificates
 from python_worker.rpc.grpc_server import GrpcServer, services
 from python_worker.rpc.grpc_service import ANYONE, SERVICE, Bridge
 from python_worker.rpc.health import Health
 from python_worker.rpc.listeners import Listeners
+from python_worker.rpc.roles import Admission
 from python_worker.rpc.sessions import Sessions
 from python_worker.settings import Settings
 from python_worker.surface import served_classes
@@ -47,6 +49,13 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Before anything that leaves files: both may be refused.
+        certificates = None if settings.tls is None else Certificates(settings.tls)
+        admission = Admission(
+            token=settings.token,
+            roles=settings.roles,
+            certificates=settings.tls is not None and bool(settings.tls.client_ca),
+        )
         self._stop_asked = asyncio.Event()
         self._folders = run_folder.create(settings.listen)
         self._references = References()
@@ -74,18 +83,18 @@ class Server:
         )
         start = self._dispatcher.start
         self._sessions = Sessions(
-            start=start, references=self._references, token=settings.token, pid=os.getpid()
+            start=start, references=self._references, admission=admission, pid=os.getpid()
         )
         self._addresses = Addresses()
         self._bridge = Bridge(
             self._sessions,
             start=start,
             references=self._references,
-            token=settings.token,
+            admission=admission,
             addresses=self._addresses,
         )
-        grpc = GrpcServer(services(self._bridge, self._health))
-        self._listeners = Listeners(self._sessions, grpc, self._addresses)
+        grpc = GrpcServer(services(self._bridge, self._health), certificates)
+        self._listeners = Listeners(self._sessions, grpc, self._addresses, certificates)
 
     async def run(self, ready: int) -> None:
         """Serve until told to stop. However it ends, no file is left.

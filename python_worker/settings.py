@@ -44,7 +44,8 @@ in other languages, or to keep engines alive while an application restarts
 EPILOG = f"""\
 environment variables:
   {TOKEN_VARIABLE}    the token that clients must present; required with tcp:
-                       addresses. It is no option, because a command line can be
+                       addresses, unless --tls-client-ca or --roles says who is
+                       let in. It is no option, because a command line can be
                        read by every user of the machine
   CUDA_VISIBLE_DEVICES, VLLM_*, HF_*
                        as vLLM documents them. Without a GPU:
@@ -76,14 +77,31 @@ examples:
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """The files of TLS, each in PEM.
+
+    Attributes:
+        cert: The worker's certificate, and those between it and its CA.
+        key: The key of the certificate, not encrypted.
+        client_ca: The CAs whose certificates clients must present; empty to ask for none.
+    """
+
+    cert: str
+    key: str
+    client_ca: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a worker is told at its start.
 
     Attributes:
-        listen: Addresses for sessions, each ``unix:PATH`` or ``tcp:HOST:PORT``
-            (port 0 picks a free one).
+        listen: Addresses for sessions, each ``unix:PATH``, ``tcp:HOST:PORT`` or
+            ``tls:HOST:PORT`` (port 0 picks a free one).
         grpc_listen: Addresses for gRPC, in the same form; none turns gRPC off.
         token: What clients must present; empty for none, which TCP refuses.
+        tls: The files of TLS; with them every network address takes TLS only.
+        roles: The file of the roles that tokens and certificates have; empty for none.
         lifeline: Whether the end of stdin ends the worker.
         engine_class: ``module:Class`` served in place of vLLM's ``AsyncLLM``. Its attribute
             ``offline_class``, where it has one, names what is served in place of ``LLM``.
@@ -101,6 +119,8 @@ class Settings:
     listen: tuple[str, ...]
     grpc_listen: tuple[str, ...] = ()
     token: str = ""
+    tls: TlsFiles | None = None
+    roles: str = ""
     lifeline: bool = False
     engine_class: str | None = None
     grace: float = 5.0
@@ -120,15 +140,20 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
 
     Raises:
         SettingsError: An address has no known form, its path is too long for a
-            socket, TCP is asked for without a token, an address is named twice,
-            no call may run, or a number is out of its range.
+            socket, TCP is asked for without a token, TLS without its files, an
+            address is named twice, no call may run, or a number is out of its
+            range.
     """
     known = parser().parse_args(argv)
     token = environ.get(TOKEN_VARIABLE, "")
-    for address in known.listen:
-        check_address(address, token=token)
-    grpc_listen = grpc_addresses(known.listen, known.grpc_listen, token=token)
-    check_distinct([*known.listen, *grpc_listen])
+    tls = tls_files(known.tls_cert, known.tls_key, known.tls_client_ca)
+    guarded = bool(token or known.roles or (tls and tls.client_ca))
+    listen = tuple(with_tls(address, tls) for address in known.listen)
+    for address in listen:
+        check_address(address, guarded=guarded)
+    given = known.grpc_listen and [with_tls(address, tls) for address in known.grpc_listen]
+    grpc_listen = grpc_addresses(listen, given, guarded=guarded)
+    check_distinct([*listen, *grpc_listen])
     if known.max_calls < 1:
         raise SettingsError(f"--max-calls is at least 1, got {known.max_calls}")
     if not 0 <= known.nice <= MAX_NICE:
@@ -137,9 +162,11 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         if not 0 <= seconds <= MAX_SECONDS:
             raise SettingsError(f"{option} is from 0 to {MAX_SECONDS} seconds, got {seconds}")
     return Settings(
-        listen=tuple(known.listen),
+        listen=listen,
         grpc_listen=grpc_listen,
         token=token,
+        tls=tls,
+        roles=known.roles,
         lifeline=known.lifeline == "stdin",
         engine_class=known.engine_class,
         grace=known.grace,
@@ -160,6 +187,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_addresses(parser.add_argument_group("where it listens"))
+    _add_security(parser.add_argument_group("who is let in"))
     _add_engines(parser.add_argument_group("engines and calls"))
     _add_process(parser.add_argument_group("the process"))
     return parser
@@ -172,7 +200,8 @@ def _add_addresses(group: argparse._ArgumentGroup) -> None:
         required=True,
         metavar="ADDRESS",
         help="where sessions of the Elixir client are opened: unix:PATH or tcp:HOST:PORT (port 0 "
-        "picks a free one); required, may be given more than once",
+        "picks a free one), which is tls://HOST:PORT with --tls-cert; required, may be given more "
+        "than once",
     )
     group.add_argument(
         "--grpc-listen",
@@ -181,6 +210,36 @@ def _add_addresses(group: argparse._ArgumentGroup) -> None:
         help="where gRPC is served (health, reflection, Call, Stream, Session), in the same form; "
         "may be given more than once. Default: beside each address of --listen, at PATH.grpc or "
         f"the next port. `{NO_GRPC}` turns gRPC off",
+    )
+
+
+def _add_security(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--tls-cert",
+        default="",
+        metavar="FILE",
+        help="the worker's certificate in PEM, with those between it and its CA. Every network "
+        "address then takes TLS only; Unix sockets stay as they are. Changed files are read again. Default: no TLS",
+    )
+    group.add_argument(
+        "--tls-key",
+        default="",
+        metavar="FILE",
+        help="the key of --tls-cert in PEM, not encrypted; required with --tls-cert",
+    )
+    group.add_argument(
+        "--tls-client-ca",
+        default="",
+        metavar="FILE",
+        help="the CAs in PEM whose certificates clients must present; such a client needs no token "
+        f"unless {TOKEN_VARIABLE} is set. Default: none are asked for",
+    )
+    group.add_argument(
+        "--roles",
+        default="",
+        metavar="FILE",
+        help="roles in TOML, which limit what clients may do by their token or certificate. Default: "
+        "everything is allowed",
     )
 
 
@@ -253,8 +312,35 @@ def _add_process(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def tls_files(cert: str, key: str, client_ca: str) -> TlsFiles | None:
+    """The files of TLS as they were named; None when none was.
+
+    Raises:
+        SettingsError: One is missing.
+    """
+    if not (cert or key or client_ca):
+        return None
+    if not cert or not key:
+        raise SettingsError("TLS needs both --tls-cert and --tls-key")
+    return TlsFiles(cert, key, client_ca)
+
+
+def with_tls(address: str, tls: TlsFiles | None) -> str:
+    """An address in the form that the worker uses; ``tcp:`` becomes ``tls:`` with its files.
+
+    Raises:
+        SettingsError: It asks for TLS, and there are no files.
+    """
+    scheme, _, rest = address.partition(":")
+    if scheme == "tls":
+        if tls is None:
+            raise SettingsError(f"{address} needs --tls-cert and --tls-key")
+        return f"tls:{rest.removeprefix('//')}"
+    return f"tls:{rest}" if scheme == "tcp" and tls is not None else address
+
+
 def grpc_addresses(
-    listen: Sequence[str], given: Sequence[str] | None, *, token: str
+    listen: Sequence[str], given: Sequence[str] | None, *, guarded: bool
 ) -> tuple[str, ...]:
     """Where gRPC is served: as given, or beside each address of the sessions.
 
@@ -262,17 +348,17 @@ def grpc_addresses(
         SettingsError: It cannot be served there.
     """
     if given is None:
-        return tuple(beside(address, token=token) for address in listen)
+        return tuple(beside(address, guarded=guarded) for address in listen)
     if NO_GRPC in given:
         if len(given) > 1:
             raise SettingsError(f"--grpc-listen {NO_GRPC} excludes any other --grpc-listen")
         return ()
     for address in given:
-        check_address(address, token=token)
+        check_address(address, guarded=guarded)
     return tuple(given)
 
 
-def beside(address: str, *, token: str) -> str:
+def beside(address: str, *, guarded: bool) -> str:
     """The address of gRPC that belongs to an address of sessions.
 
     Raises:
@@ -283,9 +369,9 @@ def beside(address: str, *, token: str) -> str:
     if scheme == "unix":
         derived = f"{address}.grpc"
     else:
-        derived = f"tcp:{host}:{int(port) + 1 if int(port) else 0}"
+        derived = f"{scheme}:{host}:{int(port) + 1 if int(port) else 0}"
     try:
-        check_address(derived, token=token)
+        check_address(derived, guarded=guarded)
     except SettingsError as error:
         raise SettingsError(
             f"gRPC cannot be served beside {address}: {error}; give gRPC an address with "
@@ -294,8 +380,12 @@ def beside(address: str, *, token: str) -> str:
     return derived
 
 
-def check_address(address: str, *, token: str) -> None:
+def check_address(address: str, *, guarded: bool) -> None:
     """Refuse an address that cannot be listened at, or may not be.
+
+    Args:
+        address: In the form that ``with_tls`` gives it.
+        guarded: Whether clients from the network must show a token or a certificate.
 
     Raises:
         SettingsError: With the reason.
@@ -309,16 +399,18 @@ def check_address(address: str, *, token: str) -> None:
                 f"the socket path {rest} has {length} bytes; "
                 f"a Unix socket takes at most {MAX_SOCKET_PATH_BYTES}"
             )
-    elif scheme == "tcp" and port.isascii() and port.isdigit():
+    elif scheme in ("tcp", "tls") and port.isascii() and port.isdigit():
         if int(port) > MAX_PORT:
             raise SettingsError(f"{address} has a port above {MAX_PORT}")
-        if not token:
+        if not guarded:
             raise SettingsError(
-                f"{address} would let anyone on the network in: "
-                f"set {TOKEN_VARIABLE}, or listen on a Unix socket"
+                f"{address} would let anyone on the network in: set {TOKEN_VARIABLE}, name the CA "
+                "of the clients' certificates with --tls-client-ca, or listen on a Unix socket"
             )
     else:
-        raise SettingsError(f"{address!r} is neither unix:PATH nor tcp:HOST:PORT")
+        raise SettingsError(
+            f"{address!r} is neither unix:PATH nor tcp:HOST:PORT nor tls://HOST:PORT"
+        )
 
 
 def check_distinct(addresses: Sequence[str]) -> None:
@@ -328,7 +420,7 @@ def check_distinct(addresses: Sequence[str]) -> None:
         SettingsError: With the address.
     """
     for place, address in enumerate(addresses):
-        port_is_free = address.startswith("tcp:") and address.endswith(":0")
+        port_is_free = not address.startswith("unix:") and address.endswith(":0")
         if address in addresses[:place] and not port_is_free:
             raise SettingsError(
                 f"{address} is to be listened at twice, for sessions (--listen) or for gRPC "

@@ -33,6 +33,27 @@ from python_worker.validation.renamed_parameters import TRANSLATIONS
 
 logger = logging.getLogger(__name__)
 
+# What a client may do that is limited to inference; see ``ServedClass.inference``. ``abort`` is not
+# among it, because it takes the ids of any client's requests: streams are ended by cancelling them.
+ENGINE_INFERENCE = frozenset(
+    {
+        *("generate", "encode", "chat", "stream_chat", "add_request"),
+        *("embed", "classify", "score", "encode_batch"),
+        *("check_admission", "check_health", "dead_error", "errored", "get_supported_tasks"),
+        *("get_num_queued_tokens", "get_num_unfinished_requests"),
+        *("is_paused", "is_running", "is_sleeping", "is_stopped"),
+    }
+)
+LLM_INFERENCE = frozenset(
+    {
+        *("generate", "encode", "chat", "beam_search", "embed", "classify", "score"),
+        *("dead_error", "errored", "get_default_sampling_params", "get_num_unfinished_requests"),
+    }
+)
+
+# Classes of parameters whose functions read files and ask the model hub.
+READING_FILES = frozenset({"AsyncEngineArgs", "EngineArgs", "LoRARequest"})
+
 
 def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
     """Every class that a client can reach.
@@ -58,8 +79,14 @@ def served_classes(builder: Builder, worker: Worker) -> ServedClasses:
                 owner=lambda collector: collector.engine,
                 released=RequestOutputCollector.released,
                 unlimited=frozenset({"close", "get_nowait", "request_id"}),
+                inference=frozenset({"close", "get", "get_nowait", "request_id"}),
             ),
-            ServedClass(name="Worker", singleton=worker, limited=False),
+            ServedClass(
+                name="Worker",
+                singleton=worker,
+                limited=False,
+                inference=frozenset({"metrics", "release", "status"}),
+            ),
             *inference(),
             *llama_factory(),
             *mellea(),
@@ -78,7 +105,8 @@ def parameter_classes(builder: Builder) -> Iterator[ServedClass]:
         cls = special.get(name, ParameterClass)
         methods = dict(inspect.getmembers(cls, inspect.iscoroutinefunction))
         shown = frozenset(it for it in methods if not it.startswith("_"))
-        yield ServedClass(name=name, singleton=cls(builder, name), shown=shown)
+        inference = frozenset() if name in READING_FILES else shown
+        yield ServedClass(name=name, singleton=cls(builder, name), shown=shown, inference=inference)
 
 
 def async_llm(builder: Builder) -> ServedClass:
@@ -121,6 +149,7 @@ def async_llm(builder: Builder) -> ServedClass:
         watched=True,
         death=lambda engine: engine.dead_error if getattr(engine, "errored", False) else None,
         abort=abort,
+        inference=ENGINE_INFERENCE,
         unlimited=frozenset(
             {
                 "abort",
@@ -173,6 +202,7 @@ def llm(builder: LLMBuilder) -> ServedClass:
         stop=stop_llm,
         watched=True,
         death=lambda it: it.dead_error if it.errored else None,
+        inference=LLM_INFERENCE,
         unlimited=frozenset(
             {"dead_error", "errored", "get_num_unfinished_requests", "shutdown", "wake_up"}
         ),

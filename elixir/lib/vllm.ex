@@ -52,6 +52,13 @@ defmodule Vllm do
 
       {Vllm, name: MyApp.Vllm, engines: [llama: [model: "meta-llama/Llama-3.2-1B"]],
              watchdog: [stall_after: 60_000, action: :replace]}
+
+  ### TLS
+
+  With `connect: "tls://host:port"` the option `:tls` takes
+
+  #{Vllm.Core.Wire.TLS.options_docs()}
+  The files are read again for each connection. The guide *TLS* shows both sides.
   """
 
   alias Vllm.{Call, Chat, Error, KVEvents, Pooling, Ref, Status}

@@ -16,6 +16,7 @@ from typing import Any
 
 from python_worker import exceptions, failures
 from python_worker.buffers import Buffer
+from python_worker.dispatch.access import EVERYTHING, Access
 from python_worker.exceptions import Expired, InvalidArgument, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import Decode, InputStream
@@ -46,6 +47,7 @@ class Call:
         sink: Where its replies go.
         holder: Who holds the references that it returns.
         large: Arguments that were left out of the request (see ``wire.client_frames``).
+        access: What its client may do.
 
     Attributes:
         inputs: The argument that is a stream, where there is one.
@@ -58,10 +60,12 @@ class Call:
         *,
         holder: Hashable,
         large: LargeArguments = NO_ARGUMENTS,
+        access: Access = EVERYTHING,
     ) -> None:
         self.request = request
         self.sink = sink
         self.holder = holder
+        self.access = access
         self.inputs: InputStream | None = None
         self._large = large
         self._at_end: Callable[[], None] | None = None

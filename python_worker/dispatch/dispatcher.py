@@ -22,6 +22,7 @@ from typing import Any
 from python_worker.codec.bulk import is_bulky
 from python_worker.codec.encoder import CONSTANTS
 from python_worker.dispatch import call as calls
+from python_worker.dispatch.access import CALLER, EVERYTHING
 from python_worker.dispatch.call import Call, GoingOn
 from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.engine_watch import Watches
@@ -106,6 +107,8 @@ class Dispatcher:
         if self._draining is not None:
             raise self._draining.with_traceback(None)  # else it keeps the frames of all of them
         target, served = self._target(call.request)
+        if call.access is not EVERYTHING:
+            call.access.check(target, served, call.request.method)
         if not served.counts(call.request.method):
             return self._find(call, target, served)
         self._limit.check()
@@ -210,6 +213,8 @@ class Dispatcher:
             await going_on
 
     async def _invoke(self, invocation: Invocation) -> object:
+        if invocation.call.access is not EVERYTHING:
+            CALLER.set(invocation.call.access)
         if invocation.served.progress:
             PROGRESS.set(invocation.call.progress_reporter())
         if returns_at_once(invocation.member):

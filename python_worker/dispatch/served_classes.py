@@ -78,6 +78,8 @@ class ServedClass:
         released: Called when no client holds an object any more.
         limited: Whether calls count towards the limit of calls.
         unlimited: Methods that do not count: they free capacity or report load.
+        inference: Members that a client may use whose role is limited to inference: what asks for
+            outputs, and what only reports. None of them changes anything for other clients.
     """
 
     name: str = ""
@@ -109,6 +111,7 @@ class ServedClass:
     released: Callable[[Any], None] | None = None
     limited: bool = True
     unlimited: frozenset[str] = frozenset()
+    inference: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse a row whose objects would outlive the worker's stop.

@@ -9,11 +9,12 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from python_worker import __version__
+from python_worker.dispatch.access import CALLER
 from python_worker.dispatch.engine_watch import Watches
-from python_worker.dispatch.references import Holder, References
+from python_worker.dispatch.references import Entry, Holder, References
 from python_worker.engines import metrics
 from python_worker.process.versions import vllm_version
 from python_worker.streaming.token_tap import tap_of
@@ -57,11 +58,11 @@ class Worker:
             ``vllm_version`` (None where none is installed),
             ``python_version``, ``uptime_s`` (float), ``calls`` and
             ``sessions`` (running now, this call included), ``references``
-            (objects held) and ``engines``: a list of maps with ``ref``, ``type``
-            (``AsyncLLM`` or ``LLM``), ``name`` (that it is declared under in this worker, or None),
-            ``model`` (the name it is served under, or None), ``errored``,
-            ``unfinished_requests`` and
-            ``stalled_s`` (for how long its requests have got nothing, None while it does not hang),
+            (objects held) and ``engines`` (those that the caller's role allows): a list of
+            maps with ``ref``, ``type`` (``AsyncLLM`` or ``LLM``), ``name`` (that it is declared
+            under in this worker, or None), ``model`` (the name it is served under, or None),
+            ``errored``, ``unfinished_requests`` and ``stalled_s`` (for how long its requests
+            have got nothing, None while it does not hang),
             ``token_path`` (``direct`` if tokens are taken from vLLM's request
             states, ``outputs`` if every output is made and encoded) and
             ``token_path_reason`` (why not ``direct``, else None);
@@ -88,7 +89,7 @@ class Worker:
                     "stalled_s": self._stalled_s(entry.target),
                     **token_path(entry.target),
                 }
-                for entry in self._references.pinned()
+                for entry in self._visible()
             ],
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
@@ -112,8 +113,13 @@ class Worker:
                 "metrics": metrics.of_engine(entry.target),
                 **token_path(entry.target),
             }
-            for entry in self._references.pinned()
+            for entry in self._visible()
         ]
+
+    def _visible(self) -> Iterator[Entry]:
+        """The engines that the caller's role allows."""
+        access = CALLER.get()
+        return (it for it in self._references.pinned() if access.sees(it.target))
 
     def _stalled_s(self, engine: object) -> float | None:
         watch = self._watches.of(engine)

@@ -35,11 +35,11 @@ class Addresses:
     grpc: list[str] = field(default_factory=list)
 
     def sessions_beside(self, scheme: str) -> str:
-        """The URI where a client opens a session that reached gRPC over ``unix`` or ``tcp``."""
+        """The URI where a client opens a session that reached gRPC over ``unix`` or the network."""
         return uri(like(scheme, self.sessions))
 
     def grpc_beside(self, scheme: str) -> str:
-        """The URI where a client finds gRPC that reached the sessions over ``unix`` or ``tcp``."""
+        """The URI of gRPC for a client that reached the sessions over ``unix`` or the network."""
         return uri(like(scheme, self.grpc))
 
 
@@ -54,13 +54,19 @@ def uri(address: str) -> str:
         if rest.startswith("//"):
             rest = "/" + rest.lstrip("/")
         return scheme + colon + quote(os.fsencode(rest))
-    return scheme + colon + quote(os.fsencode(rest), safe="[]:")
+    slashes = "//" if scheme == "tls" else ""
+    return scheme + colon + slashes + quote(os.fsencode(rest), safe="[]:")
 
 
 def like(scheme: str, addresses: Sequence[str]) -> str:
-    """The first address of a scheme, else the first of all; empty when there is none."""
-    of_scheme = [it for it in addresses if it.startswith(f"{scheme}:")]
-    return next(iter([*of_scheme, *addresses]), "")
+    """The first address of a kind, else the first of all; empty when there is none.
+
+    Args:
+        scheme: ``unix``, or any other for the network.
+        addresses: In the order in which they were bound.
+    """
+    alike = [it for it in addresses if it.startswith("unix:") == (scheme == "unix")]
+    return next(iter([*alike, *addresses]), "")
 
 
 async def listen(
@@ -69,7 +75,7 @@ async def listen(
     """Accept connections at one address; TCP port 0 becomes the port that was free.
 
     Args:
-        address: ``unix:PATH`` or ``tcp:HOST:PORT``.
+        address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``.
         connection: Makes the protocol of a connection.
 
     Returns:
@@ -93,7 +99,7 @@ async def listen(
         ]
     except OSError as error:
         raise SettingsError(f"cannot listen at {address}: {error}") from error
-    return listeners, f"tcp:{host}:{sockets[0].getsockname()[1]}"
+    return listeners, f"{scheme}:{host}:{sockets[0].getsockname()[1]}"
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

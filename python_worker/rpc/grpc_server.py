@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from python_worker.rpc import addresses
+from python_worker.rpc.certificates import Certificates
 from python_worker.rpc.grpc_service import SERVICE, Bridge
 from python_worker.rpc.health import Health
 from python_worker.settings import SettingsError
@@ -46,10 +47,16 @@ class GrpcServer:
 
     Args:
         register: Adds the services to a server.
+        certificates: For addresses that take TLS.
     """
 
-    def __init__(self, register: Callable[[grpc.aio.Server], None]) -> None:
+    def __init__(
+        self,
+        register: Callable[[grpc.aio.Server], None],
+        certificates: Certificates | None = None,
+    ) -> None:
         self._register = register
+        self._certificates = certificates
         self._server = self._make()
         # As bound, in the order in which they were asked for.
         self._bound: list[str] = []
@@ -67,7 +74,7 @@ class GrpcServer:
         """
         try:
             addresses.make_room(address)
-            port = self._server.add_insecure_port(target(address))
+            port = self._add_port(address)
             addresses.restrict(address)
         except OSError as error:
             raise SettingsError(f"gRPC cannot listen at {address}: {error}") from error
@@ -116,6 +123,12 @@ class GrpcServer:
         servers = [self._server, *self._retired]
         await asyncio.gather(*(server.stop(grace=seconds) for server in servers))
 
+    def _add_port(self, address: str) -> int:
+        if address.startswith("tls:") and self._certificates is not None:
+            credentials = self._certificates.grpc_credentials()
+            return self._server.add_secure_port(target(address), credentials)
+        return self._server.add_insecure_port(target(address))
+
     def _make(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
         self._register(server)
@@ -127,7 +140,7 @@ class GrpcServer:
             # The last one removes its socket's file when it closes it, whosever that is by then.
             if not socket_exists(address):
                 with suppress(RuntimeError):
-                    self._server.add_insecure_port(target(address))
+                    self._add_port(address)
                     addresses.restrict(address)
                     return
             await asyncio.sleep(BIND_AGAIN_SECONDS)
@@ -170,7 +183,7 @@ def target(address: str) -> str:
 def with_port(address: str, port: int) -> str:
     """An address with the port that was bound."""
     scheme, _, rest = address.partition(":")
-    return address if scheme == "unix" else f"tcp:{rest.rpartition(':')[0]}:{port}"
+    return address if scheme == "unix" else f"{scheme}:{rest.rpartition(':')[0]}:{port}"
 
 
 def socket_exists(address: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hmac
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
@@ -21,14 +20,17 @@ from google.protobuf.message import DecodeError
 
 from python_worker import exceptions
 from python_worker.dispatch import unreceived
+from python_worker.dispatch.access import Access
 from python_worker.dispatch.call import Call, Start
 from python_worker.dispatch.references import Holder, References
-from python_worker.exceptions import BadToken, BridgeError, ProtocolError
+from python_worker.exceptions import BridgeError, ProtocolError, Unauthenticated
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2
 from python_worker.process import large_work
 from python_worker.rpc.addresses import Addresses
+from python_worker.rpc.certificates import names_in
 from python_worker.rpc.grpc_replies import ReplyQueue, SingleReply
+from python_worker.rpc.roles import Admission, Peer
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions, first_frame
 from python_worker.wire import client_frames
@@ -54,7 +56,7 @@ class Bridge:
         sessions: All clients that hold a session.
         start: Begins a call that is made without a session.
         references: Where the references of such calls are kept, for ``ANYONE``.
-        token: What clients must present; empty for none.
+        admission: Decides who is let in.
         addresses: Where the worker listens, for the hello of a session.
     """
 
@@ -64,14 +66,14 @@ class Bridge:
         *,
         start: Start,
         references: References,
-        token: str,
+        admission: Admission,
         addresses: Addresses,
     ) -> None:
         self._sessions = sessions
         self._references = references
         self._addresses = addresses
         self._start_call = start
-        self._token = token
+        self._admission = admission
         self._single_calls: dict[Call, asyncio.Task[None]] = {}
 
     # --- The three methods -----------------------------------------------------
@@ -84,17 +86,17 @@ class Bridge:
             await context.abort(
                 grpc.StatusCode.INTERNAL, f"a frame that is no ClientFrame: {error}"
             )
-        except BadToken as error:
+        except Unauthenticated as error:
             await self._refuse(error, grpc.StatusCode.UNAUTHENTICATED, context)
         except ProtocolError as error:
             await self._refuse(error, grpc.StatusCode.FAILED_PRECONDITION, context)
 
     async def Call(self, request: bytes, context: Replies) -> pb.CallReply:
         """Run one call to its end."""
-        await self._authenticate(context)
+        access = await self._authenticate(context)
         sink = SingleReply()
         try:
-            await self._run(await self._parsed(request, context), sink)
+            await self._run(await self._parsed(request, context), sink, access)
         except asyncio.CancelledError:
             self._release([sink.reply])
             raise
@@ -103,9 +105,10 @@ class Bridge:
 
     async def Stream(self, request: bytes, context: Replies) -> AsyncIterator[pb.CallReply]:
         """Run one call and yield its replies as they come."""
-        await self._authenticate(context)
+        access = await self._authenticate(context)
         sink = ReplyQueue()
-        running = asyncio.ensure_future(self._run(await self._parsed(request, context), sink))
+        parsed = await self._parsed(request, context)
+        running = asyncio.ensure_future(self._run(parsed, sink, access))
         running.add_done_callback(lambda _: sink.close())
         writing: list[pb.CallReply] = []
         try:
@@ -160,13 +163,14 @@ class Bridge:
 
     async def _serve(self, frames: AsyncIterator[bytes], context: Frames) -> None:
         first = first_frame(await anext(aiter(frames), b""))
-        scheme = "unix" if context.peer().startswith("unix:") else "tcp"
-        greeting = self._sessions.greet(
-            first, session_address=self._addresses.sessions_beside(scheme)
+        peer = peer_of(context)
+        scheme = "unix" if peer.local else "tcp"
+        greeting, access = self._sessions.greet(
+            first, peer, session_address=self._addresses.sessions_beside(scheme)
         )
         await context.write(greeting.SerializeToString())
         filled = asyncio.Event()
-        session = self._sessions.open(first.hello, filled.set)
+        session = self._sessions.open(first.hello, access, filled.set)
         sender = asyncio.ensure_future(send_frames(session, filled, context))
         try:
             async for frame in frames:
@@ -199,13 +203,15 @@ class Bridge:
             for ref_id in reply.references:
                 self._references.receive(ref_id, ANYONE)
 
-    async def _authenticate(self, context: Replies) -> None:
+    async def _authenticate(self, context: Replies) -> Access:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("authorization", "")).removeprefix("Bearer ")
-        if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+        try:
+            return self._admission.admit(given, peer_of(context))
+        except Unauthenticated as error:
             await context.abort(
                 grpc.StatusCode.UNAUTHENTICATED,
-                "metadata `authorization: Bearer TOKEN` is missing or wrong",
+                f"{error}: send it as the metadata `authorization: Bearer TOKEN`",
             )
 
     async def _parsed(self, request: bytes, context: Replies) -> Request:
@@ -218,9 +224,9 @@ class Bridge:
                 grpc.StatusCode.INTERNAL, f"a request that is no CallRequest: {error}"
             )
 
-    async def _run(self, parsed: Request, sink: SingleReply | ReplyQueue) -> None:
+    async def _run(self, parsed: Request, sink: SingleReply | ReplyQueue, access: Access) -> None:
         request, large = parsed
-        call = Call(request, sink, holder=ANYONE, large=large)
+        call = Call(request, sink, holder=ANYONE, large=large, access=access)
         sink.call = call
         task = self._start_call(call)
         if task is None:
@@ -236,6 +242,16 @@ class Bridge:
             raise
         finally:
             del self._single_calls[call]
+
+
+def peer_of(context: grpc.aio.ServicerContext[Any, Any]) -> Peer:
+    """How the client of a call is connected, and what its certificate says."""
+    auth_context = context.auth_context()
+    return Peer(
+        local=context.peer().startswith("unix:"),
+        names=names_in(auth_context),
+        certified="x509_pem_cert" in auth_context,
+    )
 
 
 def steps_of(session: Session, frame: bytes) -> Iterator[None]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from python_worker.rpc import addresses
+from python_worker.rpc import addresses, tls_clients
 from python_worker.rpc.addresses import Addresses
+from python_worker.rpc.certificates import Certificates
 from python_worker.rpc.grpc_server import GrpcServer
 from python_worker.rpc.preface import NewConnection
 from python_worker.rpc.session_protocol import SessionProtocol
@@ -29,9 +30,17 @@ class Listeners:
         sessions: The clients that hold sessions.
         grpc: gRPC's server.
         bound: Where the worker listens; filled as the listeners are opened.
+        certificates: For addresses that take TLS.
     """
 
-    def __init__(self, sessions: Sessions, grpc: GrpcServer, bound: Addresses) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        grpc: GrpcServer,
+        bound: Addresses,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self._certificates = certificates
         self._sessions = sessions
         self._grpc = grpc
         self._bound = bound
@@ -91,7 +100,10 @@ class Listeners:
         session = functools.partial(
             SessionProtocol, self._sessions, self._connections, grpc_address
         )
+        connection: Callable[[], asyncio.Protocol]
         connection = functools.partial(NewConnection, session, grpc_address)
+        if address.startswith("tls:") and self._certificates is not None:
+            connection = tls_clients.connection(self._certificates, connection)
         accepting, bound = await addresses.listen(address, connection)
         self._accepting += accepting
         self._bound.sessions.append(bound)

@@ -36,8 +36,9 @@ HTTP1_METHOD = re.compile(rb"[A-Z]{1,16}( |\Z)")
 # The type of a TLS record that holds a handshake.
 TLS_HANDSHAKE = b"\x16"
 
-# A record of TLS 1.2 with an alert of two bytes: fatal, handshake_failure.
-TLS_ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
+# A record of TLS 1.2 with an alert of two bytes: fatal, unexpected_message. No server that takes
+# TLS answers a client's first message so: the Elixir client knows by it that there is none here.
+TLS_ALERT = b"\x15\x03\x03\x00\x02\x02\x0a"
 
 
 class Refusal(NamedTuple):

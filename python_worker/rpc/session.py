@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hmac
 import logging
 import weakref
 from collections import deque
@@ -19,9 +18,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from python_worker import PROTOCOL_VERSION, failures
 from python_worker.buffers import Buffer
 from python_worker.dispatch import unreceived
+from python_worker.dispatch.access import EVERYTHING, Access
 from python_worker.dispatch.call import NO_ARGUMENTS, Call, Start
 from python_worker.dispatch.references import References
-from python_worker.exceptions import BadToken, BridgeError, Cancelled, ProtocolError
+from python_worker.exceptions import BridgeError, Cancelled, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import InputStream
 from python_worker.streaming.reply_sink import ReplyReferences
@@ -35,12 +35,11 @@ logger = logging.getLogger(__name__)
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 
 
-def check_hello(hello: pb.ClientHello, *, token: str) -> None:
-    """Refuse a client of another protocol, or without the token.
+def check_hello(hello: pb.ClientHello) -> None:
+    """Refuse a client of another protocol.
 
     Raises:
         ProtocolError: The protocol versions differ; both are named.
-        BadToken: The token is wrong; it is compared in constant time.
     """
     if hello.protocol_version != PROTOCOL_VERSION:
         raise ProtocolError(
@@ -49,8 +48,6 @@ def check_hello(hello: pb.ClientHello, *, token: str) -> None:
             client=hello.protocol_version,
             worker=PROTOCOL_VERSION,
         )
-    if token and not hmac.compare_digest(hello.token.encode(), token.encode()):
-        raise BadToken("the token is not the worker's")
 
 
 class SessionSink(ReplyReferences):
@@ -133,13 +130,22 @@ class Session:
         start: Begins a call.
         references: Where the client's references are kept.
         wake: Called when there is something to send, and there was nothing before.
+        access: What the client may do.
 
     Attributes:
         inputs: Arguments that are streams, by call; what reads them keeps them.
     """
 
-    def __init__(self, *, start: Start, references: References, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        start: Start,
+        references: References,
+        wake: Callable[[], None],
+        access: Access = EVERYTHING,
+    ) -> None:
         self._start_call = start
+        self._access = access
         self._references = references
         self._calls: dict[int, tuple[Call, SessionSink]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -272,7 +278,13 @@ class Session:
             )
         self._last_id = call_id
         sink = SessionSink(self, call_id, start.credit)
-        call = Call(start.request, sink, holder=self, large=arguments.get(call_id, NO_ARGUMENTS))
+        call = Call(
+            start.request,
+            sink,
+            holder=self,
+            large=arguments.get(call_id, NO_ARGUMENTS),
+            access=self._access,
+        )
         task = self._start_call(call)
         if task is not None:
             self._calls[call_id] = (call, sink)

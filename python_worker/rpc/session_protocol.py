@@ -19,12 +19,13 @@ from typing import cast
 from google.protobuf.message import DecodeError
 
 from python_worker.buffers import Buffer
-from python_worker.exceptions import BadToken, ProtocolError
+from python_worker.exceptions import ProtocolError, Unauthenticated
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import large_work
 from python_worker.rpc.preface import advice, end_with
 from python_worker.rpc.session import Session, failure_frame
 from python_worker.rpc.sessions import Sessions, first_frame
+from python_worker.rpc.tls_clients import peer_of
 from python_worker.wire import client_frames, grpc_messages
 from python_worker.wire.http2 import Http2
 from python_worker.wire.http2_frames import Code, ProtocolViolation
@@ -110,7 +111,7 @@ class SessionProtocol(asyncio.Protocol):
             self._finish(error.status, error.message)
         except DecodeError as error:
             self._finish(grpc_messages.INTERNAL, f"a frame that is no ClientFrame: {error}")
-        except BadToken as error:
+        except Unauthenticated as error:
             self._refuse(error, grpc_messages.UNAUTHENTICATED)
         except ProtocolError as error:
             self._refuse(error, grpc_messages.FAILED_PRECONDITION)
@@ -233,10 +234,12 @@ class SessionProtocol(asyncio.Protocol):
             raise self._no_session() from error
         if not frame.HasField("hello"):
             raise self._no_session()
-        hello = self._sessions.greet(frame, grpc_address=self._grpc_address)
+        hello, access = self._sessions.greet(
+            frame, peer_of(self._transport), grpc_address=self._grpc_address
+        )
         self._send([hello.SerializeToString()])
         self._hello_timer.cancel()
-        self._session = self._sessions.open(frame.hello, self._wake)
+        self._session = self._sessions.open(frame.hello, access, self._wake)
 
     def _no_session(self) -> grpc_messages.RpcStatus:
         reason = f"the first message is not the hello of a session: {advice(self._grpc_address)}"

@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from python_worker import PROTOCOL_VERSION, __version__
 from python_worker.buffers import LARGE, Buffer
+from python_worker.dispatch.access import Access
 from python_worker.dispatch.call import Start
 from python_worker.dispatch.references import References
 from python_worker.exceptions import BridgeError, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process.versions import vllm_version
+from python_worker.rpc.roles import Admission, Peer
 from python_worker.rpc.session import Session, check_hello
 
 logger = logging.getLogger(__name__)
@@ -35,14 +37,16 @@ class Sessions:
     Args:
         start: Begins a call.
         references: Where references are kept.
-        token: What clients must present; empty for none.
+        admission: Decides who is let in.
         pid: The worker's process id, for the hello.
     """
 
-    def __init__(self, *, start: Start, references: References, token: str, pid: int) -> None:
+    def __init__(
+        self, *, start: Start, references: References, admission: Admission, pid: int
+    ) -> None:
         self._start_call = start
         self._references = references
-        self._token = token
+        self._admission = admission
         self._hello = pb.ServerHello(
             protocol_version=PROTOCOL_VERSION,
             worker_version=__version__,
@@ -57,30 +61,43 @@ class Sessions:
         return len(self._sessions)
 
     def greet(
-        self, first: pb.ClientFrame, *, grpc_address: str = "", session_address: str = ""
-    ) -> pb.ServerFrame:
+        self,
+        first: pb.ClientFrame,
+        peer: Peer,
+        *,
+        grpc_address: str = "",
+        session_address: str = "",
+    ) -> tuple[pb.ServerFrame, Access]:
         """Answer the first frame of a client.
 
         Args:
             first: The frame.
+            peer: How the client is connected.
             grpc_address: For the hello of a client at the sessions' listener.
             session_address: For the hello of a client at gRPC's listener.
+
+        Returns:
+            The answer, and what the client may do.
 
         Raises:
             ProtocolError: It cannot have a session.
         """
         if not first.HasField("hello"):
             raise ProtocolError("the first frame must hold a hello")
-        check_hello(first.hello, token=self._token)
+        check_hello(first.hello)
+        access = self._admission.admit(first.hello.token, peer)
         hello = pb.ServerHello(grpc_address=grpc_address, session_address=session_address)
         hello.MergeFrom(self._hello)
-        return pb.ServerFrame(hello=hello)
+        return pb.ServerFrame(hello=hello), access
 
-    def open(self, hello: pb.ClientHello, wake: Callable[[], None]) -> Session:
+    def open(self, hello: pb.ClientHello, access: Access, wake: Callable[[], None]) -> Session:
         """The session of a client that was greeted; ``wake`` is for ``Session``."""
-        session = Session(start=self._start_call, references=self._references, wake=wake)
+        session = Session(
+            start=self._start_call, references=self._references, wake=wake, access=access
+        )
         self._sessions.add(session)
-        logger.info("client %s connected", hello.client_version or "of unknown version")
+        role = f" with the role {access.role!r}" if access.role else ""
+        logger.info("client %s connected%s", hello.client_version or "of unknown version", role)
         return session
 
     def close(self, session: Session) -> asyncio.Future[None]:

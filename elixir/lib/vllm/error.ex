@@ -53,7 +53,15 @@ defmodule Vllm.Error do
        "Look at `details[\"status\"]` and the message, which is the server's.", false},
     unreachable:
       {"a server that the call needs cannot be reached",
-       "Start it, or check its address. Safe to retry.", true}
+       "Start it, or check its address. Safe to retry.", true},
+    unauthenticated:
+      {"client and worker do not trust each other: a token or a certificate is missing, has expired, " <>
+         "or is not one that the other side knows",
+       "Give the right `:token`, or mend the certificate that the message names. The same call " <>
+         "fails again.", false},
+    forbidden:
+      {"the role of this token or certificate does not allow the call; it was not begun",
+       "Use a token or certificate whose role allows it. The same call fails again.", false}
   ]
 
   @moduledoc """

@@ -10,6 +10,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   alias Vllm.Core.Call.Arguments
   alias Vllm.Core.Instance
   alias Vllm.Core.Instance.Watchdog
+  alias Vllm.Core.Wire.TLS
   alias Vllm.LlamaFactory.Chat.VllmEngine
   alias Vllm.Mellea.Backends.LocalVLLMBackend
 
@@ -18,6 +19,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
   # Nobody listens on it.
   @dead "http://127.0.0.1:1/v1"
+
+  # An address where no worker is.
+  @no_worker [connect: "tls://127.0.0.1:1", start_timeout: 0]
 
   @chat %Vllm.Mellea.ChatContext{}
 
@@ -407,7 +411,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
           do: {key, &[{key, &1}]}
 
     watchdog = for key <- keys(Watchdog.options_docs()), do: {key, &[watchdog: [{key, &1}]]}
-    own ++ watchdog
+    tls = for key <- keys(TLS.options_docs()), do: {key, &(@no_worker ++ [tls: [{key, &1}]])}
+    own ++ watchdog ++ tls
   end
 
   defp keys(docs) do

@@ -123,7 +123,7 @@ defmodule Vllm.Bridge.InstanceTest do
 
     Process.flag(:trap_exit, true)
     options = [name: context.test, connect: address]
-    assert {:error, %Error{kind: :protocol}} = Vllm.start_link(options ++ [token: "wrong"])
+    assert {:error, %Error{kind: :unauthenticated}} = Vllm.start_link(options ++ [token: "wrong"])
 
     {:ok, supervisor} = Vllm.start_link(options ++ [token: token])
     assert AsyncLLM.check_health(engine(context.test)) == {:ok, nil}

@@ -117,7 +117,7 @@ defmodule Vllm.Bridge.LostWorkerTest do
     call = Task.async(fn -> Vllm.call(engine, "wait_forever") end)
     wait_until(fn -> match?({:ok, %{calls: 1}}, Connection.info({name, node()})) end)
     connection = Process.whereis(Locator.process_name(name, "Connection"))
-    %{socket: socket} = :sys.get_state(connection)
+    %{socket: {:gen_tcp, socket}} = :sys.get_state(connection)
     send(connection, {:tcp_closed, socket})
     assert {:error, %Error{kind: :worker_down} = error} = Task.await(call, :infinity)
     assert error.message =~ "closed the connection (its process still runs)"

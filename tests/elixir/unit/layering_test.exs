@@ -80,15 +80,18 @@ defmodule Vllm.LayeringTest do
 
     test "opens sockets, and one process owns them" do
       assert users(~r/:gen_tcp\.connect/) == ["elixir/lib/vllm/core/wire/socket.ex"]
+      assert users(~r/:ssl\.connect/) == ["elixir/lib/vllm/core/wire/tls.ex"]
 
       # The socket of try_listen/1 is never connected.
+      assert users(~r/:gen_tcp\.(send|recv|close)\(/) == ["elixir/lib/vllm/core/wire/socket.ex"]
+
       owner = [
+        "elixir/lib/vllm/core/connection.ex",
         "elixir/lib/vllm/core/connection/handshake.ex",
-        "elixir/lib/vllm/core/connection/outgoing.ex",
-        "elixir/lib/vllm/core/wire/socket.ex"
+        "elixir/lib/vllm/core/connection/outgoing.ex"
       ]
 
-      assert users(~r/:gen_tcp\.(send|recv|close)\(/) == owner
+      assert users(~r/\bSocket\.(send|recv|close|activate)\(/) == owner
     end
   end
 

@@ -38,7 +38,7 @@ async def test_health_at_the_sessions_listener_names_the_address_of_grpc(worker:
     ("request_", "answer"),
     [
         (b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n", b"HTTP/1.1 505 "),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x15\x03\x03\x00\x02\x02\x28"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x15\x03\x03\x00\x02\x02\x0a"),
         (b"\xff" * 100, b"\x00\x00\x00\x04\x00"),
     ],
     ids=["HTTP/1", "TLS", "neither"],

@@ -14,6 +14,7 @@ import grpc
 
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.generated.vllm_bridge.v1 import service_pb2_grpc
+from tests.python.support.certificates import ClientCertificates
 from tests.python.support.native import EOF, NativeRpc
 from tests.python.support.values import Items, Record, Ref, decode, encode, references_in
 from tests.python.support.worker import TOKEN, Worker
@@ -98,14 +99,24 @@ class Client:
         token: Presented with every call.
         session_address: Where its sessions are opened, each over a connection of its own; None
             for sessions over gRPC.
+        tls: The certificates of a client of a worker that takes TLS.
     """
 
     def __init__(
-        self, address: str, *, token: str = TOKEN, session_address: str | None = None
+        self,
+        address: str,
+        *,
+        token: str = TOKEN,
+        session_address: str | None = None,
+        tls: ClientCertificates | None = None,
     ) -> None:
         # Each client a connection of its own, as each process has.
         options = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.aio.insecure_channel(address, options=options)
+        self._tls = tls
+        if tls is None:
+            self.channel = grpc.aio.insecure_channel(address, options=options)
+        else:
+            self.channel = grpc.aio.secure_channel(address, tls.credentials(), options=options)
         self.stub = service_pb2_grpc.BridgeStub(self.channel)
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._session_address = session_address
@@ -193,7 +204,8 @@ class Client:
         hello = pb.ClientHello(protocol_version=version, token=token)
         if self._session_address is None:
             return Session(self.stub.Session(), hello)
-        self._connections.append(NativeRpc(self._session_address))
+        tls = None if self._tls is None else self._tls.context()
+        self._connections.append(NativeRpc(self._session_address, tls=tls))
         return Session(self._connections[-1], hello)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import struct
 from contextlib import suppress
 from typing import Any
@@ -114,6 +115,7 @@ class NativeRpc:
     Args:
         address: A sessions' listener, as ``Worker`` has it.
         window: What the worker may send unasked; more than ``LARGEST_WINDOW`` is not to be had.
+        tls: For a listener that takes TLS.
 
     Attributes:
         reading: Cleared, nothing is read from the socket beyond what is on its way.
@@ -123,7 +125,14 @@ class NativeRpc:
         goaway: The code and the reason of the worker's last word.
     """
 
-    def __init__(self, address: str, *, window: int = LARGEST_WINDOW) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        window: int = LARGEST_WINDOW,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls = tls
         self.reading = asyncio.Event()
         self.reading.set()
         self.generous = True
@@ -241,7 +250,7 @@ class NativeRpc:
 
     async def _run(self) -> None:
         try:
-            reader, self._writer = await connect(self._address)
+            reader, self._writer = await connect(self._address, self._tls)
         except OSError:
             # Who waits for it hears that there is none.
             self._opened.set()
@@ -337,10 +346,12 @@ class NativeRpc:
             self._frame = value
 
 
-async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(
+    address: str, tls: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connects with a worker, whose address is as gRPC wants it: a path is a part of a URI."""
     if address.startswith("unix:"):
         path = unquote_to_bytes(address.removeprefix("unix:"))
         return await asyncio.open_unix_connection(os.fsdecode(path))
     host, _, port = address.rpartition(":")
-    return await asyncio.open_connection(host, int(port))
+    return await asyncio.open_connection(host, int(port), ssl=tls)

@@ -18,6 +18,7 @@ from python_worker.dispatch.call import Call, GoingOn, start
 from python_worker.dispatch.references import References
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.rpc.preface import NewConnection
+from python_worker.rpc.roles import Admission
 from python_worker.rpc.session_protocol import SessionProtocol
 from python_worker.rpc.sessions import Sessions
 from tests.python.support.client import PROTOCOL_VERSION, Session
@@ -72,7 +73,9 @@ class Served:
     def __init__(self, folder: Path | None = None) -> None:
         self.address = f"unix:{folder}/socket"
         self.references = References()
-        self.clients = Sessions(start=self.start, references=self.references, token=TOKEN, pid=7)
+        self.clients = Sessions(
+            start=self.start, references=self.references, admission=Admission(token=TOKEN), pid=7
+        )
         self.connections: set[SessionProtocol] = set()
         self.made: list[Noted] = []
         self.items = self.echoes = self.running = 0

@@ -94,7 +94,8 @@ class Worker:
             raise
         assert ready["pid"] == process.pid
         address, session_address = (
-            ready.get(name, "").removeprefix("tcp:") for name in ("grpc_address", "address")
+            ready.get(name, "").removeprefix("tcp:").removeprefix("tls://")
+            for name in ("grpc_address", "address")
         )
         return cls(process, address, session_address, ready["incarnation"], log)
 

@@ -13,6 +13,7 @@ from python_worker.settings import (
     MAX_SOCKET_PATH_BYTES,
     Settings,
     SettingsError,
+    TlsFiles,
     parse,
     parser,
 )
@@ -184,3 +185,47 @@ def test_the_examples_of_the_help_are_command_lines() -> None:
     for line in lines:
         arguments = line[line.index("python_worker") + 1 :]
         parse(arguments, {"VLLM_BRIDGE_TOKEN": "x"})
+
+
+# --- TLS and roles
+
+TLS = ["--tls-cert", "/c", "--tls-key", "/k"]
+
+
+@pytest.mark.parametrize("address", ["tcp:h:5000", "tls:h:5000", "tls://h:5000"])
+@pytest.mark.parametrize("option", ["--listen", "--grpc-listen"])
+def test_with_a_certificate_every_network_address_takes_tls(option: str, address: str) -> None:
+    parsed = parse(["--listen", "unix:/x", option, address, *TLS], TOKEN)
+    assert "tls:h:5000" in (*parsed.listen, *parsed.grpc_listen)
+    assert parsed.tls == TlsFiles("/c", "/k")
+
+
+def test_grpc_beside_an_address_with_tls_takes_it_too() -> None:
+    assert parse(["--listen", "tls://h:5000", *TLS], TOKEN).grpc_listen == ("tls:h:5001",)
+
+
+@pytest.mark.parametrize(
+    "more", [["--tls-client-ca", "/ca", *TLS], ["--roles", "/roles", *TLS], ["--roles", "/roles"]]
+)
+def test_certificates_of_clients_and_roles_do_in_place_of_a_token(more: list[str]) -> None:
+    parsed = parse(["--listen", "tcp:h:5000", *more], {})
+    assert parsed.token == ""
+    assert parsed.roles == ("/roles" if "--roles" in more else "")
+
+
+def test_tls_alone_wants_a_token() -> None:
+    with pytest.raises(SettingsError, match=r"VLLM_BRIDGE_TOKEN.*--tls-client-ca"):
+        parse(["--listen", "tls://h:5000", *TLS], {})
+
+
+@pytest.mark.parametrize(
+    "given", [["--tls-cert", "/c"], ["--tls-key", "/k"], ["--tls-client-ca", "/ca"]]
+)
+def test_a_certificate_and_its_key_come_together(given: list[str]) -> None:
+    with pytest.raises(SettingsError, match="both --tls-cert and --tls-key"):
+        parse(["--listen", "unix:/x", *given], TOKEN)
+
+
+def test_an_address_with_tls_needs_the_files() -> None:
+    with pytest.raises(SettingsError, match="tls://h:1 needs --tls-cert and --tls-key"):
+        parse(["--listen", "tls://h:1"], TOKEN)

@@ -28,7 +28,7 @@ defmodule Vllm.Core.Connection do
   #     Caller.call/5         in the caller: sends {:call, …} and waits
   #     Calls.start/2         gives it a number, records who waits, puts it into the outbox
   #     :flush                Outgoing sends what has been put into the outbox since
-  #     {:tcp, …}             Incoming finds the waiting process by the number and sends it the reply
+  #     {:tcp, …} {:ssl, …}   Incoming finds the waiting process by the number and sends it the reply
 
   use GenServer
   use Vllm.Core.RedactedServer
@@ -66,8 +66,8 @@ defmodule Vllm.Core.Connection do
   ## For the instance
 
   @doc """
-  Options: `:instance`, the name; `:address`, `"unix:PATH"` or `"tcp:HOST:PORT"`, or
-  `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:start_timeout`, how long an address that
+  Options: `:instance`, the name; `:address`, `"unix:PATH"`, `"tcp:HOST:PORT"` or `"tls://HOST:PORT"`, or
+  `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:tls`, as Vllm.Core.Wire.TLS has it; `:start_timeout`, how long an address that
   was given is tried; `:on_engine_event`, what is called when an engine dies, stalls or recovers.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
@@ -152,17 +152,21 @@ defmodule Vllm.Core.Connection do
   ## From the socket
 
   @impl true
-  def handle_info({:tcp, socket, bytes}, %{socket: socket} = state),
-    do: state |> Incoming.bytes(bytes) |> go_on()
+  def handle_info({tag, socket, bytes}, %{socket: {_module, socket}} = state)
+      when tag in [:tcp, :ssl],
+      do: state |> Incoming.bytes(bytes) |> go_on()
 
-  def handle_info({:tcp_passive, socket}, %{socket: socket} = state),
-    do: state |> activate() |> go_on()
+  def handle_info({tag, socket}, %{socket: {_module, socket}} = state)
+      when tag in [:tcp_passive, :ssl_passive],
+      do: state |> activate() |> go_on()
 
-  def handle_info({:tcp_closed, socket}, %{socket: socket} = state),
-    do: go_on({:error, Socket.error(:closed), state})
+  def handle_info({tag, socket}, %{socket: {_module, socket}} = state)
+      when tag in [:tcp_closed, :ssl_closed],
+      do: go_on({:error, Socket.error(:closed), state})
 
-  def handle_info({:tcp_error, socket, reason}, %{socket: socket} = state),
-    do: go_on({:error, Socket.error(reason), state})
+  def handle_info({tag, socket, reason}, %{socket: {_module, socket}} = state)
+      when tag in [:tcp_error, :ssl_error],
+      do: go_on({:error, Socket.error(reason), state})
 
   ## From callers and consumers
 
@@ -260,8 +264,9 @@ defmodule Vllm.Core.Connection do
   def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
 
   # Of a socket before this one.
-  def handle_info({tag, _socket}, state) when tag in [:tcp_closed, :tcp_passive],
-    do: {:noreply, state}
+  def handle_info({tag, _socket}, state)
+      when tag in [:tcp_closed, :tcp_passive, :ssl_closed, :ssl_passive],
+      do: {:noreply, state}
 
   # An unexpected message must not end every call.
   def handle_info(other, state), do: RedactedServer.stray(__MODULE__, "message", other, state)
@@ -278,7 +283,7 @@ defmodule Vllm.Core.Connection do
   ## After each message
 
   defp activate(state) do
-    case :inet.setopts(state.socket, active: @active) do
+    case Socket.activate(state.socket, @active) do
       :ok -> {:ok, state}
       {:error, reason} -> {:error, Socket.error(reason), state}
     end

@@ -23,7 +23,7 @@ defmodule Vllm.Core.Instance do
   alias Vllm.Error
   alias Vllm.Core.{Connection, Options, RedactedServer, RedactedSupervisor, Worker}
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Running, Watchdog}
-  alias Vllm.Core.Wire.Socket
+  alias Vllm.Core.Wire.{Socket, TLS}
 
   @table [
     {:name, :instance, :required, "it is passed to the functions that need an instance."},
@@ -85,10 +85,12 @@ defmodule Vllm.Core.Instance do
      "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
        "see `Vllm.Telemetry`. `:infinity` for never."},
     {:connect, :path, nil,
-     "the address of a worker that was started elsewhere, `\"unix:PATH\"` or " <>
-       "`\"tcp:HOST:PORT\"`, as its `--listen` has it (the path as it is, not as a URI): the address of its gRPC is refused with an " <>
+     "the address of a worker that was started elsewhere, `\"unix:PATH\"`, `\"tcp:HOST:PORT\"` or " <>
+       "`\"tls://HOST:PORT\"`, as its `--listen` has it (the path as it is, not as a URI): the address of its gRPC is refused with an " <>
        "error that names the right one. No worker is started then."},
-    {:token, :secret, nil, "the token of that worker."}
+    {:token, :secret, nil, "the token of that worker."},
+    {:tls, :keyword_list, [],
+     "how a worker at an address that begins with `tls://` is checked, and what it is shown: see *TLS*."}
   ]
 
   @doc "The options, as documentation."
@@ -100,7 +102,8 @@ defmodule Vllm.Core.Instance do
   def start_link(options) do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
          {:ok, watchdog} <- Watchdog.validate(options.watchdog),
-         options = %{options | watchdog: watchdog},
+         {:ok, tls} <- TLS.validate(options.tls),
+         options = %{options | watchdog: watchdog, tls: tls},
          :ok <- check_watchdog(options) do
       case RedactedSupervisor.start_link(__MODULE__, options, options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
@@ -140,6 +143,7 @@ defmodule Vllm.Core.Instance do
       instance: name,
       address: address,
       token: options.token || "",
+      tls: options.tls,
       start_timeout: options.start_timeout,
       starts: if(options.connect, do: :counters.new(1, [])),
       on_engine_event: Watchdog.listener(options.watchdog.action)

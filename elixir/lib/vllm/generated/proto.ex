@@ -23,6 +23,9 @@ defmodule Vllm.Proto.FailureKind do
     * `:missing_dependency` - an optional library is not installed in the worker.
     * `:http_status` - a server that the call needs answered with an error.
     * `:unreachable` - a server that the call needs cannot be reached.
+    * `:unauthenticated` - the client has not shown who it is: its token or its certificate is
+      missing, or is not one that the worker knows.
+    * `:forbidden` - the client's role does not allow the call.
   """
 
   @typedoc "A member, or the number of one that this version does not know."
@@ -45,6 +48,8 @@ defmodule Vllm.Proto.FailureKind do
           | :missing_dependency
           | :http_status
           | :unreachable
+          | :unauthenticated
+          | :forbidden
           | integer()
 
   @doc "Gives the member with this number, or the number itself where there is none."
@@ -67,6 +72,8 @@ defmodule Vllm.Proto.FailureKind do
   def from_integer(15), do: :missing_dependency
   def from_integer(16), do: :http_status
   def from_integer(17), do: :unreachable
+  def from_integer(18), do: :unauthenticated
+  def from_integer(19), do: :forbidden
   def from_integer(number) when is_integer(number), do: number
 
   @doc "Gives the number of a member."
@@ -89,6 +96,8 @@ defmodule Vllm.Proto.FailureKind do
   def to_integer(:missing_dependency), do: 15
   def to_integer(:http_status), do: 16
   def to_integer(:unreachable), do: 17
+  def to_integer(:unauthenticated), do: 18
+  def to_integer(:forbidden), do: 19
   def to_integer(number) when is_integer(number), do: number
 end
 

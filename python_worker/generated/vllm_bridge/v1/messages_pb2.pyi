@@ -28,6 +28,8 @@ class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_KIND_MISSING_DEPENDENCY: _ClassVar[FailureKind]
     FAILURE_KIND_HTTP_STATUS: _ClassVar[FailureKind]
     FAILURE_KIND_UNREACHABLE: _ClassVar[FailureKind]
+    FAILURE_KIND_UNAUTHENTICATED: _ClassVar[FailureKind]
+    FAILURE_KIND_FORBIDDEN: _ClassVar[FailureKind]
 FAILURE_KIND_UNSPECIFIED: FailureKind
 FAILURE_KIND_INVALID: FailureKind
 FAILURE_KIND_NOT_FOUND: FailureKind
@@ -46,6 +48,8 @@ FAILURE_KIND_DRAINING: FailureKind
 FAILURE_KIND_MISSING_DEPENDENCY: FailureKind
 FAILURE_KIND_HTTP_STATUS: FailureKind
 FAILURE_KIND_UNREACHABLE: FailureKind
+FAILURE_KIND_UNAUTHENTICATED: FailureKind
+FAILURE_KIND_FORBIDDEN: FailureKind
 
 class ClientFrame(_message.Message):
     __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs", "receipts")

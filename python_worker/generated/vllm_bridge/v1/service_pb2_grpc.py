@@ -72,7 +72,8 @@ class BridgeServicer:
         Elixir client uses. One frame holds every reply that became ready in one
         turn of the worker's event loop, so its cost does not grow with the number
         of calls. It ends with FAILED_PRECONDITION when the protocol versions
-        differ and with UNAUTHENTICATED when the token is wrong; a frame with
+        differ and with UNAUTHENTICATED when the token is wrong, or the
+        certificate is one that no role names; a frame with
         `failure` set says why before either.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

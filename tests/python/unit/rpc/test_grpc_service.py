@@ -18,6 +18,7 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process.large_work import LARGE_WORK
 from python_worker.rpc.addresses import Addresses
 from python_worker.rpc.grpc_service import ANYONE, Bridge, Replies
+from python_worker.rpc.roles import Admission
 from python_worker.rpc.sessions import Sessions
 from python_worker.wire import client_frames
 from tests.python.support.streams import wait_turns
@@ -28,6 +29,12 @@ class Context:
 
     def invocation_metadata(self) -> tuple[()]:
         return ()
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {}
+
+    def peer(self) -> str:
+        return "unix:"
 
 
 CONTEXT = cast(Replies, Context())
@@ -46,12 +53,14 @@ class Worker:
 
     def __init__(self) -> None:
         self.references = References()
-        sessions = Sessions(start=self.start, references=self.references, token="", pid=1)
+        sessions = Sessions(
+            start=self.start, references=self.references, admission=Admission(token=""), pid=1
+        )
         self.bridge = Bridge(
             sessions,
             start=self.start,
             references=self.references,
-            token="",
+            admission=Admission(token=""),
             addresses=Addresses(),
         )
         self.held: list[str] = []

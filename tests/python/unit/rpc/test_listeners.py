@@ -16,6 +16,7 @@ from python_worker.rpc.grpc_server import GrpcServer, services
 from python_worker.rpc.grpc_service import Bridge
 from python_worker.rpc.health import Health
 from python_worker.rpc.listeners import Listeners
+from python_worker.rpc.roles import Admission
 from python_worker.settings import SettingsError
 from tests.python.support.client import Client
 from tests.python.support.served import TOKEN, Served
@@ -30,7 +31,7 @@ def made() -> tuple[Listeners, Addresses]:
         served.clients,
         start=served.start,
         references=served.references,
-        token=TOKEN,
+        admission=Admission(token=TOKEN),
         addresses=bound,
     )
     server = GrpcServer(services(bridge, Health()))

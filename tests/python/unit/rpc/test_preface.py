@@ -71,7 +71,7 @@ def test_tls_is_answered_with_a_fatal_alert() -> None:
     kind, version, length, level, description = struct.unpack(">BHHBB", refused.answer)
     assert refused.answer == TLS_ALERT
     assert (kind, version, length) == (21, 0x0303, 2)
-    assert (level, description) == (2, 40), "fatal, handshake_failure"
+    assert (level, description) == (2, 10), "fatal, unexpected_message"
 
 
 def test_anything_else_is_answered_with_a_goaway() -> None:

@@ -79,7 +79,9 @@ async def test_who_breaks_the_protocol_is_told_and_left(
     for _ in frames[1:]:
         assert (await rpc.read()).HasField("hello")
     failure = (await rpc.read()).failure
-    assert failure.kind == pb.FAILURE_KIND_PROTOCOL
+    refused = status == grpc.StatusCode.UNAUTHENTICATED
+    kind = pb.FAILURE_KIND_UNAUTHENTICATED if refused else pb.FAILURE_KIND_PROTOCOL
+    assert failure.kind == kind
     assert words in failure.message
     assert await rpc.read() is EOF
     assert await rpc.code() == status

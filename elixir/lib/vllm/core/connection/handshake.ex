@@ -4,7 +4,7 @@ defmodule Vllm.Core.Connection.Handshake do
   # It runs in the process that will own the socket, before any other process knows of it.
 
   alias Vllm.Error
-  alias Vllm.Core.Wire.{Session, Socket}
+  alias Vllm.Core.Wire.{Session, Socket, TLS}
   alias Vllm.Proto.{ServerFrame, ServerHello}
 
   # Milliseconds. The handshake takes one; a worker that is ready and does not answer in this time
@@ -12,16 +12,16 @@ defmodule Vllm.Core.Connection.Handshake do
   @timeout 10_000
 
   @doc "Also returns the frames that arrived together with the hello."
-  @spec run(address :: String.t(), token :: String.t()) ::
-          {:ok, :gen_tcp.socket(), Session.t(), ServerHello.t(), [ServerFrame.t()]}
+  @spec run(address :: String.t(), token :: String.t(), TLS.options()) ::
+          {:ok, Socket.t(), Session.t(), ServerHello.t(), [ServerFrame.t()]}
           | {:error, Error.t()}
-  def run(address, token) do
+  def run(address, token, tls) do
     deadline = now() + @timeout
 
-    with {:ok, socket} <- Socket.connect(address, @timeout),
+    with {:ok, socket} <- Socket.connect(address, tls, @timeout),
          {:error, reason} <- greet(socket, token, deadline) do
       # Otherwise a caller that tries repeatedly would keep a socket of every attempt.
-      :gen_tcp.close(socket)
+      Socket.close(socket)
       {:error, reason}
     end
     |> named()
@@ -30,7 +30,11 @@ defmodule Vllm.Core.Connection.Handshake do
   defp greet(socket, token, deadline) do
     {out, session} = Session.open(token)
 
-    with :ok <- :gen_tcp.send(socket, out),
+    # Under TLS 1.3 a worker that refuses the client's certificate says so after the handshake, and may
+    # have closed by now. Its reason is read like a hello.
+    sent = Socket.send(socket, out)
+
+    with :ok <- if(match?({:ssl, _socket}, socket), do: :ok, else: sent),
          {:ok, session, hello, frames} <- await_hello(socket, session, deadline) do
       {:ok, socket, session, hello, frames}
     end
@@ -40,13 +44,13 @@ defmodule Vllm.Core.Connection.Handshake do
   defp named(result), do: result
 
   defp await_hello(socket, session, deadline) do
-    case :gen_tcp.recv(socket, 0, max(deadline - now(), 0)) do
+    case Socket.recv(socket, max(deadline - now(), 0)) do
       {:ok, bytes} ->
         {frames, error, out, session} = Session.handle_bytes(session, bytes)
 
         # A worker that refuses the session closes at once. The reason it sent matters more than the
         # failure to acknowledge its settings.
-        sent = :gen_tcp.send(socket, out)
+        sent = Socket.send(socket, out)
 
         case {frames, error} do
           {[], nil} -> with :ok <- sent, do: await_hello(socket, session, deadline)
@@ -58,10 +62,26 @@ defmodule Vllm.Core.Connection.Handshake do
         {:error,
          Error.new(:protocol, "the worker did not answer the hello within #{@timeout} ms")}
 
+      {:error, :closed} ->
+        {:error, closed(socket, session)}
+
       {:error, reason} ->
         {:error, reason}
     end
   end
+
+  # Who listens at an address of another kind says so before it closes.
+  defp closed(_socket, %{goaway: "" <> reason}),
+    do: Error.new(:protocol, "the worker closed the connection: #{reason}")
+
+  defp closed({:ssl, _socket}, _session) do
+    Error.new(
+      :worker_down,
+      "the worker closed the connection after the TLS handshake and gave no reason; its log has it"
+    )
+  end
+
+  defp closed(_socket, _session), do: :closed
 
   defp judge(first, frames, error, session) do
     case {Session.check_hello(first), error} do

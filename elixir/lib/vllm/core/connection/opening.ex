@@ -63,7 +63,7 @@ defmodule Vllm.Core.Connection.Opening do
 
     with {:ok, address, token} <- locate(options),
          {:ok, socket, session, hello, frames} <-
-           Reconnect.run(instance, address, token, deadline),
+           Reconnect.run(instance, address, {token, Keyword.fetch!(options, :tls)}, deadline),
          state = %State{
            instance: instance,
            socket: socket,

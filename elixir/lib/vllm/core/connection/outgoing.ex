@@ -48,7 +48,7 @@ defmodule Vllm.Core.Connection.Outgoing do
   def transmit(state, []), do: {:ok, state}
 
   def transmit(state, out) do
-    case :gen_tcp.send(state.socket, out) do
+    case Socket.send(state.socket, out) do
       :ok -> {:ok, state}
       {:error, reason} -> {:error, Socket.error(reason), state}
     end

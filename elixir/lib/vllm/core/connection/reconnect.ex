@@ -10,7 +10,7 @@ defmodule Vllm.Core.Connection.Reconnect do
   alias Vllm.Error
   alias Vllm.Core.Connection.Handshake
   alias Vllm.Core.Instance.{LastFailure, Locator}
-  alias Vllm.Core.Wire.Socket
+  alias Vllm.Core.Wire.{Session, Socket, TLS}
 
   @first_pause 200
   @longest_pause 5_000
@@ -19,21 +19,20 @@ defmodule Vllm.Core.Connection.Reconnect do
   Tries until `deadline`, a monotonic time in milliseconds. An error that waiting cannot change, such
   as a wrong token, is returned at once. With the deadline `:infinity` only a session is returned.
   """
-  @spec run(Locator.instance(), String.t(), String.t(), integer() | :infinity) ::
-          {:ok, :gen_tcp.socket(), Vllm.Core.Wire.Session.t(), struct(), [struct()]}
-          | {:error, Error.t()}
-  def run({name, _node} = instance, address, token, deadline) do
-    result = run(instance, address, token, deadline, 0)
+  @spec run(Locator.instance(), String.t(), {String.t(), TLS.options()}, integer() | :infinity) ::
+          {:ok, Socket.t(), Session.t(), struct(), [struct()]} | {:error, Error.t()}
+  def run({name, _node} = instance, address, {_token, _tls} = credentials, deadline) do
+    result = run(instance, address, credentials, deadline, 0)
     # The reason why the last session ended is out of date.
     unless match?({:error, _}, result), do: LastFailure.clear(name)
     result
   end
 
-  defp run(instance, address, token, deadline, tries) do
-    with {:error, %Error{} = error} <- Handshake.run(address, token) do
+  defp run(instance, address, {token, tls} = credentials, deadline, tries) do
+    with {:error, %Error{} = error} <- Handshake.run(address, token, tls) do
       if deadline == :infinity or (error.kind == :worker_down and now() < deadline) do
         wait(instance, address, error, pause(tries))
-        run(instance, address, token, deadline, tries + 1)
+        run(instance, address, credentials, deadline, tries + 1)
       else
         {:error, error}
       end
@@ -79,8 +78,11 @@ defmodule Vllm.Core.Connection.Reconnect do
   defp down(instance, _address, nil), do: Locator.down(instance, :noproc)
 
   defp down({name, _node}, address, error) do
+    # Whoever is not let in should know that waiting alone does not help.
+    kind = if error.kind == :unauthenticated, do: :unauthenticated, else: :worker_down
+
     Error.new(
-      :worker_down,
+      kind,
       "#{inspect(name)} has no session with the worker at #{Socket.shown(address)} and keeps " <>
         "trying: " <>
         error.message,

@@ -16,7 +16,7 @@ defmodule Vllm.Core.Connection.State do
   alias Vllm.Core.Call.Producers
   alias Vllm.Core.Connection.{Outbox, References, Routes}
   alias Vllm.Core.Instance.Locator
-  alias Vllm.Core.Wire.Session
+  alias Vllm.Core.Wire.{Session, Socket}
   alias Vllm.Proto.{AdapterPartlyUsed, EngineRecovered, EngineStalled, ServerHello}
 
   @enforce_keys [:instance]
@@ -42,7 +42,7 @@ defmodule Vllm.Core.Connection.State do
 
   @type t :: %__MODULE__{
           instance: Locator.instance(),
-          socket: :gen_tcp.socket() | nil,
+          socket: Socket.t() | nil,
           hello: ServerHello.t() | nil,
           since: integer() | nil,
           on_engine_event: on_engine_event() | nil,

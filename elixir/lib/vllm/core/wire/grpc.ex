@@ -27,7 +27,7 @@ defmodule Vllm.Core.Wire.GRPC do
     4 => {:timeout, "DEADLINE_EXCEEDED"},
     5 => {:not_found, "NOT_FOUND"},
     6 => {:conflict, "ALREADY_EXISTS"},
-    7 => {:protocol, "PERMISSION_DENIED"},
+    7 => {:forbidden, "PERMISSION_DENIED"},
     8 => {:overloaded, "RESOURCE_EXHAUSTED"},
     9 => {:protocol, "FAILED_PRECONDITION"},
     10 => {:conflict, "ABORTED"},
@@ -36,7 +36,7 @@ defmodule Vllm.Core.Wire.GRPC do
     13 => {:protocol, "INTERNAL"},
     14 => {:worker_down, "UNAVAILABLE"},
     15 => {:protocol, "DATA_LOSS"},
-    16 => {:protocol, "UNAUTHENTICATED"}
+    16 => {:unauthenticated, "UNAUTHENTICATED"}
   }
 
   # pending: the parts of the next message, newest first

@@ -13,9 +13,15 @@ defmodule Vllm.Core.Wire.Session do
   @path "/vllm_bridge.v1.Bridge/Session"
 
   @enforce_keys [:http2, :stream_id]
-  defstruct [:http2, :stream_id, grpc: %GRPC{}]
+  # goaway: the reason that a GOAWAY of the worker had
+  defstruct [:http2, :stream_id, grpc: %GRPC{}, goaway: nil]
 
-  @type t :: %__MODULE__{http2: HTTP2.t(), stream_id: HTTP2.stream_id(), grpc: GRPC.t()}
+  @type t :: %__MODULE__{
+          http2: HTTP2.t(),
+          stream_id: HTTP2.stream_id(),
+          grpc: GRPC.t(),
+          goaway: String.t() | nil
+        }
 
   @doc "Makes a session. Returns the bytes to send first, which end with the client's hello."
   @spec open(token :: String.t()) :: {iodata(), t()}
@@ -88,6 +94,9 @@ defmodule Vllm.Core.Wire.Session do
     do: {:error, Error.new(:worker_down, "the worker reset the session: #{reason}")}
 
   # A worker that drains sends GOAWAY. The session goes on until its calls have ended.
+  defp handle_event({:goaway, reason}, session, frames),
+    do: {:ok, %{session | goaway: reason}, frames}
+
   defp handle_event(_other, session, frames), do: {:ok, session, frames}
 
   defp decode([], frames), do: {:ok, frames}

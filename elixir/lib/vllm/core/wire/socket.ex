@@ -1,9 +1,14 @@
 defmodule Vllm.Core.Wire.Socket do
   @moduledoc false
-  # Connects to an address of the form that the worker prints, "unix:PATH" or "tcp:HOST:PORT", and
-  # turns reasons of :inet into errors.
+  # The connection to a worker, with or without TLS: connects to an address of the form that the worker
+  # prints ("unix:PATH", "tcp:HOST:PORT" or "tls://HOST:PORT"), sends and receives, and turns reasons of
+  # :inet and :ssl into errors.
 
   alias Vllm.Error
+  alias Vllm.Core.Wire.TLS
+
+  @typedoc "The module that has the socket, and the socket as it is in its messages."
+  @type t :: {:gen_tcp, :gen_tcp.socket()} | {:ssl, :ssl.sslsocket()}
 
   # Reads of 64 kB would mean a thousand messages for a large tensor. A worker that does not read for
   # 15 s is stopped or hangs: the connection fails then, instead of blocking all callers.
@@ -18,15 +23,40 @@ defmodule Vllm.Core.Wire.Socket do
   @spec max_path() :: pos_integer()
   def max_path, do: @max_path
 
-  @spec connect(address :: String.t(), timeout()) ::
-          {:ok, :gen_tcp.socket()} | {:error, Error.t()}
-  def connect(address, timeout) do
-    with {:ok, host, port, options} <- endpoint(address) do
-      case :gen_tcp.connect(host, port, options, timeout) do
-        {:ok, socket} -> {:ok, socket}
+  @doc "Connects. `tls` is used for an address that begins with `tls:`."
+  @spec connect(address :: String.t(), TLS.options(), timeout()) ::
+          {:ok, t()} | {:error, Error.t()}
+  def connect(address, tls, timeout) do
+    with {:ok, module, host, port, options} <- endpoint(address) do
+      case open(module, host, port, options, tls, timeout) do
+        {:ok, socket} -> {:ok, {module, socket}}
         {:error, reason} -> {:error, unreachable(address, reason)}
       end
     end
+  end
+
+  defp open(:gen_tcp, host, port, options, _tls, timeout),
+    do: :gen_tcp.connect(host, port, options, timeout)
+
+  defp open(:ssl, host, port, options, tls, timeout),
+    do: TLS.connect(host, port, options, tls, timeout)
+
+  @spec send(t(), iodata()) :: :ok | {:error, term()}
+  def send({module, socket}, data), do: module.send(socket, data)
+
+  @doc "The next bytes of a socket that is not active."
+  @spec recv(t(), timeout()) :: {:ok, binary()} | {:error, term()}
+  def recv({module, socket}, timeout), do: module.recv(socket, 0, timeout)
+
+  @doc "Has the next `count` parts of what comes sent to the owner as messages."
+  @spec activate(t(), pos_integer()) :: :ok | {:error, term()}
+  def activate({:gen_tcp, socket}, count), do: :inet.setopts(socket, active: count)
+  def activate({:ssl, socket}, count), do: :ssl.setopts(socket, active: count)
+
+  @spec close(t()) :: :ok
+  def close({module, socket}) do
+    _closed = module.close(socket)
+    :ok
   end
 
   @doc "Refuses a path that is too long for a Unix socket. The kernel would only report `einval`."
@@ -72,40 +102,59 @@ defmodule Vllm.Core.Wire.Socket do
 
   @spec error(term()) :: Error.t()
   def error(:closed), do: Error.new(:worker_down, "the worker closed the connection")
-  def error(reason), do: error("the connection failed", reason)
+  def error(reason), do: TLS.error(reason) || error("the connection failed", reason)
+
+  defp unreachable(address, %Error{} = error),
+    do: %{error | message: "cannot connect to the worker at #{shown(address)}: #{error.message}"}
 
   defp unreachable(address, reason),
     do: error("cannot connect to the worker at #{shown(address)}", reason)
+
+  defp error(what, :closed),
+    do: Error.new(:worker_down, "#{what}: the other side closed the connection")
 
   defp error(what, reason) do
     Error.new(:worker_down, "#{what}: #{:inet.format_error(reason)}")
   end
 
   defp endpoint("unix:" <> path) do
-    with :ok <- check_path(path), do: {:ok, {:local, path}, 0, @options}
+    with :ok <- check_path(path), do: {:ok, :gen_tcp, {:local, path}, 0, @options}
   end
 
   # Without nodelay, TCP delays small requests for up to 40 ms to send them together.
   defp endpoint("tcp:" <> rest = address) do
+    with {:ok, host, port, options} <- network(rest, address),
+         do: {:ok, :gen_tcp, String.to_charlist(host), port, options}
+  end
+
+  defp endpoint("tls://" <> rest = address) do
+    with {:ok, host, port, options} <- network(rest, address),
+         do: {:ok, :ssl, host, port, options}
+  end
+
+  defp endpoint("tls:" <> rest), do: endpoint("tls://" <> rest)
+  defp endpoint(address), do: unknown(address)
+
+  defp network(rest, address) do
     case Regex.run(~r/^(?:\[(.+)\]|([^:]+)):(\d+)$/, rest) do
-      [_, ipv6, "", port] -> endpoint(ipv6, port, [:inet6])
-      [_, "", host, port] -> endpoint(host, port, [])
+      [_, ipv6, "", port] -> network(ipv6, port, [:inet6], address)
+      [_, "", host, port] -> network(host, port, [], address)
       nil -> unknown(address)
     end
   end
 
-  defp endpoint(address), do: unknown(address)
-
-  defp endpoint(host, port, options) do
-    options = options ++ [{:nodelay, true} | @options]
-    {:ok, String.to_charlist(host), String.to_integer(port), options}
+  defp network(host, port, options, address) do
+    case String.to_integer(port) do
+      port when port in 0..65_535 -> {:ok, host, port, options ++ [{:nodelay, true} | @options]}
+      _too_high -> unknown(address)
+    end
   end
 
   defp unknown(address) do
     {:error,
      Error.new(
        :invalid,
-       "the address #{inspect(address)} is neither unix:PATH nor tcp:HOST:PORT"
+       "the address #{inspect(address)} is neither unix:PATH nor tcp:HOST:PORT nor tls://HOST:PORT"
      )}
   end
 end

@@ -18,7 +18,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     %{fake: fake, name: name, instance: instance} = context
     start_supervised!({Vllm, name: name, connect: fake.address, start_timeout: 0})
     assert {:ok, %{vllm_version: "9.9.9", calls: 0}} = Connection.info(instance)
-    %{socket: socket} = :sys.get_state(connection(instance))
+    %{socket: {:gen_tcp, socket}} = :sys.get_state(connection(instance))
     assert :inet.getopts(socket, [:nodelay]) == {:ok, nodelay: true}
   end
 
@@ -59,7 +59,10 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     end
 
     before = ports.()
-    for _ <- 1..3, do: {:error, %Error{}} = Vllm.Core.Connection.Handshake.run(fake.address, "")
+
+    for _ <- 1..3,
+        do: {:error, %Error{}} = Vllm.Core.Connection.Handshake.run(fake.address, "", %{})
+
     assert ports.() == before
   end
 
@@ -82,7 +85,7 @@ defmodule Vllm.Core.Connection.HandshakeTest do
 
     assert_receive {:client, %ClientFrame{}}
     FakeWorker.end_session(fake, [{"grpc-status", "16"}, {"grpc-message", "no"}])
-    assert {:error, %Error{kind: :protocol} = error} = Task.await(task, :infinity)
+    assert {:error, %Error{kind: :unauthenticated} = error} = Task.await(task, :infinity)
     assert error.details == %{"grpc" => "UNAUTHENTICATED"}
   end
 

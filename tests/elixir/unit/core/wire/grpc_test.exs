@@ -47,7 +47,7 @@ defmodule Vllm.Core.Wire.GRPCTest do
   describe "error/1" do
     test "names the status and decodes its message" do
       error = GRPC.error([{"grpc-status", "16"}, {"grpc-message", "wrong%20token"}])
-      assert error.kind == :protocol
+      assert error.kind == :unauthenticated
       assert error.details == %{"grpc" => "UNAUTHENTICATED"}
       assert error.message =~ "wrong token"
     end
