@@ -11,13 +11,26 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from python_worker import settings_sources
+from python_worker.settings_sources import SourceError
 
 TOKEN_VARIABLE = "VLLM_BRIDGE_TOKEN"
+
+# A token that opens the metrics and nothing else.
+METRICS_TOKEN_VARIABLE = "VLLM_BRIDGE_METRICS_TOKEN"
 
 # sun_path of sockaddr_un holds 108 bytes with its closing zero.
 MAX_SOCKET_PATH_BYTES = 107
 
 TokenPathSetting = Literal["auto", "outputs"]
+
+LogFormat = Literal["text", "json"]
+
+# Fields that neither a file nor the environment sets: secrets have variables of their own, and who
+# starts a worker holds its stdin or does not.
+COMMAND_LINE_ONLY = frozenset({"lifeline", "metrics_token", "token"})
 
 MAX_PORT = 65_535
 
@@ -49,6 +62,10 @@ class Settings:
         nice: The nice value of the worker's session, where Linux divides the CPU
             among sessions; see ``process.cpu_share``.
         log_level: Name of the level of the worker's own log.
+        log_format: ``text``, or ``json`` for one JSON object a line, of vLLM's logs too.
+        metrics_listen: Addresses where ``/metrics`` is served over HTTP.
+        metrics_token: What clients of ``/metrics`` may present in place of the token.
+        otlp_endpoint: The URL of an OpenTelemetry collector, for spans of calls; None for none.
     """
 
     listen: tuple[str, ...]
@@ -62,6 +79,10 @@ class Settings:
     token_path: TokenPathSetting = "auto"
     nice: int = 10
     log_level: str = "INFO"
+    log_format: LogFormat = "text"
+    metrics_listen: tuple[str, ...] = ()
+    metrics_token: str = ""
+    otlp_endpoint: str | None = None
 
 
 class SettingsError(ValueError):
@@ -69,19 +90,27 @@ class SettingsError(ValueError):
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the command line.
+    """Read the command line, and below it the environment and a file (``settings_sources``).
 
     Raises:
         SettingsError: An address has no known form, its path is too long for a
             socket, TCP is asked for without a token, an address is named twice,
             no call may run, or the nice value is out of its range.
     """
-    known = parser().parse_args(argv)
+    try:
+        known = settings_sources.parse(parser(), argv, environ, Settings, COMMAND_LINE_ONLY)
+    except SourceError as error:
+        raise SettingsError(str(error)) from error
     token = environ.get(TOKEN_VARIABLE, "")
+    metrics_token = environ.get(METRICS_TOKEN_VARIABLE, "")
     for address in known.listen:
         check_address(address, token=token)
     grpc_listen = grpc_addresses(known.listen, known.grpc_listen, token=token)
-    check_distinct([*known.listen, *grpc_listen])
+    metrics_listen = known.metrics_listen or ()
+    for address in metrics_listen:
+        check_address(address, token=token or metrics_token)
+    check_distinct([*known.listen, *grpc_listen, *metrics_listen])
+    check_endpoint(known.otlp_endpoint)
     if known.max_calls < 1:
         raise SettingsError(f"--max-calls is at least 1, got {known.max_calls}")
     if not 0 <= known.nice <= MAX_NICE:
@@ -98,6 +127,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         token_path=known.token_path,
         nice=known.nice,
         log_level=known.log_level.upper(),
+        log_format=known.log_format,
+        metrics_listen=tuple(metrics_listen),
+        metrics_token=metrics_token,
+        otlp_endpoint=known.otlp_endpoint,
     )
 
 
@@ -139,7 +172,38 @@ def parser() -> argparse.ArgumentParser:
         f"(autogroup), 0 to {MAX_NICE}; %(default)s unless given. 0 changes nothing",
     )
     parser.add_argument("--log-level", default=Settings.log_level)
+    _add_operations(parser.add_argument_group("operation"))
     return parser
+
+
+def _add_operations(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="a TOML, YAML or JSON file of settings, named as the options are, with underscores: "
+        f"`grpc_listen`. Variables such as {settings_sources.PREFIX}GRPC_LISTEN go before it, and "
+        "options before both",
+    )
+    group.add_argument(
+        "--metrics-listen",
+        action="append",
+        metavar="ADDRESS",
+        help="where Prometheus gets /metrics over HTTP: unix:PATH or tcp:HOST:PORT; may be given "
+        "more than once. Over TCP it presents the token, or the one in "
+        f"{METRICS_TOKEN_VARIABLE}, which opens nothing else",
+    )
+    group.add_argument(
+        "--otlp-endpoint",
+        metavar="URL",
+        help="a collector of OpenTelemetry, such as http://localhost:4317, that gets a span of "
+        "each call; OTEL_EXPORTER_OTLP_TRACES_PROTOCOL says how: grpc or http/protobuf",
+    )
+    group.add_argument(
+        "--log-format",
+        choices=get_args(LogFormat),
+        default=Settings.log_format,
+        help="`json` writes one JSON object a line, of vLLM's logs too (default: %(default)s)",
+    )
 
 
 def grpc_addresses(
@@ -210,6 +274,23 @@ def check_address(address: str, *, token: str) -> None:
         raise SettingsError(f"{address!r} is neither unix:PATH nor tcp:HOST:PORT")
 
 
+def check_endpoint(url: str | None) -> None:
+    """Refuse what is no URL of a collector.
+
+    Raises:
+        SettingsError: With the reason.
+    """
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(f"--otlp-endpoint {url!r} is no URL such as http://localhost:4317")
+
+
 def check_distinct(addresses: Sequence[str]) -> None:
     """Refuse an address that is to be listened at twice; port 0 is another each time.
 
@@ -220,6 +301,7 @@ def check_distinct(addresses: Sequence[str]) -> None:
         port_is_free = address.startswith("tcp:") and address.endswith(":0")
         if address in addresses[:place] and not port_is_free:
             raise SettingsError(
-                f"{address} is to be listened at twice, for sessions (--listen) or for gRPC "
-                "(--grpc-listen; by default beside each address of --listen)"
+                f"{address} is to be listened at twice, for sessions (--listen), for metrics "
+                "(--metrics-listen) or for gRPC (--grpc-listen; by default beside each address "
+                "of --listen)"
             )

@@ -16,6 +16,7 @@ from typing import Any
 
 from python_worker import exceptions, failures
 from python_worker.buffers import Buffer
+from python_worker.dispatch.call_spans import CallSpan
 from python_worker.exceptions import Expired, InvalidArgument, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import Decode, InputStream
@@ -49,6 +50,7 @@ class Call:
 
     Attributes:
         inputs: The argument that is a stream, where there is one.
+        span: Its span for OpenTelemetry, where there are spans.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Call:
         self.sink = sink
         self.holder = holder
         self.inputs: InputStream | None = None
+        self.span: CallSpan | None = None
         self._large = large
         self._at_end: Callable[[], None] | None = None
         self._returned = False
@@ -188,6 +191,8 @@ class Call:
                 self.inputs.call_ended()
             if self._at_end is not None:
                 self._at_end()
+            if self.span is not None:
+                self.span.end(error)
 
     def _fail(self, error: BaseException) -> None:
         try:

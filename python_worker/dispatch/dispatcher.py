@@ -28,6 +28,7 @@ from python_worker.codec.encoder import CONSTANTS
 from python_worker.dispatch import call as calls
 from python_worker.dispatch.call import Call, GoingOn
 from python_worker.dispatch.call_limit import CallLimit
+from python_worker.dispatch.call_spans import CallSpan, CallSpans
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.invocation import Invocation
 from python_worker.dispatch.members import (
@@ -62,6 +63,7 @@ class Dispatcher:
         classes: What clients reach (``surface``).
         watches: Those of the engines that are built.
         limit: How many calls may run at once.
+        spans: Makes a span of each call; None for none.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class Dispatcher:
         *,
         watches: Watches,
         limit: CallLimit,
+        spans: CallSpans | None = None,
     ) -> None:
         self._references = references
         self._classes = classes
         self._watches = watches
         self._limit = limit
+        self._spans = spans
         self._values = Values(references, classes.of)
         self._draining: Draining | None = None
         self._shutdowns: set[asyncio.Future[object]] = set()
@@ -97,6 +101,8 @@ class Dispatcher:
 
     def _perform(self, call: Call) -> GoingOn | None:
         """Check one call and carry it out, or return what is left to do of it."""
+        if self._spans is not None:
+            call.span = self._span(self._spans, call.request)
         if self._draining is not None:
             raise self._draining.with_traceback(None)  # else it keeps the frames of all of them
         target, served = self._target(call.request)
@@ -108,6 +114,11 @@ class Dispatcher:
             self._limit.enter()
             call.when_over(self._limit.leave)
         return going_on
+
+    def _span(self, spans: CallSpans, request: pb.CallRequest) -> CallSpan:
+        entry = self._references.get(request.ref)
+        name = request.class_name if entry is None else entry.type
+        return spans.call(request.method, name, request.ref)
 
     def _target(self, request: pb.CallRequest) -> tuple[object, ServedClass]:
         """The object that a call is for, None for a class itself; and the policy."""
@@ -147,7 +158,10 @@ class Dispatcher:
     ) -> Begin:
         """Find the member and check the arguments; returns what is then to be done on the loop."""
         args: Sequence[Any]
+        kwargs: Mapping[str, Any]
         args, kwargs = self._values.arguments(call, given, loop)
+        if call.span is not None:
+            kwargs = call.span.take_headers(target, kwargs)
         method = call.request.method
         if target is None:
             return functools.partial(self._construct, call, served, args, kwargs)

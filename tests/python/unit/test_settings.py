@@ -70,6 +70,28 @@ def test_grpc_is_beside_each_address_of_the_sessions(address: str, derived: str)
     assert settings.grpc_listen == (derived, "unix:/y.grpc")
 
 
+def test_metrics_over_tcp_want_one_of_the_tokens() -> None:
+    argv = ["--listen", "unix:/x", "--metrics-listen", "tcp:127.0.0.1:0"]
+    with pytest.raises(SettingsError, match="VLLM_BRIDGE_TOKEN"):
+        parse(argv, {})
+    for name in ("VLLM_BRIDGE_TOKEN", "VLLM_BRIDGE_METRICS_TOKEN"):
+        assert parse(argv, {name: "x"}).metrics_listen == ("tcp:127.0.0.1:0",)
+    # It opens nothing but the metrics.
+    with pytest.raises(SettingsError, match="VLLM_BRIDGE_TOKEN"):
+        parse(["--listen", "tcp:127.0.0.1:0"], {"VLLM_BRIDGE_METRICS_TOKEN": "x"})
+
+
+def test_metrics_have_an_address_of_their_own() -> None:
+    with pytest.raises(SettingsError, match="twice"):
+        parse(["--listen", "unix:/x", "--metrics-listen", "unix:/x"], {})
+
+
+@pytest.mark.parametrize("url", ["localhost:4317", "unix:/x", "http://", "http://h:x", "http://[1"])
+def test_what_is_no_url_of_a_collector_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="--otlp-endpoint"):
+        parse(["--listen", "unix:/x", "--otlp-endpoint", url], {})
+
+
 def test_grpc_can_be_turned_off() -> None:
     assert parse(["--listen", "unix:/x", "--grpc-listen", "none"], {}).grpc_listen == ()
 

@@ -1,0 +1,95 @@
+"""What dead processes of the run have left goes; what is used, or another's, stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from python_worker.process import unused_memory
+from python_worker.process.unused_memory import Sweeper
+
+# Holds a piece in one of the ways in which a process can.
+HOLDERS = {
+    "open": "file = open(sys.argv[1], 'rb')",
+    "mapped": (
+        "import mmap; file = open(sys.argv[1], 'r+b')\n"
+        "mapped = mmap.mmap(file.fileno(), 0); file.close()"
+    ),
+}
+
+
+@pytest.fixture
+def folder() -> Path:
+    """The folder of a run of its own; only its name matters."""
+    return Path(f"/tmp/vllm-{uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def piece(folder: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes a piece of shared memory."""
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        path = unused_memory.SHARED_MEMORY / name
+        path.write_bytes(b"some")
+        made.append(path)
+        return path
+
+    yield make
+    for path in made:
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("how", HOLDERS)
+def test_a_piece_goes_when_its_last_user_is_killed(
+    how: str, folder: Path, piece: Callable[[str], Path]
+) -> None:
+    # As vLLM names it with tensor parallelism on a CPU: see ``run_folder.use_file_store``.
+    path = piece(f"{folder.name}_dist_{uuid4().hex}-tp:0-[0-1]-cpushm_0")
+    code = f"import sys\n{HOLDERS[how]}\nprint('held', flush=True)\nsys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as user:
+        assert user.stdout is not None
+        assert user.stdout.readline() == b"held\n"
+        assert Sweeper(folder).sweep() == []
+        assert path.exists()
+        user.kill()
+    assert Sweeper(folder).sweep() == [path]
+    assert not path.exists()
+
+
+def test_what_is_of_another_run_stays(folder: Path, piece: Callable[[str], Path]) -> None:
+    others = [
+        piece(f"{folder.name}0_psm"),
+        piece(f"vllm-{uuid4().hex[:8]}_psm"),
+        piece(uuid4().hex),
+    ]
+    assert Sweeper(folder).sweep() == []
+    assert all(it.exists() for it in others)
+
+
+def test_it_looks_again_until_large_processes_are_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Timer:
+        asked: list[float] = []  # noqa: RUF012
+
+        def __init__(self, seconds: float, look: Callable[[], object]) -> None:
+            assert look.__name__ == "sweep"
+            self.seconds = seconds
+
+        def start(self) -> None:
+            assert self.daemon, "else it would hold up the end of the worker"
+            self.asked.append(self.seconds)
+
+        daemon = False
+
+    monkeypatch.setattr(unused_memory.threading, "Timer", Timer)
+    Sweeper(folder).engine_ended()
+    assert tuple(Timer.asked) == unused_memory.LOOKS
