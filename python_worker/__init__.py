@@ -5,7 +5,8 @@ order in which a call travels through them; the docstring of each says what its 
 
 ================  ==============================================================================
 ``__main__``      the entry: reads the settings, runs the server
-``settings``      the command line, as one frozen dataclass
+``settings``      the command line, as one frozen dataclass; ``settings_sources`` has what is
+                  below it, a file and the environment
 ``server``        start and stop of the process, one numbered sequence each
 ``surface``       the one list of the classes that clients reach, with their policies
 ``rpc``           clients: their listeners, connections, sessions and calls

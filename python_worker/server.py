@@ -178,7 +178,7 @@ class Server:
         await self._shut_engines_down()
         await self._classes.stop()
         if self._spans is not None:
-            await asyncio.to_thread(self._spans.flush)
+            await self._spans.flush()
         # 5. Let the last frames leave, then the connections.
         await self._listeners.close(LAST_FRAMES_SECONDS)
         # 6. Leave nothing behind.

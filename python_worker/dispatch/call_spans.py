@@ -12,9 +12,11 @@ requires its packages.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from python_worker import __version__, failures
@@ -38,7 +40,7 @@ REQUEST_METHODS = frozenset({"add_request", "encode", "generate"})
 MAX_NAME = 100
 
 # How long the last spans may take to leave when the worker stops.
-FLUSH_MILLISECONDS = 2000
+FLUSH_SECONDS = 2.0
 
 
 class CallSpans:
@@ -74,9 +76,12 @@ class CallSpans:
         """
         return CallSpan(self, method, name, ref)
 
-    def flush(self) -> None:
-        """Sends what has not been sent, for some seconds at most; it blocks."""
-        self._provider.force_flush(FLUSH_MILLISECONDS)
+    async def flush(self) -> None:
+        """Sends what has not been sent, for some seconds at most."""
+        # A collector that does not answer keeps the thread for longer than it is asked to.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await asyncio.to_thread(self._provider.force_flush)
 
     def begin(self, call: CallSpan, headers: Mapping[str, str] | None) -> Span:
         """Starts the span of a call, as a child of what the headers name."""

@@ -49,7 +49,7 @@ class Series:
                 yield
             finally:
                 # Also after an error, which would leave names that the next engine needs.
-                for collector in set(registry._collector_to_names) - before:
+                for collector in [it for it in registry._collector_to_names if it not in before]:
                     registry.unregister(collector)
                     self._collectors.append(collector)
 

@@ -1,8 +1,9 @@
 """What ``/metrics`` says: the worker's own state, and every engine's series side by side.
 
 ``vllm:*`` are vLLM's own metrics of each engine that counts, with the engine's reference as the
-label ``ref``. ``vllm_bridge_*`` are what ``Worker.status`` returns; they are there too for an engine
-that counts nothing, hangs or is dead. Beside them are those of Python and of the process.
+label ``ref``. ``vllm_bridge_*`` are what ``Worker.status`` returns; they are also there for an
+engine that counts nothing, hangs or is dead. Beside them is what else the process has registered,
+such as its memory and CPU time, and the metrics of a stat logger of the user's own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    exposition,
-)
+from prometheus_client import REGISTRY, CollectorRegistry, exposition
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -91,17 +86,25 @@ class Snapshot:
     series: Sequence[tuple[str, Series]]
 
 
-class Snapshots(Collector):
-    """Takes snapshots on the loop, and is read by the registry in a thread."""
+class Families(Collector):
+    """What a snapshot says, and what is registered for the process."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        """The families of the worker, of its engines, and of vLLM."""
+        """The families, each name once, as Prometheus wants it."""
+        names: set[str] = set()
+        for family in self._all():
+            if family.name not in names:
+                names.add(family.name)
+                yield family
+
+    def _all(self) -> Iterator[Metric]:
         yield from of_the_worker(self._snapshot.status)
         yield from of_the_engines(self._snapshot.status, self._snapshot.models)
         yield from prometheus_series.side_by_side(self._snapshot.series)
+        yield from REGISTRY.collect()
 
 
 class Page:
@@ -136,9 +139,7 @@ def encoded(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
         accept: The header ``Accept`` of the request.
     """
     registry = CollectorRegistry(auto_describe=False)
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    registry.register(Snapshots(snapshot))
+    registry.register(Families(snapshot))
     encode, content_type = exposition.choose_encoder(accept)
     return encode(registry), content_type
 

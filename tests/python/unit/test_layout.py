@@ -22,6 +22,8 @@ CLIENT = ROOT / "elixir" / "lib"
 TOP_LEVEL = {
     *("python_worker", "elixir", "proto", "tests", "mix.exs", "pyproject.toml", "README.md"),
     *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".ci", ".gitignore"),
+    # Container, Kubernetes and systemd files, for operators.
+    "deploy",
 }
 
 # The layers of the worker, bottom first. A module imports from its own layer and from those below.
@@ -29,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"exceptions", "settings", "buffers", "finite", "generated", ""},
+            {"exceptions", "settings", "settings_sources", "buffers", "finite", "generated", ""},
             {"wire", "codec", "process"},
             {"failures", "core_errors", "streaming"},
             {"validation"},
@@ -77,6 +79,10 @@ PYTHON_IMPORTERS = {
         "codec/reducers.py",
         "testing/",
     },
+    "prometheus_client": {"engines/prometheus_series.py", "rpc/metrics_text.py"},
+    "aiohttp": {"rpc/metrics_server.py"},
+    "pydantic_settings": {"settings_sources.py"},
+    "opentelemetry": {"dispatch/call_spans.py"},
     "uvloop": {"__main__.py", "rpc/", "server.py"},
     "llamafactory": {"integrations/llama_factory/hosting.py"},
     "httpx": {"integrations/inference/http_client.py"},

@@ -41,7 +41,7 @@ def spans(exported: InMemorySpanExporter) -> Iterator[CallSpans]:
 
 
 def only(spans: CallSpans, exported: InMemorySpanExporter) -> ReadableSpan:
-    spans.flush()
+    spans._provider.force_flush()
     (span,) = exported.get_finished_spans()
     return span
 

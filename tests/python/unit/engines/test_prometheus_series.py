@@ -42,7 +42,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has the module that vLLM's engine class has imported; the registry ends as it was."""
     before = set(REGISTRY._collector_to_names)
     module = types.SimpleNamespace(PrometheusStatLogger=VllmLogger)
-    monkeypatch.setitem(sys.modules, LOGGERS, module)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, LOGGERS, module)
     yield
     assert set(REGISTRY._collector_to_names) == before
 

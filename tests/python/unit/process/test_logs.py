@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging.config
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from python_worker.process import logs
-from python_worker.settings import LogFormat
+from python_worker.settings import LogFormat, SettingsError
 
 LOGGING = """
 import logging, sys, warnings
@@ -61,6 +62,6 @@ def test_what_an_operator_has_said_of_vllms_log_stays(tmp_path: Path) -> None:
 
 
 def test_without_the_library_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(logs.SettingsError, match="python-json-logger"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="python-json-logger"):
         logs.configure("INFO", "json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from python_worker.process import unused_memory
+from python_worker.process.run_folder import SHARED_MEMORY
 from python_worker.process.unused_memory import Sweeper
 
 # Holds a piece in one of the ways in which a process can.
@@ -35,7 +37,7 @@ def piece(folder: Path) -> Iterator[Callable[[str], Path]]:
     made: list[Path] = []
 
     def make(name: str) -> Path:
-        path = unused_memory.SHARED_MEMORY / name
+        path = SHARED_MEMORY / name
         path.write_bytes(b"some")
         made.append(path)
         return path
@@ -90,6 +92,6 @@ def test_it_looks_again_until_large_processes_are_gone(
 
         daemon = False
 
-    monkeypatch.setattr(unused_memory.threading, "Timer", Timer)
+    monkeypatch.setattr(threading, "Timer", Timer)
     Sweeper(folder).engine_ended()
     assert tuple(Timer.asked) == unused_memory.LOOKS

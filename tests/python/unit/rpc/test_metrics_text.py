@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from python_worker.dispatch.references import References
@@ -90,6 +90,18 @@ def test_it_is_in_the_format_that_is_asked_for(accept: str) -> None:
     # No name has two families, which Prometheus would refuse.
     heads = [line for line in body.splitlines() if line.startswith(b"# TYPE ")]
     assert len(heads) == len(set(heads))
+
+
+def test_what_else_is_registered_is_there_but_no_name_twice() -> None:
+    theirs = [Gauge(name, "Of a stat logger of the user's.") for name in ("own", "vllm:running")]
+    try:
+        body, _ = encoded(SNAPSHOT, "")
+    finally:
+        for gauge in theirs:
+            REGISTRY.unregister(gauge)
+    assert values(body)["own", None] == 0
+    assert ("vllm:running", None) not in values(body)
+    assert values(body)["vllm:running", "a"] == 1
 
 
 async def test_a_snapshot_has_the_series_of_the_engines_that_count() -> None:

@@ -48,7 +48,7 @@ def test_every_engine_keeps_its_prometheus_series(monkeypatch: pytest.MonkeyPatc
         pass
 
     module = types.SimpleNamespace(PrometheusStatLogger=Logger)
-    monkeypatch.setitem(sys.modules, LOGGERS, module)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, LOGGERS, module)
     first, second = (guarded(Engine)(None, None, True) for _ in range(2))
     series = [prometheus_series.of_engine(it) for it in (first, second)]
     assert None not in series
