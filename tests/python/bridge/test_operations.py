@@ -72,8 +72,8 @@ async def test_metrics_want_the_token(scraped: Worker) -> None:
 
 
 async def test_spans_of_calls_reach_the_collector_in_the_callers_trace(workers: Workers) -> None:
-    async with collecting() as (collector, url):
-        with workers.running("spans", "--otlp-endpoint", url) as worker:
+    with collecting() as collector:
+        with workers.running("spans", "--otlp-endpoint", collector.url) as worker:
             async with Client(worker.address) as client:
                 engine = await fake_engine(client)
                 await client.call(engine, "script", {"tokens": 2}, prompt="p")
