@@ -17,11 +17,12 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from python_worker import __version__, failures
 from python_worker.exceptions import Kind
 from python_worker.settings import SettingsError
+from python_worker.validation.renamed_parameters import GivenArguments
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -32,9 +33,6 @@ TRACE_HEADERS = "trace_headers"
 SERVICE_NAME = "vllm_bridge"
 
 PROTOCOL_VARIABLE = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
-
-# The methods of vLLM's that take the headers.
-REQUEST_METHODS = frozenset({"add_request", "encode", "generate"})
 
 # Characters of a name that a client has sent.
 MAX_NAME = 100
@@ -112,7 +110,7 @@ class CallSpans:
 
 
 class CallSpan:
-    """The span of one call. It starts when its arguments are known, dated back to the arrival."""
+    """The span of one call. It starts when its headers are known, dated back to the arrival."""
 
     def __init__(self, spans: CallSpans, method: str, name: str, ref: str) -> None:
         # What a client sends may have any length.
@@ -121,24 +119,19 @@ class CallSpan:
         self._spans = spans
         self._span: Span | None = None
 
-    def take_headers(self, target: object, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Joins the caller's trace.
+    def take_headers(self, target: object, arguments: GivenArguments) -> None:
+        """Joins the caller's trace, and has the engine join this span.
 
         Args:
-            target: The object that is called.
-            kwargs: The arguments by name, which nobody has checked.
-
-        Returns:
-            The arguments by name that the engine gets.
+            target: The object that is called, by a method that takes headers.
+            arguments: The arguments, which nobody has checked.
         """
-        given = kwargs.get(TRACE_HEADERS)
+        given = arguments.get(TRACE_HEADERS)
         headers = given if is_headers(given) else None
         self._span = self._spans.begin(self, headers)
-        if headers is None and (
-            TRACE_HEADERS in kwargs or not traces_requests(target, self.method)
-        ):
-            return kwargs
-        return {**kwargs, TRACE_HEADERS: {**(headers or {}), **self._spans.headers(self._span)}}
+        if headers is not None or (given is None and traces_requests(target)):
+            below = {**(headers or {}), **self._spans.headers(self._span)}
+            arguments.set(TRACE_HEADERS, below)
 
     def end(self, error: BaseException | None) -> None:
         """The call is over, by an error or without."""
@@ -166,10 +159,10 @@ def is_headers(value: object) -> bool:
     )
 
 
-def traces_requests(target: object, method: str) -> bool:
-    """Whether an engine makes spans of the requests of this method."""
+def traces_requests(target: object) -> bool:
+    """Whether an engine makes spans of its requests; one that does not warns of headers."""
     config = getattr(target, "observability_config", None)
-    return method in REQUEST_METHODS and getattr(config, "otlp_traces_endpoint", None) is not None
+    return getattr(config, "otlp_traces_endpoint", None) is not None
 
 
 def exporter(endpoint: str) -> SpanExporter:

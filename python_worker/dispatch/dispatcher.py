@@ -28,7 +28,7 @@ from python_worker.codec.encoder import CONSTANTS
 from python_worker.dispatch import call as calls
 from python_worker.dispatch.call import Call, GoingOn
 from python_worker.dispatch.call_limit import CallLimit
-from python_worker.dispatch.call_spans import CallSpan, CallSpans
+from python_worker.dispatch.call_spans import TRACE_HEADERS, CallSpan, CallSpans
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.invocation import Invocation
 from python_worker.dispatch.members import (
@@ -158,10 +158,7 @@ class Dispatcher:
     ) -> Begin:
         """Find the member and check the arguments; returns what is then to be done on the loop."""
         args: Sequence[Any]
-        kwargs: Mapping[str, Any]
         args, kwargs = self._values.arguments(call, given, loop)
-        if call.span is not None:
-            kwargs = call.span.take_headers(target, kwargs)
         method = call.request.method
         if target is None:
             return functools.partial(self._construct, call, served, args, kwargs)
@@ -175,9 +172,13 @@ class Dispatcher:
             return functools.partial(self._answer, invocation, member)
         # Strict where an engine could be harmed; see signature_of.
         signature = signatures.signature_of(member, strict=served.strict)
-        if (translate := served.translations.get(method)) is not None:
+        translate = served.translations.get(method)
+        if translate is not None or call.span is not None:
             named = GivenArguments(list(signature.signature.parameters), args, kwargs)
-            translate(named)
+            if translate is not None:
+                translate(named)
+            if call.span is not None and TRACE_HEADERS in signature.signature.parameters:
+                call.span.take_headers(target, named)
             args, kwargs = named.args, named.kwargs
         args, kwargs = signature.bind(args, kwargs)
         if loop is not None and not served.strict:

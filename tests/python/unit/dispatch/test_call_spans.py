@@ -12,9 +12,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from python_worker.dispatch import call_spans
-from python_worker.dispatch.call_spans import CallSpans
+from python_worker.dispatch.call_spans import CallSpan, CallSpans
 from python_worker.exceptions import Cancelled, InvalidArgument
 from python_worker.settings import SettingsError
+from python_worker.validation.renamed_parameters import GivenArguments
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -46,6 +47,13 @@ def only(spans: CallSpans, exported: InMemorySpanExporter) -> ReadableSpan:
     return span
 
 
+def taken(call: CallSpan, target: object, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by name that the target gets."""
+    arguments = GivenArguments([], [], kwargs)
+    call.take_headers(target, arguments)
+    return arguments.kwargs
+
+
 def context_of(headers: dict[str, str]) -> tuple[int, int]:
     _, trace, span, _ = headers["traceparent"].split("-")
     return int(trace, 16), int(span, 16)
@@ -55,7 +63,7 @@ def test_a_call_is_a_child_of_its_callers_span_and_the_engine_of_the_call(
     spans: CallSpans, exported: InMemorySpanExporter
 ) -> None:
     call = spans.call("generate", "AsyncLLM", "ref-1")
-    kwargs = call.take_headers(NOT_TRACING, {"prompt": "p", "trace_headers": {**HEADERS, "x": "y"}})
+    kwargs = taken(call, NOT_TRACING, {"prompt": "p", "trace_headers": {**HEADERS, "x": "y"}})
     call.end(None)
     span = only(spans, exported)
     assert (span.name, span.kind) == ("AsyncLLM.generate", SpanKind.SERVER)
@@ -76,35 +84,45 @@ def test_a_call_is_a_child_of_its_callers_span_and_the_engine_of_the_call(
     assert span.resource.attributes["service.name"] == "vllm_bridge"
 
 
+def test_headers_by_position_are_headers(spans: CallSpans, exported: InMemorySpanExporter) -> None:
+    call = spans.call("encode", "AsyncLLM", "")
+    arguments = GivenArguments(["prompt", "trace_headers"], ["p", HEADERS], {})
+    call.take_headers(NOT_TRACING, arguments)
+    call.end(None)
+    span = only(spans, exported)
+    assert span.parent is not None
+    assert arguments.args[0] == "p"
+    assert context_of(arguments.args[1])[1] == span.context.span_id
+    assert arguments.kwargs == {}
+
+
 @pytest.mark.parametrize(
-    ("target", "method", "told"),
-    [
-        (TRACING, "generate", True),
-        (TRACING, "encode", True),
-        (TRACING, "sleep", False),
-        (NOT_TRACING, "generate", False),
-        (object(), "generate", False),
-    ],
+    ("target", "told"), [(TRACING, True), (NOT_TRACING, False), (object(), False)]
 )
+@pytest.mark.parametrize("given", [{}, {"trace_headers": None}])
 def test_without_headers_an_engine_that_traces_is_told_of_the_calls_span(
-    target: Any, method: str, told: bool, spans: CallSpans, exported: InMemorySpanExporter
+    target: Any,
+    told: bool,
+    given: dict[str, Any],
+    spans: CallSpans,
+    exported: InMemorySpanExporter,
 ) -> None:
-    call = spans.call(method, "AsyncLLM", "")
-    kwargs = call.take_headers(target, {})
+    call = spans.call("generate", "AsyncLLM", "")
+    kwargs = taken(call, target, given)
     call.end(None)
     span = only(spans, exported)
     assert span.parent is None
-    assert ("trace_headers" in kwargs) is told
+    assert (kwargs.get("trace_headers") is not None) is told
     if told:
         assert context_of(kwargs["trace_headers"])[1] == span.context.span_id
 
 
-@pytest.mark.parametrize("given", [None, 5, {"traceparent": 5}, ["traceparent"], {1: "x"}])
+@pytest.mark.parametrize("given", [5, {"traceparent": 5}, ["traceparent"], {1: "x"}])
 def test_what_are_no_headers_is_left_to_the_engines_checks(
     given: object, spans: CallSpans, exported: InMemorySpanExporter
 ) -> None:
     call = spans.call("generate", "AsyncLLM", "")
-    assert call.take_headers(TRACING, {"trace_headers": given}) == {"trace_headers": given}
+    assert taken(call, TRACING, {"trace_headers": given}) == {"trace_headers": given}
     call.end(None)
     assert only(spans, exported).parent is None
 
