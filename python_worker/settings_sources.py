@@ -69,11 +69,14 @@ def parse(
     names = {PREFIX + it.upper() for it in hints}
     variables = {name: value for name, value in environ.items() if name in names}
     below: dict[str, Any] = {}
+    places: dict[str, str] = {}
     if path is not None:
-        below |= read_file(Path(path), hints)
+        below |= (found := read_file(Path(path), hints))
+        places |= {name: f"--config {path}: {name}" for name in found}
     if variables:
-        below |= read_environment(variables, hints)
-    return _over(below, parser, argv)
+        below |= (found := read_environment(variables, hints))
+        places |= {name: PREFIX + name.upper() for name in found}
+    return _over(below, places, parser, argv)
 
 
 def _only_config() -> argparse.ArgumentParser:
@@ -84,7 +87,10 @@ def _only_config() -> argparse.ArgumentParser:
 
 
 def _over(
-    below: dict[str, Any], parser: argparse.ArgumentParser, argv: Sequence[str]
+    below: dict[str, Any],
+    places: Mapping[str, str],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str],
 ) -> argparse.Namespace:
     """Parse the command line, and fill in what it leaves open."""
     for action in parser._actions:
@@ -96,7 +102,7 @@ def _over(
             value = below[action.dest] = action.type(value)
         if action.choices is not None and value not in action.choices:
             choices = ", ".join(map(str, action.choices))
-            raise SourceError(f"{action.dest} is one of {choices}, got {value!r}")
+            raise SourceError(f"{places[action.dest]} is one of {choices}, got {value!r}")
         action.required = False
     known = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(below)))
     for name, value in below.items():

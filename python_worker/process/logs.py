@@ -26,11 +26,17 @@ VLLM_VARIABLE = "VLLM_LOGGING_CONFIG_PATH"
 
 VLLM_FILE = "vllm_logging.json"
 
-JSON: dict[str, Any] = {
-    "()": "pythonjsonlogger.json.JsonFormatter",
-    "fmt": "%(levelname)s %(name)s %(process)d %(message)s",
-    "rename_fields": {"levelname": "level", "name": "logger", "process": "pid"},
-    "timestamp": True,
+# ``core/worker/json_line.ex`` reads these lines on the side of Elixir.
+FIELDS = "%(levelname)s %(name)s %(process)d %(message)s"
+
+# vLLM gives every record the name of its process, such as EngineCore_DP0.
+VLLM_FIELDS = f"{FIELDS} %(vllm_process_name)s"
+
+NAMES = {
+    "levelname": "level",
+    "name": "logger",
+    "process": "pid",
+    "vllm_process_name": "process",
 }
 
 
@@ -47,7 +53,7 @@ def configure(level: str, log_format: LogFormat) -> None:
         raise SettingsError(
             "--log-format json: python-json-logger is not there, which comes with vLLM"
         )
-    logging.config.dictConfig(json_config("", level))
+    logging.config.dictConfig(json_config("", level, FIELDS))
     logging.captureWarnings(True)
 
 
@@ -61,18 +67,25 @@ def configure_vllm(folder: Path, environ: MutableMapping[str, str] = os.environ)
     if VLLM_VARIABLE in environ:
         return
     path = folder / VLLM_FILE
-    config = json_config("vllm", environ.get("VLLM_LOGGING_LEVEL", "INFO").upper())
+    level = environ.get("VLLM_LOGGING_LEVEL", "INFO").upper()
+    config = json_config("vllm", level, VLLM_FIELDS)
     path.write_text(json.dumps(config), encoding="utf-8")
     environ[VLLM_VARIABLE] = str(path)
 
 
-def json_config(name: str, level: str) -> dict[str, Any]:
+def json_config(name: str, level: str, fields: str) -> dict[str, Any]:
     """The set-up of one logger that writes JSON to stderr, for ``logging.config.dictConfig``."""
+    formatter = {
+        "()": "pythonjsonlogger.json.JsonFormatter",
+        "fmt": fields,
+        "rename_fields": {name: NAMES[name] for name in NAMES if f"%({name})" in fields},
+        "timestamp": True,
+    }
     logger = {"handlers": ["stderr"], "level": level, "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": JSON},
+        "formatters": {"json": formatter},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",

@@ -8,10 +8,10 @@ when no process has one open or mapped. At the end of the worker all of them are
 
 from __future__ import annotations
 
+import asyncio
 import glob
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,14 +34,20 @@ class Sweeper:
 
     def __init__(self, folder: Path) -> None:
         self._prefix = folder.name
+        self._timers: dict[float, asyncio.TimerHandle] = {}
 
     def engine_ended(self) -> None:
         """An engine is dead or has been shut down: remove what is unused, in a while."""
+        loop = asyncio.get_running_loop()
         for seconds in LOOKS:
-            # Threads, because a look reads files of every process.
-            timer = threading.Timer(seconds, self.sweep)
-            timer.daemon = True
-            timer.start()
+            # Engines that end together need no looks of their own.
+            if (timer := self._timers.get(seconds)) is not None:
+                timer.cancel()
+            self._timers[seconds] = loop.call_later(seconds, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        # In a thread, because it reads files of every process.
+        loop.run_in_executor(None, self.sweep)
 
     def sweep(self) -> list[Path]:
         """Removes what is unused now, and returns it."""

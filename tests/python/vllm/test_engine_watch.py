@@ -192,13 +192,15 @@ async def test_two_engines_are_side_by_side_in_metrics_and_the_requests_in_their
 
 
 def test_the_log_is_json_in_every_process(impatient: Worker, engine: Ref) -> None:
+    lines = impatient.log.read_text().splitlines()
+    entries = [json.loads(line) for line in lines if line.startswith("{")]
     loggers: dict[int, set[str]] = {}
-    for line in impatient.log.read_text().splitlines():
-        if line.startswith("{"):
-            entry = json.loads(line)
-            loggers.setdefault(entry["pid"], set()).add(entry["logger"].partition(".")[0])
+    for entry in entries:
+        loggers.setdefault(entry["pid"], set()).add(entry["logger"].partition(".")[0])
     assert loggers[impatient.pid] >= {"python_worker", "vllm"}
     assert "vllm" in loggers[process(impatient, "EngineCore")]
+    # By which the client tells the processes of one engine from those of another.
+    assert {it["process"] for it in entries if it["logger"].startswith("vllm.")} >= {"EngineCore"}
 
 
 async def test_an_engine_that_is_paused_does_not_hang(client: Client, engine: Ref) -> None:

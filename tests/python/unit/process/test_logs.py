@@ -38,6 +38,10 @@ def test_json_is_one_object_a_line() -> None:
     assert first.keys() == {"timestamp", "level", "logger", "pid", "message"}
     assert (first["level"], first["logger"]) == ("INFO", "some.where")
     assert first["message"] == "a text\nof two lines"
+    # The client reads it by patterns: see ``core/worker/json_line.ex``.
+    line = logged("json").splitlines()[0]
+    assert '"level": "INFO"' in line
+    assert '"message": "a text\\nof two lines"' in line
     assert "ZeroDivisionError" in second["exc_info"]
 
 

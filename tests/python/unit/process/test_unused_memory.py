@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -76,22 +76,20 @@ def test_what_is_of_another_run_stays(folder: Path, piece: Callable[[str], Path]
     assert all(it.exists() for it in others)
 
 
-def test_it_looks_again_until_large_processes_are_gone(
+async def test_it_looks_again_for_what_large_processes_have_held(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Timer:
-        asked: list[float] = []  # noqa: RUF012
-
-        def __init__(self, seconds: float, look: Callable[[], object]) -> None:
-            assert look.__name__ == "sweep"
-            self.seconds = seconds
-
-        def start(self) -> None:
-            assert self.daemon, "else it would hold up the end of the worker"
-            self.asked.append(self.seconds)
-
-        daemon = False
-
-    monkeypatch.setattr(threading, "Timer", Timer)
-    Sweeper(folder).engine_ended()
-    assert tuple(Timer.asked) == unused_memory.LOOKS
+    monkeypatch.setattr(unused_memory, "LOOKS", (0.01, 0.02, 0.03))
+    looks: asyncio.Queue[None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(
+        Sweeper, "sweep", lambda it: loop.call_soon_threadsafe(looks.put_nowait, None)
+    )
+    sweeper = Sweeper(folder)
+    for _ in range(100):
+        sweeper.engine_ended()
+    for _ in range(3):
+        await looks.get()
+    # Engines that end together share them.
+    assert looks.empty()
+    assert {it.when() < loop.time() for it in sweeper._timers.values()} == {True}

@@ -3,7 +3,7 @@ defmodule Vllm.Core.Worker.Log do
   # The output of a worker: assembles lines from the messages of the port, passes them to LogWriter, and
   # keeps the last ones, because nothing else explains why a worker or an engine did not start.
 
-  alias Vllm.Core.Worker.LogWriter
+  alias Vllm.Core.Worker.{JSONLine, LogWriter}
 
   # When an engine fails to start vLLM prints some eighty lines, with the cause among the first, and
   # several engines may fail at once.
@@ -208,6 +208,7 @@ defmodule Vllm.Core.Worker.Log do
     exception = ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
     repeated = ~r/initialization failed|root cause|stack trace/i
 
+    lines = Enum.flat_map(lines, &JSONLine.as_text/1)
     failed = for line <- lines, [_, text] <- [Regex.run(exception, line)], do: {line, text}
     causes = for {_line, text} <- failed, not (text =~ repeated), do: text
     if several_engines?(failed), do: Enum.uniq(causes), else: Enum.take(causes, -1)
@@ -225,8 +226,14 @@ defmodule Vllm.Core.Worker.Log do
     processes |> Enum.uniq_by(&elem(&1, 0)) |> length() < length(processes)
   end
 
-  # Python's log level, at the start of a line or after the name of a vLLM process.
-  defp level(:auto, line) do
+  defp level(:auto, line), do: level(line)
+  defp level(level, _line), do: level
+
+  @doc "Python's log level, at the start of a line or after the name of a vLLM process."
+  @spec level(String.t()) :: :debug | :info | :warning | :error
+  def level(line) do
+    line = line |> JSONLine.as_text() |> hd()
+
     case Regex.run(~r/^(?:\([^)]*\) )?(DEBUG|WARNING|ERROR|CRITICAL)\b/, line) do
       [_, "DEBUG"] -> :debug
       [_, "WARNING"] -> :warning
@@ -234,8 +241,6 @@ defmodule Vllm.Core.Worker.Log do
       nil -> :info
     end
   end
-
-  defp level(level, _line), do: level
 
   defp printable(line) do
     if String.valid?(line), do: line, else: inspect(line, binaries: :as_strings)
