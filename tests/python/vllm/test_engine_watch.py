@@ -200,7 +200,7 @@ def test_the_log_is_json_in_every_process(impatient: Worker, engine: Ref) -> Non
     assert loggers[impatient.pid] >= {"python_worker", "vllm"}
     assert "vllm" in loggers[process(impatient, "EngineCore")]
     # By which the client tells the processes of one engine from those of another.
-    assert {it["process"] for it in entries if it["logger"].startswith("vllm.")} >= {"EngineCore"}
+    assert any(it.get("process", "").startswith("EngineCore") for it in entries)
 
 
 async def test_an_engine_that_is_paused_does_not_hang(client: Client, engine: Ref) -> None:
