@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from python_worker.process import lifeline
 from python_worker.process.run_folder import SHARED_MEMORY
 
 logger = logging.getLogger(__name__)
@@ -62,14 +63,29 @@ class Sweeper:
 
 
 def used(pieces: set[Path]) -> set[Path]:
-    """Those that a living process has open or mapped."""
+    """Those that a living process has open or mapped; all, where that cannot be seen."""
     names = {str(piece): piece for piece in pieces}
     found: set[Path] = set()
     for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with suppress(OSError):  # it has ended, or is another user's
-                found |= {names[it] for it in held(process) if it in names}
+        if not process.name.isdigit():
+            continue
+        try:
+            found |= {names[it] for it in held(process) if it in names}
+        except PermissionError:
+            # Other users' processes have nothing of ours. One of ours may hide what it has.
+            if is_ours(process.name):
+                return pieces
+        except OSError:  # it has ended
+            continue
     return found
+
+
+def is_ours(pid: str) -> bool:
+    """Whether a process is one of the worker's, which share its process group."""
+    try:
+        return lifeline.stat(pid)[1] == os.getpgrp()
+    except OSError:  # it has ended
+        return False
 
 
 def held(process: Path) -> Iterator[str]:
@@ -78,7 +94,7 @@ def held(process: Path) -> Iterator[str]:
     In this order: a piece is opened, mapped, and may be closed then.
     """
     for descriptor in (process / "fd").iterdir():
-        with suppress(OSError):  # it was closed meanwhile
+        with suppress(FileNotFoundError):  # it was closed meanwhile
             yield os.readlink(descriptor)
     with (process / "maps").open(errors="surrogateescape") as lines:
         for line in lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -64,6 +65,25 @@ def test_a_piece_goes_when_its_last_user_is_killed(
         user.kill()
     assert Sweeper(folder).sweep() == [path]
     assert not path.exists()
+
+
+def test_nothing_goes_if_a_process_of_the_worker_hides_what_it_has(
+    folder: Path, piece: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = piece(f"{folder.name}_psm")
+    ours = {str(os.getpid()): PermissionError, "1": PermissionError}
+    held = unused_memory.held
+
+    def hiding(process: Path) -> Iterator[str]:
+        if (error := ours.get(process.name)) is not None:
+            raise error
+        return held(process)
+
+    monkeypatch.setattr(unused_memory, "held", hiding)
+    assert Sweeper(folder).sweep() == []
+    del ours[str(os.getpid())]
+    # Of another user, as process 1 is.
+    assert Sweeper(folder).sweep() == [path]
 
 
 def test_what_is_of_another_run_stays(folder: Path, piece: Callable[[str], Path]) -> None:
