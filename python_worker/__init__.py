@@ -5,7 +5,8 @@ order in which a call travels through them; the docstring of each says what its 
 
 ================  ==============================================================================
 ``__main__``      the entry: reads the settings, runs the server
-``settings``      the command line, as one frozen dataclass
+``command_line``  the options, and the settings that they make: ``settings_addresses`` checks
+                  the addresses, ``settings_sources`` has what a file and the environment set
 ``server``        start and stop of the process, one numbered sequence each
 ``surface``       the one list of the classes that clients reach, with their policies
 ``rpc``           clients: their listeners, connections, sessions and calls
@@ -23,6 +24,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``wire``          the bytes of a connection: HTTP/2, gRPC's messages, frames of a session
 ``process``       what concerns the process: signals, children, files, memory
 ``exceptions``    the worker's own exceptions, and the kinds of failures
+``settings``      what a worker is told at its start, as one frozen dataclass
 ``buffers``       bytes that are passed on without a copy
 ``finite``        finds NaN and infinity in tensors
 ``generated``     protobuf code, and the manifest of vLLM's surface

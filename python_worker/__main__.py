@@ -8,7 +8,7 @@ import os
 import sys
 from typing import NoReturn
 
-LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
+from python_worker.process import init_process
 
 # gRPC reads it when it is imported; a version that does not know the name says so in its log and
 # goes on. Its newer listener hands what comes from the thread that polls to one of a pool, and
@@ -19,21 +19,23 @@ GRPC_EXPERIMENTS = "-event_engine_listener"
 
 def main() -> NoReturn:
     """Run the worker, and end with 0 after a clean stop, with 2 for settings that cannot be."""
+    # Before a library has started a thread.
+    init_process.leave_process_1()
     os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
 
     import uvloop
 
-    from python_worker import server, settings
-    from python_worker.process import allocator, cpu_share, lifeline
+    from python_worker import command_line, server, settings
+    from python_worker.process import allocator, cpu_share, lifeline, logs
 
     try:
-        known = settings.parse(sys.argv[1:])
+        known = command_line.parse(sys.argv[1:])
         ready = server.take_stdout()
         os.umask(0o077)
         lifeline.lead_process_group()
         cpu_share.lower_priority(known.nice)
         allocator.keep_freed_memory()
-        logging.basicConfig(level=known.log_level, format=LOG_FORMAT, stream=sys.stderr)
+        logs.configure(known.log_level, known.log_format)
 
         async def serve() -> NoReturn:
             await server.Server(known).run(ready)

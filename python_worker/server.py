@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from python_worker.dispatch.call_limit import CallLimit
+from python_worker.dispatch.call_spans import call_spans
 from python_worker.dispatch.dispatcher import Dispatcher
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
@@ -17,16 +18,18 @@ from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import Builder
 from python_worker.exceptions import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.process import large_work, lifeline, run_folder
+from python_worker.process import large_work, lifeline, logs, run_folder
+from python_worker.process.service_manager import ServiceManager
+from python_worker.process.unused_memory import Sweeper
 from python_worker.rpc.addresses import Addresses, uri
 from python_worker.rpc.certificates import Certificates
 from python_worker.rpc.grpc_server import GrpcServer, services
 from python_worker.rpc.grpc_service import ANYONE, SERVICE, Bridge
 from python_worker.rpc.health import Health
-from python_worker.rpc.listeners import Listeners
+from python_worker.rpc.listeners import Listeners, MetricsListener
 from python_worker.rpc.roles import Admission
 from python_worker.rpc.sessions import Sessions
-from python_worker.settings import Settings
+from python_worker.settings import Settings, SettingsError
 from python_worker.surface import served_classes
 
 logger = logging.getLogger(__name__)
@@ -57,12 +60,17 @@ class Server:
             certificates=settings.tls is not None and bool(settings.tls.client_ca),
         )
         self._stop_asked = asyncio.Event()
+        self._service_manager = ServiceManager(own=not settings.lifeline)
+        self._spans = call_spans(settings.otlp_endpoint)
         self._folders = run_folder.create(settings.listen)
+        if settings.log_format == "json":
+            logs.configure_vllm(self._folders[0])
         self._references = References()
         self._health = Health()
         self._watches = Watches(
             announce=lambda notice: self._sessions.announce(notice),
             set_health=self._health.set_engine,
+            ended=Sweeper(self._folders[0]).engine_ended,
             stall_after=settings.stall_after,
         )
         worker = Worker(
@@ -80,6 +88,7 @@ class Server:
             self._classes,
             watches=self._watches,
             limit=CallLimit(settings.max_calls),
+            spans=self._spans,
         )
         start = self._dispatcher.start
         self._sessions = Sessions(
@@ -94,7 +103,20 @@ class Server:
             addresses=self._addresses,
         )
         grpc = GrpcServer(services(self._bridge, self._health), certificates)
-        self._listeners = Listeners(self._sessions, grpc, self._addresses, certificates)
+        metrics = self._metrics(worker) if settings.metrics_listen else None
+        self._listeners = Listeners(self._sessions, grpc, self._addresses, certificates, metrics)
+
+    def _metrics(self, worker: Worker) -> MetricsListener:
+        # Here, because it takes half a second, which only who asks for metrics has to wait.
+        try:
+            from python_worker.rpc.metrics_server import MetricsServer
+            from python_worker.rpc.metrics_text import Page
+        except ImportError as error:
+            raise SettingsError(
+                f"--metrics-listen: {error}; prometheus_client and aiohttp come with vLLM"
+            ) from error
+        tokens = [it for it in (self._settings.token, self._settings.metrics_token) if it]
+        return MetricsServer(Page(worker, self._references), tokens)
 
     async def run(self, ready: int) -> None:
         """Serve until told to stop. However it ends, no file is left.
@@ -120,12 +142,17 @@ class Server:
         # 3. Serve. vLLM has not been imported, and health says so: SERVING
         #    means that calls are answered, not that an engine is there.
         await self._health.serve(SERVICE)
-        await self._listeners.open(self._settings.listen, self._settings.grpc_listen)
+        settings = self._settings
+        await self._listeners.open(settings.listen, settings.grpc_listen, settings.metrics_listen)
         # 4. Tell the parent, and never write to its stdout again.
         announce(ready, self._addresses, self._references.incarnation)
-        sessions, grpc = (map(uri, it) for it in (self._addresses.sessions, self._addresses.grpc))
-        logger.info("serving sessions at %s", ", ".join(sessions))
-        logger.info("serving gRPC at %s", ", ".join(grpc) or "no address")
+        for what, served in (
+            ("sessions", self._addresses.sessions),
+            ("gRPC", self._addresses.grpc),
+            ("metrics", self._addresses.metrics),
+        ):
+            logger.info("serving %s at %s", what, ", ".join(map(uri, served)) or "no address")
+        self._service_manager.ready(f"serving sessions at {uri(self._addresses.sessions[0])}")
         # 5. Wait for the signal to stop.
         await self._stop_asked.wait()
         await self._stop()
@@ -144,6 +171,7 @@ class Server:
     async def _stop(self) -> None:
         grace = self._settings.grace
         lifeline.force_end_after(grace + SHUTDOWN_SECONDS, self._remove_files)
+        self._service_manager.stopping(grace + SHUTDOWN_SECONDS, "calls in flight are finished")
         # 1. Take no new calls, and say so.
         logger.info("stopping: %d calls in flight, %.1f s for them", len(self._bridge.tasks), grace)
         self._dispatcher.drain(Draining("the worker is stopping and takes no new calls"))
@@ -160,9 +188,12 @@ class Server:
         # 4. Shut the engines down; a plain exit would leave EngineCore alive.
         await self._shut_engines_down()
         await self._classes.stop()
+        if self._spans is not None:
+            await self._spans.flush()
         # 5. Let the last frames leave, then the connections.
         await self._listeners.close(LAST_FRAMES_SECONDS)
         # 6. Leave nothing behind.
+        self._service_manager.close()
         lifeline.kill_group()
         self._remove_files()
 
@@ -185,8 +216,9 @@ def announce(ready: int, addresses: Addresses, incarnation: str) -> None:
 
     It is ``VLLM_BRIDGE READY``, a space and a JSON object: ``address`` (of the sessions), ``pid``
     and ``incarnation``; ``grpc_address`` if gRPC is served; ``addresses`` and ``grpc_addresses``,
-    all of them, if there are several. An address is a URI (see ``addresses.uri``), so no text in
-    the line has a quote, a backslash, a space or a byte that is not ASCII.
+    all of them, if there are several; ``metrics_addresses`` if metrics are served. An address is a
+    URI (see ``addresses.uri``), so no text in the line has a quote, a backslash, a space or a byte
+    that is not ASCII.
     """
     sessions, grpc = [[uri(it) for it in each] for each in (addresses.sessions, addresses.grpc)]
     facts: dict[str, object] = {
@@ -200,6 +232,8 @@ def announce(ready: int, addresses: Addresses, incarnation: str) -> None:
         facts["grpc_address"] = grpc[0]
     if len(grpc) > 1:
         facts["grpc_addresses"] = grpc
+    if addresses.metrics:
+        facts["metrics_addresses"] = [uri(it) for it in addresses.metrics]
     with open(ready, "w", encoding="ascii") as stdout:
         stdout.write(f"{READY} {json.dumps(facts)}\n")
 

@@ -17,6 +17,7 @@ from typing import Any
 from python_worker import exceptions, failures
 from python_worker.buffers import Buffer
 from python_worker.dispatch.access import EVERYTHING, Access
+from python_worker.dispatch.call_spans import CallSpan
 from python_worker.exceptions import Expired, InvalidArgument, Unsupported
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.streaming.input_stream import Decode, InputStream
@@ -51,6 +52,7 @@ class Call:
 
     Attributes:
         inputs: The argument that is a stream, where there is one.
+        span: Its span for OpenTelemetry, where there are spans.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Call:
         self.holder = holder
         self.access = access
         self.inputs: InputStream | None = None
+        self.span: CallSpan | None = None
         self._large = large
         self._at_end: Callable[[], None] | None = None
         self._returned = False
@@ -192,6 +195,8 @@ class Call:
                 self.inputs.call_ended()
             if self._at_end is not None:
                 self._at_end()
+            if self.span is not None:
+                self.span.end(error)
 
     def _fail(self, error: BaseException) -> None:
         try:

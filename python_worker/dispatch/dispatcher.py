@@ -25,6 +25,7 @@ from python_worker.dispatch import call as calls
 from python_worker.dispatch.access import CALLER, EVERYTHING
 from python_worker.dispatch.call import Call, GoingOn
 from python_worker.dispatch.call_limit import CallLimit
+from python_worker.dispatch.call_spans import TRACE_HEADERS, CallSpan, CallSpans
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.invocation import Invocation
 from python_worker.dispatch.lifetimes import Lifetimes
@@ -61,6 +62,7 @@ class Dispatcher:
         classes: What clients reach (``surface``).
         watches: Those of the engines that are built.
         limit: How many calls may run at once.
+        spans: Makes a span of each call; None for none.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Dispatcher:
         *,
         watches: Watches,
         limit: CallLimit,
+        spans: CallSpans | None = None,
     ) -> None:
         self._references = references
         self._classes = classes
         self._watches = watches
         self._limit = limit
+        self._spans = spans
         self._values = Values(references, classes.of)
         self._draining: Draining | None = None
         self._lifetimes = Lifetimes(references, watches)
@@ -104,6 +108,8 @@ class Dispatcher:
 
     def _perform(self, call: Call) -> GoingOn | None:
         """Check one call and carry it out, or return what is left to do of it."""
+        if self._spans is not None:
+            call.span = self._span(self._spans, call.request)
         if self._draining is not None:
             raise self._draining.with_traceback(None)  # else it keeps the frames of all of them
         target, served = self._target(call.request)
@@ -117,6 +123,11 @@ class Dispatcher:
             self._limit.enter()
             call.when_over(self._limit.leave)
         return going_on
+
+    def _span(self, spans: CallSpans, request: pb.CallRequest) -> CallSpan:
+        entry = self._references.get(request.ref)
+        name = request.class_name if entry is None else entry.type
+        return spans.call(request.method, name, request.ref)
 
     def _target(self, request: pb.CallRequest) -> tuple[object, ServedClass]:
         """The object that a call is for, None for a class itself; and the policy."""
@@ -170,9 +181,13 @@ class Dispatcher:
             return functools.partial(self._answer, invocation, member)
         # Strict where an engine could be harmed; see signature_of.
         signature = signatures.signature_of(member, strict=served.strict)
-        if (translate := served.translations.get(method)) is not None:
+        translate = served.translations.get(method)
+        if translate is not None or call.span is not None:
             named = GivenArguments(list(signature.signature.parameters), args, kwargs)
-            translate(named)
+            if translate is not None:
+                translate(named)
+            if call.span is not None and TRACE_HEADERS in signature.signature.parameters:
+                call.span.take_headers(target, named)
             args, kwargs = named.args, named.kwargs
         args, kwargs = signature.bind(args, kwargs)
         if loop is not None and not served.strict:

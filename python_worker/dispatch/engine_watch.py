@@ -47,6 +47,7 @@ class Watch:
         ref_type: The class of the engine, as the reference has it.
         announce: Sends a notice to every session.
         set_health: Told whenever its health changes.
+        ended: Called when it is dead, and when it has been shut down.
         stall_after: Seconds; see ``StallDetector``.
     """
 
@@ -58,6 +59,7 @@ class Watch:
         *,
         announce: Callable[[pb.Notice], None],
         set_health: SetHealth,
+        ended: Callable[[], None],
         stall_after: float,
     ) -> None:
         self._engine = engine
@@ -65,6 +67,7 @@ class Watch:
         self._type = ref_type
         self._announce = announce
         self._set_health = set_health
+        self._ended = ended
         self._calls: set[Call] = set()
         # An engine class of somebody else may not tell.
         moving = hasattr(engine, "_outputs_handled")
@@ -99,6 +102,7 @@ class Watch:
         self._timer.cancel()
         self._stop_progress()
         self._set_health(self._ref_id, None)
+        self._ended()
 
     def _stop_progress(self) -> None:
         if self._progress is not None:
@@ -151,6 +155,7 @@ class Watch:
         failure = failures.to_proto(reason)
         died = pb.EngineDied(ref=self._ref_id, type=self._type, failure=failure)
         self._announce(pb.Notice(engine_died=died))
+        self._ended()
 
     def _tell_stall(self) -> None:
         seconds = self.stalled_s or 0.0
@@ -208,6 +213,7 @@ class Watches:
     Args:
         announce: Sends a notice to every session.
         set_health: Told whenever the health of an engine changes.
+        ended: Called when an engine is dead, and when one has been shut down.
         stall_after: Seconds; see ``StallDetector``.
     """
 
@@ -216,10 +222,12 @@ class Watches:
         *,
         announce: Callable[[pb.Notice], None],
         set_health: SetHealth = lambda ref_id, well: None,
+        ended: Callable[[], None] = lambda: None,
         stall_after: float = 0.0,
     ) -> None:
         self._announce = announce
         self._set_health = set_health
+        self._ended = ended
         self._stall_after = stall_after
         # By identity of the engine, which the references keeps meanwhile.
         self._watches: dict[int, Watch] = {}
@@ -232,6 +240,7 @@ class Watches:
             ref_type,
             announce=self._announce,
             set_health=self._set_health,
+            ended=self._ended,
             stall_after=self._stall_after,
         )
 

@@ -130,6 +130,10 @@ class References:
             )
         return entry
 
+    def get(self, ref_id: str) -> Entry | None:
+        """The entry of a reference of this worker; None if there is none."""
+        return self._entries.get(ref_id)
+
     def entry(self, target: object) -> Entry | None:
         """The entry of an object that is held."""
         ref_id = self._ids.get(id(target))

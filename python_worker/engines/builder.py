@@ -2,8 +2,8 @@
 
 Read this package in this order: ``builder``, ``constructors`` (the arguments that no client can
 send), ``guards`` (what keeps EngineCore alive), ``results`` (what methods return), ``collector``
-(the outputs of ``add_request``), ``core_calls``, ``metrics`` and ``stall_detector``. vLLM is not
-imported before the first engine is asked for.
+(the outputs of ``add_request``), ``core_calls``, ``metrics``, ``prometheus_series`` and
+``stall_detector``. vLLM is not imported before the first engine is asked for.
 """
 
 from __future__ import annotations

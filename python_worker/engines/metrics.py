@@ -1,9 +1,8 @@
 """What vLLM counts of each engine, for clients that ask now and then.
 
-vLLM's own register of metrics, Prometheus's, is one for the whole process, and
-each new engine takes the series of the earlier ones out of it. So every engine
-is given a stat logger of ours, beside those it would have: vLLM tells it after
-each step what has happened in it, and it adds up.
+Every engine is given a stat logger of ours, beside those it would have: vLLM
+tells it after each step what has happened in it, and it adds up. What vLLM
+counts for Prometheus, which is much more, is in ``prometheus_series``.
 
 An engine that was built with ``disable_log_stats`` counts nothing.
 """

@@ -11,7 +11,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from typing_extensions import override
@@ -31,6 +31,7 @@ from python_worker.engines.media.prompts import (
     processing,
 )
 from python_worker.engines.metrics import Metrics
+from python_worker.engines.prometheus_series import Series
 from python_worker.exceptions import InvalidArgument, Unsupported
 from python_worker.offline import progress, vllm_parts
 from python_worker.offline.coroutines import at_once
@@ -197,6 +198,10 @@ class BatchGuard(LLM):
     def _bridge_metrics(self) -> Metrics | None:
         return getattr(self._guards, "_bridge_metrics", None)
 
+    @property
+    def _bridge_series(self) -> Series | None:
+        return getattr(self._guards, "_bridge_series", None)
+
 
 class LLMGuard(BatchGuard):
     """What vLLM's own ``LLM`` needs beside ``BatchGuard``."""
@@ -274,7 +279,9 @@ class LLMGuard(BatchGuard):
             raise Unsupported(
                 "get_metrics needs an LLM that counts: build it with disable_log_stats: false"
             )
-        return super().get_metrics()
+        # vLLM reads what is registered for the process.
+        with nullcontext() if (series := self._bridge_series) is None else series.registered():
+            return super().get_metrics()
 
     # --- Weights ---
 

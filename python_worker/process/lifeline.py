@@ -9,18 +9,22 @@
 This package holds what concerns the worker as a process. Its ``__init__`` is empty, because vLLM's
 child processes import through it. The modules, in reading order:
 
-=================  ===============================================================================
-``lifeline``       the process group, stdin, signals, and a forced end
-``child``          the first code that runs in vLLM's child processes
-``vllm_patches``   patches of errors in vLLM that show in its child processes, with
-                   ``adapter_loading``, which undoes loads that fail,
-                   ``adapter_weights``, which checks what is loaded, and ``fresh_blocks``
-``folder_choice``  chooses where the files of a worker are
-``run_folder``     names and removes the files and shared memory of a worker and its children
-``cpu_share``      lowers the worker's priority, so that the client is scheduled promptly
-``allocator``      has glibc keep the memory of large messages
-``versions``       which vLLM is installed
-=================  ===============================================================================
+===================  =============================================================================
+``lifeline``         the process group, stdin, signals, and a forced end
+``child``            the first code that runs in vLLM's child processes
+``vllm_patches``     patches of errors in vLLM that show in its child processes, with
+                     ``adapter_loading``, which undoes loads that fail,
+                     ``adapter_weights``, which checks what is loaded, and ``fresh_blocks``
+``folder_choice``    chooses where the files of a worker are
+``run_folder``       names and removes the files and shared memory of a worker and its children
+``unused_memory``    removes the shared memory that dead engines have left
+``init_process``     what the worker does as process 1 of a container
+``service_manager``  tells systemd that the worker serves, lives and stops
+``logs``             sets up the log, as text or as JSON
+``cpu_share``        lowers the worker's priority, so that the client is scheduled promptly
+``allocator``        has glibc keep the memory of large messages
+``versions``         which vLLM is installed
+===================  =============================================================================
 """
 
 from __future__ import annotations

@@ -192,12 +192,15 @@ def name_shared_memory(environ: Mapping[str, str] = os.environ) -> None:
 def use_file_store(module: Any) -> None:
     """Has the processes of an engine find each other through a file in the run's folder.
 
+    With tensor parallelism on a CPU, vLLM names shared memory after this file.
+
     Args:
         module: ``vllm.utils.network_utils``. A version without the function stays as it is.
     """
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder and hasattr(module, "get_file_store_init_method"):
-        module.get_file_store_init_method = lambda: f"file://{folder}/vllm_dist_{uuid4().hex}"
+        path = f"{folder}/{Path(folder).name}_dist_"
+        module.get_file_store_init_method = lambda: f"file://{path}{uuid4().hex}"
 
 
 def remove(*folders: Path) -> None:

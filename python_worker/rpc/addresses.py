@@ -29,10 +29,12 @@ class Addresses:
     Attributes:
         sessions: The sessions' listeners.
         grpc: gRPC's listeners; none when gRPC is off.
+        metrics: Where ``/metrics`` is served.
     """
 
     sessions: list[str] = field(default_factory=list)
     grpc: list[str] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)
 
     def sessions_beside(self, scheme: str) -> str:
         """The URI where a client opens a session that reached gRPC over ``unix`` or the network."""

@@ -24,7 +24,7 @@ does not:
 ``streamed_prompts``      checks later elements of a streamed prompt
 ``preprocessing``         makes requests of prompts in threads, and reads their images by
                           ``engines.media``
-``stat_loggers``          counts what the engine does
+``stat_loggers``          counts what the engine does, and keeps its Prometheus series
 ``admission``             tells the running call that the engine has its request
 ``token_path``            decides whether the engine's tokens may take the direct path
 ========================  ======================================================================

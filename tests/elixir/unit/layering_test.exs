@@ -21,7 +21,7 @@ defmodule Vllm.LayeringTest do
     ["instance/last_failure.ex", "instance/locator.ex"],
     ["instance/default.ex"],
     ["call/*"],
-    ["worker/folder.ex"],
+    ["worker/folder.ex", "worker/json_line.ex"],
     ["worker/launch.ex", "worker/log.ex", "worker/log_writer.ex", "worker/stop.ex"],
     ["worker/output.ex"],
     ["worker.ex"],

@@ -38,6 +38,7 @@ class Worker:
         session_address: Where it opens sessions, in the same form.
         incarnation: The incarnation it announced.
         log: The file that has everything it printed after the ready line.
+        metrics: The URLs of its metrics over TCP.
     """
 
     process: subprocess.Popen[bytes]
@@ -45,6 +46,7 @@ class Worker:
     session_address: str
     incarnation: str
     log: Path
+    metrics: tuple[str, ...] = ()
 
     @property
     def pid(self) -> int:
@@ -97,7 +99,10 @@ class Worker:
             ready.get(name, "").removeprefix("tcp:").removeprefix("tls://")
             for name in ("grpc_address", "address")
         )
-        return cls(process, address, session_address, ready["incarnation"], log)
+        metrics = tuple(
+            f"http://{it.removeprefix('tcp:')}/metrics" for it in ready.get("metrics_addresses", ())
+        )
+        return cls(process, address, session_address, ready["incarnation"], log, metrics)
 
     def terminate(self) -> None:
         """Sends SIGTERM."""

@@ -23,6 +23,8 @@ TOP_LEVEL = {
     *("python_worker", "elixir", "proto", "tests", "mix.exs", "pyproject.toml", "README.md"),
     *("Makefile", "CHANGELOG.md", "LICENSE", ".formatter.exs", ".iex.exs", ".ci", ".gitignore"),
     *("AGENTS.md", "usage-rules.md"),
+    # Container, Kubernetes and systemd files, for operators.
+    "deploy",
 }
 
 # The layers of the worker, bottom first. A module imports from its own layer and from those below.
@@ -39,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"rpc", "offline", "chat", "pooling"},
             {"integrations"},
             {"surface"},
-            {"server"},
+            {"server", "command_line", "settings_addresses", "settings_sources"},
             {"__main__"},
         ),
     )
@@ -80,6 +82,10 @@ PYTHON_IMPORTERS = {
         "testing/",
     },
     "zmq": {"engines/kv_events.py"},
+    "prometheus_client": {"engines/prometheus_series.py", "rpc/metrics_text.py"},
+    "aiohttp": {"rpc/metrics_server.py"},
+    "pydantic_settings": {"settings_sources.py"},
+    "opentelemetry": {"dispatch/call_spans.py"},
     "uvloop": {"__main__.py", "rpc/", "server.py"},
     "llamafactory": {"integrations/llama_factory/hosting.py"},
     "httpx": {"integrations/inference/http_client.py"},

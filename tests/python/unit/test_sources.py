@@ -21,9 +21,8 @@ MAX_FUNCTION_LINES = 60
 # A module without a test file of its name -> the file that tests it.
 TESTED_IN = {
     "__main__": "bridge/test_lifecycle.py",
+    "settings_addresses": "unit/test_command_line.py",
     "buffers": "unit/codec/test_large_arrays.py",
-    # At vLLM's own publisher.
-    "engines/kv_events": "vllm/test_kv_events.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",

@@ -1,4 +1,4 @@
-"""What the worker reports of an engine that stalls and of one whose process ends.
+"""What the worker reports: metrics, spans and logs, of engines that stall, and of one that ends.
 
 The engine belongs to this module, in a worker with a short time limit for stalls. The last test
 ends the engine, so the order of the tests counts.
@@ -7,20 +7,25 @@ ends the engine, so the order of the tests counts.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, Session, build_engine, sampling
+from tests.python.support.collector import Collector, collecting
 from tests.python.support.values import Ref
-from tests.python.support.worker import Worker, members_of
-from tests.python.support.workers import Workers, real_arguments
+from tests.python.support.worker import TOKEN, Worker, members_of
+from tests.python.support.workers import ONE_PROCESS, Workers, real_arguments
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -33,15 +38,29 @@ UUID = re.compile(r"\w{8}-\w{4}-\w{4}-\w{4}-\w{12}")
 
 
 @pytest.fixture(scope="module")
-def impatient(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def collector() -> Iterator[Collector]:
+    """Where the worker and an engine send their spans."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    workers: Workers, tmp_path_factory: pytest.TempPathFactory, collector: Collector
+) -> Iterator[Worker]:
     """A worker with real vLLM that reports an engine as stalled after a short time.
+
+    It reports in every other way as well: metrics, spans, and a log in JSON.
 
     The sockets of its engine would not fit into its TMPDIR, so they are elsewhere, and no socket is
     left at its end.
     """
     folder = tmp_path_factory.mktemp("temporary") / ("x" * 100)
     folder.mkdir()
-    arguments = ("--stall-after", str(STALL_AFTER))
+    arguments = (
+        *("--stall-after", str(STALL_AFTER), "--metrics-listen", "tcp:127.0.0.1:0"),
+        *("--otlp-endpoint", collector.url, "--log-format", "json"),
+    )
     environment = {"TMPDIR": str(folder)}
     with workers.running("impatient", *arguments, real=True, environment=environment) as worker:
         (sockets,) = re.findall(r"files are in (/\S+): TMPDIR", worker.tail())
@@ -119,6 +138,69 @@ async def test_the_first_request_of_an_engine_is_seen_to_wait(
             os.kill(core, signal.SIGCONT)
         await notice(session, "engine_recovered")
         assert (await running.items())[-1].outputs[0].finish_reason == "length"
+
+
+async def series(worker: Worker) -> dict[tuple[str, str | None], float]:
+    """The samples of /metrics, by name and reference; those of other labels are added up."""
+    found: defaultdict[tuple[str, str | None], float] = defaultdict(float)
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as http,
+        http.get(*worker.metrics, raise_for_status=True) as answer,
+    ):
+        text = await answer.text()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name, sample.labels.get("ref")] += sample.value
+    return found
+
+
+async def test_two_engines_are_side_by_side_in_metrics_and_the_requests_in_their_callers_trace(
+    client: Client, engine: Ref, impatient: Worker, model: ScriptedModel, collector: Collector
+) -> None:
+    before = (await series(impatient))["vllm:generation_tokens_total", engine.id]
+    second = await asyncio.to_thread(
+        build_engine,
+        impatient.address,
+        **real_arguments(model, otlp_traces_endpoint=collector.url, **ONE_PROCESS),
+    )
+    try:
+        trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+        headers = {"traceparent": f"00-{trace}-{parent}-01"}
+        for ref, tokens in ((engine, 3), (second, 5)):
+            params = sampling(max_tokens=tokens, ignore_eos=True)
+            await client.generate(ref, "Hello", params, trace_headers=headers)
+        found = await series(impatient)
+        name = "vllm:generation_tokens_total"
+        assert (found[name, engine.id] - before, found[name, second.id]) == (3, 5)
+        for ref in (engine, second):
+            assert found["vllm:request_success_total", ref.id] >= 1
+            assert found["vllm:cache_config_info", ref.id] == 1
+            assert found["vllm:time_to_first_token_seconds_count", ref.id] >= 1
+            assert found["vllm_bridge_engine_up", ref.id] == 1
+        # The request is below the call, and that below the caller.
+        request = await asyncio.to_thread(collector.span, lambda it: it.name == "llm_request")
+        call = await asyncio.to_thread(
+            collector.span, lambda it: it.span_id == request.parent_span_id
+        )
+        assert (call.name, call.parent_span_id.hex()) == ("AsyncLLM.generate", parent)
+        assert {it.trace_id.hex() for it in (call, request)} == {trace}
+    finally:
+        await client.call(second, "shutdown")
+    gone = await series(impatient)
+    assert [name for name, ref in gone if ref == second.id] == []
+    assert gone[name, engine.id] - before == 3
+
+
+def test_the_log_is_json_in_every_process(impatient: Worker, engine: Ref) -> None:
+    lines = impatient.log.read_text().splitlines()
+    entries = [json.loads(line) for line in lines if line.startswith("{")]
+    loggers: dict[int, set[str]] = {}
+    for entry in entries:
+        loggers.setdefault(entry["pid"], set()).add(entry["logger"].partition(".")[0])
+    assert loggers[impatient.pid] >= {"python_worker", "vllm"}
+    assert "vllm" in loggers[process(impatient, "EngineCore")]
+    # By which the client tells the processes of one engine from those of another.
+    assert any(it.get("process", "").startswith("EngineCore") for it in entries)
 
 
 async def test_an_engine_that_is_paused_does_not_hang(client: Client, engine: Ref) -> None:

@@ -106,7 +106,7 @@ defmodule Vllm.Documents.Commands do
   end
 
   # The worker's own are in a module of their own.
-  defp options_of("python_worker"), do: ["python_worker/settings.py"]
+  defp options_of("python_worker"), do: ["python_worker/command_line.py"]
   defp options_of(_other), do: []
 
   defp known?("--help", _sources), do: true

@@ -165,7 +165,8 @@ def test_processes_of_one_engine_find_each_other_through_the_folder(temporary: P
     (folder,) = run_folder.create()
     module = types.SimpleNamespace(get_file_store_init_method=None)
     run_folder.use_file_store(module)
-    assert module.get_file_store_init_method().startswith(f"file://{folder}/vllm_dist_")
+    # The name of the file is the beginning of the name of shared memory.
+    assert module.get_file_store_init_method().startswith(f"file://{folder}/{folder.name}_dist_")
     run_folder.use_file_store(types.SimpleNamespace())  # a vLLM that has no such function
 
 

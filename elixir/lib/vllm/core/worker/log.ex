@@ -5,7 +5,7 @@ defmodule Vllm.Core.Worker.Log do
 
   import Vllm.Core.OuterSize
 
-  alias Vllm.Core.Worker.LogWriter
+  alias Vllm.Core.Worker.{JSONLine, LogWriter}
 
   # When an engine fails to start vLLM prints some eighty lines, with the cause among the first, and
   # several engines may fail at once.
@@ -210,6 +210,7 @@ defmodule Vllm.Core.Worker.Log do
     exception = ~r/(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)$/
     repeated = ~r/initialization failed|root cause|stack trace/i
 
+    lines = Enum.flat_map(lines, &JSONLine.as_text/1)
     failed = for line <- lines, [_, text] <- [Regex.run(exception, line)], do: {line, text}
     causes = for {_line, text} <- failed, not (text =~ repeated), do: text
     if several_engines?(failed), do: Enum.uniq(causes), else: Enum.take(causes, -1)
@@ -227,8 +228,14 @@ defmodule Vllm.Core.Worker.Log do
     processes |> Enum.uniq_by(&elem(&1, 0)) |> length() < length(processes)
   end
 
-  # Python's log level, at the start of a line or after the name of a vLLM process.
-  defp level(:auto, line) do
+  defp level(:auto, line), do: level(line)
+  defp level(level, _line), do: level
+
+  @doc "Python's log level, at the start of a line or after the name of a vLLM process."
+  @spec level(String.t()) :: :debug | :info | :warning | :error
+  def level(line) do
+    line = line |> JSONLine.as_text() |> hd()
+
     case Regex.run(~r/^(?:\([^)]*\) )?(DEBUG|WARNING|ERROR|CRITICAL)\b/, line) do
       [_, "DEBUG"] -> :debug
       [_, "WARNING"] -> :warning
@@ -236,8 +243,6 @@ defmodule Vllm.Core.Worker.Log do
       nil -> :info
     end
   end
-
-  defp level(level, _line), do: level
 
   defp printable(line) do
     if String.valid?(line), do: line, else: inspect(line, binaries: :as_strings)

@@ -1,14 +1,18 @@
-"""Every engine has a stat logger of ours, unless it is told to log no statistics."""
+"""Every engine has two stat loggers more, unless it is told to log no statistics."""
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any
 
 import pytest
 
+from python_worker.engines import prometheus_series
 from python_worker.engines.guards.guarded import compose
 from python_worker.engines.guards.stat_loggers import StatLoggerGuard
 from python_worker.engines.metrics import of_engine
+from python_worker.engines.prometheus_series import LOGGERS
 
 
 def guarded(base: type) -> Any:
@@ -37,6 +41,20 @@ def test_every_engine_has_counters_of_its_own_beside_its_other_loggers() -> None
         factory(None, 0).counters["generation_tokens"] += engine is first
     values = [of_engine(first), of_engine(second)]
     assert [it and it["generation_tokens"] for it in values] == [1, 0]
+
+
+def test_every_engine_keeps_its_prometheus_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logger:
+        pass
+
+    module = types.SimpleNamespace(PrometheusStatLogger=Logger)
+    monkeypatch.setitem(sys.modules, LOGGERS, module)
+    first, second = (guarded(Engine)(None, None, True) for _ in range(2))
+    series = [prometheus_series.of_engine(it) for it in (first, second)]
+    assert None not in series
+    assert series[0] is not series[1]
+    assert [issubclass(it.given[-1], Logger) for it in (first, second)] == [True, True]
+    assert prometheus_series.of_engine(guarded(Engine)(None, None, False)) is None
 
 
 def test_an_engine_that_is_told_to_count_nothing_is_left_alone() -> None:

@@ -8,15 +8,8 @@ import shlex
 
 import pytest
 
-from python_worker.settings import (
-    LOG_LEVELS,
-    MAX_SOCKET_PATH_BYTES,
-    Settings,
-    SettingsError,
-    TlsFiles,
-    parse,
-    parser,
-)
+from python_worker.command_line import LOG_LEVELS, parse, parser
+from python_worker.settings import MAX_SOCKET_PATH_BYTES, Settings, SettingsError, TlsFiles
 
 
 def test_the_defaults() -> None:
@@ -80,6 +73,28 @@ TOKEN = {"VLLM_BRIDGE_TOKEN": "x"}
 def test_grpc_is_beside_each_address_of_the_sessions(address: str, derived: str) -> None:
     settings = parse(["--listen", address, "--listen", "unix:/y"], TOKEN)
     assert settings.grpc_listen == (derived, "unix:/y.grpc")
+
+
+def test_metrics_over_tcp_want_one_of_the_tokens() -> None:
+    argv = ["--listen", "unix:/x", "--metrics-listen", "tcp:127.0.0.1:0"]
+    with pytest.raises(SettingsError, match="VLLM_BRIDGE_TOKEN"):
+        parse(argv, {})
+    for name in ("VLLM_BRIDGE_TOKEN", "VLLM_BRIDGE_METRICS_TOKEN"):
+        assert parse(argv, {name: "x"}).metrics_listen == ("tcp:127.0.0.1:0",)
+    # It opens nothing but the metrics.
+    with pytest.raises(SettingsError, match="VLLM_BRIDGE_TOKEN"):
+        parse(["--listen", "tcp:127.0.0.1:0"], {"VLLM_BRIDGE_METRICS_TOKEN": "x"})
+
+
+def test_metrics_have_an_address_of_their_own() -> None:
+    with pytest.raises(SettingsError, match="twice"):
+        parse(["--listen", "unix:/x", "--metrics-listen", "unix:/x"], {})
+
+
+@pytest.mark.parametrize("url", ["localhost:4317", "unix:/x", "http://", "http://h:x", "http://[1"])
+def test_what_is_no_url_of_a_collector_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="--otlp-endpoint"):
+        parse(["--listen", "unix:/x", "--otlp-endpoint", url], {})
 
 
 def test_grpc_can_be_turned_off() -> None:
