@@ -83,6 +83,21 @@ defmodule Vllm.Bridge.DrainTest do
     assert Task.await(stopping, :infinity) == :ok
   end
 
+  test "a caller that waits for an engine is told that the worker was killed", context do
+    %{test: name, tmp_dir: dir} = context
+    slow = [model: "fake", additional_config: %{"fake" => %{"build_until" => dir <> "/never"}}]
+    %{supervisor: supervisor, os_pid: os_pid} = start(name, engines: [coming: slow])
+    waiting = Task.async(fn -> Vllm.engine(name, :coming, :infinity) end)
+    wait_until(fn -> match?({:ok, %{calls: 1}}, Vllm.Core.Connection.info({name, node()})) end)
+
+    # The end of the worker's process is noticed before that of its connection.
+    :sys.suspend(Module.concat(name, "Connection"))
+    {_, 0} = System.cmd("kill", ["-KILL", to_string(os_pid)])
+    assert {:error, %Error{kind: :worker_down} = error} = Task.await(waiting, :infinity)
+    assert error.message =~ "exit status 137 (signal 9)"
+    :ok = Supervisor.stop(supervisor, :shutdown)
+  end
+
   test "calls that do not finish fail after the grace period", %{test: name} do
     %{supervisor: supervisor, engine: engine, os_pid: os_pid} = start(name, grace: 300)
     stream = generate(engine, endless())

@@ -17,7 +17,7 @@ defmodule Vllm.LoraCase do
 
   using options do
     quote do
-      use Vllm.VllmEngine, [engine: :lora] ++ unquote(options)
+      use Vllm.VllmEngine, unquote([engine: :lora] ++ options)
 
       import Vllm.LoraCase
 

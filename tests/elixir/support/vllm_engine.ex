@@ -156,7 +156,7 @@ defmodule Vllm.VllmEngine do
   def engine(kind) do
     with nil <- :persistent_term.get({@instance, kind}, nil) do
       engine = build!(kind)
-      settle_structures(engine, kind)
+      ExUnit.CaptureLog.capture_log(fn -> settle_structures(engine, kind) end)
       :persistent_term.put({@instance, kind}, engine)
       engine
     end

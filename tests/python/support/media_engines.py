@@ -14,13 +14,19 @@ from tests.python.support.client import Client, build_engine, sampling
 from tests.python.support.media import png
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker
+from tests.python.support.workers import ONE_PROCESS
 
 PARAMS = sampling(temperature=0.0, max_tokens=8)
 
 RED, BLUE = media.pixels(seed=1), media.pixels(84, 56, seed=2)
 
 # What all of these engines have.
-SMALL = {"dtype": "float32", "enforce_eager": True, "num_gpu_blocks_override": 256}
+SMALL = {
+    **ONE_PROCESS,
+    "dtype": "float32",
+    "enforce_eager": True,
+    "num_gpu_blocks_override": 256,
+}
 
 
 class Files:

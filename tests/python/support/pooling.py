@@ -12,6 +12,7 @@ from tests.python.support.client import Client, build_engine
 from tests.python.support.llms import ODD, kind_of, plain
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
+from tests.python.support.workers import ONE_PROCESS
 
 TEXTS = [
     "A kitten plays with a ball of wool.",
@@ -27,7 +28,9 @@ COMMON: dict[str, Any] = {"dtype": "float32", "enforce_eager": True, "num_gpu_bl
 @contextmanager
 def pooling_engine(worker: Worker, model: Path, **more: Any) -> Iterator[Ref]:
     """An ``AsyncLLM`` that pools, until the block ends."""
-    engine = build_engine(worker.address, model=str(model), runner="pooling", **COMMON, **more)
+    engine = build_engine(
+        worker.address, model=str(model), runner="pooling", **ONE_PROCESS, **COMMON, **more
+    )
     try:
         yield engine
     finally:

@@ -1,13 +1,14 @@
-"""An engine and an LLM of the lane beside the shared engine of ``tests/python/conftest.py``.
+"""Engines and an LLM of the lane beside the shared engine of ``tests/python/conftest.py``.
 
-Each takes 20 s to start, so they are for the whole session.
+Each takes 20 s to start and up to 1.6 GB. Tests of several files share it, and it is shut down
+after the last of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, build_engine, sampling
 from tests.python.support.gguf import Files, files_in
 from tests.python.support.llms import GREEDY, HELLO
+from tests.python.support.pooling import shut_down
 from tests.python.support.shared_engine import SharedEngine
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
@@ -32,6 +34,26 @@ pytest.register_assert_rewrite("tests.python.support.engine_outputs")
 
 #: How many requests the equipped engine admits.
 ADMITTED = 4
+
+#: Shuts down the engine of a fixture, by the fixture's name.
+_ends: dict[str, Callable[[], None]] = {}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Shuts down the engines that no later test names."""
+    items = item.session.items
+    later = items[items.index(item) + 1 :]
+    for name in list(_ends):
+        if not any(name in getattr(it, "fixturenames", ()) for it in later):
+            _ends.pop(name)()
+
+
+def _until_last_use(request: pytest.FixtureRequest, worker: Worker, engine: Ref) -> Ref:
+    """Has the engine of a fixture shut down after the last test that names the fixture."""
+    assert request.fixturename is not None
+    _ends[request.fixturename] = lambda: asyncio.run(shut_down(worker, engine))
+    return engine
 
 
 @dataclass(frozen=True)
@@ -50,9 +72,11 @@ class Equipped:
 
 
 @pytest.fixture(scope="session")
-def embedding_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
+def embedding_engine(
+    request: pytest.FixtureRequest, vllm_worker: Worker, model: ScriptedModel
+) -> Ref:
     """One real engine that takes embeddings and adapters, with few blocks and short steps."""
-    return build_engine(
+    engine = build_engine(
         vllm_worker.address,
         **real_arguments(
             model,
@@ -67,6 +91,7 @@ def embedding_engine(vllm_worker: Worker, model: ScriptedModel) -> Ref:
             max_lora_rank=8,
         ),
     )
+    return _until_last_use(request, vllm_worker, engine)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +102,10 @@ def gguf(model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory) -> File
 
 @pytest.fixture(scope="session")
 def equipped(
-    vllm_worker: Worker, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    vllm_worker: Worker,
+    model: ScriptedModel,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Equipped:
     """One real engine with a weight transfer, a profiler, an extension and a limit."""
     traces = tmp_path_factory.mktemp("traces")
@@ -109,7 +137,9 @@ def equipped(
             )
             return Equipped(engine, config, traces)
 
-    return asyncio.run(build())
+    made = asyncio.run(build())
+    _until_last_use(request, vllm_worker, made.engine)
+    return made
 
 
 @pytest.fixture
@@ -152,7 +182,7 @@ async def llm_client(llm_worker: Worker) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def shared_llm(llm_worker: Worker, model: ScriptedModel) -> Ref:
+def shared_llm(request: pytest.FixtureRequest, llm_worker: Worker, model: ScriptedModel) -> Ref:
     """An LLM of the scripted model, with everything that is off by default."""
     arguments: dict[str, Any] = real_arguments(
         model,
@@ -168,7 +198,7 @@ def shared_llm(llm_worker: Worker, model: ScriptedModel) -> Ref:
             ref: Ref = await client.call("LLM", "new", path, **arguments)
             return ref
 
-    return asyncio.run(build())
+    return _until_last_use(request, llm_worker, asyncio.run(build()))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.python.support.llms import GREEDY, plain, same
 from tests.python.support.media import data_url, png, tensor
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker
+from tests.python.support.workers import ONE_PROCESS
 
 RED, BLUE = media.pixels(seed=1), media.pixels(84, 56, seed=2)
 
@@ -47,6 +48,7 @@ def llava(
             "LLM",
             "new",
             str(model),
+            **ONE_PROCESS,
             dtype="float32",
             enforce_eager=True,
             max_model_len=512,

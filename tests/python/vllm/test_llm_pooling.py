@@ -14,6 +14,7 @@ from python_worker.testing.models.tiny_model import random_model
 from tests.python.support.client import Client, Failed
 from tests.python.support.llms import check_odd_arguments, plain, same
 from tests.python.support.values import Ref
+from tests.python.support.workers import ONE_PROCESS
 
 POOLING: dict[str, dict[str, Any]] = {
     "encode": {"prompts": "a", "pooling_task": "embed"},
@@ -32,7 +33,7 @@ async def pooled(
     async def build(kind: str, labels: int = 3, **arguments: Any) -> Ref:
         folder = tmp_path_factory.mktemp("pooling") / kind
         path = random_model(folder, kind=kind, labels=labels)
-        common: dict[str, Any] = {"dtype": "float32", "enforce_eager": True}
+        common: dict[str, Any] = {**ONE_PROCESS, "dtype": "float32", "enforce_eager": True}
         common |= {"num_gpu_blocks_override": 64, "max_model_len": 256}
         made.append(await llm_client.call("LLM", "new", str(path), **common, **arguments))
         return made[-1]

@@ -5,12 +5,15 @@ defmodule Vllm.Core.Instance.Drain do
   # This process only acts when it is stopped, which is before the connection is. The supervisor waits
   # until it has ended: when no call is in flight any more, or the grace period is over. During that
   # time the connection refuses new calls, and declared engines are no longer built.
+  #
+  # The supervisor also stops it when the worker has ended, to restart everything. Then there is nothing
+  # to wait for, and whoever waits for an engine is told that the worker has ended.
 
   use GenServer
   use Vllm.Core.RedactedServer
 
   alias Vllm.Core.{Connection, RedactedServer}
-  alias Vllm.Core.Instance.{Engines, Locator}
+  alias Vllm.Core.Instance.{Engines, LastFailure, Locator}
 
   # Milliseconds beyond the grace period, for the answer to arrive.
   @patience 500
@@ -51,7 +54,9 @@ defmodule Vllm.Core.Instance.Drain do
 
   @impl true
   def terminate(_reason, {instance, grace}) do
-    Engines.stop({instance, node()})
-    Connection.drain({instance, node()}, grace)
+    if LastFailure.find({instance, node()}) == nil do
+      Engines.stop({instance, node()})
+      Connection.drain({instance, node()}, grace)
+    end
   end
 end
