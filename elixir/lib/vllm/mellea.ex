@@ -24,6 +24,13 @@ defmodule Vllm.Mellea do
   process while the call waits; if the caller ends, so does the text. Tools are run by
   `Vllm.Mellea.ToolCall.call/2`.
 
+  A session is an object of the worker, and what `start_session/2` returns is its `Vllm.Ref`. With a
+  `Vllm.Mellea.ChatContext` its context grows with each answer, so a second call waits until the first
+  has ended. A validator or a hook that calls its own session waits in vain, until its time is over.
+  Sessions cost nothing: take one for each conversation.
+
+  `Vllm.Mellea.Backends.LocalVLLMBackend` is the layer below: contexts, thunks, streaming.
+
   ## Hooks
 
   `hooks:` are functions around each text of a call, also around those of the judge. They are Mellea's
@@ -38,7 +45,7 @@ defmodule Vllm.Mellea do
 
   All are told `:hook`, `:model`, `:provider` and `:generation_id`, which is the same before and after. The
   batch is that of `Vllm.Mellea.Backends.LocalVLLMBackend.generate_from_raw/4`; there the other two do not
-  run.
+  run. In a call that only begins a text, `generate_from_context/4`, only the first runs.
 
   A hook before a text returns `:ok`, `{:modify, changes}` or `{:block, reason}`:
 
@@ -48,13 +55,6 @@ defmodule Vllm.Mellea do
   Options that it returns are put over those of the call, whose names are Mellea's wire names (see
   `Vllm.Mellea.ModelOption.to_wire/1`). Of what a hook after a text returns only `{:block, reason}` has an
   effect. A blocked call is the error `:cancelled`; a hook that fails is `:invalid`.
-
-  A session is an object of the worker, and what `start_session/2` returns is its `Vllm.Ref`. With a
-  `Vllm.Mellea.ChatContext` its context grows with each answer, so a second call waits until the first
-  has ended. A validator that calls its own session waits in vain, until its `validator_timeout`.
-  Sessions cost nothing: take one for each conversation.
-
-  `Vllm.Mellea.Backends.LocalVLLMBackend` is the layer below: contexts, thunks, streaming.
   """
 
   alias Vllm.{Call, Error, Ref}

@@ -164,7 +164,7 @@ defmodule Vllm.RealEngine.MelleaTest do
 
     assert error.message =~ "not even with max_num_seqs 1"
     assert error.message =~ "/nowhere/model"
-    assert {:ok, %{engines: engines}} = Vllm.status(context.engine.instance)
-    assert length(engines) == length(before.engines)
+    assert {:ok, %{"engines" => engines}} = Vllm.status(context.engine.instance)
+    assert length(engines) == length(before["engines"])
   end
 end

@@ -99,7 +99,7 @@ async def test_a_format_holds_in_both_ways_to_generate(vllm_client: Client, back
     assert {json.loads(text) for text in texts} <= {"alpha", "beta"}
 
 
-# Upstream: test_vllm.py::test_async_parallel_requests (U-65)
+# Upstream: test_vllm.py::test_async_parallel_requests (U-65), ::test_async_avalue (U-66)
 async def test_two_streams_at_once_give_their_values_in_pieces(
     vllm_client: Client, backend: Ref
 ) -> None:
@@ -114,7 +114,7 @@ async def test_two_streams_at_once_give_their_values_in_pieces(
     rests = [[piece async for piece in vllm_client.stream(thunk, "stream")] for thunk in thunks]
     for thunk, first, rest in zip(thunks, firsts, rests, strict=True):
         value = await vllm_client.call(thunk, "avalue")
-        assert first + "".join(rest) == value
+        assert first + "".join(rest) == value == await vllm_client.call(thunk, "value")
         with pytest.raises(Failed, match=r"INVALID.*Streaming has finished"):
             await vllm_client.call(thunk, "astream")
 

@@ -33,3 +33,29 @@ def test_without_it_the_command_that_installs_it_is_told(monkeypatch: pytest.Mon
     monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(MissingDependency, match=r"mix vllm\.setup --with mellea"):
         library.load("local_backend")
+
+
+FORK = """
+import multiprocessing
+from python_worker.integrations.mellea import library
+
+library.load("local_backend")
+from mellea.helpers.event_loop_helper import _run_async_in_thread as run
+
+async def answer():
+    return 42
+
+def child():
+    assert run(answer()) == 42
+
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+print(process.exitcode)
+"""
+
+
+# Upstream: test_event_loop_helper.py::test_event_loop_handler_with_forking (U-164)
+def test_a_child_that_was_forked_after_the_import_runs_coroutines() -> None:
+    run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "0", run.stderr
