@@ -7,8 +7,8 @@ request. vLLM's kernels for GPUs skip -1. Here the rows of such requests become 
 added to them, also where the adapter's large weights have made a row infinite before.
 
 What is patched about the loading of adapters is in ``adapter_loading``, about the KV cache in
-``fresh_blocks``, about the rows that a head with adapters is given in ``adapter_rows``, and about
-seeds in ``seeded_prompts``.
+``fresh_blocks``, about the rows that a head with adapters is given in ``adapter_rows``, about seeds
+in ``seeded_prompts``, and about a model of LLaMA-Factory's in ``yi_vl``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-from python_worker.process import adapter_loading, adapter_rows, fresh_blocks, seeded_prompts
+from python_worker.process import (
+    adapter_loading,
+    adapter_rows,
+    fresh_blocks,
+    seeded_prompts,
+    yi_vl,
+)
 
 LORA_OPS = "vllm.lora.ops.torch_ops.lora_ops"
 
@@ -92,5 +98,6 @@ PATCHES: Sequence[tuple[str, Callable[[Any], None]]] = (
     (fresh_blocks.KV_CACHE_INTERFACE, fresh_blocks.patch_kv_cache_interface),
     (fresh_blocks.CPU_MODEL_RUNNER, fresh_blocks.patch_cpu_model_runner),
     (seeded_prompts.CPU_MODEL_RUNNER, seeded_prompts.patch_cpu_model_runner),
+    (yi_vl.LLAVA, yi_vl.patch_llava),
 )
 """The modules of vLLM's that are patched, each with a function that does it."""

@@ -26,7 +26,6 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from python_worker.engines.builder import import_vllm
-from python_worker.exceptions import Unsupported
 from python_worker.integrations import extras
 from python_worker.process import cpu_share
 
@@ -96,7 +95,6 @@ class Library:
         _accept_vllm(extras.load("llama-factory", "llamafactory.extras.misc"))
         self.hparams: Any = extras.load("llama-factory", "llamafactory.hparams")
         self.vllm_engine: Any = extras.load("llama-factory", "llamafactory.chat.vllm_engine")
-        self.model: Any = extras.load("llama-factory", "llamafactory.model")
         self.templates: Any = extras.load("llama-factory", "llamafactory.data.template")
         self.tool_utils: Any = extras.load("llama-factory", "llamafactory.data.tool_utils")
         self.parser: Any = extras.load("llama-factory", "llamafactory.data.parser")
@@ -129,17 +127,12 @@ class Library:
     def engine(self, arguments: tuple[Any, ...]) -> Any:
         """LLaMA-Factory's ``VllmEngine``.
 
+        For a model derived from Yi-VL it replaces a class of vLLM's in this process, which has no
+        effect here: ``process/yi_vl`` does it where the model runs.
+
         Args:
             arguments: What its parser has made of the arguments.
-
-        Raises:
-            Unsupported: The model needs a change of vLLM that does not reach EngineCore.
         """
-        if getattr(self.model.load_config(arguments[0]), "is_yi_vl_derived_model", None):
-            raise Unsupported(
-                "the model is derived from Yi-VL: LLaMA-Factory replaces a class of vLLM for it, "
-                "which does not reach the process in which vLLM runs the model"
-            )
         return self.vllm_engine.VllmEngine(*arguments)
 
 

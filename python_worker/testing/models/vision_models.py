@@ -6,6 +6,7 @@ They say nothing that means anything, but another image gives another text.
 kind        content
 =========== ==================================================================================
 llava       ``LlavaForConditionalGeneration``: images of any size, four tokens each
+yivl        the same as LLaMA-Factory derives it from Yi-VL: its projector has norms
 qwen2vl     ``Qwen2VLForConditionalGeneration``: images and videos; larger ones have more tokens
 =========== ==================================================================================
 
@@ -131,6 +132,20 @@ def _llava(shape: Shape) -> tuple[Any, Any]:
     return without_memory(LlavaForConditionalGeneration, config), processor
 
 
+def _yivl(shape: Shape) -> tuple[Any, Any]:
+    import torch
+
+    model, processor = _llava(shape)
+    model.config.is_yi_vl_derived_model = True
+    width = shape.hidden
+    with torch.device("meta"):
+        projector = model.model.multi_modal_projector
+        projector.linear_2 = torch.nn.LayerNorm(width)
+        projector.linear_3 = torch.nn.Linear(width, width)
+        projector.linear_4 = torch.nn.LayerNorm(width)
+    return model, processor
+
+
 def _qwen2vl(shape: Shape) -> tuple[Any, Any]:
     from transformers import (
         Qwen2VLConfig,
@@ -171,7 +186,7 @@ def _qwen2vl(shape: Shape) -> tuple[Any, Any]:
     return without_memory(Qwen2VLForConditionalGeneration, config), processor
 
 
-KINDS: Mapping[str, Make] = {"llava": _llava, "qwen2vl": _qwen2vl}
+KINDS: Mapping[str, Make] = {"llava": _llava, "yivl": _yivl, "qwen2vl": _qwen2vl}
 
 
 def text_config(shape: Shape, vocab_size: int) -> dict[str, Any]:
@@ -251,13 +266,19 @@ def _random_weights(
         size = tuple(tensor.shape)
         if name.endswith(".bias"):
             weights[name] = np.zeros(size, np.float32)
-        elif "norm" in name or "ln_q" in name or "pre_layrnorm" in name:
+        elif is_norm(name, size):
             weights[name] = np.ones(size, np.float32)
         else:
             # As in `tiny_model`: the best and the second best token are well apart.
             spread = 2.0 / math.sqrt(math.prod(size[1:]) or 1)
             weights[name] = (random.standard_normal(size) * spread).astype(np.float32)
     return weights
+
+
+def is_norm(name: str, size: tuple[int, ...]) -> bool:
+    """Whether a weight is that of a norm. Those in a projector are not named after it."""
+    parts = ("norm", "ln_q", "pre_layrnorm", "projector.linear_")
+    return len(size) == 1 and any(part in name for part in parts)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -52,13 +52,13 @@ APART = frozenset({"gen", "testing", "small_models", "install"})
 
 # Foreign thing -> the folders and files of the worker that may import it; folders end in "/".
 PYTHON_IMPORTERS = {
-    # `process/child.py` and `process/fresh_blocks.py` run inside of vLLM's own processes.
+    # Those of `process/` run inside of vLLM's own processes.
     "vllm": {
         *("engines/", "offline/", "chat/", "pooling/", "integrations/", "gen/", "testing/"),
     },
     "torch": {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
-        *("process/child.py", "process/fresh_blocks.py"),
+        *("process/child.py", "process/fresh_blocks.py", "process/yi_vl_projector.py"),
         "integrations/inference/transformers_model.py",
         *("integrations/llama_factory/hosting.py", "small_models/voices.py"),
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.llama_factory.factory import LlamaFactory
 from python_worker.integrations.llama_factory.hosting import library
+from python_worker.process.yi_vl_projector import YiVLProjector
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.llama_factory import USER, hosted
 
@@ -167,6 +169,30 @@ def test_its_log_is_the_workers(model: ScriptedModel, capfd: pytest.CaptureFixtu
         hosted(model.path)
     assert any("try parsing the chat template" in note for note in notes)
     assert capfd.readouterr().out == ""
+
+
+# --- Yi-VL
+
+
+def test_the_projector_of_yi_vl_is_llama_factorys() -> None:
+    import torch
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
+    from vllm.model_executor.layers.activation import get_act_fn
+
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(hidden_size=6),
+        text_config=LlamaConfig(hidden_size=8),
+        projector_hidden_act="gelu",
+    )
+    visual = importlib.import_module("llamafactory.model.model_utils.visual")
+    theirs = visual.LlavaMultiModalProjectorForYiVL(config)
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter)
+    ours = YiVLProjector(get_act_fn, 6, 8, "gelu", multimodal_projector_bias=True)
+    ours.load_state_dict(theirs.state_dict())
+    features = torch.randn(2, 3, 6)
+    with torch.no_grad():
+        assert torch.allclose(ours(features), theirs(features), atol=1e-6)
 
 
 # --- Tool calls in answers

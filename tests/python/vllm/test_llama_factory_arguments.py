@@ -12,6 +12,7 @@ import pytest
 from python_worker import failures
 from python_worker.exceptions import Kind
 from python_worker.integrations.llama_factory.factory import LlamaFactory
+from python_worker.integrations.llama_factory.hosting import library
 from python_worker.integrations.llama_factory.options import GenerationOptions
 from python_worker.integrations.llama_factory.vllm_engine import VllmEngine
 from python_worker.testing.models.scripted_model import ScriptedModel
@@ -85,12 +86,12 @@ async def test_a_template_with_media_limits_them(model: ScriptedModel) -> None:
     assert found["limit_mm_per_prompt"] == {"image": 4, "video": 2, "audio": 2}
 
 
-async def test_a_model_derived_from_yi_vl_is_refused(model: ScriptedModel, tmp_path: Path) -> None:
-    """L-12: the class that LLaMA-Factory replaces is not that of EngineCore's process."""
+async def test_a_model_derived_from_yi_vl_is_told_of(model: ScriptedModel, tmp_path: Path) -> None:
+    """L-12. Its projector is in ``test_media_llama_factory.py``."""
     folder = configured(model, tmp_path, is_yi_vl_derived_model=True)
-    with pytest.raises(Exception, match="derived from Yi-VL") as raised:
-        await resolved(folder)
-    assert failures.kind_of(raised.value) == Kind.UNSUPPORTED
+    with library().notes() as notes:
+        engine(folder)
+    assert any("Detected Yi-VL model, applying projector patch" in note for note in notes)
 
 
 @pytest.mark.parametrize(

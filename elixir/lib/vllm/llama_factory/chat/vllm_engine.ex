@@ -52,7 +52,7 @@ defmodule Vllm.LlamaFactory.Chat.VllmEngine do
 
     * `:invalid` - an argument is unknown or wrong, or LLaMA-Factory refuses it; nothing was started
     * `:not_found` - there is no such model or adapter
-    * `:unsupported` - another back end, or a model that needs a change of vLLM
+    * `:unsupported` - another back end, or arguments that need a library that is not there
     * `:missing_dependency` - `mix vllm.setup --with llama-factory` installs what is missing
     * those of `Vllm.AsyncLLM.from_engine_args/1`
   """

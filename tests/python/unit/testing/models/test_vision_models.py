@@ -21,6 +21,7 @@ from python_worker.testing.models.vision_models import KINDS, LLAVA_TOKENS, QWEN
             "LlavaForConditionalGeneration",
             "model.vision_tower.vision_model.post_layernorm",
         ),
+        ("yivl", "LlavaForConditionalGeneration", "model.multi_modal_projector.linear_4"),
         ("qwen2vl", "Qwen2VLForConditionalGeneration", "model.visual.patch_embed.proj"),
     ],
 )
@@ -35,7 +36,7 @@ def test_a_model_is_whole_and_made_once(
     weights = load_file(path / "model.safetensors")
     assert f"{weight}.weight" in weights
     assert all(np.isfinite(it).all() for it in weights.values())
-    tokens = LLAVA_TOKENS if kind == "llava" else QWEN_TOKENS
+    tokens = QWEN_TOKENS if kind == "qwen2vl" else LLAVA_TOKENS
     tokenizer = (path / "tokenizer.json").read_text()
     assert all(token in tokenizer for token in tokens.values())
     for name in ("processor_config.json", "chat_template.jinja", "tokenizer_config.json"):
@@ -47,6 +48,6 @@ def test_a_model_is_whole_and_made_once(
 
 
 def test_another_kind_is_refused(tmp_path: Path) -> None:
-    assert sorted(KINDS) == ["llava", "qwen2vl"]
-    with pytest.raises(ValueError, match="kind must be one of llava, qwen2vl, got 'clip'"):
+    assert sorted(KINDS) == ["llava", "qwen2vl", "yivl"]
+    with pytest.raises(ValueError, match="kind must be one of llava, yivl, qwen2vl, got 'clip'"):
         vision_models.vision_model(tmp_path / "clip", kind="clip")
