@@ -51,7 +51,7 @@ defmodule Vllm.Documents do
   @not_run %{
     "elixir/guides/deployment.md" => 2,
     "elixir/guides/errors.md" => 3,
-    "elixir/guides/getting_started.md" => 1,
+    "elixir/guides/getting_started.md" => 2,
     "elixir/guides/mellea.md" => 3,
     "elixir/guides/multimodal.md" => 1,
     "elixir/guides/pooling.md" => 1,
