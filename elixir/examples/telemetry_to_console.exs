@@ -15,6 +15,9 @@ unless Code.ensure_loaded?(:telemetry),
   do: Code.require_file("support/telemetry.exs", __DIR__)
 
 defmodule Console do
+  # The library's own reading of vLLM's numbers, every two seconds.
+  def handle(_event, _measurements, %{method: "metrics"}, _config), do: :ok
+
   # A handler runs in the process that emits the event, so it must be quick.
   def handle(event, measurements, metadata, _config) do
     name = event |> Enum.join(".") |> String.pad_trailing(24)
@@ -39,7 +42,7 @@ defmodule Console do
   end
 end
 
-events = Vllm.Telemetry.events()
+events = Vllm.Telemetry.events() -- [[:vllm, :instance, :metrics]]
 :ok = :telemetry.attach_many("console", events, &Console.handle/4, nil)
 
 {:ok, model} = Vllm.TinyModel.make(:scripted)
