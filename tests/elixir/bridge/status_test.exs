@@ -7,6 +7,7 @@ defmodule Vllm.Bridge.StatusTest do
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.{AsyncLLM, Status}
+  alias Vllm.Core.Instance.Running
 
   @moduletag bridge: true, timeout: 120_000
 
@@ -47,6 +48,13 @@ defmodule Vllm.Bridge.StatusTest do
     assert shown(name)
     stop_supervised!(name)
     refute shown(name)
+  end
+
+  test "an instance without a connection has its error in its place", %{test: name} do
+    Process.register(self(), name)
+    Running.put(name)
+    assert %{error: %Vllm.Error{kind: :worker_down}, worker: nil, engines: []} = shown(name)
+    assert inspect(Vllm.status()) =~ "#{inspect(name)}: "
   end
 
   test "top shows the table until the time is over", %{test: name} do
