@@ -50,7 +50,7 @@ defmodule Vllm.Bridge.StatusTest do
     refute shown(name)
   end
 
-  test "an instance without a connection has its error in its place", %{test: name} do
+  test "an instance that is down has its error", %{test: name} do
     Process.register(self(), name)
     Running.put(name)
     assert %{error: %Vllm.Error{kind: :worker_down}, worker: nil, engines: []} = shown(name)
@@ -64,7 +64,7 @@ defmodule Vllm.Bridge.StatusTest do
     assert length(tables) > 2
   end
 
-  test "top ends when a line is typed, and when the input is at its end", %{test: name} do
+  test "top ends with a line or its input", %{test: name} do
     {:ok, _} = start(name)
 
     for input <- ["\n", ""] do
