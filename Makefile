@@ -17,7 +17,8 @@ SHELL := /bin/bash
 
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vllm_bridge
 PYTHON := $(CACHE)/venv/bin/python
-PLT    := $(CACHE)/elixir.plt
+# Named after the applications in it beside those of OTP: another set is another file.
+PLT    := $(CACHE)/elixir-logger-mix-iex.plt
 COWBOY := $(CACHE)/cowboy
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -220,7 +221,7 @@ dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 	@$(LANE) 'dialyzer' mix compile
 	@export ERL_LIBS="$$(elixir -e 'IO.write(Path.dirname(:code.lib_dir(:elixir)))')"; \
 	test -f $(PLT) || $(LANE) 'dialyzer' dialyzer --build_plt --output_plt $(PLT) \
-	  --apps erts kernel stdlib crypto ssl public_key elixir logger mix \
+	  --apps erts kernel stdlib crypto ssl public_key elixir logger mix iex \
 	  -r vendor/cowlib/ebin; \
 	$(LANE) 'dialyzer' dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -r \
 	  "$$(mix run --no-start -e 'IO.write(Mix.Project.compile_path())')"

@@ -13,7 +13,7 @@ defmodule Vllm.MixProject do
       compilers: Mix.compilers() ++ [:python_worker],
       start_permanent: Mix.env() == :prod,
       deps: deps(),
-      dialyzer: [plt_add_apps: [:mix]],
+      dialyzer: [plt_add_apps: [:mix, :iex]],
       name: "vllm_bridge",
       description: "vLLM's AsyncLLM from Elixir: real engines, streaming, supervised.",
       package: package(),

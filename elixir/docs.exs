@@ -7,8 +7,8 @@ guides = [
   "Using engines":
     ~w(engines_and_references streaming chat structured_output sampling lora pooling multimodal errors),
   "In production":
-    ~w(deployment security telemetry testing performance compatibility upgrading_vllm
-       troubleshooting),
+    ~w(deployment operations security tls telemetry testing performance compatibility
+       upgrading_vllm troubleshooting),
   "Systems on the engines": ~w(mellea llama_factory providers),
   "The bridge inside": ~w(architecture other_languages)
 ]
@@ -32,10 +32,10 @@ groups_for_extras =
 # Functions of modules whose documentation does not say its group. Those that vLLM has say it.
 functions = [
   {Vllm, "Instances and engines",
-   ~w(start_link child_spec engine status metrics version initialize_ray_cluster top)a},
+   ~w(start_link child_spec engine engines status metrics version initialize_ray_cluster top)a},
   {Vllm, "Chat", ~w(chat stream_chat json)a},
   {Vllm, "Embeddings, classes and scores", ~w(embed classify score encode)a},
-  {Vllm, "References and modules", ~w(call release share module_attr)a},
+  {Vllm, "References and modules", ~w(call release share module_attr kv_events)a},
   {Vllm.Test, "Start", ~w(start_link child_spec start_worker! engine! engines await_engine!)a},
   {Vllm.Test, "Answers", ~w(reply embed delay slow refuse refuse_admission fail fail_after)a},
   {Vllm.Test, "Faults",
@@ -82,7 +82,10 @@ modules = [
     Vllm.Call,
     Vllm.RequestOutputCollector,
     Vllm.AsyncLLMEngine,
-    Vllm.LLMEngine
+    Vllm.LLMEngine,
+    Vllm.KVEvents,
+    Vllm.KVEventBatch,
+    Vllm.Status
   ],
   "Requests and parameters": [
     Vllm.SamplingParams,

@@ -7,6 +7,7 @@ defmodule Vllm.Bridge.StatusTest do
   import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.{AsyncLLM, Status}
+  alias Vllm.Core.Instance.Running
 
   @moduletag bridge: true, timeout: 120_000
 
@@ -49,6 +50,13 @@ defmodule Vllm.Bridge.StatusTest do
     refute shown(name)
   end
 
+  test "an instance that is down has its error", %{test: name} do
+    Process.register(self(), name)
+    Running.put(name)
+    assert %{error: %Vllm.Error{kind: :worker_down}, worker: nil, engines: []} = shown(name)
+    assert inspect(Vllm.status()) =~ "#{inspect(name)}: "
+  end
+
   test "top shows the table until the time is over", %{test: name} do
     {:ok, _} = start(name)
     output = capture_io(fn -> assert Vllm.top(timeout: 50, interval: 10) == :ok end)
@@ -56,7 +64,7 @@ defmodule Vllm.Bridge.StatusTest do
     assert length(tables) > 2
   end
 
-  test "top ends when a line is typed, and when the input is at its end", %{test: name} do
+  test "top ends with a line or its input", %{test: name} do
     {:ok, _} = start(name)
 
     for input <- ["\n", ""] do

@@ -25,6 +25,7 @@ defmodule Vllm.Documents do
     "elixir/guides/architecture.md" => :fake,
     "elixir/guides/chat.md" => :chat,
     "elixir/guides/cheatsheet.cheatmd" => :fake,
+    "elixir/guides/compatibility.md" => :fake,
     "elixir/guides/deployment.md" => :fake,
     "elixir/guides/engines_and_references.md" => :fake,
     "elixir/guides/errors.md" => :fake,
@@ -34,6 +35,8 @@ defmodule Vllm.Documents do
     "elixir/guides/mellea.md" => :chat,
     "elixir/guides/moving_over.md" => :fake,
     "elixir/guides/multimodal.md" => :sees,
+    "elixir/guides/operations.md" => :fake,
+    "elixir/guides/other_languages.md" => :fake,
     "elixir/guides/performance.md" => :fake,
     "elixir/guides/pooling.md" => :embed,
     "elixir/guides/providers.md" => "tests/elixir/vllm/inference_test.exs",
@@ -43,6 +46,7 @@ defmodule Vllm.Documents do
     "elixir/guides/structured_output.md" => :chat,
     "elixir/guides/telemetry.md" => :fake,
     "elixir/guides/testing.md" => :kit,
+    "elixir/guides/tls.md" => :fake,
     "elixir/guides/troubleshooting.md" => :fake,
     "elixir/guides/upgrading_vllm.md" => :fake
   }
@@ -54,12 +58,14 @@ defmodule Vllm.Documents do
     "elixir/guides/getting_started.md" => 2,
     "elixir/guides/mellea.md" => 3,
     "elixir/guides/multimodal.md" => 1,
+    "elixir/guides/operations.md" => 2,
     "elixir/guides/pooling.md" => 1,
     "elixir/guides/streaming.md" => 1,
-    "elixir/guides/structured_output.md" => 1
+    "elixir/guides/structured_output.md" => 1,
+    "elixir/guides/tls.md" => 1
   }
 
-  @languages ~w(elixir iex console bash python text json yaml ini dockerfile heex)
+  @languages ~w(elixir iex console bash python text json yaml toml ini dockerfile heex)
   @fence ~r/(?:^<!-- (not run|runs on): ([^\n]*?) -->\n\n?)?^```([^\n]*)\n(.*?)^```$/ms
 
   @type stage :: atom() | Path.t()

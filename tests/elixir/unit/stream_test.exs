@@ -294,6 +294,23 @@ defmodule Vllm.StreamTest do
     assert inspect(stream) == "#Vllm.Stream<AsyncLLM.generate @#{inspect(context.name)}>"
   end
 
+  test "inspecting shows the id of the request, and takes what a program has made" do
+    stream = %Vllm.Stream{
+      source: {self(), 1},
+      instance: {A, node()},
+      class: "AsyncLLM",
+      method: "generate",
+      window: 1,
+      deadline: :infinity,
+      request_id: "r1"
+    }
+
+    assert inspect(stream) == ~S|#Vllm.Stream<AsyncLLM.generate "r1" @A>|
+    assert inspect(%{stream | request_id: nil}) == "#Vllm.Stream<AsyncLLM.generate @A>"
+    assert inspect(%{stream | class: 1, request_id: 2}) == "#Vllm.Stream<1.generate @A>"
+    assert inspect(%{stream | instance: nil}) == "#Vllm.Stream<invalid>"
+  end
+
   defp assert_cancelled(id) do
     assert_receive {:client, %ClientFrame{cancels: [^id]}}
   end

@@ -77,6 +77,6 @@ defmodule Vllm.RealEngine.DemoTest do
 
   test "the status shows the requests that run", %{context: context} do
     output = screen(fn -> Scenes.status(context) end)
-    assert output =~ ~r/smollm2-135m\S* +ready +[12] +\d/
+    assert output =~ ~r/smollm2-135m\S* +ready +[12] +\d +\d+\.\d +\d+\.\d %$/m
   end
 end
