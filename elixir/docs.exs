@@ -3,7 +3,7 @@
 
 # Titles of groups, and the guides of each, in the order in which one reads them.
 guides = [
-  Introduction: ~w(getting_started cheatsheet moving_over),
+  Introduction: ~w(getting_started iex cheatsheet moving_over),
   "Using engines":
     ~w(engines_and_references streaming chat structured_output sampling lora pooling multimodal errors),
   "In production":

@@ -32,9 +32,11 @@ defmodule Vllm.Status do
   @enforce_keys [:instances]
   defstruct [:instances, :read_at]
 
+  @typedoc "What an engine does. `{:hangs, seconds}` has requests that get nothing, `{:failed, error}` is declared and did not start."
   @type engine_state ::
           :ready | :building | :dead | {:hangs, number()} | {:failed, Vllm.Error.t()}
 
+  @typedoc "A row of an engine."
   @type engine :: %{
           name: atom(),
           ref: Vllm.Ref.t() | nil,
@@ -48,6 +50,7 @@ defmodule Vllm.Status do
           kv_cache_usage: float() | nil
         }
 
+  @typedoc "What is known of a worker."
   @type worker :: %{
           pid: pos_integer(),
           vllm_version: String.t() | nil,
@@ -56,6 +59,7 @@ defmodule Vllm.Status do
           calls: non_neg_integer()
         }
 
+  @typedoc "An instance with its worker and engines."
   @type instance :: %{
           name: atom(),
           error: Vllm.Error.t() | nil,

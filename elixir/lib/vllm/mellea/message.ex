@@ -13,6 +13,7 @@ defmodule Vllm.Mellea.Message do
   @enforce_keys [:content]
   defstruct [:content, :tool_calls, :thunk, role: :user, images: []]
 
+  @typedoc "An image: its bytes, a tensor of pixels, or a map with a path or a URL."
   @type image :: binary() | Vllm.Bytes.t() | Vllm.Tensor.t() | map() | keyword()
 
   @type t :: %__MODULE__{
