@@ -132,6 +132,23 @@ def test_a_setting_that_cannot_be_is_refused_with_its_file(tmp_path: Path) -> No
     assert ended.stderr.count("\n") == 1
 
 
+def test_metrics_at_an_address_that_is_taken_end_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"tcp:127.0.0.1:{taken.getsockname()[1]}"
+        command = [sys.executable, "-m", "python_worker", "--listen", f"unix:{tmp_path}/socket"]
+        ended = subprocess.run(
+            [*command, "--metrics-listen", address],
+            cwd=ROOT,
+            env={**os.environ, "VLLM_BRIDGE_METRICS_TOKEN": "x"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"cannot listen at {address}" in ended.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing is left of the others"
+
+
 def test_a_service_manager_is_told_of_start_life_and_stop(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))

@@ -17,6 +17,7 @@ import yaml
 from python_worker import server
 from python_worker.command_line import parse
 from python_worker.install import environment
+from python_worker.install.__main__ import STEPS
 from python_worker.rpc.grpc_service import SERVICE
 from python_worker.settings import Settings
 
@@ -71,6 +72,10 @@ def test_the_container_copies_what_is_there_and_runs_what_is_installed() -> None
 
 @pytest.mark.parametrize("extra", ["cpu", "cuda"])
 def test_the_container_is_for_every_extra(extra: str) -> None:
+    (run,) = [rest for name, rest in instructions() if "python_worker.install" in rest]
+    installed = run.partition("python -m python_worker.install ")[2].partition("&&")[0].split()
+    assert installed == ["python", "--extra", "${EXTRA}"]
+    assert installed[0] in {step.name for step in STEPS}
     wanted = environment.read_wanted(ROOT / "pyproject.toml", extra=extra, dev=False)
     assert wanted.extra == extra
     assert f"EXTRA={extra}" in (DEPLOY / "Containerfile").read_text(encoding="utf-8")
