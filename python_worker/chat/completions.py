@@ -320,9 +320,24 @@ def _reasoning(renderer: Any, request: Any, parser: Any, prompt_ids: list[int]) 
         template_keywords = renderer.effective_chat_template_kwargs(request)
         keywords = {"chat_template_kwargs": template_keywords}
     return {
-        "reasoning_ended": request.resolve_reasoning_ended(parser, prompt_ids),
+        "reasoning_ended": _reasoning_ended(request, parser, prompt_ids),
         "reasoning_parser_kwargs": keywords,
     }
+
+
+def _reasoning_ended(request: Any, parser: Any, prompt_ids: list[int]) -> bool | None:
+    """Whether a format holds from the first token on; None lets the engine look.
+
+    The request has a method for it since vLLM 0.32. Before, vLLM's server looked as this does.
+    """
+    if hasattr(request, "resolve_reasoning_ended"):
+        ended: bool | None = request.resolve_reasoning_ended(parser, prompt_ids)
+        return ended
+    if not request.include_reasoning or request._grammar_from_parser:
+        return True
+    if parser is None or parser.reasoning_parser is None:
+        return None
+    return bool(parser.is_reasoning_end(prompt_ids))
 
 
 def _usage(chat: Chat, output: Any) -> ChatUsage:
