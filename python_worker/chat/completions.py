@@ -300,7 +300,7 @@ def _parsers(engine: Any, renderer: Any, request: Any) -> list[Any]:
     """A parser for each choice, because each keeps the state of one text."""
     if renderer.parser is None:
         return [None] * (request.n or 1)
-    keywords = renderer.effective_chat_template_kwargs(request)
+    keywords = _template_keywords(renderer, request)
     tokenizer = renderer.renderer.tokenizer
     return [
         renderer.parser(
@@ -317,12 +317,19 @@ def _reasoning(renderer: Any, request: Any, parser: Any, prompt_ids: list[int]) 
     """What the engine needs to know so that a format holds only after the reasoning."""
     keywords = None
     if parser is not None and parser.reasoning_parser is not None:
-        template_keywords = renderer.effective_chat_template_kwargs(request)
-        keywords = {"chat_template_kwargs": template_keywords}
+        keywords = {"chat_template_kwargs": _template_keywords(renderer, request)}
     return {
         "reasoning_ended": _reasoning_ended(request, parser, prompt_ids),
         "reasoning_parser_kwargs": keywords,
     }
+
+
+def _template_keywords(renderer: Any, request: Any) -> Any:
+    """What the chat template is rendered with; vLLM's renderer has a method for it since 0.32."""
+    params = request.build_chat_params(
+        renderer.chat_template, renderer.chat_template_content_format
+    )
+    return params.with_defaults(renderer.default_chat_template_kwargs).chat_template_kwargs
 
 
 def _reasoning_ended(request: Any, parser: Any, prompt_ids: list[int]) -> bool | None:
