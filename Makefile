@@ -108,7 +108,8 @@ drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-package
 
 # vLLM binds the worker of every engine to the first core, where idle workers poll too. With the
 # eight engines of a lane on two cores, the first core is then always busy and the second half idle.
-test-python-vllm test-elixir-vllm test-elixir-life examples: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-python-vllm test-elixir-vllm test-elixir-life examples test-latest test-core package-check: \
+  export VLLM_CPU_OMP_THREADS_BIND := nobind
 
 # --- Tests
 #
@@ -233,7 +234,47 @@ dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 INSTALL := python3 -m python_worker.install
 # Runs a command with the Elixir of that release.
 TRIXIE := $(CACHE)/debian/trixie/run
-FORKY  := $(CACHE)/debian/forky/run
+
+# --- Other versions. elixir/guides/compatibility.md says what is tested with which.
+
+ELIXIR_ON = env MIX_ENV=test $(LEAVING_NOTHING) $(1) mix test --warnings-as-errors
+# One file with a real engine: a stream, its end and its errors.
+ONE_ENGINE := tests/elixir/vllm/generate_test.exs
+
+test-latest: setup ## run the Elixir tests on the Elixir and OTP of Debian's trixie and forky
+	@$(TABLE) $(MAKE) --no-print-directory SET_UP=done latest-trixie latest-forky
+
+latest-%:
+	@$(INSTALL) $*
+	$(call announce,Elixir tests on Debian's $*)
+	@$(LANE) '$*' $(call ELIXIR_ON,$(CACHE)/debian/$*/run) tests/elixir/unit
+	@$(LANE) '$*' $(call ELIXIR_ON,$(CACHE)/debian/$*/run) tests/elixir/bridge
+	@$(LANE) '$*' $(call ELIXIR_ON,$(CACHE)/debian/$*/run) $(ONE_ENGINE)
+
+test-pythons: setup ## run the Python tests that need no vLLM on every Python from 3.11 to 3.13
+	@$(TABLE) $(MAKE) --no-print-directory SET_UP=done on-python3.11 on-python3.12 on-python3.13
+
+# A version manager's stand-in can be on the PATH without the version behind it.
+on-python%:
+	$(call announce,Python tests on Python $*)
+	@if ! python$* -c '' 2>/dev/null; then echo "python$* is not on this machine: left out"; exit; fi; \
+	python$* -m python_worker.install python --extra none --dev; \
+	python=$(CACHE)/python-$*/bin/python; \
+	$(LANE) 'Python $*' $(LEAVING_NOTHING) "$$python" -m pytest tests/python/unit; \
+	$(LANE) 'Python $*' $(LEAVING_NOTHING) "$$python" -m pytest tests/python/bridge
+
+# Generation, pooling, adapters, control and what the death of an engine looks like.
+CORE := $(addprefix tests/elixir/vllm/,generate_test.exs encode_test.exs lora_test.exs control_test.exs \
+          life/death_test.exs)
+# Tests of what vLLM does since a version.
+BEFORE_0_32 := --exclude since_vllm_0_32
+
+test-core: setup ## test with another vLLM in an environment of its own: make test-core VLLM=0.31.0
+	@test -n '$(VLLM)' || { echo 'say which: make test-core VLLM=0.31.0'; exit 2; }
+	@$(INSTALL) python --vllm $(VLLM) --dev
+	$(call announce,Elixir tests with vLLM $(VLLM))
+	@VLLM_BRIDGE_PYTHON=$(CACHE)/vllm-$(VLLM)/bin/python $(LEAVING_NOTHING) $(MIX_TEST) \
+	  $(if $(filter 0.31.%,$(VLLM)),$(BEFORE_0_32)) $(CORE)
 
 docs: setup ## build the documentation as doc/index.html; fail on broken links and missing references
 	@$(INSTALL) trixie

@@ -332,7 +332,7 @@ def _parsers(engine: Any, renderer: Any, request: Any) -> list[Any]:
     """A parser for each choice, because each keeps the state of one text."""
     if renderer.parser is None:
         return [None] * (request.n or 1)
-    keywords = renderer.effective_chat_template_kwargs(request)
+    keywords = _template_keywords(renderer, request)
     tokenizer = renderer.renderer.tokenizer
     return [
         renderer.parser(
@@ -349,12 +349,34 @@ def _reasoning(renderer: Any, request: Any, parser: Any, prompt_ids: list[int]) 
     """What the engine needs to know so that a format holds only after the reasoning."""
     keywords = None
     if parser is not None and parser.reasoning_parser is not None:
-        template_keywords = renderer.effective_chat_template_kwargs(request)
-        keywords = {"chat_template_kwargs": template_keywords}
+        keywords = {"chat_template_kwargs": _template_keywords(renderer, request)}
     return {
-        "reasoning_ended": request.resolve_reasoning_ended(parser, prompt_ids),
+        "reasoning_ended": _reasoning_ended(request, parser, prompt_ids),
         "reasoning_parser_kwargs": keywords,
     }
+
+
+def _template_keywords(renderer: Any, request: Any) -> Any:
+    """What the chat template is rendered with; vLLM's renderer has a method for it since 0.32."""
+    params = request.build_chat_params(
+        renderer.chat_template, renderer.chat_template_content_format
+    )
+    return params.with_defaults(renderer.default_chat_template_kwargs).chat_template_kwargs
+
+
+def _reasoning_ended(request: Any, parser: Any, prompt_ids: list[int]) -> bool | None:
+    """Whether a format holds from the first token on; None lets the engine look.
+
+    The request has a method for it since vLLM 0.32. Before, vLLM's server looked as this does.
+    """
+    if hasattr(request, "resolve_reasoning_ended"):
+        ended: bool | None = request.resolve_reasoning_ended(parser, prompt_ids)
+        return ended
+    if not request.include_reasoning or request._grammar_from_parser:
+        return True
+    if parser is None or parser.reasoning_parser is None:
+        return None
+    return bool(parser.is_reasoning_end(prompt_ids))
 
 
 def _usage(chat: Chat, output: Any) -> ChatUsage:

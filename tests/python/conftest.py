@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,9 @@ from tests.python.support.worker import STARTED, Worker, wait_group_gone
 from tests.python.support.workers import Workers, fake_engine, real_arguments
 
 LANES = ("unit", "bridge", "vllm", "browser", "release", "gpu")
+
+#: Modules that are there if vLLM is.
+WITH_VLLM = frozenset({"torch", "transformers", "vllm", "mellea"})
 
 #: A safeguard: no test takes as long.
 LOOP_SECONDS = 60.0
@@ -39,6 +42,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for lane in LANES:
             if lane in item.path.relative_to(Path(__file__).parent).parts:
                 item.add_marker(lane)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Leaves the modules out that import what comes with vLLM, where vLLM is not installed.
+
+    `make test-pythons` tests with Pythons that have no vLLM here. Anything else that cannot be
+    imported is an error.
+    """
+    report = yield
+    if report.call is not None and report.call.excinfo is not None:
+        _skip_without_vllm(report, report.call.excinfo.value.__cause__)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Leaves the tests out that find such a module missing when they run."""
+    report = yield
+    if call.excinfo is not None:
+        _skip_without_vllm(report, call.excinfo.value)
+    return report
+
+
+def _skip_without_vllm(
+    report: pytest.CollectReport | pytest.TestReport, cause: BaseException | None
+) -> None:
+    if isinstance(cause, ModuleNotFoundError) and cause.name in WITH_VLLM:
+        report.outcome = "skipped"
+        report.longrepr = (report.nodeid, 0, f"{cause.name} is not installed")
 
 
 def worker_loop() -> asyncio.AbstractEventLoop:

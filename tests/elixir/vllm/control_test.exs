@@ -117,6 +117,7 @@ defmodule Vllm.RealEngine.ControlTest do
       end
     end
 
+    @tag :since_vllm_0_32
     test "a sleeping engine is awake when all its parts are awake", %{engine: engine} do
       assert AsyncLLM.sleep(engine, [2]) == {:ok, nil}
       waiting = follow(engine, "count", 5)
@@ -156,6 +157,7 @@ defmodule Vllm.RealEngine.ControlTest do
     end
 
     # test_cumem.py::test_deep_sleep_async
+    @tag :since_vllm_0_32
     test "weights are reloaded while the rest is asleep", %{engine: engine} do
       {:ok, [checksums]} = AsyncLLM.compute_weight_checksums(engine)
       assert AsyncLLM.sleep(engine, level: 2) == {:ok, nil}

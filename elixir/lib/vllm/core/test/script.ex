@@ -252,11 +252,11 @@ defmodule Vllm.Core.Test.Script do
     :extended => "x"
   }
 
-  # Python's regexes are always Unicode.
-  @unicode ["u", :unicode, :ucp]
+  # Python's regexes are always Unicode. The newlines come with :dotall, which needs none.
+  @implied ["u", :unicode, :ucp, {:newline, :anycrlf}]
 
   defp flags(pattern) do
-    case for option <- regex_options(pattern), option not in @unicode, do: flag(option) do
+    case for option <- regex_options(pattern), option not in @implied, do: flag(option) do
       [] -> ""
       flags -> "(?#{flags})"
     end
