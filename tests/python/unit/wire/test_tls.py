@@ -217,6 +217,15 @@ async def test_the_client_s_goodbye_closes_and_is_returned(
     both.client.unwrap()
 
 
+async def test_a_connection_that_ends_without_a_goodbye_is_closed(files: Files) -> None:
+    both = files.pairing()
+    both.connect()
+    both.say(b"x")
+    assert both.server.eof_received() is False
+    both.server.connection_lost(None)
+    assert both.inner.calls == ["made", "lost"]
+
+
 async def test_after_write_eof_nothing_more_is_sent_and_what_comes_is_read(files: Files) -> None:
     both = files.pairing()
     both.connect()
