@@ -170,6 +170,13 @@ async def test_a_handshake_that_is_cut_off_is_refused(files: Files) -> None:
     assert "left in the middle of the handshake" in str(error)
 
 
+async def test_who_says_nothing_and_leaves_is_not_refused(files: Files) -> None:
+    both = files.pairing()
+    assert both.server.eof_received() is False
+    both.server.connection_lost(None)
+    assert (both.refused, both.plain, both.inner.calls) == ([], [], [])
+
+
 async def test_a_handshake_that_hangs_is_given_up(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
