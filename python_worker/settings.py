@@ -52,7 +52,10 @@ class Settings:
             ``tls:HOST:PORT`` (port 0 picks a free one).
         grpc_listen: Addresses for gRPC, in the same form; none turns gRPC off.
         token: What clients must present; empty for none, which TCP refuses.
-        tls: The files of TLS; with them every network address takes TLS only.
+        tls_cert: The file of the worker's certificate; with it every network address takes TLS
+            only. Empty for none.
+        tls_key: The file of the certificate's key.
+        tls_client_ca: The file of the CAs of the clients' certificates; empty to ask for none.
         roles: The file of the roles that tokens and certificates have; empty for none.
         lifeline: Whether the end of stdin ends the worker.
         engine_class: ``module:Class`` served in place of vLLM's ``AsyncLLM``. Its attribute
@@ -71,7 +74,9 @@ class Settings:
     listen: tuple[str, ...]
     grpc_listen: tuple[str, ...] = ()
     token: str = ""
-    tls: TlsFiles | None = None
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
     roles: str = ""
     lifeline: bool = False
     engine_class: str | None = None
@@ -81,6 +86,11 @@ class Settings:
     token_path: TokenPathSetting = "auto"
     nice: int = 10
     log_level: str = "INFO"
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files of TLS together; None without TLS."""
+        return tls_files(self.tls_cert, self.tls_key, self.tls_client_ca)
 
 
 class SettingsError(ValueError):
@@ -114,7 +124,9 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         listen=listen,
         grpc_listen=grpc_listen,
         token=token,
-        tls=tls,
+        tls_cert=known.tls_cert,
+        tls_key=known.tls_key,
+        tls_client_ca=known.tls_client_ca,
         roles=known.roles,
         lifeline=known.lifeline == "stdin",
         engine_class=known.engine_class,
