@@ -86,7 +86,8 @@ class TlsConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends no more: the connection is closed, as without TLS."""
-        if self._transport is None and not self._over:
+        # Who says nothing at all only looks whether somebody listens here, as load balancers do.
+        if self._begun and self._transport is None and not self._over:
             self._fail(ConnectionError("the client left in the middle of the handshake"))
         return False
 

@@ -180,6 +180,10 @@ defmodule Vllm.Bridge.TLSTest do
 
     assert error.message =~
              "this address takes TLS only: connect to it with TLS (`tls://HOST:PORT`"
+
+    # Nothing is sent in the clear by who has given certificates.
+    error = refused(site, connect: "tcp:" <> rest, tls: tls(site, site.admin))
+    assert {error.kind, error.details} == {:invalid, %{"option" => "tls"}}
   end
 
   test "the address of gRPC is refused with that of the sessions", %{site: site} do

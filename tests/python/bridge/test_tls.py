@@ -297,3 +297,28 @@ def test_a_worker_with_unusable_files_ends_with_a_sentence(
     assert words in result.stderr
     assert "Traceback" not in result.stderr
     assert "secret" not in result.stderr
+
+
+@BOTH_WAYS
+async def test_who_may_open_the_socket_has_no_role_and_a_token_of_a_role_has(
+    native: bool, local_worker: Worker
+) -> None:
+    session_address = local_worker.session_address if native else None
+    for token, kind in [("", None), (BATCH_TOKEN, "FORBIDDEN")]:
+        client = Client(local_worker.address, token=token, session_address=session_address)
+        async with client, client.session(token=token) as session:
+            for caller in (session, client):
+                if kind is None:
+                    await caller.call(await fake_engine(caller), "shutdown")
+                else:
+                    await refused(caller, "AsyncLLM", "from_engine_args", {"model": "fake"})
+
+
+@pytest.fixture(scope="module")
+def local_worker(workers: Workers, site: Site) -> Iterator[Worker]:
+    """At Unix sockets, with the token of a role and none of its own."""
+    roles = site.roles.with_name("local.toml")
+    roles.write_text(ROLES[ROLES.index("[roles.batch]") :])
+    environment = {"VLLM_BRIDGE_TOKEN": ""}
+    with workers.running("local", "--roles", str(roles), environment=environment) as worker:
+        yield worker

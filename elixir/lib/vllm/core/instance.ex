@@ -102,6 +102,7 @@ defmodule Vllm.Core.Instance do
   def start_link(options) do
     with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
          {:ok, watchdog} <- Watchdog.validate(options.watchdog),
+         :ok <- check_tls(options),
          {:ok, tls} <- TLS.validate(options.tls),
          options = %{options | watchdog: watchdog, tls: tls},
          :ok <- check_watchdog(options) do
@@ -114,6 +115,20 @@ defmodule Vllm.Core.Instance do
       end
     end
   end
+
+  # Whoever gives certificates does not expect that nothing is encrypted.
+  defp check_tls(%{connect: "tls:" <> _rest}), do: :ok
+
+  defp check_tls(%{connect: address, tls: [_ | _]}) when is_binary(address) do
+    {:error,
+     Error.new(
+       :invalid,
+       "the option :tls is for an address that begins with tls://, and #{Socket.shown(address)} takes none",
+       details: %{"option" => "tls"}
+     )}
+  end
+
+  defp check_tls(_options), do: :ok
 
   defp check_watchdog(%{connect: address, watchdog: %{action: :replace}})
        when is_binary(address) do

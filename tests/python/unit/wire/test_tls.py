@@ -170,6 +170,13 @@ async def test_a_handshake_that_is_cut_off_is_refused(files: Files) -> None:
     assert "left in the middle of the handshake" in str(error)
 
 
+async def test_who_says_nothing_and_leaves_is_not_refused(files: Files) -> None:
+    both = files.pairing()
+    assert both.server.eof_received() is False
+    both.server.connection_lost(None)
+    assert (both.refused, both.plain, both.inner.calls) == ([], [], [])
+
+
 async def test_a_handshake_that_hangs_is_given_up(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +222,15 @@ async def test_the_client_s_goodbye_closes_and_is_returned(
     assert both.wire.closed
     both.pass_on()
     both.client.unwrap()
+
+
+async def test_a_connection_that_ends_without_a_goodbye_is_closed(files: Files) -> None:
+    both = files.pairing()
+    both.connect()
+    both.say(b"x")
+    assert both.server.eof_received() is False
+    both.server.connection_lost(None)
+    assert both.inner.calls == ["made", "lost"]
 
 
 async def test_after_write_eof_nothing_more_is_sent_and_what_comes_is_read(files: Files) -> None:
