@@ -34,4 +34,8 @@ defmodule Vllm.KVEventBatch do
             missed: nil,
             timestamp: nil,
             events: nil
+
+  defimpl Inspect do
+    defdelegate inspect(struct, opts), to: Vllm.Core.Inspection
+  end
 end
