@@ -1186,9 +1186,8 @@ defmodule Vllm.LLM do
 
   Note: This method is only available with the V1 LLM engine.
 
-  The LLM must be built with `disable_log_stats: false`. vLLM counts in one registry for the
-  whole worker, where the last engine that was built stands for all: use it with one engine in
-  a worker. `Vllm.metrics/1` tells engines apart.
+  The LLM must be built with `disable_log_stats: false`. The metrics are those of this LLM,
+  whatever other engines the worker has. `Vllm.metrics/1` has fewer of them, of every engine.
 
   ## Arguments
 

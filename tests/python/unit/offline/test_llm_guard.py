@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +16,7 @@ from python_worker.offline import vllm_parts
 from python_worker.offline.llm_guard import check_messages, text_lengths
 from python_worker.offline.llm_thread import LLMThread
 from python_worker.streaming.progress import PROGRESS, Progress
-from tests.python.support.offline_classes import outputs
+from tests.python.support.offline_classes import LLMStandIn, outputs
 
 BEAMS = SimpleNamespace(max_tokens=3)
 
@@ -165,6 +167,23 @@ def test_metrics_need_statistics(llm: Any) -> None:
         llm.get_metrics()
     llm.llm_engine.log_stats = True
     assert llm.get_metrics() == ["metrics"]
+
+
+def test_metrics_are_those_of_this_llm(llm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def registered() -> Iterator[None]:
+        events.append("registered")
+        yield
+        events.append("taken out")
+
+    series: Any = SimpleNamespace(registered=registered)
+    monkeypatch.setattr(LLMStandIn, "get_metrics", lambda it: list(events))
+    llm.llm_engine.log_stats = True
+    llm._guards._bridge_series = series
+    assert llm.get_metrics() == ["registered"]
+    assert events == ["registered", "taken out"]
 
 
 @pytest.mark.parametrize(
