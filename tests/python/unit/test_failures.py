@@ -22,6 +22,8 @@ OWN = [
     (exceptions.MissingDependency, pb.FAILURE_KIND_MISSING_DEPENDENCY),
     (exceptions.HttpStatus, pb.FAILURE_KIND_HTTP_STATUS),
     (exceptions.Unreachable, pb.FAILURE_KIND_UNREACHABLE),
+    (exceptions.Unauthenticated, pb.FAILURE_KIND_UNAUTHENTICATED),
+    (exceptions.Forbidden, pb.FAILURE_KIND_FORBIDDEN),
     (exceptions.ProtocolError, pb.FAILURE_KIND_PROTOCOL),
 ]
 
