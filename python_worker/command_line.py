@@ -56,6 +56,8 @@ environment variables:
                        addresses, unless --tls-client-ca or --roles says who is
                        let in. It is no option, because a command line can be
                        read by every user of the machine
+  VLLM_BRIDGE_METRICS_TOKEN
+                       a token that opens --metrics-listen and nothing else
   CUDA_VISIBLE_DEVICES, VLLM_*, HF_*
                        as vLLM documents them. Without a GPU:
   VLLM_CPU_KVCACHE_SPACE
@@ -65,8 +67,8 @@ environment variables:
 
 output:
   When it serves, it prints one line to stdout: VLLM_BRIDGE READY and a JSON
-  object with `address`, `pid`, `incarnation` and `grpc_address`. Everything
-  else goes to stderr.
+  object with `address`, `pid`, `incarnation`, `grpc_address` and
+  `metrics_addresses`, those that there are. Everything else goes to stderr.
 
 signals:
   SIGTERM and SIGINT stop it after --grace.

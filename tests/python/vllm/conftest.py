@@ -40,8 +40,10 @@ _ends: dict[str, Callable[[], None]] = {}
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Shuts down the engines that no later test names."""
+    if nextitem is None:  # Their workers have ended.
+        return
     items = item.session.items
     later = items[items.index(item) + 1 :]
     for name in list(_ends):
