@@ -177,18 +177,18 @@ def test_its_log_is_the_workers(model: ScriptedModel, capfd: pytest.CaptureFixtu
 def test_the_projector_of_yi_vl_is_llama_factorys() -> None:
     import torch
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
-    from vllm.model_executor.layers.activation import get_act_fn
+    from transformers.activations import ACT2FN
 
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(hidden_size=6),
-        text_config=LlamaConfig(hidden_size=8),
+        vision_config=CLIPVisionConfig(hidden_size=6, num_attention_heads=1),
+        text_config=LlamaConfig(hidden_size=8, num_attention_heads=1),
         projector_hidden_act="gelu",
     )
     visual = importlib.import_module("llamafactory.model.model_utils.visual")
     theirs = visual.LlavaMultiModalProjectorForYiVL(config)
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter)
-    ours = YiVLProjector(get_act_fn, 6, 8, "gelu", multimodal_projector_bias=True)
+    ours = YiVLProjector(ACT2FN.__getitem__, 6, 8, "gelu", multimodal_projector_bias=True)
     ours.load_state_dict(theirs.state_dict())
     features = torch.randn(2, 3, 6)
     with torch.no_grad():

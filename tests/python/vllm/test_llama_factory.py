@@ -129,7 +129,7 @@ async def test_special_tokens_and_stop_words_of_an_answer(
     script = [
         ("", " I", " only", " know", EOS),
         ("<0x0A>", " done", "<|im_end|>", " and", " on", " and"),
-        ("special", " before", ROLES[-1], " after", EOS),
+        ("special", " before", ROLES[-1]),
     ]
     model = scripted_model(tmp_path / "model", script=script)
     arguments = {
@@ -154,10 +154,9 @@ async def test_special_tokens_and_stop_words_of_an_answer(
         plain = {name: value for name, value in arguments.items() if name != "template"}
         ref = await vllm_client.call("ChatModel", "new", plain, engine=engine)
         special = [{"role": "user", "content": "special"}]
-        assert await texts(vllm_client, ref, special) == [" before after"]
-        assert await texts(vllm_client, ref, special, skip_special_tokens=False) == [
-            f" before{ROLES[-1]} after{EOS}"
-        ]
+        assert await texts(vllm_client, ref, special) == [" before I only know"]
+        shown = await texts(vllm_client, ref, special, skip_special_tokens=False)
+        assert shown == [f" before{ROLES[-1]} I only know"]
     finally:
         await vllm_client.call(engine, "shutdown")
 
