@@ -155,10 +155,10 @@ defmodule Vllm.Core.Demo.Setup do
 
   defp label(name), do: name |> Atom.to_string() |> Kernel.<>(":") |> String.pad_trailing(6)
 
-  # The lines of the process that says that it loads this model.
+  # The lines of the process that says that it loads this model; before there is one, those of the worker.
   defp of_model(lines, model) do
     process = Enum.find_value(lines, &(String.contains?(&1, model) && process(&1)))
-    if process, do: Enum.filter(lines, &String.contains?(&1, process)), else: []
+    Enum.filter(lines, &String.contains?(&1, process || "(MainProcess pid="))
   end
 
   defp process(line) do
