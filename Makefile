@@ -229,9 +229,9 @@ on-python%:
 	$(LANE) 'Python $*' $(LEAVING_NOTHING) "$$python" -m pytest tests/python/unit; \
 	$(LANE) 'Python $*' $(LEAVING_NOTHING) "$$python" -m pytest tests/python/bridge
 
-# Generation, pooling, adapters, control and what the death of an engine looks like.
-CORE := $(addprefix tests/elixir/vllm/,generate_test.exs encode_test.exs lora_test.exs control_test.exs \
-          life/death_test.exs)
+# Generation, pooling, chats, adapters, control and what the death of an engine looks like.
+CORE := $(addprefix tests/elixir/vllm/,generate_test.exs encode_test.exs chat_test.exs lora_test.exs \
+          control_test.exs life/death_test.exs)
 # Tests of what vLLM does since a version.
 BEFORE_0_32 := --exclude since_vllm_0_32
 
