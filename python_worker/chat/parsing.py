@@ -146,7 +146,8 @@ class Choice:
 
     def _parsed(self, output: Any, prompt_token_ids: Sequence[int]) -> Any:
         try:
-            self._parser.set_prompt_token_ids(prompt_token_ids)
+            if hasattr(self._parser, "set_prompt_token_ids"):  # since vLLM 0.32
+                self._parser.set_prompt_token_ids(prompt_token_ids)
             parsed = self._parser.parse(
                 output.text,
                 self._request,

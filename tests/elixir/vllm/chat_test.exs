@@ -229,6 +229,7 @@ defmodule Vllm.RealEngine.ChatTest do
 
   ## Tools
 
+  @tag :since_vllm_0_32
   test "functions are run, and their results are in the conversation", %{engine: engine} do
     parent = self()
 
@@ -296,6 +297,7 @@ defmodule Vllm.RealEngine.ChatTest do
     end
   end
 
+  @tag :since_vllm_0_32
   test "every parser that vLLM knows answers, or is refused as not for this model", %{
     engine: engine
   } do
