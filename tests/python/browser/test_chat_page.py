@@ -213,7 +213,7 @@ def test_a_real_model_answers_and_is_stopped(chromium: Browser) -> None:
     with example_server() as address, chromium.open(address) as tab:
         tab.look(width=DESK[0], height=DESK[1], dark=True)
         ask(tab, "Tell me a long story about the sea.")
-        tab.wait("Number(document.querySelector('.note')?.innerText.split(' ')[0]) >= 8")
+        tab.wait("Number(document.querySelector('.assistant .note')?.innerText.split(' ')[0]) >= 8")
         assert requests_in_flight(address) == 1
         save(tab, "real-writing")
         tab.click("#stop")

@@ -6,12 +6,10 @@ defmodule Assistant do
   @doc "Answers a question."
   @spec ask(String.t()) :: {:ok, String.t()} | {:error, Vllm.Error.t()}
   def ask(question) do
-    messages = [{:system, "You are helpful, and brief."}, {:user, question}]
-
     # Asked for anew each time: an engine that has died is built again. While it is being built, this
     # waits.
     with {:ok, engine} <- Vllm.engine(Assistant.Vllm, :chat, :infinity),
-         {:ok, answer} <- Vllm.chat(engine, messages, max_tokens: 60, temperature: 0.0),
+         {:ok, answer} <- Vllm.chat(engine, question, max_tokens: 60, temperature: 0.0),
          do: {:ok, hd(answer.choices).message.content}
   end
 

@@ -12,7 +12,7 @@ defmodule AssistantTest do
     assert Assistant.ask("What is the capital of France?") == {:ok, "Paris."}
 
     chat = Vllm.Test.assert_chatted(engine, fields: [max_tokens: 60])
-    assert [%{"role" => "system"}, %{"role" => "user"}] = chat.messages
+    assert [%{"role" => "user"}] = chat.messages
   end
 
   test "a full engine is an error", %{engine: engine} do
