@@ -34,7 +34,7 @@ IO.puts("Answer: #{choice.message.content}")
 IO.puts("It took #{answer.usage.completion_tokens} tokens, and ended by #{choice.finish_reason}.")
 
 # A plain text, which the model continues. The last argument is the id of the request.
-params = %Vllm.SamplingParams{max_tokens: 8, temperature: 0.0}
+params = [max_tokens: 8, temperature: 0.0]
 {:ok, output} = Vllm.AsyncLLM.generate_collect(engine, "One, two, three,", params, "request-1")
 IO.puts("Continued: One, two, three,#{hd(output.outputs).text}")
 

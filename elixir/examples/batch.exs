@@ -21,7 +21,7 @@ IO.puts("Loading the model …")
   )
 
 # One set of parameters for all prompts. A list would give one to each.
-params = %Vllm.SamplingParams{max_tokens: 8, temperature: 0.0}
+params = [max_tokens: 8, temperature: 0.0]
 prompts = ["One, two, three,", "Monday, Tuesday,", "The capital of Italy is", "A, B, C, D,"]
 {:ok, outputs} = Vllm.LLM.generate(llm, prompts, sampling_params: params)
 
@@ -29,7 +29,7 @@ for {prompt, output} <- Enum.zip(prompts, outputs),
     do: IO.puts("#{prompt}#{inspect(hd(output.outputs).text)}")
 
 # Three completions of one prompt. The seed makes them the same in every run.
-params = %Vllm.SamplingParams{n: 3, max_tokens: 8, temperature: 1.0, seed: 7}
+params = [n: 3, max_tokens: 8, temperature: 1.0, seed: 7]
 {:ok, [output]} = Vllm.LLM.generate(llm, "My favourite animal is", sampling_params: params)
 IO.puts("\nMy favourite animal is")
 for completion <- output.outputs, do: IO.puts("  #{inspect(completion.text)}")
@@ -39,7 +39,7 @@ conversations =
   for city <- ["Paris", "Tokyo"],
       do: [%{role: "user", content: "In which country is #{city}?"}]
 
-params = %Vllm.SamplingParams{max_tokens: 24, temperature: 0.0}
+params = [max_tokens: 24, temperature: 0.0]
 {:ok, answers} = Vllm.LLM.chat(llm, conversations, sampling_params: params)
 IO.puts("")
 for answer <- answers, do: IO.puts(hd(answer.outputs).text)

@@ -31,8 +31,8 @@ IO.puts("Loading the engine …")
     distributed_executor_backend: "vllm.v1.executor.uniproc_executor.UniProcExecutor"
   )
 
-cat = %Vllm.LoRARequest{lora_name: "cat", lora_int_id: 1, lora_path: meow}
-dog = %Vllm.LoRARequest{lora_name: "dog", lora_int_id: 2, lora_path: woof}
+cat = struct!(Vllm.LoRARequest, lora_name: "cat", lora_int_id: 1, lora_path: meow)
+dog = struct!(Vllm.LoRARequest, lora_name: "dog", lora_int_id: 2, lora_path: woof)
 
 # An adapter may be loaded before it is needed. Otherwise its first request loads it.
 {:ok, true} = Vllm.AsyncLLM.add_lora(engine, cat)
@@ -59,7 +59,7 @@ for {who, text} <- answers, do: IO.puts("#{String.pad_trailing(who, 10)} Hello#{
 IO.puts("Loaded adapters: #{ids |> Enum.sort() |> inspect(charlists: :as_lists)}")
 
 # A folder without an adapter is an error of this call alone.
-nowhere = %Vllm.LoRARequest{lora_name: "bird", lora_int_id: 3, lora_path: "/nowhere"}
+nowhere = struct!(Vllm.LoRARequest, lora_name: "bird", lora_int_id: 3, lora_path: "/nowhere")
 {:error, error} = Vllm.AsyncLLM.add_lora(engine, nowhere)
 IO.puts("Refused (#{error.kind}): #{error.message |> String.split("\n") |> hd()}")
 

@@ -21,20 +21,21 @@ IO.puts("Loading the engine …")
     distributed_executor_backend: "vllm.v1.executor.uniproc_executor.UniProcExecutor"
   )
 
-weather = %Vllm.Tool{
-  name: "get_weather",
-  description: "The weather in a city",
-  parameters: %{
-    type: "object",
-    properties: %{city: %{type: "string", enum: ["Paris", "Rome", "Tokyo"]}},
-    required: ["city"],
-    additionalProperties: false
-  },
-  run: fn %{"city" => city} ->
-    IO.puts("The model calls get_weather for #{city}.")
-    %{city: city, sky: "sunny", degrees: 24}
-  end
-}
+weather =
+  struct!(Vllm.Tool,
+    name: "get_weather",
+    description: "The weather in a city",
+    parameters: %{
+      type: "object",
+      properties: %{city: %{type: "string", enum: ["Paris", "Rome", "Tokyo"]}},
+      required: ["city"],
+      additionalProperties: false
+    },
+    run: fn %{"city" => city} ->
+      IO.puts("The model calls get_weather for #{city}.")
+      %{city: city, sky: "sunny", degrees: 24}
+    end
+  )
 
 # The function is run, its result is given to the model, and the model is asked again.
 {:ok, {answer, conversation}} =
