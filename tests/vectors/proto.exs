@@ -694,6 +694,20 @@
     message: %Vllm.Proto.Failure{kind: :unreachable}
   },
   %{
+    name: "failure kind 18",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "0812",
+    message: %Vllm.Proto.Failure{kind: :unauthenticated}
+  },
+  %{
+    name: "failure kind 19",
+    module: Vllm.Proto.Failure,
+    canonical: true,
+    bytes: "0813",
+    message: %Vllm.Proto.Failure{kind: :forbidden}
+  },
+  %{
     name: "one step of the engine",
     module: Vllm.Proto.ServerFrame,
     canonical: true,
