@@ -44,9 +44,22 @@ defmodule Vllm.Core.Wire.Socket do
   @spec send(t(), iodata()) :: :ok | {:error, term()}
   def send({module, socket}, data), do: module.send(socket, data)
 
-  @doc "The next bytes of a socket that is not active."
+  @doc "The next bytes of a socket that `activate/2` was not called for."
   @spec recv(t(), timeout()) :: {:ok, binary()} | {:error, term()}
-  def recv({module, socket}, timeout), do: module.recv(socket, 0, timeout)
+  def recv({:gen_tcp, socket}, timeout), do: :gen_tcp.recv(socket, 0, timeout)
+
+  def recv({:ssl, socket}, timeout) do
+    # It is active from the beginning, see TLS.connect/5. One that has ended has sent its reason.
+    _active = :ssl.setopts(socket, active: :once)
+
+    receive do
+      {:ssl, ^socket, bytes} -> {:ok, bytes}
+      {:ssl_error, ^socket, reason} -> {:error, reason}
+      {:ssl_closed, ^socket} -> {:error, :closed}
+    after
+      timeout -> {:error, :timeout}
+    end
+  end
 
   @doc "Has the next `count` parts of what comes sent to the owner as messages."
   @spec activate(t(), pos_integer()) :: :ok | {:error, term()}

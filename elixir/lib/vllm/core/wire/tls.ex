@@ -77,7 +77,11 @@ defmodule Vllm.Core.Wire.TLS do
     with {:ok, options} <- ssl_options(tls, name, verified) do
       host = String.to_charlist(host)
 
-      case :ssl.connect(host, port, socket_options ++ options, timeout) do
+      # Under TLS 1.3 a worker may refuse the client's certificate when the handshake is over here. Its
+      # alert is sent to the owner of an active socket, and lost for another.
+      options = Enum.reject(socket_options, &match?({:active, _}, &1)) ++ options
+
+      case :ssl.connect(host, port, [{:active, :once} | options], timeout) do
         {:ok, socket} -> {:ok, socket}
         {:error, reason} -> {:error, bad_certificate(verified, name) || connecting(reason)}
       end
