@@ -28,6 +28,9 @@ defmodule Vllm.LoraCase do
       end
 
       setup %{engine: engine} do
+        # Those of a provider are unloaded when its last owner has ended, after its test.
+        wait_until(fn -> AsyncLLM.list_loras(engine) == {:ok, MapSet.new()} end)
+
         on_exit(fn ->
           assert_well(engine)
           unload(engine)
