@@ -111,6 +111,11 @@ drift: ## say what another vLLM changes: make drift AGAINST=<wheel, site-package
 test-python-vllm test-elixir-vllm test-elixir-life examples test-latest test-core package-check: \
   export VLLM_CPU_OMP_THREADS_BIND := nobind
 
+# The files of the lane, those with the same engine together: ExUnit runs modules in the order in which
+# they are loaded, and an engine lives from the first that names it to the last.
+BY_ENGINE := grep -rHoEm1 --include='*_test.exs' --exclude-dir=life 'use (Vllm|ExUnit)\.[A-Z].*' tests/elixir/vllm \
+  | sed 's/LoraCase/VllmEngine, engine: :lora/; s/Documents.Case/VllmEngine/' | sort -t: -k2 | cut -d: -f1
+
 # --- Tests
 #
 # A test goal runs again in an inner make, below the table, which is printed when that make has ended,
@@ -157,8 +162,7 @@ test-python-vllm: setup
 
 test-elixir-vllm: setup
 	$(call announce,Elixir tests: vllm (real engines on CPU))
-	@$(LANE) 'Elixir vllm' $(LEAVING_NOTHING) $(MIX_TEST) \
-	  $$(find tests/elixir/vllm -name '*_test.exs' -not -path '*/life/*')
+	@$(LANE) 'Elixir vllm' $(LEAVING_NOTHING) $(MIX_TEST) $$($(BY_ENGINE))
 
 test-elixir-life: setup
 	$(call announce,Elixir tests: vllm/life (engines that are built and killed))

@@ -1,6 +1,6 @@
 defmodule Vllm.RealEngine.KVEventsTest do
   # What the KV cache of a real engine stores, as its own events say.
-  use Vllm.VllmEngine, engine: :limited, also: [random: :random]
+  use Vllm.VllmEngine, engine: :random, also: [limited: :limited]
 
   alias Vllm.KVEventBatch
 
@@ -39,7 +39,7 @@ defmodule Vllm.RealEngine.KVEventsTest do
     end)
   end
 
-  test "an engine that publishes none says so", %{random: random} do
+  test "an engine that publishes none says so", %{engine: random} do
     assert {:error, %Error{kind: :unsupported} = error} = Vllm.kv_events(random)
     assert error.message =~ "kv_events_config"
   end

@@ -11,7 +11,9 @@ defmodule Vllm.RealEngine.LLMTest do
     [model: model] = Keyword.take(arguments(:scripted), [:model])
     options = [dtype: "float32", enforce_eager: true, num_gpu_blocks_override: 256]
     options = options ++ [max_model_len: 512, disable_log_stats: false]
-    {:ok, llm} = LLM.new(instance(), model, options)
+    # vLLM logs much while it builds one, and outside of tests it is not captured.
+    {{:ok, llm}, _log} = ExUnit.CaptureLog.with_log(fn -> LLM.new(instance(), model, options) end)
+
     on_exit(fn -> LLM.shutdown(llm) end)
     %{llm: llm}
   end

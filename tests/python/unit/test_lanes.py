@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -142,3 +143,16 @@ def test_without_a_table_a_lane_only_runs_its_command(monkeypatch: pytest.Monkey
     monkeypatch.delenv(lanes.RECORDS, raising=False)
     ended = run("lane", "it", "sh", "-c", "echo out; exit 5")
     assert (ended.returncode, ended.stdout) == (5, "out\n")
+
+
+def test_every_file_of_real_engines_is_in_its_lane() -> None:
+    """Its goal lists them by their first ``use``, so that those with one engine come together."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (listing,) = re.findall(r"^BY_ENGINE := (.*(?:\\\n.*)*)$", makefile, re.MULTILINE)
+    command = listing.replace("\\\n", " ")
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    folder = ROOT / "tests" / "elixir" / "vllm"
+    files = {it for it in folder.rglob("*_test.exs") if "life" not in it.parts}
+    assert [ROOT / it for it in sorted(done.stdout.split())] == sorted(files)
