@@ -6,7 +6,8 @@ defmodule Vllm.RealEngine.ChatDocumentsTest do
 
   defp prepared("mellea.md", %{engine: engine}) do
     {:ok, backend} = LocalVLLMBackend.new("smol", engine: engine)
-    [backend: backend]
+    {:ok, session} = Vllm.Mellea.start_session(backend)
+    [backend: backend, session: session]
   end
 
   defp prepared(_page, _context), do: []
