@@ -37,8 +37,7 @@ defmodule Vllm.Bridge.LiveDashboardTest do
     assert [bad, second] = table |> rows(name) |> Enum.sort_by(& &1.engine)
     assert %{engine: ":bad", state: "failed", model: "-", running: "-", kv_cache: "-"} = bad
 
-    assert %{engine: ":second", state: "ready", running: "0", waiting: "0"} =
-             second
+    assert %{engine: ":second", state: "ready", running: "0", waiting: "0"} = second
 
     for row <- table.rows, column <- table.columns, do: assert(is_binary(row[column]))
   end
