@@ -9,7 +9,7 @@ guides = [
   "In production":
     ~w(deployment operations security tls telemetry testing performance compatibility
        upgrading_vllm troubleshooting),
-  "Systems on the engines": ~w(mellea llama_factory providers),
+  "Systems on the engines": ~w(mellea llama_factory providers ecosystem),
   "The bridge inside": ~w(architecture other_languages)
 ]
 
@@ -165,6 +165,7 @@ modules = [
     Vllm.Vector
   ],
   "Set-up": [Vllm.Environment, Vllm.Doctor, Vllm.SmallModel],
+  "Other libraries": [Vllm.Serving, Vllm.LangChain, Vllm.LiveDashboard, Vllm.Kino],
   Testing: [Vllm.Test, Vllm.Test.Chat, Vllm.Test.Request, Vllm.TinyModel],
   "Inference providers": ~r/^Vllm\.Inference\b/,
   Mellea: ~r/^Vllm\.Mellea\b/,

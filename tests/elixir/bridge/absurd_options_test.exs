@@ -156,6 +156,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.RequestOutputCollector, :request_id} => {:value, [:collector]},
     {Vllm.Stream, :cancel} => {:done, [:stream]},
     {Vllm.Stream, :collect} => {:value, [:stream]},
+    {Vllm.Serving, :run} => {:value, [:serving, ["x"]]},
     {Vllm.Environment, :python} => {:value, [nil]},
     {Vllm.Doctor, :run} => {:raises, [{:options, []}]},
     {Vllm.Test, :aborted} => {:raises, [:engine]},
@@ -215,6 +216,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Mellea.ModelOption, :remove_special_keys} =>
       "a function of its argument alone; see its own test",
     {Vllm.Mellea.ModelOption, :merge} => "a function of its arguments alone; see its own test",
+    {Vllm.Serving, :new} => "a function of its arguments alone; run/2 checks them",
+    {Vllm.Kino, :render} => "wants Kino; see its own test",
+    {Vllm.LiveDashboard, :rows} => "called by LiveDashboard; see its own test",
     {Vllm.Codec, :encode} => "a function of its arguments alone; see its own test",
     {Vllm.Codec, :decode} => "a function of its arguments alone; see its own test",
     {Vllm.Encoder, :encode} => "a protocol",
@@ -487,6 +491,8 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {:ok, formatter} = Vllm.Mellea.TemplateFormatter.new("m", instance: instance)
     formatter
   end
+
+  defp good(:serving, instance), do: Vllm.Serving.new(engine(instance), max_tokens: 1)
 
   defp good(:class_arguments, instance), do: [instance, [model: "fake"]]
 

@@ -27,6 +27,7 @@ defmodule Vllm.Documents do
     "elixir/guides/cheatsheet.cheatmd" => :fake,
     "elixir/guides/compatibility.md" => :fake,
     "elixir/guides/deployment.md" => :fake,
+    "elixir/guides/ecosystem.md" => :fake,
     "elixir/guides/engines_and_references.md" => :fake,
     "elixir/guides/errors.md" => :fake,
     "elixir/guides/getting_started.md" => :default,
@@ -55,6 +56,7 @@ defmodule Vllm.Documents do
   # How many blocks of a page are not run. A new one is a decision, so it changes this table too.
   @not_run %{
     "elixir/guides/deployment.md" => 3,
+    "elixir/guides/ecosystem.md" => 3,
     "elixir/guides/errors.md" => 5,
     "elixir/guides/getting_started.md" => 2,
     "elixir/guides/mellea.md" => 3,

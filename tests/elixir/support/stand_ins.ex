@@ -72,6 +72,26 @@ defmodule Vllm.StandIns do
     """)
   end
 
+  # The modules of a library, from a file that names the version whose functions they have.
+  def library(name) do
+    modules =
+      for {module, _code} <- Code.compile_file("tests/elixir/support/libraries/#{name}.exs"),
+          do: module
+
+    ExUnit.Callbacks.on_exit(fn -> forget(modules) end)
+  end
+
+  # A module that an application writes for a library. It has to compile without a warning.
+  def application_module(code) do
+    {modules, warnings} =
+      ExUnit.CaptureIO.with_io(:stderr, fn ->
+        for {module, _code} <- Code.compile_string(code), do: module
+      end)
+
+    assert warnings == ""
+    ExUnit.Callbacks.on_exit(fn -> forget(modules) end)
+  end
+
   # An event has exactly the measurements and metadata of its documentation.
   def assert_documented(event, measurements, metadata) do
     row = List.keyfind(Vllm.Telemetry.table(), event, 0)
@@ -103,12 +123,15 @@ defmodule Vllm.StandIns do
   defp define(module, body) do
     Code.compile_string("defmodule #{inspect(module)} do\n#{body}end")
 
-    ExUnit.Callbacks.on_exit(fn ->
+    ExUnit.Callbacks.on_exit(fn -> forget([module]) end)
+    :ok
+  end
+
+  defp forget(modules) do
+    for module <- modules do
       :code.purge(module)
       :code.delete(module)
-    end)
-
-    :ok
+    end
   end
 
   defp test, do: ":erlang.list_to_pid(~c\"#{:erlang.pid_to_list(self())}\")"

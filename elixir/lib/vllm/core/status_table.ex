@@ -25,6 +25,22 @@ defmodule Vllm.Core.StatusTable do
 
   def lines(%Status{instances: instances}), do: Enum.flat_map(instances, &instance/1)
 
+  @doc "The texts of an engine's row, in the order of the columns. What is not known is `\"-\"`."
+  @spec cells(Status.engine()) :: [String.t()]
+  def cells(engine) do
+    cells = [
+      label(engine),
+      model(engine.model),
+      state(engine.state),
+      engine.running,
+      engine.waiting,
+      engine.tokens_per_s && decimal(engine.tokens_per_s),
+      engine.kv_cache_usage && decimal(engine.kv_cache_usage * 100) <> " %"
+    ]
+
+    Enum.map(cells, &text/1)
+  end
+
   defp instance(%{error: nil, worker: worker} = instance) do
     head =
       "#{inspect(instance.name)}: pid #{worker.pid}, vLLM #{worker.vllm_version || "not installed"}, " <>
@@ -43,19 +59,7 @@ defmodule Vllm.Core.StatusTable do
     [row(titles) | Enum.flat_map(engines, &engine/1)]
   end
 
-  defp engine(engine) do
-    cells = [
-      label(engine),
-      model(engine.model),
-      state(engine.state),
-      engine.running,
-      engine.waiting,
-      engine.tokens_per_s && decimal(engine.tokens_per_s),
-      engine.kv_cache_usage && decimal(engine.kv_cache_usage * 100) <> " %"
-    ]
-
-    [row(cells) | reason(engine.state)]
-  end
+  defp engine(engine), do: [row(cells(engine)) | reason(engine.state)]
 
   defp reason({:failed, error}), do: [cut("    #{one_line(error.message)}", @width)]
   defp reason(_state), do: []
@@ -63,9 +67,7 @@ defmodule Vllm.Core.StatusTable do
   defp row(cells) do
     @columns
     |> Enum.zip(cells)
-    |> Enum.map_join(" ", fn {{_title, width, side}, cell} ->
-      cell |> text() |> pad(width, side)
-    end)
+    |> Enum.map_join(" ", fn {{_title, width, side}, cell} -> pad(cell, width, side) end)
     |> then(&String.trim_trailing("  " <> &1))
   end
 
