@@ -90,7 +90,8 @@ def _of_usage(answer: object, usage: object) -> Attributes:
     for name, field in ((INPUT, "prompt_tokens"), (OUTPUT, "completion_tokens")):
         if isinstance(count := getattr(usage, field, None), int):
             attributes[name] = count
-    if isinstance(model := getattr(answer, "model", None), str):
+    # An engine without a served name has the empty one in its answers.
+    if isinstance(model := getattr(answer, "model", None), str) and model:
         attributes[RESPONSE_MODEL] = model
     if reasons := _reasons(getattr(answer, "choices", None) or [answer]):
         attributes[REASONS] = reasons

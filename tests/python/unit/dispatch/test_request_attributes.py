@@ -63,6 +63,8 @@ def test_a_chat_and_its_last_delta_have_their_usage() -> None:
 def test_pooling_has_the_tokens_of_its_prompts() -> None:
     batch = Answer(model="m", usage=Answer(prompt_tokens=7, cached_tokens=0))
     assert of_answer(batch) == {INPUT: 7, MODEL: "m"}
+    batch.model = ""
+    assert of_answer(batch) == {INPUT: 7}
     assert of_answer(Answer(prompt_token_ids=[1, 2], outputs=Answer(data=[0.1]))) == {INPUT: 2}
 
 

@@ -30,7 +30,7 @@ defmodule Vllm.Core.Telemetry.Usage do
 
   def of(%ChatCompletion{usage: %{} = usage, choices: choices, model: model}, _whole?)
       when is_list(choices),
-      do: {tokens(usage), %{response_model: model, finish_reasons: reasons(choices)}}
+      do: {tokens(usage), %{response_model: named(model), finish_reasons: reasons(choices)}}
 
   # The last one has the tokens of all choices.
   def of(%ChatDelta{usage: %{} = usage, finish_reason: reason}, _whole?),
@@ -38,7 +38,7 @@ defmodule Vllm.Core.Telemetry.Usage do
 
   # Batches of pooling.
   def of(%{usage: %{prompt_tokens: _} = usage, model: model}, _whole?),
-    do: {tokens(usage), %{@unknown | response_model: model}}
+    do: {tokens(usage), %{@unknown | response_model: named(model)}}
 
   # The outputs of a batch of an LLM. Its prompts may be thousands, so it has no reasons.
   def of([%{prompt_token_ids: _} | _] = outputs, whole?) do
@@ -117,6 +117,10 @@ defmodule Vllm.Core.Telemetry.Usage do
 
   defp native(seconds), do: round(seconds * System.convert_time_unit(1, :second, :native))
 
-  defp adapter(%{lora_request: %{lora_name: name}}) when is_binary(name), do: name
+  defp adapter(%{lora_request: %{lora_name: name}}), do: named(name)
   defp adapter(_output), do: nil
+
+  # An engine without a served name has the empty one in its answers.
+  defp named(name) when is_binary(name) and name != "", do: name
+  defp named(_none), do: nil
 end

@@ -98,6 +98,7 @@ defmodule Vllm.Core.Telemetry.UsageTest do
     assert Usage.of(%EmbeddingBatch{model: "m", usage: usage}) ==
              {%{input_tokens: 7}, %{response_model: "m", finish_reasons: []}}
 
+    assert {_, %{response_model: nil}} = Usage.of(%EmbeddingBatch{model: "", usage: usage})
     assert {%{input_tokens: 2}, _} = Usage.of(%PoolingRequestOutput{prompt_token_ids: [1, 2]})
   end
 
