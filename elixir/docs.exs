@@ -159,6 +159,7 @@ modules = [
   "Errors and telemetry": [
     Vllm.Error,
     Vllm.Telemetry,
+    Vllm.Telemetry.GenAI,
     Vllm.Counter,
     Vllm.Gauge,
     Vllm.Histogram,

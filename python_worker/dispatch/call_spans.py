@@ -3,7 +3,8 @@
 A call belongs to the trace whose headers it brings in ``trace_headers``, as vLLM's requests do. The
 engine gets the headers of the call's own span in their place, so that vLLM's spans of the request
 are below it. Other calls begin a trace of their own. A span names the method, the object and how
-the call ended; no argument and no message, which could quote a prompt.
+the call ended; that of a request also the model and the tokens (``request_attributes``). It has no
+argument and no message, which could quote a prompt.
 
 The provider is not that of the process, which belongs to vLLM: an engine that is built with
 ``otlp_traces_endpoint`` sets it. OpenTelemetry is imported only where spans are asked for; vLLM
@@ -20,6 +21,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from python_worker import __version__, failures
+from python_worker.dispatch import request_attributes
+from python_worker.engines.metrics import model_name
 from python_worker.exceptions import Kind
 from python_worker.settings import SettingsError
 from python_worker.validation.renamed_parameters import GivenArguments
@@ -64,15 +67,16 @@ class CallSpans:
         self._tracer = self._provider.get_tracer(SERVICE_NAME, __version__)
         self._propagator = TraceContextTextMapPropagator()
 
-    def call(self, method: str, name: str, ref: str) -> CallSpan:
+    def call(self, method: str, name: str, ref: str, target: object = None) -> CallSpan:
         """The span of a call that has come in now.
 
         Args:
             method: What is called.
             name: The class of the object.
             ref: The object's reference; empty for a class.
+            target: The object; None for a class.
         """
-        return CallSpan(self, method, name, ref)
+        return CallSpan(self, method, name, ref, model_name(target))
 
     async def flush(self) -> None:
         """Sends what has not been sent, for some seconds at most."""
@@ -85,15 +89,19 @@ class CallSpans:
         """Starts the span of a call, as a child of what the headers name."""
         from opentelemetry.trace import SpanKind
 
-        attributes = {
+        attributes: request_attributes.Attributes = {
             "rpc.system": SERVICE_NAME,
             "rpc.service": call.name,
             "rpc.method": call.method,
         }
         if call.ref:
             attributes["vllm_bridge.ref"] = call.ref
+        name = f"{call.name}.{call.method}"
+        if call.operation is not None:
+            attributes |= request_attributes.of_request(call.operation, call.model)
+            name = " ".join(filter(None, (call.operation, call.model)))
         return self._tracer.start_span(
-            f"{call.name}.{call.method}",
+            name,
             context=self._propagator.extract(headers) if headers else None,
             kind=SpanKind.SERVER,
             attributes=attributes,
@@ -112,12 +120,17 @@ class CallSpans:
 class CallSpan:
     """The span of one call. It starts when its headers are known, dated back to the arrival."""
 
-    def __init__(self, spans: CallSpans, method: str, name: str, ref: str) -> None:
+    def __init__(
+        self, spans: CallSpans, method: str, name: str, ref: str, model: str | None = None
+    ) -> None:
         # What a client sends may have any length.
         self.method, self.name, self.ref = method[:MAX_NAME], name[:MAX_NAME], ref[:MAX_NAME]
+        self.operation = request_attributes.OPERATIONS.get((name, method))
+        self.model = model
         self.came = time.time_ns()
         self._spans = spans
         self._span: Span | None = None
+        self._answered: request_attributes.Attributes = {}
 
     def take_headers(self, target: object, arguments: GivenArguments) -> None:
         """Joins the caller's trace, and has the engine join this span.
@@ -133,9 +146,15 @@ class CallSpan:
             below = {**(headers or {}), **self._spans.headers(self._span)}
             arguments.set(TRACE_HEADERS, below)
 
+    def answered(self, answer: object, *, whole: bool = True, single: bool = True) -> None:
+        """The call has a result, or its stream a last item, as of ``of_answer``."""
+        if self.operation is not None:
+            self._answered = request_attributes.of_answer(answer, whole=whole, single=single)
+
     def end(self, error: BaseException | None) -> None:
         """The call is over, by an error or without."""
         span = self._span or self._spans.begin(self, None)
+        span.set_attributes(self._answered)
         if error is not None:
             self._fail(span, error)
         span.end()

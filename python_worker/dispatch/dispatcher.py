@@ -127,7 +127,8 @@ class Dispatcher:
     def _span(self, spans: CallSpans, request: pb.CallRequest) -> CallSpan:
         entry = self._references.get(request.ref)
         name = request.class_name if entry is None else entry.type
-        return spans.call(request.method, name, request.ref)
+        target = None if entry is None else entry.target
+        return spans.call(request.method, name, request.ref, target)
 
     def _target(self, request: pb.CallRequest) -> tuple[object, ServedClass]:
         """The object that a call is for, None for a class itself; and the policy."""
@@ -258,13 +259,17 @@ class Dispatcher:
         abort = None if served.abort is None else functools.partial(served.abort, invocation.target)
         try:
             with self._over(invocation):
-                await drain(items, call.sink, encoder=encoder, abort=abort)
+                last = await drain(items, call.sink, encoder=encoder, abort=abort)
+            if call.span is not None:
+                call.span.answered(last, whole=invocation.whole, single=invocation.single)
         finally:
             # Of an item that waited for credit, was too large, or could not be encoded to its end.
             self._values.release_unsent(call)
 
     def _reply(self, invocation: Invocation, result: object) -> GoingOn | None:
         """Send a result, or return what is left to do of it."""
+        if (span := invocation.call.span) is not None:
+            span.answered(result)
         value = invocation.served.documented(invocation.method, result)
         return self._send(invocation.call, value)
 

@@ -39,7 +39,25 @@ class Invocation:
     @property
     def cumulative(self) -> bool:
         """Whether an argument asks for items that each hold all of the output so far."""
+        return self._output_kind() == "CUMULATIVE"
+
+    @property
+    def single(self) -> bool:
+        """Whether no argument asks for several completions."""
+        return getattr(self._params(), "n", 1) in (1, None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last item holds all of the output."""
+        kind = self._output_kind()
+        return kind == "FINAL_ONLY" or (kind == "CUMULATIVE" and self.single)
+
+    def _output_kind(self) -> str:
+        return str(getattr(getattr(self._params(), "output_kind", None), "name", ""))
+
+    def _params(self) -> object:
+        """The argument that says how outputs are made."""
         for value in (*self.args, *(self.kwargs or {}).values()):
-            if (kind := getattr(value, "output_kind", None)) is not None:
-                return getattr(kind, "name", "") == "CUMULATIVE"
-        return False
+            if getattr(value, "output_kind", None) is not None:
+                return value
+        return None

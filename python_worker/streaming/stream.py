@@ -40,7 +40,7 @@ async def drain(
     *,
     encoder: ItemEncoding,
     abort: Abort | None,
-) -> None:
+) -> object:
     """Send every item of an async iterator, then the end.
 
     Args:
@@ -49,11 +49,15 @@ async def drain(
         encoder: Encodes the items; called once for each, in order.
         abort: Aborts requests by the engine's own ids; None if the stream is
             not a request of an engine: it is accepted at once.
+
+    Returns:
+        The last item, which no fast path sends; None if there was none.
     """
     fast_path = FastPath(sink, encoder)
     admission = Admission(sink, fast_path)
     token = ADMISSION.set(admission)
     finished = False
+    item: object = None
     try:
         if abort is None:
             admission.accept()
@@ -76,6 +80,7 @@ async def drain(
         finished = True
         admission.accept()
         sink.send(pb.CallReply(end=pb.End()))
+        return item
     except Exception as error:
         failure = fast_path.failure
         if failure is None or failure is error:

@@ -28,7 +28,7 @@ defmodule Vllm.Call do
   alias Vllm.Core.Call.{Arguments, Caller, Ownership, StreamedArgument}
   alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Options
-  alias Vllm.Core.Telemetry.{CallSpan, Progress, Trace}
+  alias Vllm.Core.Telemetry.{CallSpan, Models, Progress, Trace}
   alias Vllm.Core.Worker.{Explanation, Loading}
   alias Vllm.Proto.CallRequest
 
@@ -73,7 +73,9 @@ defmodule Vllm.Call do
   end
 
   defp invoke_checked(ref, method, positional, args_or_opts, opts) do
-    CallSpan.run(metadata(ref.instance, ref.type, method), fn ->
+    metadata = ref.instance |> metadata(ref.type, method) |> Map.put(:ref, ref)
+
+    CallSpan.run(metadata, fn ->
       with {:ok, args, kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts) do
         request = %CallRequest{
           target: {:ref, ref.id},
@@ -83,6 +85,7 @@ defmodule Vllm.Call do
 
         rpc = with_timeout(rpc, ref.type, method, args, kwargs)
         {rpc, kwargs} = with_request(rpc, ref.type, method, args, kwargs)
+        rpc = Map.put(rpc, :ref, ref)
         run(ref.instance, ref.type, request, args, kwargs, rpc)
       end
     end)
@@ -128,7 +131,9 @@ defmodule Vllm.Call do
   end
 
   defp invoke_checked(class, method, required, arguments) do
-    CallSpan.run(metadata(nil, class, method), fn ->
+    metadata = nil |> metadata(class, method) |> Map.put(:ref, nil)
+
+    CallSpan.run(metadata, fn ->
       with {:ok, instance, arguments} <- Arguments.place(arguments),
            {:ok, positional, [args_or_opts, opts]} <-
              Arguments.split_required(method, arguments, required),
@@ -139,7 +144,11 @@ defmodule Vllm.Call do
         rpc = with_timeout(rpc, class, method, args, kwargs)
         mark = Explanation.mark(instance)
         call = fn -> run(instance, class, request, args, kwargs, rpc) end
-        instance |> Loading.shown(class, method, mark, call) |> explain(instance, mark)
+
+        instance
+        |> Loading.shown(class, method, mark, call)
+        |> explain(instance, mark)
+        |> Models.learn(args, kwargs)
       end
     end)
   end
@@ -254,7 +263,8 @@ defmodule Vllm.Call do
       window: rpc.window,
       deadline: deadline,
       sent: {node(), sent},
-      request_id: rpc[:request_id]
+      request_id: rpc[:request_id],
+      ref: rpc[:ref]
     }
 
     if rpc.stream_to, do: Stream.forward_to(stream, rpc.stream_to), else: {:ok, stream}

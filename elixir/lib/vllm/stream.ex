@@ -45,7 +45,17 @@ defmodule Vllm.Stream do
   alias Vllm.Core.Telemetry.Meter
 
   @enforce_keys [:source, :instance, :class, :method, :window, :deadline]
-  defstruct [:source, :instance, :class, :method, :window, :deadline, :sent, :request_id]
+  defstruct [
+    :source,
+    :instance,
+    :class,
+    :method,
+    :window,
+    :deadline,
+    :sent,
+    :request_id,
+    :ref
+  ]
 
   @type t :: %__MODULE__{
           source: {pid(), pos_integer()},
@@ -55,7 +65,8 @@ defmodule Vllm.Stream do
           window: pos_integer(),
           deadline: :infinity | {node(), integer()},
           sent: {node(), integer()} | nil,
-          request_id: term()
+          request_id: term(),
+          ref: Vllm.Ref.t() | nil
         }
 
   # The supervisor of forwarders on each node where the application runs.
@@ -246,27 +257,29 @@ defmodule Vllm.Stream do
       )
 
     meter = Meter.start(local(stream.sent), metadata(stream))
-    next(subscription, OutputPatch.new(), meter, {:cont, acc}, fun)
+    next(subscription, OutputPatch.new(), nil, meter, {:cont, acc}, fun)
   end
 
-  defp next(subscription, _patch, meter, {:halt, acc}, _fun) do
+  # `last` is the item before, from which the meter reads at the end how many tokens there were.
+  defp next(subscription, patch, last, meter, {:halt, acc}, _fun) do
     Consumer.close(subscription)
-    Meter.stop(meter, :halted)
+    Meter.stop(meter, :halted, OutputPatch.completed(last, patch))
     {:halted, acc}
   end
 
-  defp next(subscription, patch, meter, {:suspend, acc}, fun) do
-    {:suspended, acc, &next(subscription, patch, meter, &1, fun)}
+  defp next(subscription, patch, last, meter, {:suspend, acc}, fun) do
+    {:suspended, acc, &next(subscription, patch, last, meter, &1, fun)}
   end
 
-  defp next(%{instance: instance} = subscription, patch, meter, {:cont, acc}, fun) do
+  defp next(%{instance: instance} = subscription, patch, last, meter, {:cont, acc}, fun) do
     case Consumer.next(subscription) do
       {:item, payload, receipt, subscription} ->
         case OutputPatch.apply(payload, patch, instance) do
           {:ok, item, patch} ->
             Consumer.confirm(subscription, receipt)
             Meter.item(meter)
-            next(subscription, patch, meter, reduced(item, acc, fun, subscription, meter), fun)
+            command = reduced(item, acc, fun, subscription, meter)
+            next(subscription, patch, meter && item, meter, command, fun)
 
           {:error, error} ->
             Consumer.close(subscription)
@@ -275,7 +288,7 @@ defmodule Vllm.Stream do
         end
 
       :done ->
-        Meter.stop(meter, :ok)
+        Meter.stop(meter, :ok, OutputPatch.completed(last, patch))
         {:done, acc}
 
       {:error, error} ->
@@ -298,7 +311,8 @@ defmodule Vllm.Stream do
       instance: name,
       class: stream.class,
       method: stream.method,
-      request_id: stream.request_id
+      request_id: stream.request_id,
+      ref: stream.ref
     }
   end
 

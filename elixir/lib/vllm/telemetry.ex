@@ -12,12 +12,29 @@ defmodule Vllm.Telemetry do
     {:class, "the class, such as `\"AsyncLLM\"`"},
     {:method, "the method, such as `\"generate\"`"}
   ]
+  # Of the calls themselves; the progress of a batch has no reference.
+  @called @call ++
+            [
+              {:ref,
+               "the reference of the object, such as an engine, or `nil` for a method of a class"}
+            ]
+  @tokens [
+    {:input_tokens, "how many tokens the prompts have; absent if the answer does not say"},
+    {:output_tokens,
+     "how many tokens were generated; absent if the answer does not say, as with several completions " <>
+       "of a request that come piece by piece"}
+  ]
+  @answered [
+    {:response_model, "the model or adapter that the answer names, or `nil`"},
+    {:finish_reasons,
+     "why the completions ended, such as `[\"stop\"]`; `[]` if the answer does not say"}
+  ]
   @exception [
     {:kind, "`:error`, `:exit` or `:throw`; `:exit` for a process that was killed"},
     {:reason, "what was raised, or the exit reason, such as `:killed`"},
     {:stacktrace, "the stack trace, with arities in place of arguments; `[]` if it is not known"}
   ]
-  @stream @call ++ [{:request_id, "the request's id as the caller gave it, or `nil`"}]
+  @stream @called ++ [{:request_id, "the request's id as the caller gave it, or `nil`"}]
   @streamed [
     {:items, "how many items the consumer has received"},
     {:duration, "from the sending of the request until now, in the native time unit"},
@@ -25,6 +42,15 @@ defmodule Vllm.Telemetry do
      "from the sending of the request to its first item, in the native time unit; absent if there " <>
        "was none"},
     @monotonic
+  ]
+
+  @engine_times [
+    {:time_to_first_token,
+     "from the arrival at the engine to the first token, in the native time unit, as vLLM measured it; " <>
+       "absent without vLLM's statistics and with several completions"},
+    {:time_per_output_token,
+     "the mean time per token after the first one, likewise; absent with one token"},
+    {:engine_duration, "from the arrival at the engine to the last token, likewise"}
   ]
 
   @connected [
@@ -76,15 +102,16 @@ defmodule Vllm.Telemetry do
 
   @events [
     {[:vllm, :call, :start], "A call is about to be encoded and sent by the calling process.",
-     [@system, @monotonic], @call},
+     [@system, @monotonic], @called},
     {[:vllm, :call, :stop],
      "The call has returned. A call that streams returns when the engine has accepted it.",
-     [@duration, @monotonic],
-     @call ++ [{:result, "`:ok`, or the kind of the `Vllm.Error` that it returned"}]},
+     [@duration, @monotonic] ++ @tokens,
+     @called ++
+       @answered ++ [{:result, "`:ok`, or the kind of the `Vllm.Error` that it returned"}]},
     {[:vllm, :call, :exception],
      "The call has raised, because of a bug in the bridge or an argument of a wrong type. Or the " <>
        "calling process was killed, and the call is cancelled.", [@duration, @monotonic],
-     @call ++ @exception},
+     @called ++ @exception},
     {[:mellea, :generate, :start],
      "A backend or a session of `Vllm.Mellea` is about to be called.", [@system, @monotonic],
      @mellea},
@@ -117,8 +144,10 @@ defmodule Vllm.Telemetry do
        @monotonic
      ], @stream},
     {[:vllm, :stream, :stop],
-     "The enumeration has ended, other than by an exception of the consumer.", @streamed,
+     "The enumeration has ended, other than by an exception of the consumer. Tokens and reasons are " <>
+       "those of the last item that it received.", @streamed ++ @tokens ++ @engine_times,
      @stream ++
+       @answered ++
        [
          {:result,
           "`:ok` after the last item, `:halted` if the consumer ended it early, or the kind of the " <>
@@ -231,7 +260,7 @@ defmodule Vllm.Telemetry do
   `[:vllm, :call, :exception]` and `[:vllm, :stream, :exception]` is whatever your own code raised, and
   the message of an `:error` may quote an argument that was refused.
 
-  The guide *Telemetry* shows how to use them.
+  The guide *Telemetry* shows how to use them. `Vllm.Telemetry.GenAI` gives them OpenTelemetry's names.
 
   #{documentation}
   """

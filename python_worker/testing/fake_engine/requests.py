@@ -235,7 +235,9 @@ class State:
                 }
             )
         now = time.monotonic()
-        self._stats.first_token_ts = self._stats.first_token_ts or now
+        if not self._stats.first_token_ts:
+            self._stats.first_token_ts = now
+            self._stats.first_token_latency = max(now - self._stats.queued_ts, 1e-9)
         self._stats.last_token_ts = now
         self._stats.num_generation_tokens = self.made
 

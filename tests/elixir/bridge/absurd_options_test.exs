@@ -219,6 +219,12 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm.Serving, :new} => "a function of its arguments alone; run/2 checks them",
     {Vllm.Kino, :render} => "wants Kino; see its own test",
     {Vllm.LiveDashboard, :rows} => "called by LiveDashboard; see its own test",
+    {Vllm.Telemetry.GenAI, :attributes} =>
+      "a function of its arguments alone, which are an event's; see its own test",
+    {Vllm.Telemetry.GenAI, :span_name} =>
+      "a function of its argument alone, which is an event's; see its own test",
+    {Vllm.Telemetry.GenAI, :recordings} =>
+      "a function of its arguments alone, which are an event's; see its own test",
     {Vllm.Codec, :encode} => "a function of its arguments alone; see its own test",
     {Vllm.Codec, :decode} => "a function of its arguments alone; see its own test",
     {Vllm.Encoder, :encode} => "a protocol",

@@ -89,12 +89,16 @@ async def test_spans_of_calls_reach_the_collector_in_the_callers_trace(workers: 
                 await client.call(engine, "shutdown")
             # What is left is sent when the worker stops.
             await asyncio.to_thread(worker.stop)
-        spans = [it for it in collector.spans if it.name == "AsyncLLM.generate"]
+        spans = [it for it in collector.spans if it.name.startswith("text_completion")]
         assert [it.trace_id.hex() for it in spans] == [TRACE] * 2
         assert [it.parent_span_id.hex() for it in spans] == [PARENT] * 2
         (_, own) = (given["trace_headers"]["traceparent"].rsplit("-", 2)[0], spans[0].span_id.hex())
         assert given["trace_headers"]["traceparent"] == f"00-{TRACE}-{own}-01"
         assert [it.status.code for it in spans] == [0, 2]
+        answered = {it.key: it.value for it in spans[0].attributes}
+        assert answered["gen_ai.usage.input_tokens"].int_value == 1
+        assert answered["gen_ai.usage.output_tokens"].int_value == 2
+        assert answered["gen_ai.response.finish_reasons"].array_value.values
         assert collector.services == {"vllm_bridge"}
         assert any(it.name == "AsyncLLM.from_engine_args" for it in collector.spans)
 

@@ -12,12 +12,13 @@ defmodule Vllm.Core.Application do
   alias Vllm.Core.Call.Producer
   alias Vllm.Core.{Instance, RedactedSupervisor}
   alias Vllm.Core.Instance.{Default, LastFailure, Running}
-  alias Vllm.Core.Telemetry.Witness
+  alias Vllm.Core.Telemetry.{Models, Witness}
 
   @impl true
   def start(_type, _args) do
     LastFailure.init()
     Running.init()
+    Models.init()
     forwarders = RedactedSupervisor.tasks(Vllm.Core.Forwarders)
     children = [Witness, {Default, &Instance.start_link/1}, Producer, forwarders]
     RedactedSupervisor.start_link(__MODULE__, children, Vllm.Supervisor)

@@ -66,7 +66,7 @@ def test_a_call_is_a_child_of_its_callers_span_and_the_engine_of_the_call(
     kwargs = taken(call, NOT_TRACING, {"prompt": "p", "trace_headers": {**HEADERS, "x": "y"}})
     call.end(None)
     span = only(spans, exported)
-    assert (span.name, span.kind) == ("AsyncLLM.generate", SpanKind.SERVER)
+    assert (span.name, span.kind) == ("text_completion", SpanKind.SERVER)
     assert span.parent is not None
     assert (span.parent.trace_id, span.parent.span_id) == context_of(HEADERS)
     assert context_of(kwargs["trace_headers"]) == (span.context.trace_id, span.context.span_id)
@@ -77,6 +77,8 @@ def test_a_call_is_a_child_of_its_callers_span_and_the_engine_of_the_call(
         "rpc.service": "AsyncLLM",
         "rpc.method": "generate",
         "vllm_bridge.ref": "ref-1",
+        "gen_ai.operation.name": "text_completion",
+        "gen_ai.provider.name": "vllm",
     }
     assert span.start_time is not None
     assert span.end_time is not None
@@ -151,6 +153,43 @@ def test_a_failure_is_named_by_its_kind_and_not_quoted(
     assert span.attributes["error.type"] == kind
     assert span.status.status_code is status
     assert "secret" not in span.to_json()
+
+
+def test_a_request_is_named_by_its_operation_and_model_and_has_what_its_answer_says(
+    spans: CallSpans, exported: InMemorySpanExporter
+) -> None:
+    config = types.SimpleNamespace(served_model_name="smollm")
+    call = spans.call("chat", "AsyncLLM", "ref-1", types.SimpleNamespace(model_config=config))
+    usage = types.SimpleNamespace(prompt_tokens=4, completion_tokens=6)
+    choice = types.SimpleNamespace(finish_reason="stop", message="secret")
+    call.answered(types.SimpleNamespace(model="pirate", usage=usage, choices=[choice]))
+    call.end(None)
+    span = only(spans, exported)
+    assert span.name == "chat smollm"
+    assert span.attributes is not None
+    named = {name: it for name, it in span.attributes.items() if name.startswith("gen_ai.")}
+    assert named == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "vllm",
+        "gen_ai.request.model": "smollm",
+        "gen_ai.response.model": "pirate",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 4,
+        "gen_ai.usage.output_tokens": 6,
+    }
+    assert "secret" not in span.to_json()
+
+
+def test_a_call_that_is_no_request_is_named_by_class_and_method(
+    spans: CallSpans, exported: InMemorySpanExporter
+) -> None:
+    call = spans.call("get_status", "AsyncLLM", "ref-1")
+    call.answered(types.SimpleNamespace(prompt_token_ids=[1]))
+    call.end(None)
+    span = only(spans, exported)
+    assert span.name == "AsyncLLM.get_status"
+    assert span.attributes is not None
+    assert not any(name.startswith("gen_ai.") for name in span.attributes)
 
 
 def test_names_that_a_client_makes_up_have_an_end(

@@ -98,7 +98,8 @@ class Bytes:
 
 async def test_items_come_in_order_between_accepted_and_end() -> None:
     engine, sink = Engine(), Sink()
-    await drain(engine.generate(3), sink, encoder=Bytes(), abort=engine.abort)
+    last = await drain(engine.generate(3), sink, encoder=Bytes(), abort=engine.abort)
+    assert last == 2
     assert sink.outcomes == ["accepted", "item", "item", "item", "end"]
     assert sink.items == [b"\x00", b"\x01", b"\x02"]
     assert engine.aborted == []
@@ -106,7 +107,8 @@ async def test_items_come_in_order_between_accepted_and_end() -> None:
 
 async def test_a_stream_without_items_is_accepted_and_ends() -> None:
     engine, sink = Engine(), Sink()
-    await drain(engine.generate(0), sink, encoder=Bytes(), abort=engine.abort)
+    last = await drain(engine.generate(0), sink, encoder=Bytes(), abort=engine.abort)
+    assert last is None
     assert sink.outcomes == ["accepted", "end"]
 
 

@@ -28,6 +28,13 @@ defmodule Vllm.Core.Codec.OutputPatch do
   @spec new() :: t()
   def new, do: nil
 
+  @doc "The last item with all completions, of which vLLM's own has only those that were new in it."
+  @spec completed(item, t()) :: item when item: term()
+  def completed(%RequestOutput{} = item, {_item, known}) when map_size(known) > 1,
+    do: %{item | outputs: known |> Enum.sort() |> Enum.map(&elem(&1, 1))}
+
+  def completed(item, _state), do: item
+
   @doc "Decodes the payload of the stream's next item."
   @spec apply(binary(), t(), term()) :: {:ok, term(), t()} | {:error, Error.t()}
   def apply(<<0xC7, size, @patch, body::binary-size(size)>>, state, instance),

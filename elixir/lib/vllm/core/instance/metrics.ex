@@ -15,7 +15,7 @@ defmodule Vllm.Core.Instance.Metrics do
   alias Vllm.{Call, Error, Ref, Telemetry}
   alias Vllm.Core.{Connection, RedactedServer}
   alias Vllm.Core.Instance.{Engines, Locator}
-  alias Vllm.Core.Telemetry.Emitter
+  alias Vllm.Core.Telemetry.{Emitter, Models}
 
   # The worker's names and ours. Metrics that a newer worker adds are left out.
   @names Map.new(Telemetry.numbers(), fn {name, _text} -> {Atom.to_string(name), name} end)
@@ -46,6 +46,7 @@ defmodule Vllm.Core.Instance.Metrics do
   defp engine(of_worker, instance, names) do
     id = of_worker["ref"]
     ref = %Ref{instance: instance, incarnation: of_worker["incarnation"], id: id}
+    Models.put(ref, of_worker["model"])
 
     %{
       engine: names[id],

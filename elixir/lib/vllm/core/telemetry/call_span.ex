@@ -3,7 +3,7 @@ defmodule Vllm.Core.Telemetry.CallSpan do
   # Emits the start and the end of a call, in the process that makes it. If that process is killed
   # during the call, Vllm.Core.Telemetry.Witness emits the end.
 
-  alias Vllm.Core.Telemetry.{Emitter, Witness}
+  alias Vllm.Core.Telemetry.{Emitter, Usage, Witness}
 
   @doc "Runs a call between its events. Without `:telemetry` it only runs it."
   @spec run([atom()], map(), (() -> result)) :: result when result: var
@@ -30,8 +30,9 @@ defmodule Vllm.Core.Telemetry.CallSpan do
         :erlang.raise(kind, reason, __STACKTRACE__)
     else
       result ->
-        stopped = Map.put(metadata, :result, outcome(result))
-        Witness.once(ending, fn -> emit.(:stop, since(start), stopped) end)
+        {measured, said} = answered(prefix, result)
+        stopped = metadata |> Map.merge(said) |> Map.put(:result, outcome(result))
+        Witness.once(ending, fn -> emit.(:stop, Map.merge(measured, since(start)), stopped) end)
         result
     end
   end
@@ -40,6 +41,11 @@ defmodule Vllm.Core.Telemetry.CallSpan do
     now = System.monotonic_time()
     %{duration: now - start, monotonic_time: now}
   end
+
+  # What the result says of a request, for the events that document it.
+  defp answered([:vllm, :call], {:ok, answer}), do: Usage.of(answer)
+  defp answered([:vllm, :call], _error), do: Usage.none()
+  defp answered(_of_mellea, _result), do: {%{}, %{}}
 
   defp outcome({:error, %{kind: kind}}), do: kind
   defp outcome(_ok), do: :ok

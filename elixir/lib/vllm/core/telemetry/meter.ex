@@ -9,7 +9,7 @@ defmodule Vllm.Core.Telemetry.Meter do
   # killed. Both need the counts, so these are in shared memory.
 
   alias Vllm.Error
-  alias Vllm.Core.Telemetry.{Emitter, Witness}
+  alias Vllm.Core.Telemetry.{Emitter, Usage, Witness}
 
   @enforce_keys [:sent, :metadata, :counts]
   defstruct [:sent, :metadata, :counts, :ending]
@@ -55,11 +55,17 @@ defmodule Vllm.Core.Telemetry.Meter do
     Emitter.event([:vllm, :stream, :first_item], measurements, meter.metadata)
   end
 
-  @doc "The enumeration has ended with `:ok`, `:halted` or an error."
-  @spec stop(t() | nil, :ok | :halted | Error.t()) :: :ok
-  def stop(nil, _result), do: :ok
-  def stop(meter, %Error{kind: kind}), do: stop(meter, kind)
-  def stop(meter, result), do: finish(meter, :stop, %{result: result})
+  @doc "The enumeration has ended with `:ok`, `:halted` or an error. `last` is its last item, if known."
+  @spec stop(t() | nil, :ok | :halted | Error.t(), term()) :: :ok
+  def stop(meter, result, last \\ nil)
+  def stop(nil, _result, _last), do: :ok
+  def stop(meter, %Error{kind: kind}, last), do: stop(meter, kind, last)
+
+  def stop(meter, result, last) do
+    # A stream with one item has the whole answer in it.
+    {measured, said} = Usage.of(last, :atomics.get(meter.counts, @items) == 1)
+    finish(meter, :stop, Map.put(said, :result, result), measured)
+  end
 
   @doc "The consumer's function has raised."
   @spec exception(t() | nil, atom(), term(), Exception.stacktrace()) :: :ok
@@ -68,13 +74,14 @@ defmodule Vllm.Core.Telemetry.Meter do
   def exception(meter, kind, reason, stacktrace),
     do: finish(meter, :exception, Emitter.failure(kind, reason, stacktrace))
 
-  defp finish(meter, event, more),
-    do: Witness.once(meter.ending, fn -> emit(meter, event, more) end)
+  defp finish(meter, event, more, measured \\ %{}),
+    do: Witness.once(meter.ending, fn -> emit(meter, event, more, measured) end)
 
-  defp emit(meter, event, more) do
+  defp emit(meter, event, more, measured \\ %{}) do
     now = System.monotonic_time()
     items = :atomics.get(meter.counts, @items)
-    measurements = %{items: items, duration: now - meter.sent, monotonic_time: now}
+    counted = %{items: items, duration: now - meter.sent, monotonic_time: now}
+    measurements = Map.merge(measured, counted)
 
     first =
       case :atomics.get(meter.counts, @first) do

@@ -6,7 +6,7 @@ defmodule Vllm.Core.Telemetry.CallSpanTest do
 
   alias Vllm.Core.Telemetry.CallSpan
 
-  @metadata %{instance: X, class: "AsyncLLM", method: "sleep"}
+  @metadata %{instance: X, class: "AsyncLLM", method: "sleep", ref: nil}
 
   @moduletag connect: false
 
