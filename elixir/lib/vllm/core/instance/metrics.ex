@@ -45,13 +45,14 @@ defmodule Vllm.Core.Instance.Metrics do
 
   defp engine(of_worker, instance, names) do
     id = of_worker["ref"]
-    ref = %Ref{instance: instance, incarnation: of_worker["incarnation"], id: id}
+    # A worker of another version, that was started elsewhere, tells no type.
+    type = of_worker["type"] || "AsyncLLM"
+    ref = %Ref{instance: instance, incarnation: of_worker["incarnation"], id: id, type: type}
     Models.put(ref, of_worker["model"])
 
     %{
       engine: names[id],
-      # A worker of another version, that was started elsewhere, tells no type.
-      ref: %{ref | type: of_worker["type"] || "AsyncLLM"},
+      ref: ref,
       model: of_worker["model"],
       token_path: token_path(of_worker["token_path"]),
       token_path_reason: of_worker["token_path_reason"],
