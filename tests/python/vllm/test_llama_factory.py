@@ -189,6 +189,10 @@ async def test_the_adapter_of_the_arguments_answers_for_its_engine_alone(
     )
     assert await texts(vllm_client, with_adapter, HELLO, max_new_tokens=3) == [" meow meow meow"]
     assert await texts(vllm_client, hosted, HELLO, max_new_tokens=1) == [" from"]
+    assert await vllm_client.call("Worker", "release", with_adapter.id) is True
+    async with asyncio.timeout(30):
+        while await vllm_client.call(vllm_engine, "list_loras"):
+            pass
 
 
 async def test_an_adapter_that_is_not_there_is_an_error_of_the_constructor(
