@@ -182,7 +182,7 @@ async def test_two_engines_are_side_by_side_in_metrics_and_the_requests_in_their
         call = await asyncio.to_thread(
             collector.span, lambda it: it.span_id == request.parent_span_id
         )
-        assert (call.name, call.parent_span_id.hex()) == ("AsyncLLM.generate", parent)
+        assert (call.name, call.parent_span_id.hex()) == (f"text_completion {model.path}", parent)
         assert {it.trace_id.hex() for it in (call, request)} == {trace}
     finally:
         await client.call(second, "shutdown")
