@@ -8,7 +8,7 @@ defmodule Vllm.RealEngine.KVEventsTest do
     do: for(%{"type" => "BlockStored"} = event <- events, do: event)
 
   test "the blocks of a prompt are told with its tokens, also to who asks later", %{
-    engine: engine
+    limited: engine
   } do
     text = String.duplicate("What the cache holds. ", 8)
 
