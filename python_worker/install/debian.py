@@ -30,7 +30,6 @@ RELEASES = ("trixie", "forky")
 PACKAGES = ("elixir", "elixir-ex-doc", "erlang-hex", "rabbitmq-server")
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-MIRROR = "http://deb.debian.org/debian/"
 VERSIONS = "VERSIONS"
 
 # Mix keeps what it compiles apart, because the modules of another Erlang may not load.
@@ -123,10 +122,20 @@ def _apt_news(line: str) -> str | None:
 
 
 def _mirror() -> str:
-    """The mirror of Debian's archive that this machine's apt uses, or Debian's own."""
+    """The mirror of Debian's archive that this machine's apt uses.
+
+    Raises:
+        SetupError: It uses none.
+    """
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian"]
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return next((line for line in lines if line.rstrip("/").endswith("/debian")), MIRROR)
+    mirror = next((line for line in lines if line.rstrip("/").endswith("/debian")), None)
+    if mirror is None:
+        raise SetupError(
+            "apt has no source of Debian's archive",
+            advice="add one to apt's sources, run `apt-get update`, and try again",
+        )
+    return mirror
 
 
 def _relocate(folder: Path, log: Path, progress: Progress) -> None:

@@ -106,6 +106,16 @@ def test_without_apt_the_user_is_told_where_it_works(cache: Path, programs: Path
     assert "Debian" in caught.value.advice
 
 
+def test_without_debians_archive_the_user_is_told_to_add_it(machine: Path) -> None:
+    program(
+        machine, "apt-get", 'case "$*" in indextargets*) echo http://mirror.example/other/;; esac'
+    )
+    with pytest.raises(SetupError, match="no source of Debian's archive") as caught:
+        debian.make_release(options(), Progress("trixie"), release="trixie")
+    assert "apt's sources" in caught.value.advice
+    assert debian.find_release(options(), release="trixie") is None
+
+
 def test_the_steps_are_done_only_where_they_are_named() -> None:
     assert {step.name for step in install.ON_REQUEST} == {"trixie", "forky"}
     assert not {step.name for step in install.STEPS} & {"trixie", "forky"}
