@@ -33,8 +33,7 @@ defmodule Vllm.VllmEngine do
     distributed_executor_backend: "vllm.v1.executor.uniproc_executor.UniProcExecutor"
   ]
 
-  # `scripted`, `lora` and `faulty` keep vLLM's own division on a CPU: EngineCore, and a process with
-  # the model.
+  # `scripted` keeps vLLM's own division on a CPU: EngineCore, and a process with the model.
   @engines %{
     # Room for a request that is still running when the next call comes.
     scripted: {:scripted, [max_model_len: 2048]},
@@ -59,23 +58,25 @@ defmodule Vllm.VllmEngine do
     # Few slots, so that adapters have to give way to each other.
     lora:
       {:scripted,
-       [
-         max_model_len: 2048,
-         enable_lora: true,
-         max_loras: 4,
-         max_cpu_loras: 4,
-         max_lora_rank: 16,
-         logits_processors: ["python_worker.testing.logits_processor:OnlyToken"]
-       ]},
+       @one_process ++
+         [
+           max_model_len: 2048,
+           enable_lora: true,
+           max_loras: 4,
+           max_cpu_loras: 4,
+           max_lora_rank: 16,
+           logits_processors: ["python_worker.testing.logits_processor:OnlyToken"]
+         ]},
     # Little room in its queue, and vLLM's processes fail where a test wants them to.
     faulty:
       {:scripted,
-       [
-         max_model_len: 2048,
-         max_num_queued_reqs: 2,
-         scheduler_cls: "tests.python.support.faults.FaultyScheduler",
-         worker_extension_cls: "tests.python.support.faults.FaultyWorker"
-       ]},
+       @one_process ++
+         [
+           max_model_len: 2048,
+           max_num_queued_reqs: 2,
+           scheduler_cls: "tests.python.support.faults.FaultyScheduler",
+           worker_extension_cls: "tests.python.support.faults.FaultyWorker"
+         ]},
     pooling: {:random, @one_process ++ [max_model_len: 512, runner: "pooling"]},
     # Its head takes adapters, though no test has one for it: vLLM keeps a list of them all the same.
     classify:

@@ -81,8 +81,7 @@ defmodule Vllm.RealEngine.OutputsTest do
 
     test "abort", %{engine: engine} do
       id = request_id()
-      params = [temperature: 0.0, max_tokens: 1000, ignore_eos: true]
-      {:ok, stream} = AsyncLLM.generate(engine, "count", params, id)
+      {:ok, stream} = AsyncLLM.generate(engine, "count", endless(), id)
 
       reason =
         Enum.reduce(stream, nil, fn item, reason ->

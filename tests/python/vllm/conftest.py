@@ -23,7 +23,7 @@ from tests.python.support.pooling import shut_down
 from tests.python.support.shared_engine import SharedEngine
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker
-from tests.python.support.workers import Workers, real_arguments
+from tests.python.support.workers import ONE_PROCESS, Workers, real_arguments
 
 EXTENSION = "python_worker.testing.worker_extension.WorkerExtension"
 REFERENCE = "tests.python.support.reference_engine:ReferenceAsyncLLM"
@@ -82,6 +82,7 @@ def embedding_engine(
         vllm_worker.address,
         **real_arguments(
             model,
+            **ONE_PROCESS,
             max_model_len=256,
             num_gpu_blocks_override=24,
             max_num_batched_tokens=128,
@@ -188,6 +189,7 @@ def shared_llm(request: pytest.FixtureRequest, llm_worker: Worker, model: Script
     """An LLM of the scripted model, with everything that is off by default."""
     arguments: dict[str, Any] = real_arguments(
         model,
+        **ONE_PROCESS,
         num_gpu_blocks_override=256,
         disable_log_stats=False,
         worker_extension_cls=EXTENSION,

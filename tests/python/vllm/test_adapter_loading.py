@@ -121,6 +121,22 @@ async def test_loads_of_one_id_at_once_leave_one_that_is_whole(shared: SharedEng
     adds = [shared.add(1, name, load_inplace=True) for name in names]
     results = await asyncio.gather(*adds, return_exceptions=True)
     assert [isinstance(it, Failed) for it in results] == [False, True] * 8
+    # Which of the calls the worker gets last is open: each is a gRPC call of its own.
+    lora = shared.lora(1, "meow")
+    said = await shared.said(lora)
+    assert said in (repeated("meow"), repeated("woof"))
+    assert await asyncio.gather(*(shared.said(lora) for _ in range(8))) == [said] * 8
+
+
+async def test_of_loads_of_one_session_the_last_one_counts(shared: SharedEngine) -> None:
+    names = ["meow", "broken-flat", "woof", "broken-nan"] * 4
+    async with shared.client.session() as session:
+        loads = [
+            await session.start(shared.ref, "add_lora", shared.lora(1, name, load_inplace=True))
+            for name in names
+        ]
+        results = await asyncio.gather(*(it.value() for it in loads), return_exceptions=True)
+    assert [isinstance(it, Failed) for it in results] == [False, True] * 8
     assert await shared.said(shared.lora(1, "meow")) == repeated("woof")
 
 

@@ -18,7 +18,7 @@ from tests.python.support.client import Client, Failed, sampling
 from tests.python.support.llms import ENDLESS, GREEDY, wait_running
 from tests.python.support.values import Record, Ref, Tensor
 from tests.python.support.worker import Worker
-from tests.python.support.workers import real_arguments
+from tests.python.support.workers import ONE_PROCESS, real_arguments
 
 
 # tests/lora/test_llm_with_multi_loras.py::test_multiple_lora_requests
@@ -126,6 +126,7 @@ async def test_the_death_of_engine_core_ends_a_batch(
     """Python's own waits for ever, where EngineCore is killed. Before, the LLM has adapters."""
     arguments: dict[str, Any] = real_arguments(
         model,
+        **ONE_PROCESS,
         num_gpu_blocks_override=64,
         enable_lora=True,
         max_lora_rank=8,
