@@ -40,6 +40,24 @@ defmodule Vllm.Core.Options do
     end
   end
 
+  @doc """
+  As `validate/3`, for a table with `:timeout` and `:rpc`, the options of the bridge: in the result
+  `:rpc` has the deadline, unless it has one of its own.
+  """
+  @spec validate_call(table(), keyword(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def validate_call(table, options, what) do
+    with {:ok, settings} <- validate(table, options, what),
+         do: {:ok, %{settings | rpc: with_deadline(settings.rpc, settings.timeout)}}
+  end
+
+  @doc """
+  The options of the bridge with a deadline, unless they have one. What is no keyword list stays as it
+  is: it is refused with the call.
+  """
+  @spec with_deadline(term(), timeout()) :: term()
+  def with_deadline(rpc, timeout),
+    do: if(Keyword.keyword?(rpc), do: Keyword.put_new(rpc, :timeout, timeout), else: rpc)
+
   @doc "As `validate/3`, for functions that raise `ArgumentError`."
   @spec validate!(table(), keyword(), String.t()) :: map()
   def validate!(table, options, what) do

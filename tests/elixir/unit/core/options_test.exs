@@ -103,6 +103,17 @@ defmodule Vllm.Core.OptionsTest do
     assert {:error, %Error{kind: :invalid}} = validate([1, 2])
   end
 
+  test "a call has the deadline of its options, unless those of the bridge have one" do
+    table = [{:timeout, :timeout, 5, "."}, {:rpc, :term, [], "."}]
+    rpc = fn options -> Options.validate_call(table, options, "x") end
+    assert {:ok, %{rpc: [timeout: 5]}} = rpc.([])
+    assert {:ok, %{rpc: [timeout: :infinity]}} = rpc.(timeout: :infinity)
+    assert {:ok, %{rpc: [timeout: 7]}} = rpc.(timeout: 6, rpc: [timeout: 7])
+    # Refused with the call.
+    assert {:ok, %{rpc: :odd}} = rpc.(rpc: :odd)
+    assert {:error, %{kind: :invalid}} = rpc.(timeout: -1)
+  end
+
   test "documents every option with type and default" do
     docs = Options.docs(@table)
     assert docs =~ "* `:count` (a positive integer) - how many. Defaults to `3`."

@@ -45,10 +45,7 @@ defmodule Vllm.Core.Chat.Settings do
   end
 
   # As `generate`, a chat has no limit of time unless it gets one.
-  defp unlimited([]), do: [timeout: :infinity]
-
-  defp unlimited([rpc | _]),
-    do: if(Keyword.keyword?(rpc), do: Keyword.put_new(rpc, :timeout, :infinity), else: rpc)
+  defp unlimited(given), do: given |> List.first([]) |> Options.with_deadline(:infinity)
 
   defp keyword(opts) do
     if Keyword.keyword?(opts),

@@ -59,15 +59,8 @@ defmodule Vllm.Core.Inference.Settings do
 
   @doc "Checks the options of a kind of function. `:rpc` in the result has the deadline."
   @spec validate(kind(), term()) :: {:ok, map()} | {:error, Error.t()}
-  def validate(kind, opts) do
-    with {:ok, settings} <-
-           Options.validate(Map.fetch!(@tables, kind), opts, "the options of a provider"),
-         do: {:ok, %{settings | rpc: rpc(settings)}}
-  end
-
-  # What is no keyword list is refused with the call.
-  defp rpc(%{rpc: rpc, timeout: timeout}),
-    do: if(Keyword.keyword?(rpc), do: Keyword.put_new(rpc, :timeout, timeout), else: rpc)
+  def validate(kind, opts),
+    do: Options.validate_call(Map.fetch!(@tables, kind), opts, "the options of a provider")
 
   @doc "Splits the options of a constructor into the arguments of the class, and the rest."
   @spec split(term(), [atom()]) :: {:ok, keyword(), keyword()} | {:error, Error.t()}

@@ -101,15 +101,8 @@ defmodule Vllm.Core.LlamaFactory.Settings do
 
   @doc "Checks the options of a kind of function. `:rpc` in the result has the deadline."
   @spec validate(kind(), term()) :: {:ok, map()} | {:error, Error.t()}
-  def validate(kind, opts) do
-    with {:ok, settings} <-
-           Options.validate(Map.fetch!(@tables, kind), opts, "the options of LLaMA-Factory"),
-         do: {:ok, %{settings | rpc: rpc(settings)}}
-  end
-
-  # What is no keyword list is refused with the call.
-  defp rpc(%{rpc: rpc, timeout: timeout}),
-    do: if(Keyword.keyword?(rpc), do: Keyword.put_new(rpc, :timeout, timeout), else: rpc)
+  def validate(kind, opts),
+    do: Options.validate_call(Map.fetch!(@tables, kind), opts, "the options of LLaMA-Factory")
 
   @doc "The settings of a group that were given, as the worker takes them."
   @spec given(map(), :generation | :dataset) :: map()

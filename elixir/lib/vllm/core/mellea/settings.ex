@@ -148,11 +148,11 @@ defmodule Vllm.Core.Mellea.Settings do
   @doc "Checks the options of a kind of function. `:rpc` in the result has the deadline."
   @spec validate(kind(), term()) :: {:ok, map()} | {:error, Error.t()}
   def validate(kind, opts) do
-    with {:ok, settings} <- Options.validate(Map.fetch!(@tables, kind), opts, "the options"),
+    with {:ok, settings} <- Options.validate_call(Map.fetch!(@tables, kind), opts, "the options"),
          {:ok, settings} <- with_options(settings),
          :ok <- check_alora(settings),
          :ok <- Hooks.check(Map.get(settings, :hooks, [])),
-         do: {:ok, %{settings | rpc: rpc(settings)}}
+         do: {:ok, settings}
   end
 
   defp with_options(%{model_options: options} = settings) do
@@ -167,10 +167,6 @@ defmodule Vllm.Core.Mellea.Settings do
       do: :ok,
       else: {:error, Error.new(:unsupported, "alora: vLLM has no activated adapters")}
   end
-
-  # What is no keyword list is refused with the call.
-  defp rpc(%{rpc: rpc, timeout: timeout}),
-    do: if(Keyword.keyword?(rpc), do: Keyword.put_new(rpc, :timeout, timeout), else: rpc)
 
   @doc "The arguments of a text by name, without those that are not given."
   @spec arguments(map()) :: keyword()

@@ -170,10 +170,7 @@ defmodule Vllm.Core.Pooling.Settings do
   defp template(given), do: {:ok, given}
 
   # As `encode`, a batch has no limit of time unless it gets one.
-  defp unlimited([]), do: [timeout: :infinity]
-
-  defp unlimited([rpc | _]),
-    do: if(Keyword.keyword?(rpc), do: Keyword.put_new(rpc, :timeout, :infinity), else: rpc)
+  defp unlimited(given), do: given |> List.first([]) |> Options.with_deadline(:infinity)
 
   defp not_keyword(method),
     do: {:error, Error.new(:invalid, "the options of #{name(method)} are a keyword list")}
