@@ -11,6 +11,8 @@ backend renders a chat with the engine's tokenizer and generates with the engine
 ``formats``             a JSON schema, as mellea takes it
 ``generation``          one request of the engine, whose outputs feed a thunk
 ``outputs``             the outputs of a request, also those that a client has received
+``requests``            the requests that merged options ask for, one or many at once
+``made_texts``          thunks, made by a request or not, and what is told of them
 ``hooks``               functions of the client that are called around a generation
 ``prompts``             from a context to the prompt of a request
 ``local_backend``       the backend class
@@ -32,6 +34,6 @@ backend renders a chat with the engine's tokenizer and generates with the engine
 ======================  ==========================================================================
 
 ``local_backend``, ``prompts``, ``components``, ``images``, ``requirements``, ``templates``,
-``template_formatter`` and ``tools`` need mellea, or Jinja, when they are imported. The others
-import them when they are first used.
+``template_formatter``, ``requests``, ``made_texts`` and ``tools`` need mellea, or Jinja, when they
+are imported. The others import them when they are first used.
 """

@@ -235,7 +235,7 @@ class Backend:
         """A text that no request makes: the client fills it with ``processing``."""
         check_options(model_options)
         span = await components().span(action)
-        made = library.load("local_backend").unmade(span, self.mellea.merged(model_options))
+        made = library.load("made_texts").unmade(span, self.mellea.merged(model_options))
         return Thunk(made, self.engine, filled_by_hand=True)
 
     async def processing(self, thunk: object, chunk: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,24 +26,20 @@ from mellea.formatters import ChatFormatter
 from mellea.helpers.async_helpers import send_to_queue
 from mellea.stdlib import functional
 
-from python_worker.exceptions import InvalidArgument
 from python_worker.integrations.mellea import generation, hooks, images, prompts
 from python_worker.integrations.mellea.formats import schema_of
 from python_worker.integrations.mellea.generation import STARTED, Engine
 from python_worker.integrations.mellea.hooks import POST_CALL, Call, Hooks, hooks_for
-from python_worker.integrations.mellea.outputs import first_of, text_of
-from python_worker.integrations.mellea.sampling import (
-    FROM_MELLEA,
-    TO_MELLEA,
-    parameter_names,
-    sampling_parameters,
-)
+from python_worker.integrations.mellea.made_texts import note_output, told_to_hooks
+from python_worker.integrations.mellea.outputs import text_of
+from python_worker.integrations.mellea.requests import Requests, request_name
+from python_worker.integrations.mellea.sampling import TO_MELLEA
 from python_worker.integrations.mellea.template_formatter import CachingFormatter
 from python_worker.integrations.mellea.templates import refused
 from python_worker.integrations.mellea.tools import calls_in
 from python_worker.process import large_work
 
-__all__ = ["LocalVLLMBackend", "ModelOption", "computed", "functional"]
+__all__ = ["LocalVLLMBackend", "ModelOption", "functional"]
 
 Tools = dict[str, AbstractMelleaTool[..., Any]]
 Options = Mapping[str, Any] | None
@@ -80,7 +75,7 @@ class LocalVLLMBackend(FormatterBackend):
         )
         self.engine = engine
         self._model_id = model_id
-        self._names = parameter_names(engine)
+        self._requests = Requests(engine)
 
     # --- Options ---------------------------------------------------------------
 
@@ -93,8 +88,7 @@ class LocalVLLMBackend(FormatterBackend):
 
     def parameters(self, merged: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of a request that merged options ask for."""
-        renamed = ModelOption.replace_keys(dict(merged), dict(FROM_MELLEA))
-        return sampling_parameters(ModelOption.remove_special_keys(renamed), self._names)
+        return self._requests.parameters(merged)
 
     # --- Prompts ---------------------------------------------------------------
 
@@ -193,7 +187,7 @@ class LocalVLLMBackend(FormatterBackend):
         """
         streaming = bool(merged.get(ModelOption.STREAM))
         kind = "DELTA" if streaming else "FINAL_ONLY"
-        outputs = self._outputs(prompt, merged, format, kind, request_id)
+        outputs = self._requests.outputs(prompt, merged, format, kind, request_id)
         # Without a stream the only output is the whole text, which may take any time.
         seconds = merged.get(ModelOption.STREAM_TIMEOUT, 120.0 if streaming else None)
         feed = functools.partial(send_to_queue, outputs, thunk, chunk_timeout=seconds)
@@ -204,25 +198,10 @@ class LocalVLLMBackend(FormatterBackend):
         if started is not None:
             started.append(thunk)
 
-    def _outputs(
-        self, prompt: Any, merged: Mapping[str, Any], format: Any, kind: str, request_id: str
-    ) -> Any:
-        if self.engine.errored:
-            raise self.engine.dead_error
-        parameters = {**self.parameters(merged), "output_kind": kind}
-        if format is not None:
-            if "structured_outputs" in parameters:
-                raise InvalidArgument(
-                    "model_options['structured_outputs']: there is a format already",
-                    parameter="structured_outputs",
-                )
-            parameters["structured_outputs"] = {"json": format.model_json_schema()}
-        return generation.outputs(self.engine, prompt, parameters, request_id)
-
     async def processing(self, mot: ModelOutputThunk[Any], chunk: Any) -> None:
         """Adds the text of an output to the thunk. Of several completions only the first counts."""
         mot._underlying_value = (mot._underlying_value or "") + text_of(chunk)
-        _note(mot, chunk)
+        note_output(mot, chunk)
 
     async def post_processing(
         self,
@@ -272,7 +251,7 @@ class LocalVLLMBackend(FormatterBackend):
                 **self._about(mot.generation.response_id or ""),
                 "messages": given["conversation"],
                 "latency_ms": mot._elapsed_ms(),
-                **_told(mot),
+                **told_to_hooks(mot),
             }
             await hooks.after(POST_CALL, payload)
 
@@ -325,40 +304,16 @@ class LocalVLLMBackend(FormatterBackend):
             MelleaLogger.get_logger().warning("generate_from_raw does not take tool_calls")
         merged = self.merged(call.model_options)
         started = time.monotonic()
-        outputs = await self._all(texts, merged, call.format)
+        outputs = await self._requests.last_outputs(texts, merged, call.format)
         results = [
             self._made(action, prompt, merged, call.format, output)
             for action, prompt, output in zip(actions, texts, outputs, strict=True)
         ]
         if (asked := hooks_for(hooks.BATCH_POST_CALL)) is not None:
             latency = (time.monotonic() - started) * 1000
-            payload = {**batch, "latency_ms": latency, "outputs": [*map(_told, results)]}
+            payload = {**batch, "latency_ms": latency, "outputs": [*map(told_to_hooks, results)]}
             await asked.after(hooks.BATCH_POST_CALL, payload)
         return results, None
-
-    async def _all(
-        self, texts: list[str], merged: Mapping[str, Any], format: Any
-    ) -> list[tuple[str, Any]]:
-        """The outputs of requests that are made at once, with their names, in order."""
-        # A failure, or the caller's leaving, ends them all.
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._whole(text, merged, format)) for text in texts]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _whole(self, prompt: str, merged: Mapping[str, Any], format: Any) -> tuple[str, Any]:
-        """The only output of a request, and the request's name."""
-        request_id = request_name()
-        last: list[Any] = []
-
-        async def read() -> None:
-            async for output in self._outputs(prompt, merged, format, "FINAL_ONLY", request_id):
-                last[:] = [output]
-
-        await generation.run(self.engine, read)
-        return request_id, last[0]
 
     def _made(
         self, action: Any, prompt: str, merged: dict[str, Any], format: Any, made: tuple[str, Any]
@@ -370,56 +325,8 @@ class LocalVLLMBackend(FormatterBackend):
         thunk.generation.response_id = request_id
         thunk.generation.model = self._model_id
         thunk.generation.provider = thunk.raw.provider = self._provider
-        _note(thunk, output)
+        note_output(thunk, output)
         thunk._set_parsed_repr()
         seed = merged.get(ModelOption.SEED)
         thunk._generate_log = self._log(thunk, prompt, format, [], None, seed)
         return thunk
-
-
-def request_name() -> str:
-    """A new name for a request."""
-    return f"mellea-{secrets.token_hex(8)}"
-
-
-def _note(thunk: ModelOutputThunk[Any], output: Any) -> None:
-    """Keeps what an output says about its request."""
-    completion = first_of(output)
-    if completion is None:
-        return
-    usage = thunk.generation.usage or {"prompt_tokens": 0, "completion_tokens": 0}
-    prompt = len(output.prompt_token_ids or ()) or usage["prompt_tokens"]
-    made = usage["completion_tokens"] + len(completion.token_ids)
-    thunk.generation.usage = {
-        "prompt_tokens": prompt,
-        "completion_tokens": made,
-        "total_tokens": prompt + made,
-    }
-    if completion.finish_reason is not None:
-        thunk.generation.finish_reasons = [completion.finish_reason]
-
-
-def _told(thunk: ModelOutputThunk[Any]) -> dict[str, Any]:
-    """What a hook is told of a text."""
-    calls = thunk.tool_calls
-    return {
-        "value": thunk.value,
-        "tool_calls": calls and [{"name": call.name, "args": dict(call.args)} for call in calls],
-        "usage": thunk.generation.usage,
-        "finish_reasons": thunk.generation.finish_reasons,
-    }
-
-
-def unmade(action: Any, options: dict[str, Any]) -> ModelOutputThunk[Any]:
-    """A text that no request makes."""
-    thunk: ModelOutputThunk[Any] = ModelOutputThunk(None)
-    thunk._call.action = action
-    thunk._call.model_options = options
-    return thunk
-
-
-def computed(text: str) -> ModelOutputThunk[Any]:
-    """A text as an output of the model."""
-    thunk: ModelOutputThunk[Any] = ModelOutputThunk(text)
-    thunk.parsed_repr = text
-    return thunk

@@ -215,7 +215,7 @@ class Session:
         if isinstance(output, Thunk):
             return await output.computed()
         if isinstance(output, str):
-            return library.load("local_backend").computed(output)
+            return library.load("made_texts").computed(output)
         if output is not None:
             raise InvalidArgument(
                 f"output: wants a text or a thunk, got {type(output).__name__}", parameter="output"

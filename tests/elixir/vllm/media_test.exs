@@ -117,7 +117,7 @@ defmodule Vllm.RealEngine.MediaTest do
     assert is_binary(said(engine, [%{type: "image", tensor: tensor(1)}]))
   end
 
-  # M-21 of the requirements of Mellea. A text-only engine is in tests/elixir/bridge/mellea_test.exs.
+  # M-21 of the requirements of Mellea. A text-only engine is in tests/elixir/bridge/mellea_values_test.exs.
   describe "Mellea" do
     setup %{engine: engine} do
       options = %{temperature: 0.0, max_new_tokens: 8}

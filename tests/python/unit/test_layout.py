@@ -95,6 +95,7 @@ PYTHON_IMPORTERS = {
         *("integrations/mellea/library.py", "integrations/mellea/images.py"),
         *("integrations/mellea/requirements.py", "integrations/mellea/tools.py"),
         *("integrations/mellea/template_formatter.py", "integrations/mellea/prompts.py"),
+        *("integrations/mellea/requests.py", "integrations/mellea/made_texts.py"),
     },
     "xllamacpp": {"integrations/inference/llama_cpp_child.py"},
     "llama_cpp": {"integrations/inference/llama_cpp_child.py"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from python_worker.exceptions import InvalidArgument
 from tests.python.support.mellea import CHAT, Engine, Kind, backend_of
-from tests.python.support.served import until
 
 SCHEMA = {"enum": ["a"]}
 
@@ -135,24 +133,6 @@ async def test_raw_texts_are_made_at_once_and_returned_in_order() -> None:
     assert sorted(values) == ["one", "three", "two"]
     assert [prompt for prompt, _ in engine.asked] == ["a", "b", "c"]
     assert values == ["one", "two", "three"]
-
-
-async def test_one_raw_text_that_fails_ends_all() -> None:
-    engine = Engine(ValueError("refused"), None)
-    with pytest.raises(ValueError, match="refused"):
-        await (await backend_of(engine)).generate_from_raw(["a", "b", "c"])
-    assert engine.running == 0
-
-
-async def test_a_caller_of_raw_texts_that_leaves_ends_them() -> None:
-    engine = Engine(None)
-    backend = await backend_of(engine)
-    task = asyncio.ensure_future(backend.generate_from_raw(["a", "b"]))
-    await until(lambda: engine.running == 2)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert engine.running == 0
-    assert len(engine.aborted) == 2
 
 
 @pytest.mark.parametrize(
