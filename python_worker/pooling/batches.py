@@ -17,6 +17,7 @@ from python_worker.pooling.inputs import raise_failed
 from python_worker.pooling.requests import Renderer, Request
 from python_worker.pooling.tensors import bytes_of, is_empty
 from python_worker.streaming.admission import ADMISSION, Admission
+from python_worker.streaming.progress import Counter
 from python_worker.wire.limits import MAX_VALUE_BYTES
 
 Abort = Callable[[Any, Iterable[str]], Awaitable[None]]
@@ -25,6 +26,9 @@ CHUNK_REQUESTS: Final = 32
 """Requests that are rendered in one turn of the engine's thread, which others wait for."""
 
 CHUNK_CHARS: Final = 32 * 1024
+
+SHORT_S: Final = 0.5
+"""The client is not told of the progress of a batch that is over within this time."""
 
 OTHERS_AT_ONCE: Final = 256
 """Requests at the same time in an engine that is none of vLLM's."""
@@ -66,6 +70,8 @@ class Batch:
         self._open: dict[int, Admission] = {}
         self._outputs: list[Any] = [None] * len(requests)
         self._bytes = 0
+        self._done = 0
+        self._progress = Counter(len(requests), after_s=SHORT_S)
 
     async def outputs(self) -> list[Any]:
         """What is kept of the output of each request, in order.
@@ -135,6 +141,8 @@ class Batch:
                 limit=MAX_VALUE_BYTES,
             )
         self._outputs[number] = self._keep(output)
+        self._done += 1
+        self._progress.tell("Processed inputs", self._done)
 
 
 def check_output(output: Any) -> None:

@@ -245,8 +245,10 @@ defmodule Vllm.Call do
   end
 
   # Batches and datasets tell how far they have come.
-  defp on_progress(instance, class, method) when class in ["LLM", "VllmEngine", "ChatModel"],
-    do: Progress.reporter(metadata(instance, class, method))
+  defp on_progress(instance, class, method)
+       when class in ["LLM", "VllmEngine", "ChatModel"] or
+              (class == "AsyncLLM" and method in ["embed", "classify", "score", "encode_batch"]),
+       do: Progress.reporter(metadata(instance, class, method))
 
   defp on_progress(_instance, _class, _method), do: nil
 

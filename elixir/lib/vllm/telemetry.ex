@@ -122,9 +122,9 @@ defmodule Vllm.Telemetry do
     {[:mellea, :generate, :exception], "The call has raised, or its process was killed.",
      [@duration, @monotonic], @mellea ++ @exception},
     {[:vllm, :llm, :progress],
-     "A batch of a `Vllm.LLM`, or a dataset of `Vllm.LlamaFactory.VllmInfer`, has come further; at most " <>
-       "ten times a second. Emitted by the calling process, unless the call was given " <>
-       "`use_tqdm: false`.",
+     "A batch of a `Vllm.LLM`, a batch of `Vllm.embed/3` and its like that takes longer than half a " <>
+       "second, or a dataset of `Vllm.LlamaFactory.VllmInfer` has come further; at most ten times a " <>
+       "second. Emitted by the calling process, unless the call was given `use_tqdm: false`.",
      [
        {:done, "how many are done"},
        {:total, "how many there are, or 0 if that is not known"},

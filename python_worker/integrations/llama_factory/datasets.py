@@ -10,7 +10,6 @@ import asyncio
 import collections
 import functools
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,15 +20,12 @@ from python_worker.integrations.llama_factory.hosting import Library, RequestPar
 from python_worker.integrations.llama_factory.media import MediaNotFound
 from python_worker.integrations.llama_factory.options import GenerationOptions
 from python_worker.integrations.llama_factory.requests import Chat, making, request_of
-from python_worker.streaming.progress import PROGRESS, Progress
+from python_worker.streaming.progress import Counter
 
 MAX_BATCH: Final = 4096
 
 # While JSON is read, Python runs nothing else: so much takes half a second.
 MAX_JSON_BYTES: Final = 64 * 1024 * 1024
-
-# How often the caller is told, as by the progress bars of ``LLM``.
-INTERVAL_SECONDS: Final = 0.1
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 Responses = Callable[[RequestParts], Awaitable[list[Any]]]
@@ -123,13 +119,13 @@ class DatasetRun:
             InvalidArgument: An example cannot be read.
         """
         rows = await in_thread(lambda: self._rows(dataset))
-        report = _Report(len(rows))
+        progress = Counter(len(rows))
         rendered: list[_Example | None] = []
         for index, row in enumerate(rows):
             example = await in_thread(functools.partial(self._example, index, row))
             # Media of all examples at once might not fit into memory: they are read again.
             rendered.append(None if "multi_modal_data" in example.request.prompt else example)
-            report("Rendered examples", len(rendered))
+            progress.tell("Rendered examples", len(rendered))
         waiting = iter(range(len(rows)))
         done: dict[int, Prediction] = {}
 
@@ -141,7 +137,7 @@ class DatasetRun:
                     example = await in_thread(render)
                 first, *_ = await responses(example.request)
                 done[index] = Prediction(example.prompt, first.response_text, example.label)
-                report("Answered examples", len(done))
+                progress.tell("Answered examples", len(done))
 
         await _together([answer() for _ in range(min(self._options.batch_size, len(rows)))])
         return [done[index] for index in range(len(rows))]
@@ -194,21 +190,6 @@ class DatasetRun:
         prompt = {**request.prompt, "prompt_token_ids": ids}
         text = tokenizer.decode(ids, skip_special_tokens=True)
         return _Example(replace(request, prompt=prompt), text, label)
-
-
-class _Report:
-    """Tells the caller how far the run has come."""
-
-    def __init__(self, total: int) -> None:
-        self._report, self._total, self._began = PROGRESS.get(), total, time.monotonic()
-        self._told = -INTERVAL_SECONDS
-
-    def __call__(self, description: str, done: int) -> None:
-        elapsed = time.monotonic() - self._began
-        if self._report is None or (done < self._total and elapsed - self._told < INTERVAL_SECONDS):
-            return
-        self._told = elapsed
-        self._report(Progress(description, done, self._total, elapsed, ""))
 
 
 async def _together(coroutines: list[Any]) -> None:

@@ -9,6 +9,7 @@ defmodule Vllm.Bridge.PoolingTest do
     PoolingUsage,
     Ref,
     ScoreBatch,
+    StandIns,
     Tensor,
     Test,
     TokensPrompt
@@ -96,6 +97,27 @@ defmodule Vllm.Bridge.PoolingTest do
     Test.mend(engine, :encode)
     assert {:ok, %EmbeddingBatch{}} = Vllm.embed(engine, ~w(a b))
     Test.assert_live(engine, 0)
+  end
+
+  test "a batch that takes its time tells how far it has come", %{embedder: engine} do
+    StandIns.telemetry()
+    assert {:ok, %EmbeddingBatch{}} = Vllm.embed(engine, ~w(a b))
+    assert StandIns.events([:vllm, :llm, :progress]) == []
+    Test.delay(engine, :encode, 600)
+
+    for {call, method} <- [
+          {&Vllm.embed/2, "embed"},
+          {&Vllm.encode(&1, &2, task: :token_embed), "encode_batch"}
+        ] do
+      assert {:ok, _batch} = call.(engine, ~w(a b))
+
+      assert {_, measurements, metadata, caller} =
+               List.last(StandIns.events([:vllm, :llm, :progress]))
+
+      assert %{done: 2, total: 2} = measurements
+      assert %{class: "AsyncLLM", method: ^method, description: "Processed inputs"} = metadata
+      assert caller == self()
+    end
   end
 
   test "wrong batches are refused", %{embedder: engine, worker: worker} do

@@ -1,6 +1,6 @@
 defmodule Vllm.Core.Telemetry.Progress do
   @moduledoc false
-  # Tells how far a batch of `Vllm.LLM` has come, in the process that called it: as a telemetry event,
+  # Tells how far a batch has come, in the process that called it: as a telemetry event,
   # and as a bar if that process is an IEx shell. Other processes of an application with a shell draw
   # nothing: the terminal is not theirs.
 

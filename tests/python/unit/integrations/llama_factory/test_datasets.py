@@ -12,11 +12,9 @@ from python_worker.integrations.llama_factory.datasets import (
     MAX_JSON_BYTES,
     RunOptions,
     _read,
-    _Report,
     _together,
 )
 from python_worker.integrations.llama_factory.media import MediaNotFound
-from python_worker.streaming.progress import PROGRESS, Progress
 
 
 @pytest.mark.parametrize("name", ["cutoff_len", "batch_size", "max_samples"])
@@ -70,16 +68,3 @@ async def test_the_first_error_ends_the_others() -> None:
     with pytest.raises(ValueError, match="broken"):
         await _together([wait(), fail()])
     assert ended.is_set()
-
-
-def test_progress_is_told_at_the_beginning_and_the_end_and_seldom_between() -> None:
-    told: list[Progress] = []
-    token = PROGRESS.set(told.append)
-    try:
-        report = _Report(1000)
-        for done in range(1, 1001):
-            report("Answered examples", done)
-    finally:
-        PROGRESS.reset(token)
-    assert (told[0].done, told[-1].done, told[-1].total) == (1, 1000, 1000)
-    assert len(told) < 1000
