@@ -18,7 +18,7 @@ from python_worker.dispatch.worker_class import Worker
 from python_worker.engines.builder import Builder
 from python_worker.exceptions import Draining, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.process import large_work, lifeline, logs, run_folder
+from python_worker.process import fork_server, large_work, lifeline, logs, run_folder
 from python_worker.process.service_manager import ServiceManager
 from python_worker.process.unused_memory import Sweeper
 from python_worker.rpc.addresses import Addresses, uri
@@ -160,6 +160,7 @@ class Server:
     def _abandoned(self) -> None:
         """End at once: the client is gone, and no call has anybody left to answer."""
         logger.warning("stdin has ended, so the client is gone: the worker ends")
+        fork_server.SERVER.stop()
         lifeline.kill_group()
         self._remove_files()
         os._exit(0)
@@ -194,6 +195,7 @@ class Server:
         await self._listeners.close(LAST_FRAMES_SECONDS)
         # 6. Leave nothing behind.
         self._service_manager.close()
+        fork_server.SERVER.stop()
         lifeline.kill_group()
         self._remove_files()
 

@@ -17,11 +17,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from python_worker.engines.guards.guarded import guard_foreign, guard_vllm
 from python_worker.exceptions import NotServed, Unsupported
-from python_worker.process import cpu_share
+from python_worker.process import cpu_share, fork_server, run_folder
 from python_worker.settings import Settings, TokenPathSetting
 from python_worker.streaming.token_tap import tap_of
 
@@ -36,12 +37,15 @@ CONSTRUCTORS = frozenset({NEW, "from_engine_args", "from_vllm_config"})
 # vLLM's children are killed when the *thread* that made them ends.
 MAX_LOADING = 8
 
+# How vLLM starts its processes.
+METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
+
 ENVIRONMENT: Mapping[str, str] = {
     # stdout carried the ready line; a library's log has no place on it.
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-    # A fork would inherit gRPC's threads in an undefined state, and the
-    # listening socket with them.
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    # A fork of the worker would inherit gRPC's threads in an undefined state, and the listening
+    # socket with them. What is spawned for vLLM is a fork of the fork server: see ``fork_server``.
+    METHOD: "spawn",
     # vLLM begins all completions of a request in one turn of the loop: 16,384, its own limit, keep
     # all clients waiting for a second.
     "VLLM_MAX_N_SEQUENCES": "512",
@@ -158,14 +162,26 @@ def import_async_llm() -> Any:
     return import_vllm(ASYNC_LLM_MODULE, "AsyncLLM")
 
 
+@functools.cache
+def prepare_import() -> None:
+    """Set what vLLM reads when it is imported, and have it fork its processes.
+
+    An operator who sets vLLM's own variable for the method has it as it says.
+    """
+    folder = os.environ.get(run_folder.FOLDER_VARIABLE)
+    if folder is not None and METHOD not in os.environ:
+        fork_server.SERVER.install(Path(folder))
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+
+
 def import_vllm(module: str, name: str) -> Any:
     """Import vLLM and return one of its classes; importing it takes 6 to 9 s.
 
     Raises:
         NotServed: It is not there, or what it needs is not.
     """
-    for variable, value in ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
+    prepare_import()
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:

@@ -20,8 +20,9 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 
-from python_worker.process import run_folder, vllm_patches
+from python_worker.process import fork_server, run_folder, vllm_patches
 
 PR_SET_PDEATHSIG = 1
 
@@ -29,10 +30,11 @@ PR_SET_PDEATHSIG = 1
 def die_with_parent() -> None:
     """Has the kernel kill this process when its parent ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    parent = multiprocessing.parent_process()
-    # The parent may have ended before the call to prctl.
-    if parent is not None and parent.pid != os.getppid():
-        os._exit(1)
+    parent, made_by = multiprocessing.parent_process(), os.getppid()
+    # The parent may have ended before the call to prctl. That of a fork is the fork server.
+    if parent is None or parent.pid == made_by or fork_server.is_fork_server(made_by):
+        return
+    os._exit(1)
 
 
 def prepare_amx() -> None:
@@ -47,5 +49,7 @@ def prepare_amx() -> None:
 if __name__ == "__mp_main__":
     die_with_parent()
     prepare_amx()
-    vllm_patches.install()
-    run_folder.set_up_child()
+    # In a fork both is done, and the modules are there.
+    if fork_server.PRELOADED not in sys.modules:
+        vllm_patches.install()
+        run_folder.set_up_child()

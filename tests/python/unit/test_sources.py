@@ -54,6 +54,7 @@ TESTED_IN = {
     "integrations/llama_factory/factory": "vllm/test_llama_factory_arguments.py",
     "integrations/llama_factory/pictures": "vllm/test_llama_factory_inputs.py",
     "integrations/llama_factory/requests": "vllm/test_llama_factory_inputs.py",
+    "process/preloaded": "vllm/test_fork_server.py",
     "process/yi_vl_projector": "vllm/test_hosting.py",
     "integrations/mellea/backends": "unit/integrations/mellea/test_local_backend.py",
     # What a fake engine does is seen at the engine: these are the parts it is made of.

@@ -92,9 +92,10 @@ defmodule Vllm.RealEngine.OrphansTest do
     await_gone(tree)
   end
 
-  # Worker, resource tracker, EngineCore and its worker; and what they share is known as theirs.
+  # Worker, resource tracker, fork server, EngineCore and its worker; and what they share is known as
+  # theirs.
   defp assert_known_by_name(tree) do
-    assert length(tree.pids) == 4
+    assert length(tree.pids) == 5
     name = Path.basename(tree.folder)
     assert [_ | _] = paths = shared_memory(tree)
     for path <- paths, do: assert(String.starts_with?(path, "/dev/shm/#{name}_"))
