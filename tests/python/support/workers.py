@@ -30,6 +30,9 @@ REAL_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
+#: Beside the sessions of the other lanes an engine would otherwise take minutes to start.
+NO_LOWER_PRIORITY = ("--nice", "0")
+
 #: Of an engine: its model runs in EngineCore's own process. Half the memory and half the time to
 #: start of vLLM's way on a CPU, EngineCore and a process with the model.
 ONE_PROCESS: dict[str, object] = {
@@ -67,7 +70,7 @@ class Workers:
             self._folders.mktemp(name),
             engine_class=None if real else FAKE_ENGINE,
             listen=listen,
-            arguments=arguments,
+            arguments=(*(NO_LOWER_PRIORITY if real else ()), *arguments),
             environment={**(REAL_ENVIRONMENT if real else {}), **(environment or {})},
         )
         try:
