@@ -5,7 +5,8 @@
 # The worker is started by itself, and a program that waits outside notes when grpc.health.v1 says
 # SERVING; then as a part of an instance, up to the session and the first answer. Then, with the tiny
 # model, up to an engine and its first token, beside a Python program that does the same with vLLM
-# alone.
+# alone. Last, another engine of a worker that has one: a fork of the worker's fork server, beside what
+# vLLM spawns by itself, each with the model in EngineCore's process and in one of its own.
 
 Code.require_file("support/bench.exs", __DIR__)
 
@@ -14,6 +15,7 @@ defmodule Startup do
   alias Vllm.Core.Worker.Launch
 
   @name Startup.Vllm
+  @one_process "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 
   def run(argv) do
     opts = Bench.options(argv, engines: :integer)
@@ -29,6 +31,13 @@ defmodule Startup do
     rounds = Map.get(opts, :engines, if(opts.quick, do: 0, else: 3))
     engines = for _ <- 1..rounds//1, do: Map.merge(engine(model), alone(python, model))
 
+    others =
+      for _ <- 1..rounds//1 do
+        [fork, fork_two] = another(model, %{})
+        [spawn, spawn_two] = another(model, %{"VLLM_WORKER_MULTIPROC_METHOD" => "spawn"})
+        %{fork: fork, fork_two: fork_two, spawn: spawn, spawn_two: spawn_two}
+      end
+
     Bench.report(opts, "startup", [
       table("From the start of the worker's process", workers,
         health: "grpc.health.v1 says SERVING",
@@ -42,6 +51,12 @@ defmodule Startup do
         imported: "Python alone: vLLM is imported",
         engine_alone: "Python alone: an engine is ready",
         token_alone: "Python alone: it has given a token"
+      ),
+      table("Another engine of a worker that has one", others,
+        fork: "forked, one process",
+        spawn: "spawned, one process",
+        fork_two: "forked, two processes",
+        spawn_two: "spawned, two processes"
       )
     ])
 
@@ -84,18 +99,37 @@ defmodule Startup do
     began = now()
     {:ok, instance} = Vllm.start_link(name: @name)
 
-    {:ok, engine} =
-      AsyncLLM.from_engine_args(
-        @name,
-        [model: model, dtype: "float32"] ++ [enforce_eager: true, max_model_len: 512]
-      )
-
+    engine = build(model)
     ready = now()
     {:ok, stream} = AsyncLLM.generate(engine, "Hello", [max_tokens: 1], "first")
     {:ok, _} = Vllm.Stream.collect(stream)
     token = now()
     stop(instance)
     %{engine: ms(ready - began), token: ms(token - began)}
+  end
+
+  # How long the second engine takes, in one process, and the third, in two.
+  defp another(model, env) do
+    {:ok, instance} = Vllm.start_link(name: @name, env: env)
+    build(model)
+
+    times =
+      for more <- [[distributed_executor_backend: @one_process], []] do
+        began = now()
+        engine = build(model, more)
+        ready = now()
+        {:ok, nil} = AsyncLLM.shutdown(engine)
+        ms(ready - began)
+      end
+
+    stop(instance)
+    times
+  end
+
+  defp build(model, more \\ []) do
+    arguments = [model: model, dtype: "float32", enforce_eager: true, max_model_len: 512]
+    {:ok, engine} = AsyncLLM.from_engine_args(@name, arguments ++ more)
+    engine
   end
 
   defp alone(python, model) do
