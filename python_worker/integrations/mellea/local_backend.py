@@ -54,8 +54,6 @@ class LocalVLLMBackend(FormatterBackend):
         formatter: Renders components; by default with mellea's templates for the model.
         model_options: Options of all calls.
 
-    Attributes:
-        engine: The engine.
     """
 
     _provider = "vllm"
@@ -73,9 +71,17 @@ class LocalVLLMBackend(FormatterBackend):
             formatter or CachingFormatter(model_id=model_id),
             model_options=ModelOption.replace_keys(dict(model_options or {}), dict(TO_MELLEA)),
         )
-        self.engine = engine
-        self._model_id = model_id
         self._requests = Requests(engine)
+        self._model_id = model_id
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, which may be exchanged."""
+        return self._requests.engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._requests.engine = engine
 
     # --- Options ---------------------------------------------------------------
 

@@ -24,11 +24,14 @@ class Requests:
 
     Args:
         engine: The engine.
+
+    Attributes:
+        engine: The engine of the next requests.
     """
 
     def __init__(self, engine: Engine) -> None:
         """Reads which parameters the engine's requests have."""
-        self._engine = engine
+        self.engine = engine
         self._names = parameter_names(engine)
 
     def parameters(self, merged: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +54,8 @@ class Requests:
         Raises:
             InvalidArgument: A parameter is wrong, or there are two formats.
         """
-        if self._engine.errored:
-            raise self._engine.dead_error
+        if self.engine.errored:
+            raise self.engine.dead_error
         parameters = {**self.parameters(merged), "output_kind": kind}
         if format is not None:
             if "structured_outputs" in parameters:
@@ -61,7 +64,7 @@ class Requests:
                     parameter="structured_outputs",
                 )
             parameters["structured_outputs"] = {"json": format.model_json_schema()}
-        return generation.outputs(self._engine, prompt, parameters, request_id)
+        return generation.outputs(self.engine, prompt, parameters, request_id)
 
     async def last_outputs(
         self, prompts: Iterable[str], merged: Mapping[str, Any], format: Any
@@ -85,7 +88,7 @@ class Requests:
             async for output in self.outputs(prompt, merged, format, "FINAL_ONLY", request_id):
                 last[:] = [output]
 
-        await generation.run(self._engine, read)
+        await generation.run(self.engine, read)
         return request_id, last[0]
 
 
