@@ -53,7 +53,6 @@ class LocalVLLMBackend(FormatterBackend):
         model_id: The name or folder of the model; templates are chosen by it.
         formatter: Renders components; by default with mellea's templates for the model.
         model_options: Options of all calls.
-
     """
 
     _provider = "vllm"
