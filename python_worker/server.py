@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.call_spans import call_spans
 from python_worker.dispatch.dispatcher import Dispatcher
+from python_worker.dispatch.engine_loads import EngineLoads
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
 from python_worker.dispatch.worker_class import Worker
@@ -94,6 +95,7 @@ class Server:
         self._sessions = Sessions(
             start=start, references=self._references, admission=admission, pid=os.getpid()
         )
+        self._loads = EngineLoads(self._references, self._sessions)
         self._addresses = Addresses()
         self._bridge = Bridge(
             self._sessions,
@@ -144,6 +146,7 @@ class Server:
         await self._health.serve(SERVICE)
         settings = self._settings
         await self._listeners.open(settings.listen, settings.grpc_listen, settings.metrics_listen)
+        self._loads.start()
         # 4. Tell the parent, and never write to its stdout again.
         announce(ready, self._addresses, self._references.incarnation)
         for what, served in (
@@ -186,6 +189,7 @@ class Server:
         )
         self._dispatcher.stop()
         await self._bridge.wait_idle(1.0)
+        self._loads.stop()
         # 4. Shut the engines down; a plain exit would leave EngineCore alive.
         await self._shut_engines_down()
         await self._classes.stop()

@@ -64,10 +64,17 @@ defmodule Vllm do
   alias Vllm.{Call, Chat, Error, KVEvents, Pooling, Ref, Status}
   alias Vllm.Core.{Connection, Instance, Options, RedactedServer}
   alias Vllm.Core.Call.Ownership
-  alias Vllm.Core.Instance.{Engines, Listing, Locator, Metrics, Overview, Top}
+  alias Vllm.Core.Instance.{Declared, Listing, Locator, Metrics, Overview, Top}
+  alias Vllm.Core.Pool.Lookup
 
   @typedoc "An instance: the name it was started with, on this node or another."
   @type instance :: atom() | {atom(), node()}
+
+  @typedoc """
+  An engine: a reference, or the name of a declared engine and where it is, an instance or a `Vllm.Pool`. A
+  name is looked up in each call, which costs less than a microsecond.
+  """
+  @type engine :: Ref.t() | {instance(), atom()}
 
   @doc """
   A child for a supervision tree: a Python worker and the connection to it.
@@ -109,39 +116,39 @@ defmodule Vllm do
   `method` is a string or an atom. The list holds Python's positional arguments, the keyword list its named arguments. `rpc:` takes the
   options of the bridge, see `Vllm.Call`.
   """
-  @spec call(Ref.t(), String.t() | atom(), [term()] | keyword(), keyword()) ::
+  @spec call(engine(), String.t() | atom(), [term()] | keyword(), keyword()) ::
           {:ok, term()} | {:error, Error.t()}
   def call(ref, method, args \\ [], opts \\ []) do
     Call.invoke(ref, method, [], args, opts)
   end
 
   @doc "Answers a chat; see `Vllm.Chat.chat/3`."
-  @spec chat(Ref.t(), Chat.messages(), keyword()) ::
+  @spec chat(engine(), Chat.messages(), keyword()) ::
           {:ok, Vllm.ChatCompletion.t()} | {:error, Error.t()}
   defdelegate chat(engine, messages, opts \\ []), to: Chat
 
   @doc "Answers a chat piece by piece; see `Vllm.Chat.stream_chat/3`."
-  @spec stream_chat(Ref.t(), Chat.messages(), keyword()) ::
+  @spec stream_chat(engine(), Chat.messages(), keyword()) ::
           {:ok, Vllm.Stream.t()} | {:error, Error.t()}
   defdelegate stream_chat(engine, messages, opts \\ []), to: Chat
 
   @doc "Answers with a value that fits a JSON schema; see `Vllm.Chat.json/4`."
-  @spec json(Ref.t(), Chat.messages(), map(), keyword()) :: {:ok, term()} | {:error, Error.t()}
+  @spec json(engine(), Chat.messages(), map(), keyword()) :: {:ok, term()} | {:error, Error.t()}
   defdelegate json(engine, messages, schema, opts \\ []), to: Chat
 
   @doc "Embeds a batch of texts; see `Vllm.Pooling.embed/3`."
-  @spec embed(Ref.t(), Pooling.input() | [Pooling.input()], keyword()) ::
+  @spec embed(engine(), Pooling.input() | [Pooling.input()], keyword()) ::
           {:ok, Vllm.EmbeddingBatch.t()} | {:error, Error.t()}
   defdelegate embed(engine, inputs, opts \\ []), to: Pooling
 
   @doc "Classifies a batch of texts; see `Vllm.Pooling.classify/3`."
-  @spec classify(Ref.t(), Pooling.input() | [Pooling.input()], keyword()) ::
+  @spec classify(engine(), Pooling.input() | [Pooling.input()], keyword()) ::
           {:ok, Vllm.ClassificationBatch.t()} | {:error, Error.t()}
   defdelegate classify(engine, inputs, opts \\ []), to: Pooling
 
   @doc "Scores how well queries and documents fit each other; see `Vllm.Pooling.score/4`."
   @spec score(
-          Ref.t(),
+          engine(),
           Pooling.scored() | [Pooling.scored()],
           Pooling.scored() | [Pooling.scored()],
           keyword()
@@ -149,12 +156,12 @@ defmodule Vllm do
   defdelegate score(engine, queries, documents, opts \\ []), to: Pooling
 
   @doc "Computes a pooling task, with a tensor for each input; see `Vllm.Pooling.encode/3`."
-  @spec encode(Ref.t(), Pooling.input() | [Pooling.input()], keyword()) ::
+  @spec encode(engine(), Pooling.input() | [Pooling.input()], keyword()) ::
           {:ok, Vllm.PoolingBatch.t()} | {:error, Error.t()}
   defdelegate encode(engine, inputs, opts), to: Pooling
 
   @doc "Subscribes to the changes of an engine's KV cache; see `Vllm.KVEvents.kv_events/2`."
-  @spec kv_events(Ref.t(), keyword()) :: {:ok, Vllm.Stream.t()} | {:error, Error.t()}
+  @spec kv_events(engine(), keyword()) :: {:ok, Vllm.Stream.t()} | {:error, Error.t()}
   defdelegate kv_events(engine, opts \\ []), to: KVEvents
 
   @doc """
@@ -168,7 +175,10 @@ defmodule Vllm do
 
   Waits up to `timeout` milliseconds, or `:infinity`, while the engine is being built. If the engine or its worker dies,
   the engine is rebuilt, and this function returns the new one. So call it before each request instead
-  of keeping the reference: it costs less than a microsecond.
+  of keeping the reference: it costs less than a microsecond. Functions that take an engine take its name
+  too: `Vllm.chat({MyApp.Vllm, :llama}, "Hello")`.
+
+  Of a `Vllm.Pool` it returns the engine of the member with the least load.
 
   ## Errors
 
@@ -185,7 +195,7 @@ defmodule Vllm do
     with {:ok, instance} <- Locator.locate(instance),
          :ok <- Options.check(:atom, name, "the name of an engine"),
          :ok <- Options.check(:timeout, timeout, "timeout"),
-         do: Engines.fetch(instance, name, timeout)
+         do: Lookup.engine(instance, name, timeout)
   end
 
   @doc """
@@ -231,7 +241,7 @@ defmodule Vllm do
     with {:ok, instance} <- Locator.locate(instance),
          {:ok, status} <- Call.invoke_class("Worker", "status", 0, [instance]),
          {:ok, client} <- Connection.info(instance),
-         {:ok, engines} <- Engines.statuses(instance) do
+         {:ok, engines} <- Declared.statuses(instance) do
       {:ok, Map.put(status, "client", Map.put(client, :engines, engines))}
     end
   end

@@ -124,12 +124,19 @@ class Metrics:
         self._ranks.append(rank)
         return rank
 
-    def read(self) -> dict[str, float] | None:
-        """The numbers now, or None where nothing is counted."""
+    def gauges(self) -> dict[str, float] | None:
+        """What is true after the last step, or None where nothing is counted."""
         if not self._ranks or any(rank.lost for rank in self._ranks):
             return None
         totals = {name: sum(it.gauges[name] for it in self._ranks) for name in GAUGES}
         totals["kv_cache_usage"] /= len(self._ranks)
+        return totals
+
+    def read(self) -> dict[str, float] | None:
+        """The numbers now, or None where nothing is counted."""
+        totals = self.gauges()
+        if totals is None:
+            return None
         totals |= {name: sum(it.counters[name] for it in self._ranks) for name in COUNTERS}
         return {
             name: value if name.endswith(("_s", "_usage")) else int(value)
@@ -141,6 +148,12 @@ def of_engine(engine: object) -> dict[str, float] | None:
     """What is counted of an engine, or None."""
     metrics = getattr(engine, ATTRIBUTE, None)
     return metrics.read() if isinstance(metrics, Metrics) else None
+
+
+def gauges_of(engine: object) -> dict[str, float] | None:
+    """What is true of an engine after its last step, or None."""
+    metrics = getattr(engine, ATTRIBUTE, None)
+    return metrics.gauges() if isinstance(metrics, Metrics) else None
 
 
 def model_name(engine: object) -> str | None:

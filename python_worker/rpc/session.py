@@ -155,6 +155,10 @@ class Session:
         self._elements: list[bytes] = []
         # Large values that are not joined: where they stand an element is empty, in this order.
         self._large: deque[list[Buffer]] = deque()
+        # The loads that the next frame takes along, by engine; whether they are worth a frame.
+        self._loads: dict[str, bytes] = {}
+        self._loads_due = False
+        self._frames = self._frames_before = 0
         self._wake = wake
 
     @property
@@ -176,6 +180,21 @@ class Session:
     def notify(self, notice: pb.Notice) -> None:
         """Put a notice into the next frame."""
         self.enqueue(server_frames.notice(notice))
+
+    def put_load(self, ref_id: str, load: bytes) -> None:
+        """Have the next frame take along the load of an engine, in place of an earlier one."""
+        self._loads[ref_id] = load
+
+    def sees(self, engine: object) -> bool:
+        """Whether the client may use an engine."""
+        return self._access.sees(engine)
+
+    def send_loads(self) -> None:
+        """Send the loads in a frame of their own if no frame has left since the last call."""
+        if self._loads and not self._elements and self._frames == self._frames_before:
+            self._loads_due = True
+            self._wake()
+        self._frames_before = self._frames
 
     def accept(self, frame: pb.ClientFrame) -> None:
         """Carry out one frame of the client at once; see ``steps``."""
@@ -228,10 +247,15 @@ class Session:
     @property
     def filled(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._elements)
+        return bool(self._elements) or self._loads_due
 
     def next_frame(self) -> Sequence[Buffer]:
         """What the next frame holds, to be joined; a ServerFrame is nothing more."""
+        self._frames += 1
+        if self._loads:
+            self._elements = [*self._loads.values(), *self._elements]
+            self._loads.clear()
+            self._loads_due = False
         elements, size = self._elements, 0
         if self._large:
             return self._next_with_large()

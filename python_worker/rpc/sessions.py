@@ -55,6 +55,8 @@ class Sessions:
             pid=pid,
         )
         self._sessions: set[Session] = set()
+        # What the engines have told of last, for sessions that are opened later.
+        self._loads: dict[str, tuple[object, bytes]] = {}
         self._closing: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
@@ -96,6 +98,9 @@ class Sessions:
             start=self._start_call, references=self._references, wake=wake, access=access
         )
         self._sessions.add(session)
+        for ref_id, (engine, load) in self._loads.items():
+            if session.sees(engine):
+                session.put_load(ref_id, load)
         role = f" with the role {access.role!r}" if access.role else ""
         logger.info("client %s connected%s", hello.client_version or "of unknown version", role)
         return session
@@ -119,6 +124,22 @@ class Sessions:
         """Send a notice to every session."""
         for session in self._sessions:
             session.notify(notice)
+
+    def put_load(self, ref_id: str, engine: object, load: bytes) -> None:
+        """Have every session that may use an engine take its load along."""
+        self._loads[ref_id] = engine, load
+        for session in self._sessions:
+            if session.sees(engine):
+                session.put_load(ref_id, load)
+
+    def forget_load(self, ref_id: str) -> None:
+        """An engine has been shut down."""
+        del self._loads[ref_id]
+
+    def send_loads(self) -> None:
+        """Send loads to the sessions to which no frame has left since the last call."""
+        for session in self._sessions:
+            session.send_loads()
 
     def stop_calls(self, reason: BridgeError) -> None:
         """End every call that is still running, and say why."""

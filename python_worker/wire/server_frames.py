@@ -54,6 +54,7 @@ def tag(message: type[pb.ServerFrame] | type[pb.CallReply], field: str, wire_typ
 
 REPLIES = tag(pb.ServerFrame, "replies", LENGTH_DELIMITED)
 NOTICES = tag(pb.ServerFrame, "notices", LENGTH_DELIMITED)
+LOADS = tag(pb.ServerFrame, "loads", LENGTH_DELIMITED)
 CALL = tag(pb.CallReply, "call", VARINT)
 ITEM = tag(pb.CallReply, "item", LENGTH_DELIMITED)
 VALUE = tag(pb.CallReply, "value", LENGTH_DELIMITED)
@@ -139,6 +140,12 @@ def notice(message: pb.Notice) -> bytes:
     return NOTICES + length(len(data)) + data
 
 
+def load(message: pb.EngineLoad) -> bytes:
+    """Serialize the load of an engine."""
+    data = message.SerializeToString()
+    return LOADS + length(len(data)) + data
+
+
 def frame(elements: Iterable[bytes]) -> bytes:
-    """Join serialized replies and notices to a ServerFrame."""
+    """Join serialized replies, notices and loads to a ServerFrame."""
     return b"".join(elements)

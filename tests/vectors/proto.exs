@@ -568,6 +568,24 @@
     }
   },
   %{
+    name: "loads",
+    module: Vllm.Proto.ServerFrame,
+    canonical: true,
+    bytes: "120508012201782a100a02653110ac0218ffffffff0f20e8072a040a026532",
+    message: %Vllm.Proto.ServerFrame{
+      replies: [%Vllm.Proto.CallReply{call: 1, outcome: {:item, <<120>>}}],
+      loads: [
+        %Vllm.Proto.EngineLoad{
+          ref: "e1",
+          running: 300,
+          waiting: 4_294_967_295,
+          kv_cache_permille: 1000
+        },
+        %Vllm.Proto.EngineLoad{ref: "e2"}
+      ]
+    }
+  },
+  %{
     name: "failure kind 0",
     module: Vllm.Proto.Failure,
     canonical: true,

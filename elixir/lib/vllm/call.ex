@@ -28,6 +28,7 @@ defmodule Vllm.Call do
   alias Vllm.Core.Call.{Arguments, Caller, Ownership, StreamedArgument}
   alias Vllm.Core.Codec.Failure
   alias Vllm.Core.Options
+  alias Vllm.Core.Pool.Requests
   alias Vllm.Core.Telemetry.{CallSpan, Models, Progress, Trace}
   alias Vllm.Core.Worker.{Explanation, Loading}
   alias Vllm.Proto.CallRequest
@@ -49,12 +50,13 @@ defmodule Vllm.Call do
   @type args_or_opts :: [term()] | keyword()
 
   @doc """
-  Calls a method of the object behind a reference.
+  Calls a method of the object behind a reference, or of a declared engine that is given by its name:
+  `{MyApp.Vllm, :chat}`, where `MyApp.Vllm` is an instance or a `Vllm.Pool`.
 
   `positional` are the arguments that the method requires. `args_or_opts` is a list of further
   positional arguments, or a keyword list. `opts` is a keyword list.
   """
-  @spec invoke(Ref.t(), String.t() | atom(), [term()], args_or_opts(), keyword()) ::
+  @spec invoke(Vllm.engine(), String.t() | atom(), [term()], args_or_opts(), keyword()) ::
           result(term())
   def invoke(ref, method, positional \\ [], args_or_opts \\ [], opts \\ [])
 
@@ -64,11 +66,26 @@ defmodule Vllm.Call do
          do: invoke_checked(ref, method, positional, args_or_opts, opts)
   end
 
+  # An engine by its name, of an instance or of a pool.
+  def invoke({_place, _engine} = name, method, positional, args_or_opts, opts) do
+    with {:ok, method} <- Arguments.name(method, "a method"),
+         {:ok, args, kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts),
+         {:ok, args, kwargs, begun?} <- StreamedArgument.watch(args, kwargs) do
+      options = %{affinity: rpc.affinity, timeout: rpc.timeout, begun?: begun?}
+
+      Requests.run(name, method, options, fn ref, timeout ->
+        rpc = Map.to_list(%{rpc | timeout: timeout})
+        invoke(ref, method, args, kwargs, rpc: rpc)
+      end)
+    end
+  end
+
   def invoke(other, method, _positional, _args_or_opts, _opts) do
     method = if is_binary(method), do: method, else: inspect(method)
 
     invalid(
-      "#{method} needs the Vllm.Ref of an object as its first argument, got: #{inspect(other)}"
+      "#{method} needs the Vllm.Ref of an object, or {instance, engine}, as its first argument, " <>
+        "got: #{inspect(other)}"
     )
   end
 
@@ -94,7 +111,7 @@ defmodule Vllm.Call do
   @doc """
   Calls a method that streams and waits for its last item, as `Vllm.Stream.collect/1` does.
   """
-  @spec collect(Ref.t(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
+  @spec collect(Vllm.engine(), String.t(), [term()], args_or_opts(), keyword()) :: result(term())
   def collect(ref, method, positional, args_or_opts, opts \\ []) do
     with {:ok, method} <- Arguments.name(method, "a method"),
          {:ok, _args, _kwargs, rpc} <- Arguments.normalize(positional, args_or_opts, opts),

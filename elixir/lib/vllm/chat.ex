@@ -62,7 +62,7 @@ defmodule Vllm.Chat do
   Otherwise the calls are in the answer, and the caller decides.
   """
 
-  alias Vllm.{Call, ChatCompletion, Error, Ref, Stream, Tool}
+  alias Vllm.{Call, ChatCompletion, Error, Stream, Tool}
   alias Vllm.Core.Chat.{Messages, Settings, ToolRuns}
 
   @typedoc "What to answer; see *Messages*."
@@ -80,7 +80,8 @@ defmodule Vllm.Chat do
     * `:unsupported` - the engine has no tokenizer, or a field has no effect here
     * those of `Vllm.AsyncLLM.generate/5`
   """
-  @spec chat(Ref.t(), messages(), keyword()) :: {:ok, ChatCompletion.t()} | {:error, Error.t()}
+  @spec chat(Vllm.engine(), messages(), keyword()) ::
+          {:ok, ChatCompletion.t()} | {:error, Error.t()}
   def chat(engine, messages, opts \\ []) do
     with {:ok, {completion, _messages}} <- run_tools(engine, messages, opts),
          do: {:ok, completion}
@@ -90,7 +91,8 @@ defmodule Vllm.Chat do
   Answers a chat piece by piece: a `Vllm.Stream` of `Vllm.ChatDelta`. Takes the options of `chat/3`;
   `rpc: [stream_to: pid]` sends the pieces as messages. Tools are not run.
   """
-  @spec stream_chat(Ref.t(), messages(), keyword()) :: {:ok, Stream.t()} | {:error, Error.t()}
+  @spec stream_chat(Vllm.engine(), messages(), keyword()) ::
+          {:ok, Stream.t()} | {:error, Error.t()}
   def stream_chat(engine, messages, opts \\ []) do
     with {:ok, settings, fields} <- Settings.split(opts),
          {:ok, messages} <- Messages.normalize(messages),
@@ -105,7 +107,7 @@ defmodule Vllm.Chat do
 
   An answer that was cut off is the error `:invalid`, which says so: allow more `max_tokens`.
   """
-  @spec json(Ref.t(), messages(), map(), keyword()) :: {:ok, term()} | {:error, Error.t()}
+  @spec json(Vllm.engine(), messages(), map(), keyword()) :: {:ok, term()} | {:error, Error.t()}
   def json(engine, messages, schema, opts \\ [])
 
   def json(engine, messages, schema, opts) when is_map(schema) do
@@ -143,7 +145,7 @@ defmodule Vllm.Chat do
 
   If the model still calls tools after `max_rounds`, the last answer has the calls that were not run.
   """
-  @spec run_tools(Ref.t(), messages(), keyword()) ::
+  @spec run_tools(Vllm.engine(), messages(), keyword()) ::
           {:ok, {ChatCompletion.t(), [map()]}} | {:error, Error.t()}
   def run_tools(engine, messages, opts \\ []) do
     with {:ok, settings, fields} <- Settings.split(opts),

@@ -32,7 +32,7 @@ defmodule Vllm.KVEvents do
   `Vllm.AsyncLLM.get_kv_event_sources/1` returns the addresses for a subscriber of your own.
   """
 
-  alias Vllm.{Call, Error, Ref, Stream}
+  alias Vllm.{Call, Error, Stream}
 
   @doc """
   Subscribes to the changes of an engine's KV cache. The stream ends with the engine, as an error, or when
@@ -52,11 +52,9 @@ defmodule Vllm.KVEvents do
     * `:invalid` - `since` is no sequence number
     * those of every call, see `Vllm.AsyncLLM`
   """
-  @spec kv_events(Ref.t(), keyword()) :: {:ok, Stream.t()} | {:error, Error.t()}
-  def kv_events(engine, opts \\ []) do
-    with :ok <- Ref.check(engine),
-         do: Call.invoke(engine, "kv_events", [], without_deadline(opts))
-  end
+  @spec kv_events(Vllm.engine(), keyword()) :: {:ok, Stream.t()} | {:error, Error.t()}
+  def kv_events(engine, opts \\ []),
+    do: Call.invoke(engine, "kv_events", [], without_deadline(opts))
 
   # A subscription has no end of its own. What is no keyword list is refused with the call.
   defp without_deadline(opts) do

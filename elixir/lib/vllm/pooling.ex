@@ -76,7 +76,7 @@ defmodule Vllm.Pooling do
 
   #{Settings.docs(:embed)}
   """
-  @spec embed(Ref.t(), input() | [input()], keyword()) ::
+  @spec embed(Vllm.engine(), input() | [input()], keyword()) ::
           {:ok, EmbeddingBatch.t()} | {:error, Error.t()}
   def embed(engine, inputs, opts \\ []), do: batch(engine, :embed, inputs, opts)
 
@@ -86,7 +86,7 @@ defmodule Vllm.Pooling do
       {:ok, batch} = Vllm.classify(engine, ["So good!", "So bad."])
       for row <- Vllm.Tensor.to_list(batch.probs), do: Enum.zip(batch.labels, row)
   """
-  @spec classify(Ref.t(), input() | [input()], keyword()) ::
+  @spec classify(Vllm.engine(), input() | [input()], keyword()) ::
           {:ok, ClassificationBatch.t()} | {:error, Error.t()}
   def classify(engine, inputs, opts \\ []), do: batch(engine, :classify, inputs, opts)
 
@@ -101,7 +101,7 @@ defmodule Vllm.Pooling do
 
   #{Settings.docs(:encode_batch)}
   """
-  @spec encode(Ref.t(), input() | [input()], keyword()) ::
+  @spec encode(Vllm.engine(), input() | [input()], keyword()) ::
           {:ok, PoolingBatch.t()} | {:error, Error.t()}
   def encode(engine, inputs, opts), do: batch(engine, :encode_batch, inputs, opts)
 
@@ -120,7 +120,7 @@ defmodule Vllm.Pooling do
 
   #{Settings.docs(:score)}
   """
-  @spec score(Ref.t(), scored() | [scored()], scored() | [scored()], keyword()) ::
+  @spec score(Vllm.engine(), scored() | [scored()], scored() | [scored()], keyword()) ::
           {:ok, ScoreBatch.t()} | {:error, Error.t()}
   def score(engine, queries, documents, opts \\ []) do
     with :ok <- check_engine(engine),

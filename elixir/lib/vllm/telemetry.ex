@@ -204,6 +204,18 @@ defmodule Vllm.Telemetry do
          {:empty_targets, "`target_modules` of its configuration for which it has no weights"},
          {:model_modules, "the modules that the model takes"}
        ]},
+    {[:vllm, :pool, :moved],
+     "A request that a member of a `Vllm.Pool` has not accepted is about to be sent to another one, by the " <>
+       "calling process. Each attempt is a call of its own.",
+     [{:attempt, "the number of the attempt that follows, from 2"}],
+     [
+       {:pool, "the pool's name"},
+       {:engine, "the name of the engine"},
+       {:method, "the method, such as `\"generate\"`"},
+       {:from, "the instance that has not accepted it, `{name, node}`"},
+       {:to, "the instance that it is sent to"},
+       {:error, "the `Vllm.Error` of the attempt before"}
+     ]},
     {[:vllm, :small_model, :step], "`Vllm.SmallModel` has begun a step of making a model.",
      [{:duration, "since the call, in the native time unit"}],
      @small_model ++ [{:text, "the step, to be read by a person"}]},

@@ -78,8 +78,11 @@ _PLACE = """
 
 _ASYNC_LLM_TYPES = (
     """
-  @typedoc "An engine, as returned by `from_engine_args/1`."
-  @type engine :: Ref.t()
+  @typedoc \"\"\"
+  An engine: the reference that `from_engine_args/1` returns, or the name of a declared one, such as
+  `{MyApp.Vllm, :llama}`.
+  \"\"\"
+  @type engine :: Vllm.engine()
 """
     + _PLACE
     + """

@@ -144,6 +144,11 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
     {Vllm, :share} => {:done, [:engine, :pid]},
     {Vllm, :child_spec} => {:raises, [[]]},
     {Vllm, :start_link} => {:value, [[]]},
+    {Vllm.Pool, :start_link} => {:value, [[]]},
+    {Vllm.Pool, :child_spec} => {:raises, [[]]},
+    {Vllm.Pool, :pick} => {:value, [:pool, :it, []]},
+    {Vllm.Pool, :each} => {:value, [:pool, :it, {:fun, &AsyncLLM.is_running/1}]},
+    {Vllm.Pool, :members} => {:value, [:pool]},
     {Vllm.Call, :invoke} => {:value, [:engine, "echo", [1], [], []]},
     {Vllm.Call, :collect} => {:value, [:engine, "generate", ["x", [max_tokens: 1], "r"], [], []]},
     {Vllm.Call, :invoke_class} => {:value, ["AsyncLLM", "from_engine_args", 1, :class_arguments]},
@@ -287,8 +292,9 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
 
     {:ok, _} = start(kit(name), log: false)
 
-    {:ok, _} =
-      start(name, log: :info, engines: [it: [model: "fake"]], metrics_interval: 3_600_000)
+    {:ok, _} = start_supervised({Vllm.Pool, name: InstanceProcesses.pool(name)}, id: :pool)
+    options = [log: :info, engines: [it: [model: "fake"]], metrics_interval: 3_600_000]
+    {:ok, _} = start(name, options ++ [pool: InstanceProcesses.pool(name)])
 
     # Where valid options would start a worker, it ends at once.
     python = Path.join(dir, "python")
@@ -453,6 +459,7 @@ defmodule Vllm.Bridge.AbsurdOptionsTest do
   defp good(:instance, instance), do: instance
   defp good(:worker, instance), do: kit(instance)
   defp good(:engine, instance), do: engine(instance)
+  defp good(:pool, instance), do: InstanceProcesses.pool(instance)
   defp good(:llm, instance), do: llm(instance)
   defp good(:pid, _instance), do: self()
   defp good(:on_instance, instance), do: [instance: instance]

@@ -11,21 +11,20 @@ defmodule Vllm.Bridge.AttachTest do
   @moduletag :bridge
 
   setup %{test: name} = context do
-    {address, token} = place(Map.get(context, :transport, :unix))
-    worker = by_hand(address, token)
-    options = [name: name, connect: address, token: token, max_restarts: 1, max_seconds: 300]
-    supervisor = start_supervised!({Vllm, options})
-    %{address: address, token: token, worker: worker, supervisor: supervisor}
-  end
-
-  defp place(:unix) do
     folder = Path.join(System.tmp_dir!(), "attach-#{System.unique_integer([:positive])}")
     File.mkdir!(folder)
     on_exit(fn -> File.rm_rf!(folder) end)
-    {"unix:" <> Path.join(folder, "s"), ""}
+    {address, token} = place(Map.get(context, :transport, :unix), folder)
+    worker = by_hand(address, token)
+    options = [name: name, connect: address, token: token, max_restarts: 1, max_seconds: 300]
+    supervisor = start_supervised!({Vllm, options})
+    given = %{address: address, token: token, folder: folder}
+    Map.merge(given, %{worker: worker, supervisor: supervisor})
   end
 
-  defp place(:tcp), do: {"tcp:127.0.0.1:#{reserved_port()}", "a token for tests"}
+  defp place(:unix, folder), do: {"unix:" <> Path.join(folder, "s"), ""}
+
+  defp place(:tcp, _folder), do: {"tcp:127.0.0.1:#{reserved_port()}", "a token for tests"}
 
   # Below the ports that the kernel assigns, so that no other process gets it while the worker is away.
   defp reserved_port do
@@ -70,6 +69,60 @@ defmodule Vllm.Bridge.AttachTest do
 
       assert Process.alive?(supervisor)
     end
+  end
+
+  describe "with several addresses" do
+    test "the first that can be reached is taken, and they are tried again after a loss",
+         context do
+      name = Module.concat(context.test, "Several")
+      other = "unix:" <> Path.join(context.folder, "other")
+      nowhere = "unix:" <> Path.join(context.folder, "nowhere")
+      connect = [nowhere, context.address, other]
+      start_supervised!({Vllm, [name: name, connect: connect]}, id: name)
+      engine = engine(name)
+      kill(context.worker)
+      wait_until(fn -> away?(name) end)
+      tried = for address <- connect, do: "cannot connect to the worker at #{address}"
+      wait_until(fn -> Enum.all?(tried, &String.contains?(said(name), &1)) end)
+      second = by_hand(other, "")
+      wait_until(fn -> match?({:ok, %{"pid" => ^second}}, Vllm.status(name)) end)
+      # It is another worker.
+      assert {:error, %Error{kind: :stale_ref}} = AsyncLLM.check_health(engine)
+    end
+
+    test "references are valid at another address of the same worker", context do
+      name = Module.concat(context.test, "Several")
+      both = for part <- ~w(one two), do: "unix:" <> Path.join(context.folder, part)
+      pid = by_hand(both, "")
+      start_supervised!({Vllm, [name: name, connect: both]}, id: name)
+      engine = engine(name)
+      "unix:" <> path = hd(both)
+      File.rm!(path)
+      connection = Process.whereis(Module.concat(name, "Connection"))
+      Process.exit(connection, :kill)
+
+      wait_until(fn ->
+        Process.whereis(Module.concat(name, "Connection")) not in [connection, nil]
+      end)
+
+      wait_until(fn -> AsyncLLM.check_health(engine) == {:ok, nil} end)
+      assert {:ok, %{"pid" => ^pid}} = Vllm.status(name)
+    end
+
+    test "an error that waiting does not change is returned if no other may be reached",
+         context do
+      Process.flag(:trap_exit, true)
+      "unix:" <> path = context.address
+      wrong = "unix:" <> path <> ".grpc"
+      options = [name: :several_wrong, connect: [wrong, wrong], start_timeout: 600_000]
+      assert {:error, %Error{kind: :protocol} = error} = Vllm.start_link(options)
+      assert error.message =~ "sessions are opened at"
+    end
+  end
+
+  defp said(name) do
+    {:error, %Error{kind: :worker_down} = error} = Vllm.status(name)
+    error.message
   end
 
   test "while it is away, calls fail at once", %{test: name} = context do
@@ -239,7 +292,7 @@ defmodule Vllm.Bridge.AttachTest do
   end
 
   # As an operator would, but that it ends with the test: its stdin is the test's.
-  defp by_hand(address, token) do
+  defp by_hand(addresses, token) do
     {:ok, python} = Vllm.Environment.python()
 
     port =
@@ -249,8 +302,8 @@ defmodule Vllm.Bridge.AttachTest do
         line: 4096,
         env: [{~c"VLLM_BRIDGE_TOKEN", String.to_charlist(token)}],
         args:
-          ["-m", "python_worker", "--listen", address, "--lifeline", "stdin"] ++
-            ["--engine-class", engine_class()]
+          ["-m", "python_worker", "--lifeline", "stdin", "--engine-class", engine_class()] ++
+            Enum.flat_map(List.wrap(addresses), &["--listen", &1])
       ])
 
     {:os_pid, os_pid} = Port.info(port, :os_pid)

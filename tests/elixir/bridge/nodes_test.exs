@@ -4,6 +4,7 @@ defmodule Vllm.Bridge.NodesTest do
   use ExUnit.Case, async: true
 
   import Vllm.BridgeCase, only: [engine_class: 0, endless: 0, patience: 0]
+  import Vllm.FakeWorkerCase, only: [wait_until: 1]
 
   alias Vllm.{AsyncLLM, Error, OtherNode}
 
@@ -16,8 +17,12 @@ defmodule Vllm.Bridge.NodesTest do
     home_node = OtherNode.call(home, :erlang, :node, [])
     assert OtherNode.call(guest, :net_kernel, :connect_node, [home_node])
 
-    instance = [name: Home.Vllm, engine_class: engine_class(), log: false] ++ patience()
+    options = [engine_class: engine_class(), log: false] ++ patience()
+    # Nobody wants to wait for what a node has left that does not come back.
+    instance = [name: Home.Vllm, disconnect_grace: 100] ++ options
     {:ok, _} = OtherNode.call(home, OtherNode, :start_instance, [instance])
+    pooled = [name: Pooled.Vllm, pool: Far.Pool, engines: [it: [model: "x"]]] ++ options
+    {:ok, _} = OtherNode.call(home, OtherNode, :start_instance, [pooled])
     {:ok, engine} = OtherNode.call(home, AsyncLLM, :from_engine_args, [Home.Vllm, [model: "x"]])
     %{home: home, guest: guest, home_node: home_node, engine: engine, port: port}
   end
@@ -61,16 +66,121 @@ defmodule Vllm.Bridge.NodesTest do
              OtherNode.call(home, Vllm, :call, [object, "greet"])
   end
 
+  describe "references whose owner's node has disconnected" do
+    setup %{home: home} do
+      {:ok, engine} = OtherNode.call(home, Vllm, :engine, [Pooled.Vllm, :it, :infinity])
+      %{engine: engine}
+    end
+
+    test "are kept when it comes back, until the owner ends", context do
+      %{home: home, guest: guest, engine: engine} = context
+      {object, owner} = OtherNode.call(guest, OtherNode, :own_object_by, [engine])
+
+      {:ok, linked} =
+        OtherNode.call(guest, OtherNode, :link_engine_to, [
+          owner,
+          {Pooled.Vllm, context.home_node}
+        ])
+
+      for _ <- 1..2 do
+        disconnect(context)
+        reconnect(guest, context.home_node)
+        assert {:ok, _} = OtherNode.call(guest, Vllm, :call, [object, "greet"])
+        assert {:ok, true} = OtherNode.call(guest, AsyncLLM, :is_running, [linked])
+      end
+
+      OtherNode.call(guest, Process, :exit, [owner, :kill])
+      assert {:ok, nil} = OtherNode.call(home, Vllm, :call, [engine, "wait_alive", [0]])
+      assert {:error, %Error{}} = OtherNode.call(guest, Vllm, :call, [object, "greet"])
+      assert gone?(home, linked)
+    end
+
+    test "are released when the owner ended meanwhile", context do
+      %{home: home, guest: guest, engine: engine} = context
+      {_object, owner} = OtherNode.call(guest, OtherNode, :own_object_by, [engine])
+      disconnect(context)
+      OtherNode.call(guest, Process, :exit, [owner, :kill])
+      reconnect(guest, context.home_node)
+      assert {:ok, nil} = OtherNode.call(home, Vllm, :call, [engine, "wait_alive", [0]])
+    end
+  end
+
+  # Returns when both sides know of it.
+  defp disconnect(%{home: home, guest: guest, home_node: home_node}) do
+    waiting = OtherNode.call(guest, OtherNode, :await_nodedown, [home_node])
+    guest_node = OtherNode.call(guest, :erlang, :node, [])
+    assert OtherNode.call(home, :erlang, :disconnect_node, [guest_node])
+    assert OtherNode.call(guest, OtherNode, :last_message, [waiting]) == :down
+  end
+
+  defp reconnect(guest, home_node),
+    do: wait_until(fn -> OtherNode.call(guest, :net_adm, :ping, [home_node]) == :pong end)
+
+  # Somebody else shuts it down.
+  defp gone?(home, engine) do
+    wait_until(fn ->
+      match?({:error, _}, OtherNode.call(home, AsyncLLM, :check_health, [engine]))
+    end)
+
+    true
+  end
+
+  describe "a pool" do
+    # `:pg` knows visible nodes only, and a node that does not listen is hidden.
+    test "has members on other nodes", %{home_node: node, port: port} do
+      guest = start_node(:neighbour, port, [], "127.0.0.2")
+      assert OtherNode.call(guest, :net_kernel, :connect_node, [node])
+      {:ok, _} = OtherNode.call(guest, OtherNode, :start_pool, [[name: Far.Pool]])
+
+      wait_until(fn ->
+        match?({:ok, [_]}, OtherNode.call(guest, Vllm.Pool, :members, [Far.Pool]))
+      end)
+
+      chat = [{Far.Pool, :it}, "Hello", [max_tokens: 2, rpc: [affinity: 1]]]
+      assert {:ok, %Vllm.ChatCompletion{}} = OtherNode.call(guest, Vllm, :chat, chat)
+      assert {:ok, ref} = OtherNode.call(guest, Vllm.Pool, :pick, [Far.Pool, :it])
+      assert ref.instance == {Pooled.Vllm, node}
+
+      # Its load comes over as well.
+      receiver = OtherNode.call(guest, OtherNode, :receive_endless, [ref, endless()])
+
+      wait_until(fn ->
+        match?({:ok, [%{running: 1}]}, OtherNode.call(guest, Vllm.Pool, :members, [Far.Pool]))
+      end)
+
+      OtherNode.call(guest, Process, :exit, [receiver, :kill])
+      :peer.stop(guest)
+    end
+
+    test "lists instances of other nodes by their names", %{guest: guest, home_node: node} do
+      listed = [name: Listed.Pool, members: [{Pooled.Vllm, node}]]
+      {:ok, _} = OtherNode.call(guest, OtherNode, :start_pool, [listed])
+      chat = [{Listed.Pool, :it}, "Hello", [max_tokens: 2]]
+
+      wait_until(fn ->
+        match?(
+          {:ok, [%{state: :ready}]},
+          OtherNode.call(guest, Vllm.Pool, :members, [Listed.Pool])
+        )
+      end)
+
+      assert {:ok, %Vllm.ChatCompletion{}} = OtherNode.call(guest, Vllm, :chat, chat)
+    end
+  end
+
   test "a receiver is told of the end of the node whose instance serves it", context do
     %{home: home, port: port} = context
-    doomed = start_node(:doomed, port, ['-dist_listen', 'false'])
+    doomed = start_node(:doomed, port, [], "127.0.0.3")
     Process.unlink(doomed)
     assert OtherNode.call(doomed, :net_kernel, :connect_node, [context.home_node])
     doomed_node = OtherNode.call(doomed, :erlang, :node, [])
     assert OtherNode.call(home, :net_kernel, :connect_node, [doomed_node])
     assert doomed_node in OtherNode.call(home, Node, :list, [:connected])
 
-    instance = [name: Doomed.Vllm, engine_class: engine_class(), log: false] ++ patience()
+    options =
+      [engine_class: engine_class(), log: false, engines: [it: [model: "x"]]] ++ patience()
+
+    instance = [name: Doomed.Vllm] ++ options
     {:ok, _} = OtherNode.call(doomed, OtherNode, :start_instance, [instance])
 
     {:ok, engine} =
@@ -78,12 +188,30 @@ defmodule Vllm.Bridge.NodesTest do
 
     receiver = OtherNode.call(home, OtherNode, :receive_endless, [engine, endless()])
     pid = OtherNode.call(doomed, System, :pid, [])
+    asking = ask_pool(home, doomed_node)
     {_, 0} = System.cmd("kill", ["-KILL", pid])
 
     assert {:error, %Error{kind: :worker_down, message: message}} =
              OtherNode.call(home, OtherNode, :last_message, [receiver])
 
     assert message =~ "Doomed.Vllm on #{doomed_node}"
+    # A pool with a member there has lost nothing.
+    assert OtherNode.call(home, OtherNode, :last_message, [asking]) == %{ok: 1_000}
+  end
+
+  # Chats of a pool with a member here and one on the other node, a part of which has been made.
+  defp ask_pool(home, doomed_node) do
+    pool = [name: Mixed.Pool, members: [Pooled.Vllm, {Doomed.Vllm, doomed_node}]]
+    {:ok, _} = OtherNode.call(home, OtherNode, :start_pool, [pool])
+
+    wait_until(fn ->
+      {:ok, members} = OtherNode.call(home, Vllm.Pool, :members, [Mixed.Pool])
+      Enum.all?(members, &(&1.state == :ready))
+    end)
+
+    asking = OtherNode.call(home, OtherNode, :start_asking, [{Mixed.Pool, :it}, 1_000])
+    wait_until(fn -> OtherNode.call(home, OtherNode, :asked, []) > 100 end)
+    asking
   end
 
   test "an instance is named with its node", %{guest: guest, home_node: node} do
@@ -99,10 +227,13 @@ defmodule Vllm.Bridge.NodesTest do
     assert message =~ "not connected"
   end
 
-  defp start_node(name, port, arguments) do
+  # All have the same port, so those that listen have addresses of their own.
+  defp start_node(name, port, arguments, host \\ "127.0.0.1") do
+    interface = "{" <> String.replace(host, ".", ",") <> "}"
+
     OtherNode.boot(&:peer.start_link/1, %{
       name: :"#{name}_#{System.pid()}",
-      host: ~c"127.0.0.1",
+      host: String.to_charlist(host),
       longnames: true,
       args:
         [
@@ -111,7 +242,10 @@ defmodule Vllm.Bridge.NodesTest do
           ~c"-erl_epmd_port",
           ~c"#{port}",
           ~c"-setcookie",
-          ~c"vllm_bridge"
+          ~c"vllm_bridge",
+          ~c"-kernel",
+          ~c"inet_dist_use_interface",
+          String.to_charlist(interface)
         ] ++
           arguments
     })

@@ -11,6 +11,7 @@ defmodule Vllm.Bridge.ProcessesTest do
   alias Vllm.{AsyncLLM, Error, InstanceProcesses, Ref, StreamingInput}
   alias Vllm.Core.{Connection, Worker}
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics}
+  alias Vllm.Core.Pool.{Keeper, Members}
   alias Vllm.Core.Telemetry.Witness
 
   # The instance is started again for each process of it that crashes.
@@ -22,14 +23,14 @@ defmodule Vllm.Bridge.ProcessesTest do
   @secrets [@prompt, @output, @variable]
 
   @supervisors [Vllm.Core.Instance, Vllm.Core.Instance.Default, Vllm.Core.Application] ++
-                 [Vllm.Core.RedactedSupervisor.Tasks]
+                 [Vllm.Core.RedactedSupervisor.Tasks, Vllm.Core.Pool]
 
   @kinds Enum.map(@supervisors, &{:supervisor, &1}) ++
            [Worker, Worker.LogWriter, Connection, Engines, Drain, Metrics] ++
-           [Witness, Vllm.Stream, Vllm.Core.Call.Producer]
+           [Witness, Vllm.Stream, Vllm.Core.Call.Producer, Keeper, Members]
 
   # Those whose end ends no other process of the instance.
-  @alone [Witness, Worker.LogWriter, Vllm.Stream, Vllm.Core.Call.Producer]
+  @alone [Witness, Worker.LogWriter, Vllm.Stream, Vllm.Core.Call.Producer, Members]
 
   # What each server fails with when its state is no state.
   @fails_with %{
@@ -38,6 +39,7 @@ defmodule Vllm.Bridge.ProcessesTest do
     Connection => :flush,
     Engines => {:"$gen_cast", {:died, %Ref{instance: {A, :b}, id: "1", incarnation: "2"}, "why"}},
     Metrics => :tick,
+    Members => :forget,
     Witness => {:"$gen_cast", {:forget, :ending}}
   }
 
@@ -53,7 +55,11 @@ defmodule Vllm.Bridge.ProcessesTest do
       log: :info
     ]
 
-    {:ok, _} = start(name, options)
+    # As a member of a pool, which has processes of its own.
+    member = [name: name, engine_class: engine_class()] ++ options ++ patience()
+    pool = InstanceProcesses.pool(name)
+    {:ok, _} = start_supervised({Vllm.Pool, name: pool, members: [member]}, id: pool)
+    {:ok, %Ref{}} = Vllm.engine(pool, :it, :infinity)
     {:ok, _address, token} = Worker.address(Locator.process_name(name, "Worker"))
     %{instance: name, token: token}
   end
@@ -88,7 +94,7 @@ defmodule Vllm.Bridge.ProcessesTest do
     end
 
     for {{:supervisor, module}, _pid} <- before, do: assert_heard(module)
-    for kind <- Map.keys(@fails_with), do: assert_heard(kind)
+    for kind <- [Keeper | Map.keys(@fails_with)], do: assert_heard(kind)
     for secret <- [token | @secrets], do: refute_heard(secret)
   end
 
@@ -128,9 +134,9 @@ defmodule Vllm.Bridge.ProcessesTest do
   defp ends?(:kill, {:supervisor, module}), do: module == Vllm.Core.RedactedSupervisor.Tasks
   defp ends?(:kill, kind), do: kind != Witness
 
-  # Drain only acts when it is stopped.
+  # Drain only acts when it is stopped, and what Keeper gets it compares with its state.
   defp ends?(:raise, {:supervisor, _module}), do: false
-  defp ends?(:raise, kind), do: kind not in [Drain | InstanceProcesses.tasks()]
+  defp ends?(:raise, kind), do: kind not in [Drain, Keeper | InstanceProcesses.tasks()]
 
   defp finish(:kill, _kind, pid, _token), do: Process.exit(pid, :kill)
   defp finish(:exit, _kind, pid, _token), do: Process.exit(pid, :crash)

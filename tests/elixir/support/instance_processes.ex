@@ -3,8 +3,12 @@ defmodule Vllm.InstanceProcesses do
   # The processes of an instance and of the application, found by walking the supervision trees and the
   # links of what they supervise. A kind that is added later is found as well.
 
-  # Each with its kind: the module that it runs, or `{:supervisor, module}`.
-  def of(instance), do: walk(instance) ++ walk(Vllm.Supervisor)
+  # Each with its kind: the module that it runs, or `{:supervisor, module}`. With those of the pool that
+  # has started it, if there is one.
+  def of(instance), do: walk(instance) ++ walk(pool(instance)) ++ walk(Vllm.Supervisor)
+
+  # The name of that pool in tests.
+  def pool(instance), do: Module.concat(instance, "Several")
 
   # Those that last as long as the instance: without tasks, which end with what they do.
   def lasting(instance) do
@@ -16,13 +20,21 @@ defmodule Vllm.InstanceProcesses do
 
   def tasks, do: [Vllm.Stream, Vllm.Core.Call.Producer]
 
-  defp walk(root), do: root |> Process.whereis() |> visit([]) |> Enum.reverse()
+  defp walk(root) do
+    case Process.whereis(root) do
+      nil -> []
+      pid -> pid |> visit([]) |> Enum.reverse()
+    end
+  end
 
   defp visit(pid, found) do
     if List.keymember?(found, pid, 1), do: found, else: enter(pid, kind(pid), found)
   end
 
   defp enter(_pid, nil, found), do: found
+
+  # OTP answers for its own.
+  defp enter(_pid, :pg, found), do: found
 
   defp enter(pid, {:supervisor, _module} = kind, found) do
     children = for {_id, child, _type, _modules} <- Supervisor.which_children(pid), do: child

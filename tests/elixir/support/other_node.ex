@@ -77,23 +77,84 @@ defmodule Vllm.OtherNode do
     end
   end
 
+  # A process that makes so many chats, 16 at a time. It tells what they have ended with.
+  def start_asking(engine, count) do
+    done = :counters.new(1, [])
+    :persistent_term.put(__MODULE__, done)
+
+    spawn(fn ->
+      outcomes =
+        1..count
+        |> Task.async_stream(fn _ -> ask(engine, done) end,
+          max_concurrency: 16,
+          timeout: :infinity
+        )
+        |> Enum.frequencies_by(fn {:ok, outcome} -> outcome end)
+
+      receive do: ({:tell, asking} -> send(asking, {:last, outcomes}))
+    end)
+  end
+
+  # How many of them there were so far.
+  def asked, do: :counters.get(:persistent_term.get(__MODULE__), 1)
+
+  defp ask(engine, done) do
+    :counters.add(done, 1, 1)
+
+    case Vllm.chat(engine, "Hello", max_tokens: 2) do
+      {:ok, _answer} -> :ok
+      {:error, error} -> error.kind
+    end
+  end
+
+  # A process that tells when this node has heard that the connection to another one is gone.
+  def await_nodedown(other) do
+    spawn(fn ->
+      Node.monitor(other, true)
+      receive do: ({:nodedown, ^other} -> :ok)
+      receive do: ({:tell, asking} -> send(asking, {:last, :down}))
+    end)
+  end
+
   # The last message of such a process.
   def last_message(receiver) do
     send(receiver, {:tell, self()})
     receive do: ({:last, last} -> last)
   end
 
+  def start_pool(options) do
+    {:ok, _started} = Application.ensure_all_started(:vllm_bridge)
+    Supervisor.start_child(Vllm.Supervisor, {Vllm.Pool, options})
+  end
+
   # A process that owns an object, and lives until its node ends.
-  def own_object(engine) do
+  def own_object(engine), do: engine |> own_object_by() |> elem(0)
+
+  # Also returns the process. It builds engines that are linked to it.
+  def own_object_by(engine) do
     test = self()
 
     spawn(fn ->
       {:ok, object} = Vllm.call(engine, "make", ["object"])
-      send(test, {:owned, object})
-      receive do: (:end -> :ok)
+      send(test, {:owned, object, self()})
+      build_for_others()
     end)
 
-    receive do: ({:owned, object} -> object)
+    receive do: ({:owned, object, owner} -> {object, owner})
+  end
+
+  defp build_for_others do
+    receive do
+      {:build, instance, caller} ->
+        linked = AsyncLLM.from_engine_args(instance, [model: "x"], rpc: [link: true])
+        send(caller, {:built, linked})
+        build_for_others()
+    end
+  end
+
+  def link_engine_to(owner, instance) do
+    send(owner, {:build, instance, self()})
+    receive do: ({:built, linked} -> linked)
   end
 
   def take_two(engine, prompt, params) do

@@ -19,6 +19,8 @@ defmodule Vllm.LayeringTest do
     ["codec/*"],
     ["wire/*"],
     ["instance/last_failure.ex", "instance/locator.ex"],
+    ["instance/declared.ex", "pool/choice.ex", "pool/lookup.ex", "pool/requests.ex"],
+    ["pool/scope.ex"],
     ["instance/default.ex"],
     ["call/*"],
     ["worker/folder.ex", "worker/json_line.ex"],
@@ -30,6 +32,8 @@ defmodule Vllm.LayeringTest do
     ["connection.ex"],
     ["instance/*"],
     ["instance.ex"],
+    ["pool/*"],
+    ["pool.ex"],
     ["application.ex"],
     # Answers what the worker asks, by calls.
     ["mellea/asking.ex"],

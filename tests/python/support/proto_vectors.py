@@ -141,6 +141,16 @@ def _written() -> Iterator[tuple[str, Message]]:
             ]
         ),
     )
+    yield (
+        "loads",
+        pb.ServerFrame(
+            loads=[
+                pb.EngineLoad(ref="e1", running=300, waiting=2**32 - 1, kv_cache_permille=1000),
+                pb.EngineLoad(ref="e2"),
+            ],
+            replies=[pb.CallReply(call=1, item=b"x")],
+        ),
+    )
     for number in pb.FailureKind.values():
         yield f"failure kind {number}", pb.Failure(kind=pb.FailureKind.Name(number))
     yield (

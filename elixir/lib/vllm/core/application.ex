@@ -12,6 +12,7 @@ defmodule Vllm.Core.Application do
   alias Vllm.Core.Call.Producer
   alias Vllm.Core.{Instance, RedactedSupervisor}
   alias Vllm.Core.Instance.{Default, LastFailure, Running}
+  alias Vllm.Core.Pool.Scope
   alias Vllm.Core.Telemetry.{Models, Witness}
 
   @impl true
@@ -20,7 +21,7 @@ defmodule Vllm.Core.Application do
     Running.init()
     Models.init()
     forwarders = RedactedSupervisor.tasks(Vllm.Core.Forwarders)
-    children = [Witness, {Default, &Instance.start_link/1}, Producer, forwarders]
+    children = [Scope, Witness, {Default, &Instance.start_link/1}, Producer, forwarders]
     RedactedSupervisor.start_link(__MODULE__, children, Vllm.Supervisor)
   end
 

@@ -67,8 +67,9 @@ defmodule Vllm.Core.Connection do
 
   @doc """
   Options: `:instance`, the name; `:address`, `"unix:PATH"`, `"tcp:HOST:PORT"` or `"tls://HOST:PORT"`, or
-  `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:tls`, as Vllm.Core.Wire.TLS has it; `:start_timeout`, how long an address that
-  was given is tried; `:on_engine_event`, what is called when an engine dies, stalls or recovers.
+  several in a list, or `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:tls`, as Vllm.Core.Wire.TLS has it; `:start_timeout`, how long an address that
+  was given is tried; `:disconnect_grace`, how long references are kept whose owner's node has
+  disconnected; `:on_engine_event`, what is called when an engine dies, stalls or recovers.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(options) do
@@ -247,7 +248,7 @@ defmodule Vllm.Core.Connection do
 
   def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
     with :unknown <- Producers.down(state.producers, monitor, reason),
-         :unknown <- References.down(state.references, monitor) do
+         :unknown <- References.down(state.references, monitor, reason) do
       state |> Calls.cancel(monitor) |> go_on()
     else
       {:ok, inputs, %Producers{} = producers} ->
@@ -255,6 +256,24 @@ defmodule Vllm.Core.Connection do
 
       {:ok, parcels, %References{} = references} ->
         %{state | references: references} |> Handover.let_go(parcels) |> go_on()
+    end
+  end
+
+  # A node is connected again within the time that references are kept for its processes.
+  def handle_info({:nodeup, node, _info}, state),
+    do: go_on(update_in(state.references, &References.node_up(&1, node)))
+
+  def handle_info({:nodedown, _node, _info}, state), do: {:noreply, state}
+
+  # That time is over.
+  def handle_info({:timeout, timer, :absent}, state) do
+    case References.expired(state.references, timer) do
+      {:ok, parcels, references} ->
+        go_on(Handover.let_go(%{state | references: references}, parcels))
+
+      # The node came back in the meantime.
+      :unknown ->
+        {:noreply, state}
     end
   end
 

@@ -22,6 +22,7 @@ defmodule Vllm.Core.Instance do
 
   alias Vllm.Error
   alias Vllm.Core.{Connection, Options, RedactedServer, RedactedSupervisor, Worker}
+  alias Vllm.Core.Connection.Reconnect
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Running, Watchdog}
   alias Vllm.Core.Wire.{Socket, TLS}
 
@@ -84,10 +85,18 @@ defmodule Vllm.Core.Instance do
     {:metrics_interval, {:or, [:milliseconds, {:in, [:infinity]}]}, :infinity,
      "how often, in milliseconds, what `Vllm.metrics/1` returns is emitted as telemetry events; " <>
        "see `Vllm.Telemetry`. `:infinity` for never."},
-    {:connect, :path, nil,
+    {:connect, :addresses, nil,
      "the address of a worker that was started elsewhere, `\"unix:PATH\"`, `\"tcp:HOST:PORT\"` or " <>
        "`\"tls://HOST:PORT\"`, as its `--listen` has it (the path as it is, not as a URI): the address of its gRPC is refused with an " <>
-       "error that names the right one. No worker is started then."},
+       "error that names the right one. No worker is started then. A list of addresses is tried in its " <>
+       "order, at the start and again when the session is lost. If another worker serves at one of them, " <>
+       "earlier references are `:stale_ref` there."},
+    {:pool, :instance, nil,
+     "the `Vllm.Pool` that the instance joins, on all connected nodes where there is one of this name."},
+    {:disconnect_grace, :pause, 30_000,
+     "how many milliseconds references are kept whose owner is on a node that has disconnected. If the " <>
+       "node comes back in this time and the owner lives, it still owns them. Streams and calls of that " <>
+       "node end at once."},
     {:token, :secret, nil, "the token of that worker."},
     {:tls, :keyword_list, [],
      "how a worker at an address that begins with `tls://` is checked, and what it is shown: see *TLS*."}
@@ -100,12 +109,7 @@ defmodule Vllm.Core.Instance do
   @doc "Starts an instance. Returns when its worker serves, or the error that kept it from serving."
   @spec start_link(keyword()) :: Supervisor.on_start() | {:error, Error.t()}
   def start_link(options) do
-    with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
-         {:ok, watchdog} <- Watchdog.validate(options.watchdog),
-         :ok <- check_tls(options),
-         {:ok, tls} <- TLS.validate(options.tls),
-         options = %{options | watchdog: watchdog, tls: tls},
-         :ok <- check_watchdog(options) do
+    with {:ok, options} <- validate(options) do
       case RedactedSupervisor.start_link(__MODULE__, options, options.name) do
         {:error, {:shutdown, {:failed_to_start_child, _child, {:shutdown, %Error{} = error}}}} ->
           {:error, error}
@@ -116,26 +120,42 @@ defmodule Vllm.Core.Instance do
     end
   end
 
-  # Whoever gives certificates does not expect that nothing is encrypted.
-  defp check_tls(%{connect: "tls:" <> _rest}), do: :ok
+  @doc "Checks the options of an instance and fills in the defaults."
+  @spec validate(keyword()) :: {:ok, map()} | {:error, Error.t()}
+  def validate(options) do
+    with {:ok, options} <- Options.validate(@table, options, "the options of Vllm"),
+         options = %{options | connect: options.connect && List.wrap(options.connect)},
+         {:ok, watchdog} <- Watchdog.validate(options.watchdog),
+         :ok <- check_tls(options),
+         {:ok, tls} <- TLS.validate(options.tls),
+         options = %{options | watchdog: watchdog, tls: tls},
+         :ok <- check_watchdog(options),
+         do: {:ok, options}
+  end
 
-  defp check_tls(%{connect: address, tls: [_ | _]}) when is_binary(address) do
-    {:error,
-     Error.new(
-       :invalid,
-       "the option :tls is for an address that begins with tls://, and #{Socket.shown(address)} takes none",
-       details: %{"option" => "tls"}
-     )}
+  # Whoever gives certificates does not expect that nothing is encrypted.
+  defp check_tls(%{connect: [_ | _] = addresses, tls: [_ | _]}) do
+    case Enum.reject(addresses, &String.starts_with?(&1, "tls:")) do
+      [] ->
+        :ok
+
+      [address | _] ->
+        {:error,
+         Error.new(
+           :invalid,
+           "the option :tls is for an address that begins with tls://, and #{Socket.shown(address)} takes none",
+           details: %{"option" => "tls"}
+         )}
+    end
   end
 
   defp check_tls(_options), do: :ok
 
-  defp check_watchdog(%{connect: address, watchdog: %{action: :replace}})
-       when is_binary(address) do
+  defp check_watchdog(%{connect: [_ | _] = addresses, watchdog: %{action: :replace}}) do
     {:error,
      Error.new(
        :invalid,
-       "the option :watchdog cannot replace the worker at #{Socket.shown(address)}, which was started " <>
+       "the option :watchdog cannot replace the worker at #{Reconnect.shown(addresses)}, which was started " <>
          "elsewhere; use action: :report",
        details: %{"option" => "watchdog"}
      )}
@@ -151,7 +171,7 @@ defmodule Vllm.Core.Instance do
     {worker, address} =
       case options.connect do
         nil -> {[{Worker, options}], {:worker, Locator.process_name(name, "Worker")}}
-        address -> {[], address}
+        addresses -> {[], addresses}
       end
 
     connection = [
@@ -161,6 +181,7 @@ defmodule Vllm.Core.Instance do
       tls: options.tls,
       start_timeout: options.start_timeout,
       starts: if(options.connect, do: :counters.new(1, [])),
+      disconnect_grace: options.disconnect_grace,
       on_engine_event: Watchdog.listener(options.watchdog.action)
     ]
 
@@ -169,7 +190,7 @@ defmodule Vllm.Core.Instance do
         [
           RedactedSupervisor.tasks(Locator.process_name(name, "Tasks")),
           {Connection, connection},
-          {Engines, {name, options.engines, if(options.connect, do: :shared, else: :own)}},
+          {Engines, {name, options.engines, kind(options), options.pool}},
           {Drain, {name, options.grace}}
         ] ++ metrics(options)
 
@@ -185,6 +206,9 @@ defmodule Vllm.Core.Instance do
     do: [max_restarts: options.max_restarts, max_seconds: options.max_seconds]
 
   defp intensity(_attached), do: [max_restarts: 1_000, max_seconds: 1]
+
+  # Engines of a worker that was started elsewhere.
+  defp kind(options), do: if(options.connect, do: :shared, else: :own)
 
   defp metrics(%{metrics_interval: :infinity}), do: []
   defp metrics(%{name: name, metrics_interval: interval}), do: [{Metrics, {name, interval}}]

@@ -5,6 +5,7 @@ defmodule Vllm.Core.Options do
   #
   # Types are atoms and tuples, so that a table can be a module attribute:
   #
+  #     :addresses (one or several) | :members (of a pool)
   #     :atom | :string | :path (bytes) | :boolean | :pid | :pos_integer | :timeout | :env | :engines
   #     :keyword_list (options that have a table of their own)
   #     :milliseconds | :pause (0 too) | {:range, first, last} (integers with bounds) | :number
@@ -142,6 +143,8 @@ defmodule Vllm.Core.Options do
   end
 
   defp shown(:secret, value), do: RedactedServer.shape(value)
+  # Options of instances may hold a token.
+  defp shown(:members, value), do: RedactedServer.shape(value)
   defp shown(_type, value), do: inspect(value, limit: 10, printable_limit: 200)
 
   defp invalid(message, key) do
@@ -204,6 +207,19 @@ defmodule Vllm.Core.Options do
       end)
   end
 
+  defp valid?(:addresses, value) do
+    valid?(:path, value) or (value != [] and valid?({:list, :path}, value))
+  end
+
+  defp valid?(:members, value) do
+    is_list(value) and not List.improper?(value) and
+      Enum.all?(value, fn
+        {name, node} -> valid?(:instance, name) and is_atom(node)
+        [_ | _] = options -> Keyword.keyword?(options)
+        name -> valid?(:instance, name)
+      end)
+  end
+
   defp valid?(:engines, value) do
     Keyword.keyword?(value) and
       Enum.all?(value, fn {_name, args} -> is_map(args) or Keyword.keyword?(args) end) and
@@ -235,6 +251,11 @@ defmodule Vllm.Core.Options do
   defp describe(:secret), do: "a string"
   defp describe(:map), do: "a map"
   defp describe(:keyword_list), do: "a keyword list"
+  defp describe(:addresses), do: "a string or a list of strings"
+
+  defp describe(:members),
+    do: "a list of instances, each its name, {name, node} or a keyword list of its options"
+
   defp describe(:engines), do: "a keyword list of engine arguments, each name once"
   defp describe(:env), do: "a map from variable name to string or false"
   defp describe({:list, type}), do: "a list, each element #{describe(type)}"

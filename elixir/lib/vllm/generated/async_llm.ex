@@ -41,8 +41,11 @@ defmodule Vllm.AsyncLLM do
 
   alias Vllm.{Call, Error, Ref, Stream}
 
-  @typedoc "An engine, as returned by `from_engine_args/1`."
-  @type engine :: Ref.t()
+  @typedoc """
+  An engine: the reference that `from_engine_args/1` returns, or the name of a declared one, such as
+  `{MyApp.Vllm, :llama}`.
+  """
+  @type engine :: Vllm.engine()
 
   @typedoc "The name of an instance, or any reference whose worker is meant."
   @type worker :: Vllm.instance() | Ref.t()

@@ -291,6 +291,9 @@ defmodule Vllm.Proto.ServerFrame do
     * `replies` are in the order in which they became ready.
     * `notices` tell what happened to the worker or to an engine, unasked.
     * `failure` ends the session: nothing follows it.
+    * `loads` say how much the engines have to do, unasked: an engine is among them when its
+      load has changed, and ten times a second at most. They come with a frame that is sent
+      anyway; alone only when none is.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -299,9 +302,10 @@ defmodule Vllm.Proto.ServerFrame do
           hello: Vllm.Proto.ServerHello.t() | nil,
           replies: [Vllm.Proto.CallReply.t()],
           notices: [Vllm.Proto.Notice.t()],
-          failure: Vllm.Proto.Failure.t() | nil
+          failure: Vllm.Proto.Failure.t() | nil,
+          loads: [Vllm.Proto.EngineLoad.t()]
         }
-  defstruct hello: nil, replies: [], notices: [], failure: nil
+  defstruct hello: nil, replies: [], notices: [], failure: nil, loads: []
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -310,23 +314,25 @@ defmodule Vllm.Proto.ServerFrame do
       Protobuf.put_message(<<0x0A>>, message.hello, &Vllm.Proto.ServerHello.encode/1),
       Protobuf.put_messages(<<0x12>>, message.replies, &Vllm.Proto.CallReply.encode/1),
       Protobuf.put_messages(<<0x1A>>, message.notices, &Vllm.Proto.Notice.encode/1),
-      Protobuf.put_message(<<0x22>>, message.failure, &Vllm.Proto.Failure.encode/1)
+      Protobuf.put_message(<<0x22>>, message.failure, &Vllm.Proto.Failure.encode/1),
+      Protobuf.put_messages(<<0x2A>>, message.loads, &Vllm.Proto.EngineLoad.encode/1)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], nil)
+  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], nil, [])
 
   defp decode(
          <<0x0A, 0::1, size::7, value::binary-size(size), rest::binary>>,
          _hello,
          replies,
          notices,
-         failure
+         failure,
+         loads
        ) do
     case Vllm.Proto.ServerHello.decode(value) do
-      {:ok, value} -> decode(rest, value, replies, notices, failure)
+      {:ok, value} -> decode(rest, value, replies, notices, failure, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.hello", reason)
     end
   end
@@ -336,19 +342,20 @@ defmodule Vllm.Proto.ServerFrame do
          _hello,
          replies,
          notices,
-         failure
+         failure,
+         loads
        ) do
     case Vllm.Proto.ServerHello.decode(value) do
-      {:ok, value} -> decode(rest, value, replies, notices, failure)
+      {:ok, value} -> decode(rest, value, replies, notices, failure, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.hello", reason)
     end
   end
 
-  defp decode(<<0x0A, rest::binary>>, _hello, replies, notices, failure) do
+  defp decode(<<0x0A, rest::binary>>, _hello, replies, notices, failure, loads) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.ServerHello.decode(value) do
-          {:ok, value} -> decode(rest, value, replies, notices, failure)
+          {:ok, value} -> decode(rest, value, replies, notices, failure, loads)
           {:error, reason} -> Protobuf.error("ServerFrame.hello", reason)
         end
 
@@ -362,10 +369,11 @@ defmodule Vllm.Proto.ServerFrame do
          hello,
          replies,
          notices,
-         failure
+         failure,
+         loads
        ) do
     case Vllm.Proto.CallReply.decode(value) do
-      {:ok, value} -> decode(rest, hello, [value | replies], notices, failure)
+      {:ok, value} -> decode(rest, hello, [value | replies], notices, failure, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.replies", reason)
     end
   end
@@ -375,19 +383,20 @@ defmodule Vllm.Proto.ServerFrame do
          hello,
          replies,
          notices,
-         failure
+         failure,
+         loads
        ) do
     case Vllm.Proto.CallReply.decode(value) do
-      {:ok, value} -> decode(rest, hello, [value | replies], notices, failure)
+      {:ok, value} -> decode(rest, hello, [value | replies], notices, failure, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.replies", reason)
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, hello, replies, notices, failure) do
+  defp decode(<<0x12, rest::binary>>, hello, replies, notices, failure, loads) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.CallReply.decode(value) do
-          {:ok, value} -> decode(rest, hello, [value | replies], notices, failure)
+          {:ok, value} -> decode(rest, hello, [value | replies], notices, failure, loads)
           {:error, reason} -> Protobuf.error("ServerFrame.replies", reason)
         end
 
@@ -401,10 +410,11 @@ defmodule Vllm.Proto.ServerFrame do
          hello,
          replies,
          notices,
-         failure
+         failure,
+         loads
        ) do
     case Vllm.Proto.Notice.decode(value) do
-      {:ok, value} -> decode(rest, hello, replies, [value | notices], failure)
+      {:ok, value} -> decode(rest, hello, replies, [value | notices], failure, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.notices", reason)
     end
   end
@@ -414,19 +424,20 @@ defmodule Vllm.Proto.ServerFrame do
          hello,
          replies,
          notices,
-         failure
+         failure,
+         loads
        ) do
     case Vllm.Proto.Notice.decode(value) do
-      {:ok, value} -> decode(rest, hello, replies, [value | notices], failure)
+      {:ok, value} -> decode(rest, hello, replies, [value | notices], failure, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.notices", reason)
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, hello, replies, notices, failure) do
+  defp decode(<<0x1A, rest::binary>>, hello, replies, notices, failure, loads) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Notice.decode(value) do
-          {:ok, value} -> decode(rest, hello, replies, [value | notices], failure)
+          {:ok, value} -> decode(rest, hello, replies, [value | notices], failure, loads)
           {:error, reason} -> Protobuf.error("ServerFrame.notices", reason)
         end
 
@@ -440,10 +451,11 @@ defmodule Vllm.Proto.ServerFrame do
          hello,
          replies,
          notices,
-         _failure
+         _failure,
+         loads
        ) do
     case Vllm.Proto.Failure.decode(value) do
-      {:ok, value} -> decode(rest, hello, replies, notices, value)
+      {:ok, value} -> decode(rest, hello, replies, notices, value, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.failure", reason)
     end
   end
@@ -453,19 +465,20 @@ defmodule Vllm.Proto.ServerFrame do
          hello,
          replies,
          notices,
-         _failure
+         _failure,
+         loads
        ) do
     case Vllm.Proto.Failure.decode(value) do
-      {:ok, value} -> decode(rest, hello, replies, notices, value)
+      {:ok, value} -> decode(rest, hello, replies, notices, value, loads)
       {:error, reason} -> Protobuf.error("ServerFrame.failure", reason)
     end
   end
 
-  defp decode(<<0x22, rest::binary>>, hello, replies, notices, _failure) do
+  defp decode(<<0x22, rest::binary>>, hello, replies, notices, _failure, loads) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Failure.decode(value) do
-          {:ok, value} -> decode(rest, hello, replies, notices, value)
+          {:ok, value} -> decode(rest, hello, replies, notices, value, loads)
           {:error, reason} -> Protobuf.error("ServerFrame.failure", reason)
         end
 
@@ -474,19 +487,61 @@ defmodule Vllm.Proto.ServerFrame do
     end
   end
 
-  defp decode(<<>>, hello, replies, notices, failure),
+  defp decode(
+         <<0x2A, 0::1, size::7, value::binary-size(size), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         failure,
+         loads
+       ) do
+    case Vllm.Proto.EngineLoad.decode(value) do
+      {:ok, value} -> decode(rest, hello, replies, notices, failure, [value | loads])
+      {:error, reason} -> Protobuf.error("ServerFrame.loads", reason)
+    end
+  end
+
+  defp decode(
+         <<0x2A, 1::1, a::7, 0::1, b::7, value::binary-size(a + b * 0x80), rest::binary>>,
+         hello,
+         replies,
+         notices,
+         failure,
+         loads
+       ) do
+    case Vllm.Proto.EngineLoad.decode(value) do
+      {:ok, value} -> decode(rest, hello, replies, notices, failure, [value | loads])
+      {:error, reason} -> Protobuf.error("ServerFrame.loads", reason)
+    end
+  end
+
+  defp decode(<<0x2A, rest::binary>>, hello, replies, notices, failure, loads) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        case Vllm.Proto.EngineLoad.decode(value) do
+          {:ok, value} -> decode(rest, hello, replies, notices, failure, [value | loads])
+          {:error, reason} -> Protobuf.error("ServerFrame.loads", reason)
+        end
+
+      {:error, reason} ->
+        Protobuf.error("ServerFrame.loads", reason)
+    end
+  end
+
+  defp decode(<<>>, hello, replies, notices, failure, loads),
     do:
       {:ok,
        %__MODULE__{
          hello: hello,
          replies: :lists.reverse(replies),
          notices: :lists.reverse(notices),
-         failure: failure
+         failure: failure,
+         loads: :lists.reverse(loads)
        }}
 
-  defp decode(binary, hello, replies, notices, failure) do
-    case Protobuf.skip(binary, [1, 2, 3, 4]) do
-      {:ok, rest} -> decode(rest, hello, replies, notices, failure)
+  defp decode(binary, hello, replies, notices, failure, loads) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
+      {:ok, rest} -> decode(rest, hello, replies, notices, failure, loads)
       {:error, reason} -> Protobuf.error("ServerFrame", reason)
     end
   end
@@ -2632,6 +2687,89 @@ defmodule Vllm.Proto.AdapterPartlyUsed do
 
       {:error, reason} ->
         Protobuf.error("AdapterPartlyUsed", reason)
+    end
+  end
+end
+
+defmodule Vllm.Proto.EngineLoad do
+  @moduledoc """
+  EngineLoad says how much an engine has to do, for a client that chooses among
+  several workers.
+
+    * `ref` is the id of the engine's reference.
+    * `running` is how many requests are in the engine and do not wait, of all clients.
+    * `waiting` is how many wait in its queue, as far as the engine tells.
+    * `kv_cache_permille` is how much of the KV cache is in use, in thousandths; 0 where the
+      engine does not tell.
+  """
+
+  alias Vllm.Core.Wire.Protobuf
+
+  @type t :: %__MODULE__{
+          ref: String.t(),
+          running: non_neg_integer(),
+          waiting: non_neg_integer(),
+          kv_cache_permille: non_neg_integer()
+        }
+  defstruct ref: "", running: 0, waiting: 0, kv_cache_permille: 0
+
+  @doc "Encodes the message."
+  @spec encode(t) :: iodata()
+  def encode(%__MODULE__{} = message) do
+    [
+      Protobuf.put_bytes(<<0x0A>>, message.ref),
+      Protobuf.put_uint(<<0x10>>, message.running),
+      Protobuf.put_uint(<<0x18>>, message.waiting),
+      Protobuf.put_uint(<<0x20>>, message.kv_cache_permille)
+    ]
+  end
+
+  @doc "Decodes the message. Its payloads are parts of the binary, not copies."
+  @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
+  def decode(binary) when is_binary(binary), do: decode(binary, "", 0, 0, 0)
+
+  defp decode(<<0x0A, rest::binary>>, _ref, running, waiting, kv_cache_permille) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} -> decode(rest, value, running, waiting, kv_cache_permille)
+      {:error, reason} -> Protobuf.error("EngineLoad.ref", reason)
+    end
+  end
+
+  defp decode(<<0x10, rest::binary>>, ref, _running, waiting, kv_cache_permille) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, ref, value, waiting, kv_cache_permille)
+      {:error, reason} -> Protobuf.error("EngineLoad.running", reason)
+    end
+  end
+
+  defp decode(<<0x18, rest::binary>>, ref, running, _waiting, kv_cache_permille) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, ref, running, value, kv_cache_permille)
+      {:error, reason} -> Protobuf.error("EngineLoad.waiting", reason)
+    end
+  end
+
+  defp decode(<<0x20, rest::binary>>, ref, running, waiting, _kv_cache_permille) do
+    case Protobuf.take_uint32(rest) do
+      {:ok, value, rest} -> decode(rest, ref, running, waiting, value)
+      {:error, reason} -> Protobuf.error("EngineLoad.kv_cache_permille", reason)
+    end
+  end
+
+  defp decode(<<>>, ref, running, waiting, kv_cache_permille),
+    do:
+      {:ok,
+       %__MODULE__{
+         ref: ref,
+         running: running,
+         waiting: waiting,
+         kv_cache_permille: kv_cache_permille
+       }}
+
+  defp decode(binary, ref, running, waiting, kv_cache_permille) do
+    case Protobuf.skip(binary, [1, 2, 3, 4]) do
+      {:ok, rest} -> decode(rest, ref, running, waiting, kv_cache_permille)
+      {:error, reason} -> Protobuf.error("EngineLoad", reason)
     end
   end
 end

@@ -70,16 +70,18 @@ class ClientFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., receipts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ("hello", "replies", "notices", "failure")
+    __slots__ = ("hello", "replies", "notices", "failure", "loads")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REPLIES_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    LOADS_FIELD_NUMBER: _ClassVar[int]
     hello: ServerHello
     replies: _containers.RepeatedCompositeFieldContainer[CallReply]
     notices: _containers.RepeatedCompositeFieldContainer[Notice]
     failure: Failure
-    def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., replies: _Optional[_Iterable[_Union[CallReply, _Mapping]]] = ..., notices: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    loads: _containers.RepeatedCompositeFieldContainer[EngineLoad]
+    def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., replies: _Optional[_Iterable[_Union[CallReply, _Mapping]]] = ..., notices: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., loads: _Optional[_Iterable[_Union[EngineLoad, _Mapping]]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
     __slots__ = ("protocol_version", "client_version", "token")
@@ -286,6 +288,18 @@ class AdapterPartlyUsed(_message.Message):
     model_modules: _containers.RepeatedScalarFieldContainer[str]
     type: str
     def __init__(self, ref: _Optional[str] = ..., lora_name: _Optional[str] = ..., lora_int_id: _Optional[int] = ..., lora_path: _Optional[str] = ..., unknown_modules: _Optional[_Iterable[str]] = ..., base_tensors: _Optional[_Iterable[str]] = ..., empty_targets: _Optional[_Iterable[str]] = ..., model_modules: _Optional[_Iterable[str]] = ..., type: _Optional[str] = ...) -> None: ...
+
+class EngineLoad(_message.Message):
+    __slots__ = ("ref", "running", "waiting", "kv_cache_permille")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    KV_CACHE_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    running: int
+    waiting: int
+    kv_cache_permille: int
+    def __init__(self, ref: _Optional[str] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., kv_cache_permille: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("kind", "message", "type", "traceback", "cause", "details", "retryable")

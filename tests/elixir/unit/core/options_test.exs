@@ -10,12 +10,16 @@ defmodule Vllm.Core.OptionsTest do
     {:wait, :timeout, nil, "how long."},
     {:listen, {:or, [{:in, [:unix]}, {:port, :tcp}]}, :unix, "where."},
     {:args, {:list, :string}, [], "more."},
-    {:env, :env, %{}, "variables."}
+    {:env, :env, %{}, "variables."},
+    {:at, :addresses, nil, "addresses."},
+    {:members, :members, [], "members."}
   ]
 
   test "fills in the defaults" do
     assert {:ok, values} = validate(name: :x)
-    assert values == %{name: :x, count: 3, wait: nil, listen: :unix, args: [], env: %{}}
+
+    assert Map.drop(values, [:at, :members]) ==
+             %{name: :x, count: 3, wait: nil, listen: :unix, args: [], env: %{}}
   end
 
   test "accepts values of the right types" do
@@ -28,6 +32,18 @@ defmodule Vllm.Core.OptionsTest do
     ]
 
     assert {:ok, %{listen: {:tcp, 0}, wait: :infinity}} = validate(options)
+  end
+
+  test "takes one address or several, and members by name or by their options" do
+    for at <- ["a", ["a"], ["a", "b"]], do: assert({:ok, %{at: ^at}} = validate(name: :x, at: at))
+    members = [A, {A, :b@c}, [token: "secret"]]
+    assert {:ok, %{members: ^members}} = validate(name: :x, members: members)
+
+    for wrong <- [:x, [nil], [[]], [{A, "b"}], [{nil, :b}], [A | B], [[token: "secret"], "b"]] do
+      assert {:error, %Error{kind: :invalid} = error} = validate(name: :x, members: wrong)
+      assert error.message =~ "must be a list of instances"
+      refute error.message =~ "secret"
+    end
   end
 
   test "names an unknown option and the known ones" do
@@ -52,7 +68,10 @@ defmodule Vllm.Core.OptionsTest do
         listen: {:tcp, 70_000},
         args: "a",
         args: [:a],
-        env: %{1 => "x"}
+        env: %{1 => "x"},
+        at: [],
+        at: ["a" | "b"],
+        at: ["a", nil]
       ] do
     test "refuses #{key}: #{inspect(value)} and names the type" do
       options = Keyword.merge([name: :x], [{unquote(key), unquote(Macro.escape(value))}])

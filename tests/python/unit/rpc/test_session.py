@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from python_worker import PROTOCOL_VERSION
+from python_worker.dispatch.access import Access
 from python_worker.dispatch.call import Call, start
 from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import ServedClass
 from python_worker.exceptions import ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.rpc.roles import Admission
 from python_worker.rpc.session import MAX_FRAME_BYTES, Session, check_hello
+from python_worker.rpc.sessions import Sessions
+from python_worker.wire import server_frames
 
 
 async def answer(call: Call) -> None:
@@ -149,3 +154,63 @@ def test_another_protocol_version_is_refused_with_both_named() -> None:
     with pytest.raises(ProtocolError) as caught:
         check_hello(hello)
     assert f"version {PROTOCOL_VERSION + 1}, the worker {PROTOCOL_VERSION}" in str(caught.value)
+
+
+def load(ref: str, running: int) -> bytes:
+    return server_frames.load(pb.EngineLoad(ref=ref, running=running))
+
+
+async def test_a_load_goes_with_a_frame_that_is_sent_anyway(client: Client) -> None:
+    client.session.put_load("a", load("a", 1))
+    client.session.put_load("a", load("a", 2))
+    client.session.put_load("b", load("b", 3))
+    assert not client.session.filled
+    client.start("echo")
+    await client.replies(1)
+    (frame,) = client.frames
+    assert [(it.ref, it.running) for it in frame.loads] == [("a", 2), ("b", 3)]
+    # It waits for the next one while frames flow, and is sent alone when none does.
+    client.session.put_load("a", load("a", 4))
+    client.session.send_loads()
+    assert not client.session.filled
+    client.session.send_loads()
+    assert client.session.filled
+    client.send()
+    assert [it.running for it in client.frames[1].loads] == [4]
+    assert not client.frames[1].replies
+    client.session.send_loads()
+    assert not client.session.filled
+
+
+async def test_loads_stand_before_a_reply_that_has_a_frame_of_its_own(client: Client) -> None:
+    client.session.enqueue_large(server_frames.value_parts(server_frames.call_field(1), [b"large"]))
+    client.session.put_load("a", load("a", 1))
+    await client.replies(1)
+    assert [len(frame.loads) for frame in client.frames] == [1, 0]
+
+
+async def test_a_session_is_told_the_last_loads_of_the_engines_that_it_may_use() -> None:
+    hello, references = pb.ClientHello(), References()
+    sessions = Sessions(
+        start=lambda call: None, references=references, admission=Admission(token=""), pid=1
+    )
+    ours, other = (SimpleNamespace(model_config=SimpleNamespace(model=it)) for it in ("a", "b"))
+    limited = Access(role="some", engines=frozenset({"a"}))
+    early = sessions.open(hello, limited, lambda: None)
+    for engine, ref, running in ((ours, "1", 1), (other, "2", 2), (ours, "1", 3)):
+        sessions.put_load(ref, engine, load(ref, running))
+    late, everything = (sessions.open(hello, it, lambda: None) for it in (limited, Access()))
+    sessions.send_loads()
+    told = [
+        [
+            (it.ref, it.running)
+            for it in pb.ServerFrame.FromString(b"".join(each.next_frame())).loads
+        ]
+        for each in (early, late, everything)
+    ]
+    assert told == [[("1", 3)], [("1", 3)], [("1", 3), ("2", 2)]]
+    sessions.forget_load("1")
+    after = sessions.open(hello, Access(), lambda: None)
+    sessions.send_loads()
+    (left,) = pb.ServerFrame.FromString(b"".join(after.next_frame())).loads
+    assert left.ref == "2"

@@ -18,6 +18,9 @@ defmodule Vllm.Core.Call.Arguments do
     {:stream_to, :pid, nil,
      "a process to send the items to, see `Vllm.Stream`. The call then returns " <>
        "`{:ok, stream}` with a stream that only tags the messages and can be cancelled."},
+    {:affinity, :term, nil,
+     "for requests through the name of a `Vllm.Pool`: those with the same key, any term but `nil`, go to " <>
+       "the same member. Without a pool it has no effect."},
     {:link, :boolean, false,
      "for functions that build an engine: shut it down when the calling process ends, or when the " <>
        "session with a worker that was started elsewhere is lost."},

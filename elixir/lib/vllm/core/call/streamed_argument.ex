@@ -20,6 +20,34 @@ defmodule Vllm.Core.Call.StreamedArgument do
       else: {:ok, nil, args, named}
   end
 
+  @doc """
+  Has the enumerable tell whether it was begun, for who may make the call again. The arguments keep it,
+  in a form that does.
+  """
+  @spec watch([term()], keyword()) ::
+          {:ok, [term()], keyword(), begun? :: (() -> boolean())} | {:error, Error.t()}
+  def watch(args, named) do
+    case take(args, named) do
+      {:ok, nil, args, named} ->
+        {:ok, args, named, fn -> false end}
+
+      {:ok, enumerable, _args, _named} ->
+        begun = :counters.new(1, [])
+
+        watched = fn acc, fun ->
+          :counters.add(begun, 1, 1)
+          Enumerable.reduce(enumerable, acc, fun)
+        end
+
+        put = &if(stream?(&1), do: watched, else: &1)
+        named = for {name, value} <- named, do: {name, put.(value)}
+        {:ok, Enum.map(args, put), named, fn -> :counters.get(begun, 1) > 0 end}
+
+      {:error, error} ->
+        {:error, error}
+    end
+  end
+
   defp replace(args, named) do
     {args, found} = Enum.map_reduce(args, [], &mark/2)
 

@@ -42,10 +42,18 @@ defmodule Vllm.Core.Connection.Incoming do
   defp frame(state, %ServerFrame{failure: %Failure{} = failure}),
     do: {:error, Codec.Failure.from_proto(failure), state}
 
-  defp frame(state, %ServerFrame{replies: replies, notices: notices}) do
-    with {:ok, state} <- notices(state, notices),
-         do: {:ok, Enum.reduce(replies, state, &reply/2)}
+  defp frame(state, %ServerFrame{replies: replies, notices: notices, loads: loads}) do
+    with {:ok, state} <- notices(state, notices) do
+      loads(state, loads)
+      {:ok, Enum.reduce(replies, state, &reply/2)}
+    end
   end
+
+  # For the pools that the instance belongs to.
+  defp loads(_state, []), do: :ok
+
+  defp loads(state, loads),
+    do: on_engine({:loads, for(load <- loads, do: %{load | ref: :binary.copy(load.ref)})}, state)
 
   ## Replies
 
@@ -102,6 +110,8 @@ defmodule Vllm.Core.Connection.Incoming do
       "the worker is stopping; calls in flight have #{grace} ms to finish",
       State.metadata(state)
     )
+
+    on_engine(:draining, state)
   end
 
   defp notice({:engine_died, %{failure: failure} = died}, state) do

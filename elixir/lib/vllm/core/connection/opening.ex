@@ -4,7 +4,7 @@ defmodule Vllm.Core.Connection.Opening do
 
   alias Vllm.Error
   alias Vllm.Core.Worker
-  alias Vllm.Core.Connection.{Closing, Incoming, Reconnect, State}
+  alias Vllm.Core.Connection.{Closing, Incoming, Reconnect, References, State}
   alias Vllm.Core.Instance.{LastFailure, Locator}
 
   @doc """
@@ -31,11 +31,11 @@ defmodule Vllm.Core.Connection.Opening do
          do: {:error, explain(options, error)}
   end
 
-  # The address of a worker that was started elsewhere is in the error, and that it cannot be reached.
+  # The addresses of a worker that was started elsewhere are in the error, and that it cannot be reached.
   defp explain(options, error) do
     case Keyword.fetch!(options, :address) do
       {:worker, _worker} -> Closing.explain(instance(options), error)
-      _address -> error
+      _addresses -> error
     end
   end
 
@@ -47,8 +47,8 @@ defmodule Vllm.Core.Connection.Opening do
   def run_again(options) do
     instance = instance(options)
 
-    with {:ok, address, _token} <- locate(options) do
-      Reconnect.wait(instance, address, LastFailure.find(instance), Reconnect.pause(0))
+    with {:ok, addresses, _token} <- locate(options) do
+      Reconnect.wait(instance, addresses, LastFailure.find(instance), Reconnect.pause(0))
       open(options, :infinity)
     end
   end
@@ -61,14 +61,15 @@ defmodule Vllm.Core.Connection.Opening do
     started = System.monotonic_time()
     instance = instance(options)
 
-    with {:ok, address, token} <- locate(options),
+    with {:ok, addresses, token} <- locate(options),
          {:ok, socket, session, hello, frames} <-
-           Reconnect.run(instance, address, {token, Keyword.fetch!(options, :tls)}, deadline),
+           Reconnect.run(instance, addresses, {token, Keyword.fetch!(options, :tls)}, deadline),
          state = %State{
            instance: instance,
            socket: socket,
            session: session,
            hello: hello,
+           references: References.new(Keyword.get(options, :disconnect_grace, 0)),
            on_engine_event:
              Keyword.get(options, :on_engine_event, fn _instance, _event -> :ok end),
            since: System.monotonic_time()
@@ -90,12 +91,12 @@ defmodule Vllm.Core.Connection.Opening do
   defp locate(options) do
     case Keyword.fetch!(options, :address) do
       {:worker, worker} -> address(worker, options)
-      address -> {:ok, address, Keyword.get(options, :token, "")}
+      addresses -> {:ok, List.wrap(addresses), Keyword.get(options, :token, "")}
     end
   end
 
   defp address(worker, options) do
-    Worker.address(worker)
+    with {:ok, address, token} <- Worker.address(worker), do: {:ok, [address], token}
   catch
     :exit, _ended -> {:error, Locator.down(instance(options), :noproc)}
   end
@@ -105,8 +106,8 @@ defmodule Vllm.Core.Connection.Opening do
   defp deadline(options) do
     case {Keyword.fetch!(options, :address), Keyword.get(options, :start_timeout, 0)} do
       {{:worker, _worker}, _timeout} -> now()
-      {_address, :infinity} -> :infinity
-      {_address, timeout} -> now() + timeout
+      {_addresses, :infinity} -> :infinity
+      {_addresses, timeout} -> now() + timeout
     end
   end
 

@@ -16,28 +16,56 @@ defmodule Vllm.Core.Connection.Reconnect do
   @longest_pause 5_000
 
   @doc """
-  Tries until `deadline`, a monotonic time in milliseconds. An error that waiting cannot change, such
-  as a wrong token, is returned at once. With the deadline `:infinity` only a session is returned.
+  Tries the addresses in their order, until `deadline`, a monotonic time in milliseconds. An error that
+  waiting cannot change, such as a wrong token, is returned at once, if no other address may still be
+  reached. With the deadline `:infinity` only a session is returned.
   """
-  @spec run(Locator.instance(), String.t(), {String.t(), TLS.options()}, integer() | :infinity) ::
+  @spec run(Locator.instance(), [String.t()], {String.t(), TLS.options()}, integer() | :infinity) ::
           {:ok, Socket.t(), Session.t(), struct(), [struct()]} | {:error, Error.t()}
-  def run({name, _node} = instance, address, {_token, _tls} = credentials, deadline) do
-    result = run(instance, address, credentials, deadline, 0)
+  def run({name, _node} = instance, addresses, {_token, _tls} = credentials, deadline) do
+    result = run(instance, addresses, credentials, deadline, 0)
     # The reason why the last session ended is out of date.
     unless match?({:error, _}, result), do: LastFailure.clear(name)
     result
   end
 
-  defp run(instance, address, {token, tls} = credentials, deadline, tries) do
-    with {:error, %Error{} = error} <- Handshake.run(address, token, tls) do
-      if deadline == :infinity or (error.kind == :worker_down and now() < deadline) do
-        wait(instance, address, error, pause(tries))
-        run(instance, address, credentials, deadline, tries + 1)
+  defp run(instance, addresses, credentials, deadline, tries) do
+    with {:error, errors} <- each(addresses, credentials, []) do
+      error = joined(errors)
+
+      if deadline == :infinity or
+           (Enum.any?(errors, &(&1.kind == :worker_down)) and now() < deadline) do
+        wait(instance, addresses, error, pause(tries))
+        run(instance, addresses, credentials, deadline, tries + 1)
       else
         {:error, error}
       end
     end
   end
+
+  defp each([], _credentials, errors), do: {:error, Enum.reverse(errors)}
+
+  defp each([address | addresses], {token, tls} = credentials, errors) do
+    with {:error, %Error{} = error} <- Handshake.run(address, token, tls),
+         do: each(addresses, credentials, [error | errors])
+  end
+
+  @doc """
+  The error of several addresses: the first that waiting does not change, because somebody has to
+  change something there, or else the first. Its message has those of the others.
+  """
+  @spec joined([Error.t(), ...]) :: Error.t()
+  def joined([error]), do: error
+
+  def joined([first | _] = errors) do
+    error = Enum.find(errors, first, &(&1.kind != :worker_down))
+    others = for other <- errors, other != error, do: other.message
+    %{error | message: Enum.join([error.message | others], "; and ")}
+  end
+
+  @doc "Addresses for a message."
+  @spec shown([String.t()]) :: String.t()
+  def shown(addresses), do: Enum.map_join(addresses, " or ", &Socket.shown/1)
 
   @doc "Milliseconds until the next attempt: doubled each time, minus a random part of up to one half."
   @spec pause(non_neg_integer()) :: pos_integer()
@@ -47,9 +75,9 @@ defmodule Vllm.Core.Connection.Reconnect do
   end
 
   @doc "Refuses calls for some time, with the reason why no session is open."
-  @spec wait(Locator.instance(), String.t(), Error.t() | nil, non_neg_integer()) :: :ok
-  def wait(instance, address, error, milliseconds) do
-    refuse(down(instance, address, error), now() + milliseconds)
+  @spec wait(Locator.instance(), [String.t()], Error.t() | nil, non_neg_integer()) :: :ok
+  def wait(instance, addresses, error, milliseconds) do
+    refuse(down(instance, addresses, error), now() + milliseconds)
   end
 
   defp refuse(error, until) do
@@ -75,15 +103,15 @@ defmodule Vllm.Core.Connection.Reconnect do
     end
   end
 
-  defp down(instance, _address, nil), do: Locator.down(instance, :noproc)
+  defp down(instance, _addresses, nil), do: Locator.down(instance, :noproc)
 
-  defp down({name, _node}, address, error) do
+  defp down({name, _node}, addresses, error) do
     # Whoever is not let in should know that waiting alone does not help.
     kind = if error.kind == :unauthenticated, do: :unauthenticated, else: :worker_down
 
     Error.new(
       kind,
-      "#{inspect(name)} has no session with the worker at #{Socket.shown(address)} and keeps " <>
+      "#{inspect(name)} has no session with the worker at #{shown(addresses)} and keeps " <>
         "trying: " <>
         error.message,
       cause: error.cause

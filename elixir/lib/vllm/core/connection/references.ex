@@ -28,12 +28,24 @@ defmodule Vllm.Core.Connection.References do
   # the session ends, because this process can do so no more. A linked engine gets none: when the
   # session has ended, nobody knows its owner.
 
+  # The node of an owner may disconnect and come back, with the owner still there. So what it owns is
+  # kept for a grace time, and the owner is monitored again when its node is connected again. A timer
+  # takes the place of its monitor meanwhile. A receiver has no such time: it gets no reply any more.
+  #
   # handed: alias of the receiver => {monitor, number => parcel}
   # objects: id => {times sent, MapSet of owners}
   # owners: pid => {monitor, MapSet of ids}
   # monitors: monitor => what it is for
   # count: parcels so far
-  defstruct handed: %{}, objects: %{}, owners: %{}, monitors: %{}, count: 0
+  # grace: milliseconds to keep what processes of a disconnected node own
+  # listening?: whether this process is told of nodes that are connected
+  defstruct handed: %{},
+            objects: %{},
+            owners: %{},
+            monitors: %{},
+            count: 0,
+            grace: 0,
+            listening?: false
 
   @type id :: String.t()
 
@@ -44,11 +56,17 @@ defmodule Vllm.Core.Connection.References do
           handed: %{reference() => {reference(), %{pos_integer() => parcel()}}},
           objects: %{id() => {pos_integer(), MapSet.t(pid())}},
           owners: %{pid() => {reference(), MapSet.t(id())}},
-          monitors: %{
-            reference() => {:receiver, reference()} | {:owner, pid()} | {:link, [id()]}
-          },
-          count: non_neg_integer()
+          monitors: %{reference() => {:receiver, reference()} | purpose() | {:absent, purpose()}},
+          count: non_neg_integer(),
+          grace: non_neg_integer(),
+          listening?: boolean()
         }
+
+  @typep purpose :: {:owner, pid()} | {:link, pid(), [id()]}
+
+  @doc "Nothing yet. `grace` is how long to keep what processes of a node own that has disconnected."
+  @spec new(non_neg_integer()) :: t()
+  def new(grace), do: %__MODULE__{grace: grace}
 
   @doc "Records that a parcel is sent to a process, at an alias. Returns the number of its receipt."
   @spec hand(t(), reference(), pid(), parcel()) :: {pos_integer(), t()}
@@ -126,31 +144,106 @@ defmodule Vllm.Core.Connection.References do
     end
   end
 
-  @doc "A monitor says that its process has ended. Returns the parcels that it answered for."
-  @spec down(t(), reference()) :: {:ok, [parcel()], t()} | :unknown
-  def down(references, monitor) do
+  @doc """
+  A monitor says that its process has ended, or that its node has disconnected. Returns the parcels that
+  the process answered for, if they are not kept.
+  """
+  @spec down(t(), reference(), term()) :: {:ok, [parcel()], t()} | :unknown
+  def down(%{grace: grace} = references, monitor, :noconnection) when grace > 0 do
+    case references.monitors do
+      %{^monitor => {:owner, _owner} = purpose} ->
+        {:ok, [], absent(references, monitor, purpose)}
+
+      %{^monitor => {:link, _owner, _} = purpose} ->
+        {:ok, [], absent(references, monitor, purpose)}
+
+      %{} ->
+        ended(references, monitor)
+    end
+  end
+
+  def down(references, monitor, _reason), do: ended(references, monitor)
+
+  @doc "The grace time of a process is over. Returns what it answered for."
+  @spec expired(t(), reference()) :: {:ok, [parcel()], t()} | :unknown
+  def expired(references, timer) do
+    with {:ok, parcels, references} <- ended(references, timer),
+         do: {:ok, parcels, listen_if_needed(references)}
+  end
+
+  @doc "A node is connected: its processes are monitored again."
+  @spec node_up(t(), node()) :: t()
+  def node_up(references, node) do
+    back =
+      for {timer, {:absent, purpose}} <- references.monitors,
+          node(elem(purpose, 1)) == node,
+          do: {timer, purpose}
+
+    back
+    |> Enum.reduce(references, fn {timer, purpose}, references ->
+      replace(references, timer, Process.monitor(elem(purpose, 1)), purpose)
+    end)
+    |> listen_if_needed()
+  end
+
+  defp absent(references, monitor, purpose) do
+    timer = :erlang.start_timer(references.grace, self(), :absent)
+    references = references |> replace(monitor, timer, {:absent, purpose}) |> listen_if_needed()
+    node = node(elem(purpose, 1))
+    # It may have come back before this process heard that it was gone.
+    if node in Node.list(:connected), do: node_up(references, node), else: references
+  end
+
+  defp replace(references, before, monitor, purpose) do
+    references = forget(references, before)
+    references = put_in(references.monitors[monitor], purpose)
+
+    case purpose do
+      {:absent, {:owner, owner}} -> put_monitor(references, owner, monitor)
+      {:owner, owner} -> put_monitor(references, owner, monitor)
+      _link -> references
+    end
+  end
+
+  defp put_monitor(references, owner, monitor),
+    do: update_in(references.owners[owner], &put_elem(&1, 0, monitor))
+
+  defp listen_if_needed(references) do
+    needed? = Enum.any?(references.monitors, &match?({_timer, {:absent, _purpose}}, &1))
+    if needed? != references.listening?, do: :net_kernel.monitor_nodes(needed?, node_type: :all)
+    %{references | listening?: needed?}
+  end
+
+  defp ended(references, monitor) do
     case references.monitors do
       %{^monitor => {:receiver, reply_to}} ->
         {parcels, references} = withdraw(references, reply_to)
         {:ok, parcels, references}
 
-      %{^monitor => {:owner, owner}} ->
-        {_monitor, ids} = Map.fetch!(references.owners, owner)
+      %{^monitor => {:absent, purpose}} ->
+        ended(references, monitor, purpose)
 
-        {released, references} =
-          Enum.map_reduce(ids, references, fn id, references ->
-            {_ids, _references} = release(references, id, owner)
-          end)
-
-        {:ok, [{Enum.concat(released), false}], references}
-
-      %{^monitor => {:link, ids}} ->
-        {:ok, [{ids, true}], forget(references, monitor)}
+      %{^monitor => purpose} ->
+        ended(references, monitor, purpose)
 
       %{} ->
         :unknown
     end
   end
+
+  defp ended(references, _monitor, {:owner, owner}) do
+    {_monitor, ids} = Map.fetch!(references.owners, owner)
+
+    {released, references} =
+      Enum.map_reduce(ids, references, fn id, references ->
+        {_ids, _references} = release(references, id, owner)
+      end)
+
+    {:ok, [{Enum.concat(released), false}], references}
+  end
+
+  defp ended(references, monitor, {:link, _owner, ids}),
+    do: {:ok, [{ids, true}], forget(references, monitor)}
 
   @doc "How many parcels are on their way, and how many objects have an owner."
   @spec sizes(t()) :: %{handed: non_neg_integer(), owned: non_neg_integer()}
@@ -165,7 +258,7 @@ defmodule Vllm.Core.Connection.References do
   defp own(references, {_engine, true}, _owner, false), do: references
 
   defp own(references, {engine, true}, owner, true) do
-    {_entry, references} = watch(references, owner, {:link, engine})
+    {_entry, references} = watch(references, owner, {:link, owner, engine})
     references
   end
 
@@ -213,8 +306,12 @@ defmodule Vllm.Core.Connection.References do
     {{monitor, nothing}, put_in(references.monitors[monitor], purpose)}
   end
 
+  # A monitor, or the timer in the place of one.
   defp forget(references, monitor) do
-    Process.demonitor(monitor, [:flush])
+    if match?({:absent, _purpose}, references.monitors[monitor]),
+      do: :erlang.cancel_timer(monitor),
+      else: Process.demonitor(monitor, [:flush])
+
     %{references | monitors: Map.delete(references.monitors, monitor)}
   end
 end

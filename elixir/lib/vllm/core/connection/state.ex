@@ -17,7 +17,7 @@ defmodule Vllm.Core.Connection.State do
   alias Vllm.Core.Connection.{Outbox, References, Routes}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Wire.{Session, Socket}
-  alias Vllm.Proto.{AdapterPartlyUsed, EngineRecovered, EngineStalled, ServerHello}
+  alias Vllm.Proto.{AdapterPartlyUsed, EngineLoad, EngineRecovered, EngineStalled, ServerHello}
 
   @enforce_keys [:instance]
   defstruct [
@@ -67,6 +67,8 @@ defmodule Vllm.Core.Connection.State do
           | {:stalled, Ref.t(), EngineStalled.t()}
           | {:recovered, Ref.t(), EngineRecovered.t()}
           | {:adapter_partly_used, Ref.t(), AdapterPartlyUsed.t()}
+          | {:loads, [EngineLoad.t()]}
+          | :draining
 
   @typedoc "The session goes on, or has ended with an error."
   @type step :: {:ok, t()} | {:error, Error.t(), t()}

@@ -13,7 +13,7 @@ defmodule Vllm.Core.Instance.Drain do
   use Vllm.Core.RedactedServer
 
   alias Vllm.Core.{Connection, RedactedServer}
-  alias Vllm.Core.Instance.{Engines, LastFailure, Locator}
+  alias Vllm.Core.Instance.{Declared, LastFailure, Locator}
 
   # Milliseconds beyond the grace period, for the answer to arrive.
   @patience 500
@@ -55,7 +55,7 @@ defmodule Vllm.Core.Instance.Drain do
   @impl true
   def terminate(_reason, {instance, grace}) do
     if LastFailure.find({instance, node()}) == nil do
-      Engines.stop({instance, node()})
+      Declared.stop({instance, node()})
       Connection.drain({instance, node()}, grace)
     end
   end

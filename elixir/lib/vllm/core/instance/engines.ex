@@ -11,8 +11,8 @@ defmodule Vllm.Core.Instance.Engines do
   # In a worker that was started elsewhere an engine is asked for by its name: other instances may
   # have it built already, and it stays in the worker when this instance stops.
   #
-  # `fetch/3` runs before every request. So the references are in an ETS table that every process
-  # reads directly; only a caller that has to wait for an engine sends a message.
+  # Who looks for an engine does so by Vllm.Core.Instance.Declared. Pools that the instance belongs to
+  # are told what it has (Vllm.Core.Instance.Reports).
 
   use GenServer
   use Vllm.Core.RedactedServer
@@ -21,10 +21,10 @@ defmodule Vllm.Core.Instance.Engines do
 
   alias Vllm.{AsyncLLM, Call, Error, Ref}
   alias Vllm.Core.RedactedServer
-  alias Vllm.Core.Instance.{EngineRetries, Locator}
+  alias Vllm.Core.Instance.{Declared, EngineRetries, Locator, Reports}
+  alias Vllm.Core.Pool.Scope
   alias Vllm.Core.Telemetry.Emitter
-
-  @part "Engines"
+  alias Vllm.Proto.EngineLoad
 
   # The deadline for shutting a dead engine down. vLLM takes 3 to 4 s at most.
   @clearing [timeout: 60_000]
@@ -39,6 +39,7 @@ defmodule Vllm.Core.Instance.Engines do
   # queue: jobs to do, {:clear, ref} and {:build, name}
   # task: {the task, its job, when it started}
   # waiting: name => callers that wait for the engine
+  # pool: the pool that the instance joins, or nil; scope: the monitor of what it joins by
   # died_early: id => reason, of engines that died while one was being built. The death of the new
   # engine itself may be reported before its building returns.
   defstruct [
@@ -47,6 +48,9 @@ defmodule Vllm.Core.Instance.Engines do
     :kind,
     :table,
     :task,
+    :pool,
+    :scope,
+    :reports,
     queue: [],
     statuses: %{},
     waiting: %{},
@@ -55,99 +59,54 @@ defmodule Vllm.Core.Instance.Engines do
     stopping?: false
   ]
 
-  @type status :: :building | {:ready, Ref.t()} | {:failed, Error.t()}
-
   @doc """
-  Takes the instance's name, its declared engines, and whether they are its own or shared with other
-  instances at the same worker.
+  Takes the instance's name, its declared engines, whether they are its own or shared with other
+  instances at the same worker, and the pool that the instance joins, if there is one.
   """
-  @spec start_link({atom(), keyword(), :own | :shared}) :: GenServer.on_start()
-  def start_link({instance, declared, kind}) do
-    name = Locator.process_name(instance, @part)
-    GenServer.start_link(__MODULE__, {instance, declared, kind}, name: name)
-  end
-
-  @doc "The engine with this name. Waits while it is being built."
-  @spec fetch(Locator.instance(), atom(), timeout()) :: {:ok, Ref.t()} | {:error, Error.t()}
-  def fetch({instance, node} = location, name, timeout) do
-    case node == node() && look(instance, name) do
-      {:ready, ref} -> {:ok, ref}
-      _otherwise -> ask(location, name, timeout)
-    end
-  end
-
-  @doc "The status of each declared engine, in the order of their declaration."
-  @spec statuses(Locator.instance()) :: {:ok, [{atom(), status()}]} | {:error, Error.t()}
-  def statuses(location), do: call(location, :statuses, 5_000)
-
-  @doc "The names of the engines that are ready, by the ids of their references."
-  @spec names(Locator.instance()) :: %{String.t() => atom()}
-  def names(location) do
-    case statuses(location) do
-      {:ok, statuses} -> for {name, {:ready, ref}} <- statuses, into: %{}, do: {ref.id, name}
-      {:error, _error} -> %{}
-    end
-  end
-
-  @doc "Stops building engines, because the instance stops. Called by Drain."
-  @spec stop(Locator.instance()) :: :ok
-  def stop(location) do
-    {_ok, _answer} = call(location, :stop, 5_000)
-    :ok
-  end
+  @spec start_link({atom(), keyword(), :own | :shared, atom()}) :: GenServer.on_start()
+  def start_link({instance, _declared, _kind, _pool} = argument),
+    do: GenServer.start_link(__MODULE__, argument, name: Declared.process_name(instance))
 
   @doc "Reports that an engine has died. Called by Watchdog."
   @spec died(Locator.instance(), Ref.t(), String.t()) :: :ok
   def died({instance, _node}, ref, reason) do
-    GenServer.cast(Locator.process_name(instance, @part), {:died, ref, reason})
+    GenServer.cast(Declared.process_name(instance), {:died, ref, reason})
   end
 
   @doc "Emits an event of an engine, with its name if it is declared. Called by Watchdog."
   @spec tell(Locator.instance(), atom(), Ref.t(), map(), map()) :: :ok
   def tell({instance, _node}, what, ref, measurements, metadata \\ %{}) do
     message = {:tell, what, ref, measurements, metadata}
-    GenServer.cast(Locator.process_name(instance, @part), message)
+    GenServer.cast(Declared.process_name(instance), message)
   end
 
-  defp look(instance, name) do
-    case :ets.lookup(Locator.process_name(instance, @part), name) do
-      [{^name, status}] -> status
-      [] -> nil
-    end
-  rescue
-    # There is no table: the instance is restarting or does not run.
-    ArgumentError -> nil
-  end
+  @doc "The worker has sent the loads of engines. Called by Watchdog."
+  @spec loads(Locator.instance(), [EngineLoad.t()]) :: :ok
+  def loads({instance, _node}, loads),
+    do: GenServer.cast(Declared.process_name(instance), {:loads, loads})
 
-  defp ask(location, name, timeout) do
-    with {:ok, answer} <- call(location, {:await, name}, timeout), do: answer
-  end
-
-  defp call(location, message, timeout) do
-    case Locator.server(location, @part) do
-      {:ok, server} -> {:ok, GenServer.call(server, message, timeout)}
-      :error -> {:error, Locator.down(location, :noconnection)}
-    end
-  catch
-    :exit, {:timeout, _call} -> {:error, late(message, timeout)}
-    :exit, reason -> {:error, Locator.down(location, Locator.ended(reason))}
-  end
-
-  defp late({:await, name}, timeout) do
-    Error.new(:timeout, "the engine #{inspect(name)} was not ready within #{timeout} ms")
-  end
-
-  defp late(_message, timeout) do
-    Error.new(:timeout, "the process of the declared engines did not answer within #{timeout} ms")
-  end
+  @doc "The worker is stopping. Called by Watchdog."
+  @spec draining(Locator.instance()) :: :ok
+  def draining({instance, _node}),
+    do: GenServer.cast(Declared.process_name(instance), :draining)
 
   ## Callbacks
 
   @impl true
-  def init({instance, declared, kind}) do
-    table = Locator.process_name(instance, @part)
+  def init({instance, declared, kind, pool}) do
+    table = Declared.process_name(instance)
     :ets.new(table, [:named_table, :protected, read_concurrency: true])
-    state = %__MODULE__{instance: instance, declared: declared, kind: kind, table: table}
+
+    state = %__MODULE__{
+      instance: instance,
+      declared: declared,
+      kind: kind,
+      table: table,
+      pool: pool,
+      reports: %Reports{instance: {instance, node()}}
+    }
+
+    state = join(state)
     names = Keyword.keys(declared)
     state = Enum.reduce(names, state, &put_status(&2, &1, :building))
     {:ok, %{state | queue: Enum.map(names, &{:build, &1})}, {:continue, :next}}
@@ -170,9 +129,7 @@ defmodule Vllm.Core.Instance.Engines do
     end
   end
 
-  def handle_call(:statuses, _from, state) do
-    {:reply, Enum.map(state.declared, fn {name, _} -> {name, state.statuses[name]} end), state}
-  end
+  def handle_call(:statuses, _from, state), do: {:reply, statuses(state), state}
 
   # Engines of a stopping instance are of no use, and building one would delay the stop by the whole
   # grace period.
@@ -181,6 +138,7 @@ defmodule Vllm.Core.Instance.Engines do
     error = Error.new(:draining, "#{inspect(state.instance)} is stopping and builds no engines")
     building = for {name, :building} <- state.statuses, do: name
     state = %{state | task: nil, queue: [], stopping?: true}
+    state = report(%{state | reports: Reports.draining(state.reports)})
     {:reply, :ok, Enum.reduce(building, state, &settle(&2, &1, {:failed, error}))}
   end
 
@@ -206,8 +164,19 @@ defmodule Vllm.Core.Instance.Engines do
       Enum.find(state.statuses, {nil, nil}, &match?({_, {:ready, %Ref{id: ^id}}}, &1))
 
     event(what, state, name, Map.put(metadata, :ref, ref), measurements)
-    {:noreply, state}
+    {:noreply, moves(what, id, state)}
   end
+
+  def handle_cast({:loads, loads}, state) when is_list(loads) do
+    reports = Reports.loads(state.reports, loads, statuses(state))
+    {:noreply, report(%{state | reports: reports})}
+  end
+
+  def handle_cast(:draining, state),
+    do: {:noreply, report(%{state | reports: Reports.draining(state.reports)})}
+
+  def handle_cast({:report_to, receiver}, state) when is_pid(receiver),
+    do: {:noreply, %{state | reports: Reports.add(state.reports, receiver, statuses(state))}}
 
   def handle_cast(other, state),
     do: RedactedServer.stray(__MODULE__, "cast", other, state)
@@ -229,9 +198,21 @@ defmodule Vllm.Core.Instance.Engines do
     {:noreply, state |> put_status(name, :building) |> enqueue({:build, name})}
   end
 
+  def handle_info({:DOWN, scope, :process, _pid, _reason}, %{scope: scope} = state) do
+    Process.send_after(self(), :join, @away)
+    {:noreply, %{state | scope: nil}}
+  end
+
+  def handle_info(:join, %{scope: nil} = state), do: {:noreply, join(state)}
+  def handle_info(:join, state), do: {:noreply, state}
+
   # From a task that was ended, or a retry after the stop.
   def handle_info({ref, _result}, state) when is_reference(ref), do: {:noreply, state}
-  def handle_info({:DOWN, _ref, :process, _pid, _reason}, state), do: {:noreply, state}
+
+  # Of such a task, or of a pool that is told no more.
+  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state),
+    do: {:noreply, %{state | reports: Reports.down(state.reports, monitor)}}
+
   def handle_info({:retry, _name}, %{stopping?: true} = state), do: {:noreply, state}
 
   def handle_info(other, state),
@@ -247,6 +228,25 @@ defmodule Vllm.Core.Instance.Engines do
 
   defp state(:building), do: :building
   defp state({state, _ref_or_error}), do: state
+
+  ## For pools
+
+  defp join(%{pool: nil} = state), do: state
+  defp join(%{pool: pool} = state), do: %{state | scope: Scope.join(pool)}
+
+  defp moves(:stalled, id, state), do: stalled(state, id, true)
+  defp moves(:recovered, id, state), do: stalled(state, id, false)
+  defp moves(_other, _id, state), do: state
+
+  defp stalled(state, id, stalled?) do
+    reports = Reports.stalled(state.reports, id, stalled?, statuses(state))
+    report(%{state | reports: reports})
+  end
+
+  defp report(state), do: %{state | reports: Reports.tell(state.reports, statuses(state))}
+
+  defp statuses(state),
+    do: Enum.map(state.declared, fn {name, _} -> {name, state.statuses[name]} end)
 
   ## Building
 
@@ -347,7 +347,7 @@ defmodule Vllm.Core.Instance.Engines do
 
   defp put_status(state, name, status) do
     :ets.insert(state.table, {name, status})
-    %{state | statuses: Map.put(state.statuses, name, status)}
+    report(%{state | statuses: Map.put(state.statuses, name, status)})
   end
 
   defp unknown(name, state) do

@@ -3,7 +3,7 @@ defmodule Vllm.Core.Instance.Listing do
   # Lists the engines of a worker, for `Vllm.engines/1`.
 
   alias Vllm.{Call, Error, Ref}
-  alias Vllm.Core.Instance.{Engines, Locator}
+  alias Vllm.Core.Instance.{Declared, Locator}
 
   @type engine :: %{
           name: atom() | String.t() | nil,
@@ -18,7 +18,7 @@ defmodule Vllm.Core.Instance.Listing do
   @spec read(Locator.instance()) :: {:ok, [engine()]} | {:error, Error.t()}
   def read(instance) do
     with {:ok, status} <- Call.invoke_class("Worker", "status", 0, [instance]) do
-      names = Engines.names(instance)
+      names = Declared.names(instance)
       {:ok, Enum.map(status["engines"], &engine(&1, instance, status["incarnation"], names))}
     end
   end

@@ -87,7 +87,22 @@ defmodule Vllm.Core.Instance.Locator do
   end
 
   # A worker serves: the process that was asked for belonged to one before it.
-  defp not_running({name, _node} = instance) do
+  defp not_running({name, node} = instance) do
+    if node == node() and Process.whereis(process_name(name, "Pool")),
+      do: pool(name),
+      else: no_instance(instance)
+  end
+
+  # Calls to a worker, such as those that build an engine, are for one instance.
+  defp pool(name) do
+    Error.new(
+      :invalid,
+      "#{inspect(name)} is a pool, and this is a call to one instance: name one of its members, which " <>
+        "Vllm.Pool.members(#{inspect(name)}) lists"
+    )
+  end
+
+  defp no_instance({name, _node} = instance) do
     case LastFailure.earlier(instance) do
       nil ->
         Error.new(

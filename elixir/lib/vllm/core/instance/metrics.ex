@@ -14,7 +14,7 @@ defmodule Vllm.Core.Instance.Metrics do
 
   alias Vllm.{Call, Error, Ref, Telemetry}
   alias Vllm.Core.{Connection, RedactedServer}
-  alias Vllm.Core.Instance.{Engines, Locator}
+  alias Vllm.Core.Instance.{Declared, Locator}
   alias Vllm.Core.Telemetry.{Emitter, Models}
 
   # The worker's names and ours. Metrics that a newer worker adds are left out.
@@ -38,7 +38,7 @@ defmodule Vllm.Core.Instance.Metrics do
     arguments = [instance, [rpc: [timeout: timeout]]]
 
     with {:ok, engines} <- Call.invoke_class("Worker", "metrics", 0, arguments) do
-      names = Engines.names(instance)
+      names = Declared.names(instance)
       {:ok, Enum.map(engines, &engine(&1, instance, names))}
     end
   end

@@ -8,7 +8,7 @@ defmodule Vllm.Core.Instance.Overview do
 
   alias Vllm.{Call, Error, Ref, Status}
   alias Vllm.Core.Connection
-  alias Vllm.Core.Instance.{Engines, Metrics, Running}
+  alias Vllm.Core.Instance.{Declared, Metrics, Running}
 
   # Milliseconds for a worker to answer one of the questions, and for an instance to answer all.
   @timeout 5_000
@@ -57,7 +57,7 @@ defmodule Vllm.Core.Instance.Overview do
     place = {name, node()}
 
     with {:ok, client} <- Connection.info(place),
-         {:ok, declared} <- Engines.statuses(place),
+         {:ok, declared} <- Declared.statuses(place),
          {:ok, worker} <- ask(place, "status"),
          {:ok, metrics} <- Metrics.read(place, @timeout) do
       %{

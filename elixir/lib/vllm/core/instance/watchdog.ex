@@ -45,6 +45,8 @@ defmodule Vllm.Core.Instance.Watchdog do
       instance, {:stalled, ref, notice} -> stalled(instance, ref, notice, action)
       instance, {:recovered, ref, notice} -> recovered(instance, ref, notice)
       instance, {:adapter_partly_used, ref, notice} -> partly_used(instance, ref, notice)
+      instance, {:loads, loads} -> Engines.loads(instance, loads)
+      instance, :draining -> Engines.draining(instance)
     end
   end
 

@@ -4,7 +4,8 @@ defmodule Vllm.Core.Integrations.EngineName do
   # looked up before each request, so that an engine which was built anew is found.
 
   alias Vllm.{Error, Ref}
-  alias Vllm.Core.Instance.{Engines, Locator}
+  alias Vllm.Core.Instance.Locator
+  alias Vllm.Core.Pool.Lookup
 
   @type t :: Ref.t() | {Vllm.instance(), atom()}
 
@@ -17,7 +18,7 @@ defmodule Vllm.Core.Integrations.EngineName do
 
   def fetch({instance, name}) when is_atom(name) and not is_nil(name) do
     with {:ok, instance} <- Locator.locate(instance),
-         do: Engines.fetch(instance, name, @timeout)
+         do: Lookup.engine(instance, name, @timeout)
   end
 
   def fetch(other) do

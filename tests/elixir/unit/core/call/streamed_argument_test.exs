@@ -56,4 +56,30 @@ defmodule Vllm.Core.Call.StreamedArgumentTest do
       assert IO.iodata_to_binary(iodata) == @mark
     end
   end
+
+  describe "watch/2" do
+    test "leaves arguments without an enumerable as they are" do
+      assert {:ok, ["text", [1, 2]], [a: 1], begun?} =
+               StreamedArgument.watch(["text", [1, 2]], a: 1)
+
+      refute begun?.()
+    end
+
+    test "tells whether the enumerable was begun, wherever it stands" do
+      for {args, named} <- [{[:stream, 1], []}, {[1], [prompt: :stream]}] do
+        put = fn value -> if value == :stream, do: Stream.map(1..3, & &1), else: value end
+        named = for {name, value} <- named, do: {name, put.(value)}
+        {:ok, args, named, begun?} = StreamedArgument.watch(Enum.map(args, put), named)
+        assert {:ok, enumerable, _args, _named} = StreamedArgument.take(args, named)
+        refute begun?.()
+        assert Enum.to_list(enumerable) == [1, 2, 3]
+        assert begun?.()
+      end
+    end
+
+    test "refuses two enumerables" do
+      stream = Stream.map(1..3, & &1)
+      assert {:error, %{kind: :invalid}} = StreamedArgument.watch([stream, stream], [])
+    end
+  end
 end

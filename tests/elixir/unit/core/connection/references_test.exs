@@ -54,9 +54,9 @@ defmodule Vllm.Core.Connection.ReferencesTest do
           References.received(references, reply_to, number, process, link?)
       end)
 
-    assert [{monitor, {:link, ["linked"]}}] = Map.to_list(references.monitors)
-    assert {:ok, [{["linked"], true}], references} = References.down(references, monitor)
-    assert References.down(references, monitor) == :unknown
+    assert [{monitor, {:link, ^owner, ["linked"]}}] = Map.to_list(references.monitors)
+    assert {:ok, [{["linked"], true}], references} = References.down(references, monitor, :killed)
+    assert References.down(references, monitor, :killed) == :unknown
     assert %References{references | count: 0} == %References{}
   end
 
@@ -69,6 +69,80 @@ defmodule Vllm.Core.Connection.ReferencesTest do
     assert References.engines(references, make_ref(), built) == []
     references = References.received(references, reply_to, built, process, false)
     assert References.engines(references, reply_to, built) == []
+  end
+
+  describe "of a node that has disconnected" do
+    # The processes are of this node, so each is monitored again at once; what a node is that stays away
+    # is seen with nodes (bridge/nodes_test.exs).
+    setup context do
+      {[owner | _], references} = {context.processes, References.new(60_000)}
+      reply_to = make_ref()
+      {object, references} = References.hand(references, reply_to, owner, {["a"], false})
+      references = References.received(references, reply_to, object, owner, false)
+      {engine, references} = References.hand(references, reply_to, owner, {["e"], true})
+      references = References.received(references, reply_to, engine, owner, true)
+      %{owner: owner, references: references}
+    end
+
+    test "references are kept, and released when the time is over", context do
+      %{references: references} = context
+      monitors = Map.keys(references.monitors)
+      references = Enum.reduce(monitors, references, &lost/2)
+      timers = Map.keys(references.monitors)
+      assert length(timers) == 2 and timers -- monitors == timers
+      assert references.listening?
+
+      {parcels, references} =
+        Enum.flat_map_reduce(timers, references, fn timer, references ->
+          {:ok, parcels, references} = References.expired(references, timer)
+          assert References.expired(references, timer) == :unknown
+          {parcels, references}
+        end)
+
+      assert Enum.sort(parcels) == [{["a"], false}, {["e"], true}]
+      refute references.listening?
+      assert %References{References.new(60_000) | count: 2} == references
+    end
+
+    test "references are kept when it comes back, until the owner ends", context do
+      %{references: references, owner: owner} = context
+      references = references.monitors |> Map.keys() |> Enum.reduce(references, &lost/2)
+      assert References.node_up(references, :other@node) == references
+      references = References.node_up(references, node())
+      refute references.listening?
+      Process.exit(owner, :kill)
+
+      for monitor <- Map.keys(references.monitors) do
+        assert_receive {:DOWN, ^monitor, :process, ^owner, :killed}
+        assert {:ok, [_parcel], _references} = References.down(references, monitor, :killed)
+      end
+    end
+
+    test "an owner may release what it owns meanwhile", context do
+      %{references: references, owner: owner} = context
+      references = references.monitors |> Map.keys() |> Enum.reduce(references, &lost/2)
+      assert {["a"], references} = References.release(references, "a", owner)
+      assert [{_timer, {:absent, {:link, ^owner, ["e"]}}}] = Map.to_list(references.monitors)
+    end
+
+    test "without a grace time they are released at once", %{references: references} do
+      references = %{references | grace: 0}
+
+      for monitor <- Map.keys(references.monitors),
+          do: assert({:ok, [_], _} = References.down(references, monitor, :noconnection))
+    end
+
+    test "a receiver that has not confirmed has none", %{references: references, owner: owner} do
+      reply_to = make_ref()
+      {_number, references} = References.hand(references, reply_to, owner, {["b"], false})
+      {monitor, _parcels} = references.handed[reply_to]
+      assert {:ok, [{["b"], false}], _} = References.down(references, monitor, :noconnection)
+    end
+
+    defp lost(monitor, references) do
+      {:ok, [], references} = References.down(references, monitor, :noconnection)
+      references
+    end
   end
 
   ## Random steps
@@ -114,7 +188,7 @@ defmodule Vllm.Core.Connection.ReferencesTest do
   end
 
   defp down(state, monitor) do
-    case References.down(state.references, monitor) do
+    case References.down(state.references, monitor, Enum.random([:killed, :noconnection])) do
       {:ok, parcels, references} -> returned(%{state | references: references}, parcels)
       :unknown -> state
     end

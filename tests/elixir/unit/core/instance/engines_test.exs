@@ -5,13 +5,13 @@ defmodule Vllm.Core.Instance.EnginesTest do
   import Vllm.FakeWorkerCase, only: [ref_value: 1]
 
   alias Vllm.Ref
-  alias Vllm.Core.Instance.{Engines, Locator}
+  alias Vllm.Core.Instance.{Declared, Engines, Locator}
 
   setup %{test: name} do
     start_supervised!({Task.Supervisor, name: Locator.process_name(name, "Tasks")})
     # Calls come here, as `Vllm.Core.Call.Caller` sends them.
     Process.register(self(), Locator.process_name(name, "Connection"))
-    start_supervised!({Engines, {name, [it: [model: "m"]], :own}})
+    start_supervised!({Engines, {name, [it: [model: "m"]], :own, nil}})
     %{instance: {name, node()}}
   end
 
@@ -28,7 +28,7 @@ defmodule Vllm.Core.Instance.EnginesTest do
     reply(clearing, {:error, Vllm.Error.new(:engine_dead, "killed")})
     reply(assert_call("from_engine_args"), ref_value("e2"))
     assert {:ok, %Ref{id: "e2"}} = Task.await(waiting, :infinity)
-    assert {:ok, [it: {:ready, %Ref{id: "e2"}}]} = Engines.statuses(instance)
+    assert {:ok, [it: {:ready, %Ref{id: "e2"}}]} = Declared.statuses(instance)
   end
 
   test "the death of another engine meanwhile does not rebuild it", context do
