@@ -33,12 +33,21 @@ from python_worker.validation.renamed_parameters import TRANSLATIONS
 
 logger = logging.getLogger(__name__)
 
+# Batches, which tell their client how far they have come.
+ENGINE_BATCHES = frozenset({"embed", "classify", "score", "encode_batch"})
+LLM_BATCHES = frozenset(
+    {
+        *("generate", "chat", "beam_search", "enqueue", "enqueue_chat", "wait_for_completion"),
+        *("encode", "embed", "classify", "score"),
+    }
+)
+
 # What a client may do that is limited to inference; see ``ServedClass.inference``. ``abort`` is not
 # among it, because it takes the ids of any client's requests: streams are ended by cancelling them.
 ENGINE_INFERENCE = frozenset(
     {
         *("generate", "encode", "chat", "stream_chat", "add_request"),
-        *("embed", "classify", "score", "encode_batch"),
+        *ENGINE_BATCHES,
         *("check_admission", "check_health", "dead_error", "errored", "get_supported_tasks"),
         *("get_num_queued_tokens", "get_num_unfinished_requests"),
         *("is_paused", "is_running", "is_sleeping", "is_stopped"),
@@ -121,6 +130,7 @@ def async_llm(builder: Builder) -> ServedClass:
         ),
         # Its fields lead to vLLM's internals, where a call can do anything.
         only_declared=True,
+        progress=ENGINE_BATCHES,
         # vLLM keeps it to itself, and clients of earlier versions know it by name.
         private=frozenset({"_run_output_handler"}),
         refused={
@@ -195,7 +205,7 @@ def llm(builder: LLMBuilder) -> ServedClass:
         strict=True,
         immediate=frozenset({"get_num_unfinished_requests"}),
         executor=lambda it: it._thread,
-        progress=True,
+        progress=LLM_BATCHES,
         translations=offline_arguments.TRANSLATIONS,
         results=RESULTS,
         shutdown="shutdown",

@@ -231,7 +231,7 @@ class Dispatcher:
     async def _invoke(self, invocation: Invocation) -> object:
         if invocation.call.access is not EVERYTHING:
             CALLER.set(invocation.call.access)
-        if invocation.served.progress:
+        if invocation.method in invocation.served.progress:
             PROGRESS.set(invocation.call.progress_reporter())
         if returns_at_once(invocation.member):
             result = invocation.invoke()

@@ -60,7 +60,7 @@ class ServedClass:
         strict: Check every argument against its annotation, and convert none.
         immediate: Plain methods that return at once. All others run in a thread.
         executor: Gives where an object's plain methods run; None for the worker's own threads.
-        progress: Whether methods may tell their client how far they have come.
+        progress: The methods that tell their client how far they have come.
         translations: By method: renames the parameters of earlier versions, in place.
         results: By method: converts a result to the documented one.
         wrapped: By method: awaits what the method returned, given the object, and returns the
@@ -95,7 +95,7 @@ class ServedClass:
     strict: bool = False
     immediate: frozenset[str] = frozenset()
     executor: Callable[[Any], Executor | None] = lambda target: None
-    progress: bool = False
+    progress: frozenset[str] = frozenset()
     translations: Mapping[str, Callable[[GivenArguments], None]] = field(default_factory=dict)
     results: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     wrapped: Mapping[str, Callable[[Any, Awaitable[Any]], Awaitable[object]]] = field(

@@ -47,7 +47,7 @@ def _row(
         constructors=Constructors({NEW}, functools.partial(_new, make)),
         shown=METHODS,
         strict=True,
-        progress=True,
+        progress=frozenset({"infer"}),
         results={"chat": _as_maps, "infer": _as_maps},
         owner=lambda made: made.model,
         # With it, what is wrong with a stream's request is an error of the call.

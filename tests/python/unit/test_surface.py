@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Any, cast
 
 import pytest
@@ -12,7 +14,7 @@ from python_worker.engines.collector import RequestOutputCollector
 from python_worker.engines.parameter_classes import PATHS
 from python_worker.exceptions import NotServed
 from python_worker.offline.builder import LLMBuilder
-from python_worker.surface import async_llm, llm, served_classes
+from python_worker.surface import LLM_BATCHES, async_llm, llm, served_classes
 
 CLASSES = served_classes(Builder(), cast(Worker, object()))
 
@@ -51,3 +53,15 @@ def test_an_engine_that_fails_to_shut_down_is_logged(caplog: pytest.LogCaptureFi
         served.stop(object())  # It has no shutdown at all.
     assert "an engine did not shut down" in caplog.text
     assert "an LLM did not shut down" in caplog.text
+
+
+def test_every_method_of_an_llm_with_a_bar_tells_its_progress() -> None:
+    manifest = json.loads(
+        resources.files("python_worker.generated").joinpath("manifest.json").read_text()
+    )
+    with_bar = {
+        member["name"]
+        for member in manifest["llm"]["members"]
+        if any(it["name"] == "use_tqdm" for it in member.get("parameters", ()))
+    }
+    assert with_bar == LLM_BATCHES
