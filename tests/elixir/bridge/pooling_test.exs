@@ -107,7 +107,7 @@ defmodule Vllm.Bridge.PoolingTest do
 
     for {call, method} <- [
           {&Vllm.embed/2, "embed"},
-          {&Vllm.encode(&1, &2, task: :token_embed), "encode_batch"}
+          {&Vllm.encode(&1, &2, task: "token_embed"), "encode_batch"}
         ] do
       assert {:ok, _batch} = call.(engine, ~w(a b))
 
