@@ -44,6 +44,7 @@ defmodule Vllm.Documents do
     "elixir/guides/providers.md" => "tests/elixir/vllm/inference_test.exs",
     "elixir/guides/sampling.md" => :chat,
     "elixir/guides/security.md" => :fake,
+    "elixir/guides/several_hosts.md" => :fake,
     "elixir/guides/streaming.md" => :fake,
     "elixir/guides/structured_output.md" => :chat,
     "elixir/guides/telemetry.md" => :fake,
@@ -63,6 +64,7 @@ defmodule Vllm.Documents do
     "elixir/guides/multimodal.md" => 1,
     "elixir/guides/operations.md" => 2,
     "elixir/guides/pooling.md" => 1,
+    "elixir/guides/several_hosts.md" => 2,
     "elixir/guides/streaming.md" => 1,
     "elixir/guides/structured_output.md" => 1,
     "elixir/guides/tls.md" => 1

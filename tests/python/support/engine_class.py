@@ -17,7 +17,11 @@ class CoreClient:
     """
 
     def __init__(self) -> None:
-        self.resources = SimpleNamespace(engine_dead=False, engine_manager=None)
+        self.resources = SimpleNamespace(
+            engine_dead=False, engine_manager=None, coordinator=None, ctx=None
+        )
+        self.core_engines: list[bytes] = []
+        self.input_socket: Any = None
         self.outputs_queue: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
         self.refusal: Exception | None = None
@@ -98,7 +102,9 @@ def configuration(**model: Any) -> Any:
     }
     return SimpleNamespace(
         model_config=SimpleNamespace(**given | model),
-        parallel_config=SimpleNamespace(worker_extension_cls="", world_size_across_dp=1),
+        parallel_config=SimpleNamespace(
+            worker_extension_cls="", world_size_across_dp=1, enable_elastic_ep=False
+        ),
         lora_config=SimpleNamespace(max_loras=2),
         structured_outputs_config=SimpleNamespace(backend="xgrammar", reasoning_parser=""),
         reasoning_config=None,

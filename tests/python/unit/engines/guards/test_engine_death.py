@@ -125,7 +125,7 @@ async def test_aborts_are_expected_while_a_call_makes_them(method: str) -> None:
 
 
 async def test_the_stall_detector_sees_what_comes_and_what_is_awaited(engine: Any) -> None:
-    engine.engine_core.outputs_queue.put_nowait(SimpleNamespace(outputs=[]))
+    engine.engine_core.outputs_queue.put_nowait(SimpleNamespace(outputs=[], engine_index=0))
     await engine.engine_core.get_output_async()
     assert engine._outputs_handled == 1
     states = engine.output_processor.request_states
