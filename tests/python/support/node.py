@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.python.support.worker import ROOT, STARTED, assert_group_gone, members_of
+from tests.python.support.client import Session
+from tests.python.support.worker import ROOT, STARTED, Worker, assert_group_gone, members_of
 from tests.python.support.workers import REAL_ENVIRONMENT
 
 # Guards only: the machine may be busy with other things.
@@ -93,6 +96,27 @@ def running_node(folder: Path, *arguments: str, lifeline: str = "none") -> Itera
             process.wait()
         if process.stdin is not None:
             process.stdin.close()
+
+
+async def notice(session: Session, event: str) -> Any:
+    """Waits for a notice and returns what it says."""
+
+    def came() -> list[Any]:
+        return [getattr(it, event) for it in session.notices if it.WhichOneof("event") == event]
+
+    await session.wait_for(lambda: bool(came()))
+    return came()[0]
+
+
+def vllm_processes(worker: Worker) -> list[str]:
+    """The command lines of vLLM's processes that a worker has."""
+    return [it for it in members_of(worker.pid).values() if "VLLM::" in it]
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Waits for what nothing tells of."""
+    while not done():  # noqa: ASYNC110 - of other processes nobody tells
+        await asyncio.sleep(0.05)
 
 
 def free_port() -> int:

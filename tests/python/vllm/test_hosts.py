@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,15 @@ import pytest
 
 from python_worker.testing.models.adapters import adapter
 from python_worker.testing.models.scripted_model import ScriptedModel
-from tests.python.support.client import Client, Failed, Session, build_engine, sampling
-from tests.python.support.node import Node, free_port, running_node
+from tests.python.support.client import Client, Failed, build_engine, sampling
+from tests.python.support.node import (
+    Node,
+    free_port,
+    notice,
+    running_node,
+    until,
+    vllm_processes,
+)
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker, members_of
 from tests.python.support.workers import ONE_PROCESS, Workers, real_arguments
@@ -83,27 +90,6 @@ async def text(client: Client, engine: Ref, rank: int | None, **more: Any) -> st
     return str(output.outputs[0].text)
 
 
-async def notice(session: Session, event: str) -> Any:
-    """Waits for a notice and returns what it says."""
-
-    def came() -> list[Any]:
-        return [getattr(it, event) for it in session.notices if it.WhichOneof("event") == event]
-
-    await session.wait_for(lambda: bool(came()))
-    return came()[0]
-
-
-def vllm_processes(worker: Worker) -> list[str]:
-    """The command lines of vLLM's processes that a worker has."""
-    return [it for it in members_of(worker.pid).values() if "VLLM::" in it]
-
-
-async def until(done: Callable[[], bool]) -> None:
-    """Waits for what nothing tells of."""
-    while not done():  # noqa: ASYNC110 - of other processes nobody tells
-        await asyncio.sleep(0.05)
-
-
 async def test_both_ranks_answer_exactly_and_share_the_load(
     client: Client, engine: Ref, model: ScriptedModel
 ) -> None:
@@ -149,15 +135,15 @@ async def test_a_build_that_nobody_waits_for_leaves_nothing(
     client: Client, engine: Ref, head: Worker, model: ScriptedModel
 ) -> None:
     """Its second core never comes."""
-    before = vllm_processes(head)
+    before = members_of(head.pid).keys()
     async with client.session() as session:
         given = Record("AsyncEngineArgs", arguments(model, free_port()))
         building = await session.start("AsyncLLM", "from_engine_args", given)
-        await until(lambda: len(vllm_processes(head)) == len(before) + 2)  # and its coordinator
+        await until(lambda: bool(members_of(head.pid).keys() - before))
         await building.cancel()
         with pytest.raises(Failed, match="CANCELLED"):
             await building.value()
-        await until(lambda: len(vllm_processes(head)) == len(before))
+        await until(lambda: not members_of(head.pid).keys() - before)
     assert await text(client, engine, 1) == await text(client, engine, 0)
 
 
