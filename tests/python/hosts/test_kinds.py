@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from python_worker.testing.models.scripted_model import ScriptedModel
+from python_worker.testing.models.tiny_model import random_model
 from tests.python.support.client import Client, Failed, build_engine, sampling
 from tests.python.support.node import free_port, notice, running_node, until, vllm_processes
 from tests.python.support.worker import Worker
 from tests.python.support.workers import ONE_PROCESS, Workers, real_arguments
 
 GREEDY = sampling(max_tokens=16, temperature=0.0)
-ENDLESS = sampling(max_tokens=900, temperature=0.0, ignore_eos=True)
+ENDLESS = sampling(max_tokens=480, temperature=0.0, ignore_eos=True)
 
-COMMON = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "1024")
+COMMON = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "512")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ async def test_an_engine_without_a_core_beside_the_worker(
             data_parallel_address="127.0.0.1",
             data_parallel_rpc_port=port,
         )
-        engine = build_engine(head.address, **arguments)
+        engine = await asyncio.to_thread(build_engine, head.address, **arguments)
         assert vllm_processes(head) == []
         async with Client(head.address) as client, client.session() as session:
             output = await client.generate(engine, "Hello", GREEDY)
@@ -70,14 +73,17 @@ async def test_an_engine_without_a_core_beside_the_worker(
 async def test_tensor_parallelism_over_two_hosts(
     head: Worker, model: ScriptedModel, tmp_path: Path
 ) -> None:
+    # The heads of attention of the scripted model cannot be divided by two.
+    path = random_model(tmp_path / "random")
     port = free_port()
     options = (
-        *(str(model.path), "--head", f"127.0.0.1:{port}", *COMMON),
+        *(str(path), "--head", f"127.0.0.1:{port}", *COMMON),
         *("--tensor-parallel-size", "2", "--nnodes", "2", "--node-rank", "1"),
     )
     arguments = real_arguments(
-        model,
+        replace(model, path=path),
         tensor_parallel_size=2,
+        max_model_len=512,
         nnodes=2,
         node_rank=0,
         master_addr="127.0.0.1",
@@ -85,7 +91,7 @@ async def test_tensor_parallelism_over_two_hosts(
     )
     with running_node(tmp_path, *options) as node:
         for round_ in (1, 2):
-            engine = build_engine(head.address, **arguments)
+            engine = await asyncio.to_thread(build_engine, head.address, **arguments)
             async with Client(head.address) as client, client.session() as session:
                 output = await client.generate(engine, "Hello", GREEDY)
                 assert output.outputs[0].text != ""

@@ -92,7 +92,8 @@ def running_node(folder: Path, *arguments: str, lifeline: str = "none") -> Itera
         assert node.stop() == 0, log.read_text(errors="replace")[-4000:]
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            # Its cores end with it.
+            process.kill()
             process.wait()
         if process.stdin is not None:
             process.stdin.close()
