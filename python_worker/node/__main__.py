@@ -19,7 +19,7 @@ from python_worker.node import command_line, engine_options, head
 from python_worker.node.command_line import NodeSettings
 from python_worker.node.cores import Part, part_of
 from python_worker.node.rounds import Rounds
-from python_worker.process import cpu_share, init_process, lifeline, logs, run_folder
+from python_worker.process import init_process, lifeline, logs, run_folder
 from python_worker.process.head_link import NODE_VARIABLE
 from python_worker.settings import SettingsError
 
@@ -40,7 +40,6 @@ def main() -> NoReturn:
         settings = command_line.parse(sys.argv[1:])
         os.umask(0o077)
         lifeline.lead_process_group()
-        cpu_share.lower_priority(settings.nice)
         logs.configure(settings.log_level, settings.log_format)
         folders = run_folder.create()
     except SettingsError as error:

@@ -46,7 +46,6 @@ class NodeSettings:
         config: A file of engine arguments; None for none.
         engine_options: The words of the command line that are the engine's.
         lifeline: Whether the end of stdin ends the node.
-        nice: See ``Settings``.
         log_level: See ``Settings``.
         log_format: See ``Settings``.
     """
@@ -58,7 +57,6 @@ class NodeSettings:
     config: str | None = None
     engine_options: tuple[str, ...] = ()
     lifeline: bool = False
-    nice: int = Settings.nice
     log_level: str = Settings.log_level
     log_format: LogFormat = Settings.log_format
 
@@ -91,7 +89,6 @@ def parse(argv: Sequence[str]) -> NodeSettings:
         known.config,
         tuple(engine_options),
         known.lifeline == "stdin",
-        known.nice,
         known.log_level,
         known.log_format,
     )
@@ -170,12 +167,6 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "choices": ["stdin", "none"],
         "default": "none",
         "help": "`stdin` ends the node when its standard input ends (default: %(default)s)",
-    },
-    "--nice": {
-        "type": not_negative,
-        "default": NodeSettings.nice,
-        "metavar": "VALUE",
-        "help": "as of the worker (default: %(default)s)",
     },
     "--log-level": {
         "type": str.upper,

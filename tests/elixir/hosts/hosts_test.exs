@@ -11,8 +11,8 @@ defmodule Vllm.Hosts.HostsTest do
 
   @moduletag :vllm
   # An engine takes half a minute to start, and is built twice.
-  @moduletag timeout: 900_000
-  @built 400_000
+  @moduletag timeout: 1_800_000
+  @built 800_000
 
   @arguments [
     max_model_len: 512,

@@ -29,9 +29,9 @@ def test_what_is_not_the_nodes_is_the_engines() -> None:
 def test_every_option_is_taken() -> None:
     words = (
         *("--head", "head:1", "--start-rank", "3", "--local-size", "2", "--config", "node.toml"),
-        *("--lifeline", "stdin", "--nice", "5", "--log-level", "debug", "--log-format", "json"),
+        *("--lifeline", "stdin", "--log-level", "debug", "--log-format", "json"),
     )
-    assert parse(words) == NodeSettings("head", 1, 3, 2, "node.toml", (), True, 5, "DEBUG", "json")
+    assert parse(words) == NodeSettings("head", 1, 3, 2, "node.toml", (), True, "DEBUG", "json")
 
 
 def test_an_abbreviation_is_not_guessed() -> None:
