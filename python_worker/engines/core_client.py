@@ -16,6 +16,9 @@ from python_worker.process import heartbeats
 
 MODULE = "vllm.v1.engine.core_client"
 
+# Less would end engines of a machine that is busy.
+LEAST_SECONDS = 2.0
+
 # What shows that a function has been changed already.
 MARK = "_changed_by_vllm_bridge"
 
@@ -27,7 +30,8 @@ def change(stall_after: float) -> None:
         stall_after: Seconds; see ``Settings``. A host that is silent for so long counts as lost.
     """
     module: Any = importlib.import_module(MODULE)
-    seconds = min(stall_after or heartbeats.SILENT_SECONDS, heartbeats.SILENT_SECONDS)
+    longest = heartbeats.SILENT_SECONDS
+    seconds = max(LEAST_SECONDS, min(stall_after or longest, longest))
     for name, wrap in (
         ("launch_core_engines", abandonment.watched),
         ("make_zmq_socket", lambda make: with_heartbeats(make, seconds)),

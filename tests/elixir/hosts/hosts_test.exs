@@ -70,7 +70,7 @@ defmodule Vllm.Hosts.HostsTest do
     assert for(rank <- [0, 1], do: answer(again, rank)) == [expected, expected]
 
     # Its head ends in order, and the node goes on without a core until it is told to stop.
-    stop_supervised!(Vllm)
+    stop_supervised!(__MODULE__)
     wait_until(fn -> cores(context.node) == [] end)
     assert python(context.node) != []
     System.cmd("kill", ["-TERM", context.node])

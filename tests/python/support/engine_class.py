@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +23,13 @@ class CoreClient:
         )
         self.core_engines: list[bytes] = []
         self.input_socket: Any = None
+        self.shutdowns: queue.Queue[float | None] = queue.Queue()
         self.outputs_queue: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
         self.refusal: Exception | None = None
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        self.shutdowns.put(timeout)
 
     async def add_request_async(self, request: Any) -> None:
         self.sent.append(request)

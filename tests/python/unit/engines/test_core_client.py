@@ -41,7 +41,9 @@ def test_the_module_is_changed_once(module: Any) -> None:
     assert (module.launch_core_engines, module.make_zmq_socket) == changed
 
 
-@pytest.mark.parametrize(("stall_after", "silence"), [(8.0, 8000), (120.0, 30000), (0.0, 30000)])
+@pytest.mark.parametrize(
+    ("stall_after", "silence"), [(8.0, 8000), (120.0, 30000), (0.0, 30000), (0.1, 2000)]
+)
 def test_a_host_may_be_silent_for_as_long_as_an_engine_but_not_for_ever(
     module: Any, stall_after: float, silence: int
 ) -> None:
