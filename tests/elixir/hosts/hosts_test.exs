@@ -35,12 +35,12 @@ defmodule Vllm.Hosts.HostsTest do
           data_parallel_rpc_port: port
         ]
 
-    {:ok, _} = start_supervised({Vllm, name: __MODULE__, engines: [it: engine], log: false})
-    %{node: node}
+    %{node: node, engine: engine}
   end
 
   test "it answers on both hosts, and is built again when the other one's core is killed",
        context do
+    start_supervised!({Vllm, name: __MODULE__, engines: [it: context.engine], log: false})
     {:ok, engine} = Vllm.engine(__MODULE__, :it, @built)
     expected = answer(engine, 0)
     assert answer(engine, 1) == expected
