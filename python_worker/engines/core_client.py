@@ -2,17 +2,22 @@
 
 - A build that its caller has left ends: see ``abandonment``.
 - Hosts that vanish are noticed: see ``process.heartbeats``.
+- A core in an actor of Ray's whose worker has ended is noticed: vLLM's thread that watches the
+  actors would end with the error of that core.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from python_worker.engines import abandonment
 from python_worker.process import heartbeats
+
+logger = logging.getLogger(__name__)
 
 MODULE = "vllm.v1.engine.core_client"
 
@@ -32,15 +37,30 @@ def change(stall_after: float) -> None:
     module: Any = importlib.import_module(MODULE)
     longest = heartbeats.SILENT_SECONDS
     seconds = max(LEAST_SECONDS, min(stall_after or longest, longest))
-    for name, wrap in (
-        ("launch_core_engines", abandonment.watched),
-        ("make_zmq_socket", lambda make: with_heartbeats(make, seconds)),
+    for place, name, wrap in (
+        (module, "launch_core_engines", abandonment.watched),
+        (module, "make_zmq_socket", lambda make: with_heartbeats(make, seconds)),
+        (module.CoreEngineActorManager, "monitor_engine_liveness", noticing_errors),
     ):
-        original = getattr(module, name)
+        original = getattr(place, name)
         if not hasattr(original, MARK):
             changed = wrap(original)
             setattr(changed, MARK, True)
-            setattr(module, name, changed)
+            setattr(place, name, changed)
+
+
+def noticing_errors(monitor: Callable[[Any], None]) -> Callable[[Any], None]:
+    """VLLM's method that returns when an actor has ended, changed to return for errors as well."""
+
+    @functools.wraps(monitor)
+    def watch(manager: Any) -> None:
+        try:
+            monitor(manager)
+        except Exception:
+            logger.exception("a core of an engine in Ray has failed")
+            manager.shutdown()
+
+    return watch
 
 
 def with_heartbeats(make_socket: Callable[..., Any], seconds: float) -> Callable[..., Any]:

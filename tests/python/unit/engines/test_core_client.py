@@ -23,9 +23,29 @@ class Options:
         self.given[opt] = value
 
 
+class Manager:
+    """Stands in for vLLM's manager of actors.
+
+    Attributes:
+        failure: What an actor has raised.
+        shutdowns: How many times it was shut down.
+    """
+
+    failure: Exception | None = None
+    shutdowns = 0
+
+    def monitor_engine_liveness(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def shutdown(self) -> None:
+        self.shutdowns += 1
+
+
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     made: Any = ModuleType(core_client.MODULE)
+    made.CoreEngineActorManager = type("Manager", (Manager,), {})
     made.launch_core_engines = lambda: None
     made.make_zmq_socket = lambda context, path, kind: (path, kind)
     monkeypatch.setitem(sys.modules, core_client.MODULE, made)
@@ -33,12 +53,16 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_module_is_changed_once(module: Any) -> None:
-    before = module.launch_core_engines, module.make_zmq_socket
+    def functions() -> list[Any]:
+        monitor = module.CoreEngineActorManager.monitor_engine_liveness
+        return [module.launch_core_engines, module.make_zmq_socket, monitor]
+
+    before = functions()
     core_client.change(10.0)
-    changed = module.launch_core_engines, module.make_zmq_socket
+    changed = functions()
     assert not set(before) & set(changed)
     core_client.change(10.0)
-    assert (module.launch_core_engines, module.make_zmq_socket) == changed
+    assert functions() == changed
 
 
 @pytest.mark.parametrize(
@@ -62,3 +86,13 @@ def test_only_the_socket_of_remote_cores_has_heartbeats(module: Any, path: str, 
     options = Options()
     module.make_zmq_socket(options, path, kind)
     assert options.given == {}
+
+
+def test_an_actor_that_fails_is_an_actor_that_has_ended(module: Any) -> None:
+    core_client.change(8.0)
+    manager = module.CoreEngineActorManager()
+    manager.monitor_engine_liveness()
+    assert manager.shutdowns == 0
+    manager.failure = RuntimeError("its worker has ended")
+    manager.monitor_engine_liveness()
+    assert manager.shutdowns == 1
