@@ -108,6 +108,7 @@ defmodule Vllm.Hosts.HostsTest do
 
     spawn(fn -> System.cmd("/bin/sh", ["-c", command], env: [{"MIX_ENV", "test"}]) end)
     wait_until(fn -> File.exists?(pid_file) end)
+    on_exit(fn -> for file <- [pid_file, pid_file <> ".log"], do: File.rm(file) end)
     pid_file |> File.read!() |> String.trim()
   end
 
