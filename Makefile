@@ -7,7 +7,7 @@
 .NOTPARALLEL:
 .PHONY: help demo examples test setup lint format gen gen-check drift bench soak hostile dialyzer \
         doctor clean test-browser test-release browser docs package package-check test-latest \
-        test-pythons test-core \
+        test-pythons test-core test-hosts \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life
@@ -230,6 +230,14 @@ dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 	  -r vendor/cowlib/ebin; \
 	$(LANE) 'dialyzer' dialyzer --plt $(PLT) --no_check_plt -Wno_improper_lists -r \
 	  "$$(mix run --no-start -e 'IO.write(Mix.Project.compile_path())')"
+
+# Engines on several hosts: other addresses of this machine.
+test-hosts: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-hosts: setup ## run engines on several hosts, and end each of their parts
+	$(call announce,Python tests: hosts)
+	@$(LEAVING_NOTHING) $(PYTEST) tests/python/hosts
+	$(call announce,Elixir tests: hosts)
+	@$(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/hosts
 
 # --- Documentation and package
 #

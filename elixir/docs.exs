@@ -7,7 +7,7 @@ guides = [
   "Using engines":
     ~w(engines_and_references streaming chat structured_output sampling lora pooling multimodal errors),
   "In production":
-    ~w(deployment pool operations security tls telemetry testing performance compatibility
+    ~w(deployment pool several_hosts operations security tls telemetry testing performance compatibility
        upgrading_vllm troubleshooting),
   "Systems on the engines": ~w(mellea llama_factory providers ecosystem),
   "The bridge inside": ~w(architecture other_languages)

@@ -7,6 +7,7 @@ order in which a call travels through them; the docstring of each says what its 
 ``__main__``      the entry: reads the settings, runs the server
 ``command_line``  the options, and the settings that they make: ``settings_addresses`` checks
                   the addresses, ``settings_sources`` has what a file and the environment set
+``node``          cores of an engine whose head is on another host: a command of its own
 ``server``        start and stop of the process, one numbered sequence each
 ``surface``       the one list of the classes that clients reach, with their policies
 ``rpc``           clients: their listeners, connections, sessions and calls

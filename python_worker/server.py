@@ -82,7 +82,11 @@ class Server:
             anyone=ANYONE,
             name_of=lambda engine: self._dispatcher.declared_name(engine),
         )
-        builder = Builder(settings.engine_class, token_path=settings.token_path)
+        builder = Builder(
+            settings.engine_class,
+            token_path=settings.token_path,
+            stall_after=settings.stall_after,
+        )
         self._classes = served_classes(builder, worker)
         self._dispatcher = Dispatcher(
             self._references,

@@ -18,7 +18,7 @@ from typing import Any
 from python_worker import failures
 from python_worker.dispatch.call import Call
 from python_worker.engines.core_calls import CoreCalls
-from python_worker.engines.stall_detector import Change, StallDetector
+from python_worker.engines.stall_detector import Change, StallDetectors
 from python_worker.exceptions import Kind
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
@@ -71,7 +71,9 @@ class Watch:
         self._calls: set[Call] = set()
         # An engine class of somebody else may not tell.
         moving = hasattr(engine, "_outputs_handled")
-        self._progress = StallDetector(engine, stall_after) if moving else None
+        cores = engine._cores() if hasattr(engine, "_cores") else ()
+        self._progress = StallDetectors(cores or [engine], stall_after) if moving else None
+        self._look_at_parts = getattr(engine, "_look_at_parts", None)
         self._take_partly_used = getattr(engine, "_take_partly_used", None)
         self._kept = CoreCalls()
         if hasattr(engine, "_ask_ahead"):
@@ -118,6 +120,8 @@ class Watch:
         # Also after the death: a call may come in later and wait as well.
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._interval, self._look)
+        if self._look_at_parts is not None:
+            self._look_at_parts()
         self._end_calls()
         self._tell_of_adapters()
         if self._engine.errored:

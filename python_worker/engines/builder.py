@@ -2,8 +2,10 @@
 
 Read this package in this order: ``builder``, ``constructors`` (the arguments that no client can
 send), ``guards`` (what keeps EngineCore alive), ``results`` (what methods return), ``collector``
-(the outputs of ``add_request``), ``core_calls``, ``metrics``, ``prometheus_series`` and
-``stall_detector``. vLLM is not imported before the first engine is asked for.
+(the outputs of ``add_request``), ``core_calls``, ``metrics``, ``prometheus_series``,
+``stall_detector``, ``core_client`` (what is changed in vLLM's client of EngineCore) and
+``abandonment`` (builds that nobody waits for). vLLM is not imported before the first engine is
+asked for.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from python_worker.engines import core_client
+from python_worker.engines.abandonment import CURRENT, Abandonment
 from python_worker.engines.guards.guarded import guard_foreign, guard_vllm
 from python_worker.exceptions import NotServed, Unsupported
 from python_worker.process import cpu_share, fork_server, run_folder
@@ -62,19 +66,28 @@ class Builder:
     Args:
         path: ``module:Class`` in place of vLLM's AsyncLLM.
         token_path: See ``Settings``.
+        stall_after: See ``Settings``.
     """
 
     def __init__(
-        self, path: str | None = None, *, token_path: TokenPathSetting = Settings.token_path
+        self,
+        path: str | None = None,
+        *,
+        token_path: TokenPathSetting = Settings.token_path,
+        stall_after: float = Settings.stall_after,
     ) -> None:
         self._path = path
         self._token_path = token_path
+        self._stall_after = stall_after
         self._threads = ThreadPoolExecutor(MAX_LOADING, thread_name_prefix="engine")
 
     @functools.cached_property
     def engine_class(self) -> Any:
         """The class that is served as ``AsyncLLM``; the first use imports it."""
-        guard = guard_vllm if self.serves_vllm else guard_foreign
+        guard = guard_foreign
+        if self.serves_vllm:
+            guard = guard_vllm
+            core_client.change(self._stall_after)
         return guard(self._base, token_path=self._token_path)
 
     @functools.cached_property
@@ -89,14 +102,17 @@ class Builder:
     async def run(self, build: Callable[[Any], object]) -> object:
         """Call ``build`` with the engine class in a thread that stays.
 
-        An engine that nobody waits for any more is shut down as soon as it is
-        built: building cannot be interrupted.
+        Building ends early when nobody waits for it any more; see ``abandonment``. An engine that
+        is built by then is shut down.
         """
-        future = self._threads.submit(self._build, build)
+        abandonment = Abandonment()
+        future = self._threads.submit(self._build, build, abandonment)
+        future.add_done_callback(lambda _: abandonment.close())
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             if not future.cancel():
+                abandonment.give_up()
                 # In a thread as well: shutting down takes seconds, and this
                 # runs on the loop where the engine is built already.
                 self._threads.submit(_discard, future)
@@ -111,9 +127,13 @@ class Builder:
         with cpu_share.raised():
             return make(self.engine_class)
 
-    def _build(self, build: Callable[[Any], object]) -> object:
-        with naming_libraries():
-            engine = self._make(build)
+    def _build(self, build: Callable[[Any], object], abandonment: Abandonment) -> object:
+        current = CURRENT.set(abandonment)
+        try:
+            with naming_libraries():
+                engine = self._make(build)
+        finally:
+            CURRENT.reset(current)
         # torch and vLLM are a million objects that stay. Unfrozen, the garbage
         # collector walks them again and again: 11 % of the worker's time at 256
         # streams. vLLM's own servers do the same after they have started.

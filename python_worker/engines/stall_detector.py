@@ -8,19 +8,23 @@ are being replaced, and while nothing waits but for its client.
 
 Whether it is paused only EngineCore knows, so it is asked at half the time. One
 that hangs does not answer.
+
+An engine with several cores has a clock for each of them: one that hangs beside one that is busy
+keeps its own requests waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Iterable
 from typing import Protocol
 
 from python_worker.engines.guards.weights import State, Weights
 
 
 class Moving(Protocol):
-    """An engine, as far as its progress goes."""
+    """An engine, or one of its cores, as far as its progress goes."""
 
     @property
     def _outputs_handled(self) -> int:
@@ -41,10 +45,10 @@ class Change(enum.Enum):
 
 
 class StallDetector:
-    """The clock of one engine's silence.
+    """The clock of one engine's silence, or of that of one of its cores.
 
     Args:
-        engine: The engine.
+        engine: The engine or core.
         stall_after: Seconds of silence after which it counts as hanging; 0 for never.
     """
 
@@ -114,3 +118,36 @@ class StallDetector:
     def _weights_are_open(self) -> bool:
         weights: Weights | None = getattr(self._engine, "_weights", None)
         return weights is not None and weights.state in (State.OPEN, State.LOADING)
+
+
+class StallDetectors:
+    """The clocks of an engine's cores: it hangs while one of them does.
+
+    Args:
+        cores: What has requests of its own: the engine, or each of its cores.
+        stall_after: See ``StallDetector``.
+    """
+
+    def __init__(self, cores: Iterable[Moving], stall_after: float) -> None:
+        self._detectors = [StallDetector(core, stall_after) for core in cores]
+
+    @property
+    def stalled_s(self) -> float | None:
+        """The longest silence of a core that hangs, in seconds; None while all move."""
+        silences = [it.stalled_s for it in self._detectors if it.stalled_s is not None]
+        return max(silences, default=None)
+
+    def look(self, now: float, *, excused: bool, at_most: float) -> Change | None:
+        """Take the time of each. See ``StallDetector.look``."""
+        was_stalled = self.stalled_s is not None
+        for detector in self._detectors:
+            detector.look(now, excused=excused, at_most=at_most)
+        is_stalled = self.stalled_s is not None
+        if was_stalled == is_stalled:
+            return None
+        return Change.STALLED if is_stalled else Change.RECOVERED
+
+    def stop(self) -> None:
+        """Wait for no answer any more."""
+        for detector in self._detectors:
+            detector.stop()

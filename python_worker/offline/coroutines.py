@@ -61,6 +61,8 @@ class CoreClient:
     def __init__(self, core: SyncMPClient, check: Callable[[bool], None]) -> None:
         self.resources = core.resources
         self.outputs_queue = core.outputs_queue
+        # Its one core is a process that vLLM watches.
+        self.core_engines = ()
         self._check = check
         self._send, self._receive, self._call = core.add_request, core.get_output, core.call_utility
         # Fields, because guards replace them.

@@ -14,7 +14,9 @@ child processes import through it. The modules, in reading order:
 ``child``            the first code that runs in vLLM's child processes
 ``vllm_patches``     patches of errors in vLLM that show in its child processes, with
                      ``adapter_loading``, which undoes loads that fail,
-                     ``adapter_weights``, which checks what is loaded, and ``fresh_blocks``
+                     ``adapter_weights``, which checks what is loaded, ``fresh_blocks``, and
+                     ``head_link``, which ends the cores of a node with their head
+``heartbeats``       notices a host that has gone without a word
 ``folder_choice``    chooses where the files of a worker are
 ``run_folder``       names and removes the files and shared memory of a worker and its children
 ``unused_memory``    removes the shared memory that dead engines have left

@@ -8,7 +8,8 @@ added to them, also where the adapter's large weights have made a row infinite b
 
 What is patched about the loading of adapters is in ``adapter_loading``, about the KV cache in
 ``fresh_blocks``, about the rows that a head with adapters is given in ``adapter_rows``, about seeds
-in ``seeded_prompts``, and about a model of LLaMA-Factory's in ``yi_vl``.
+in ``seeded_prompts``, about a model of LLaMA-Factory's in ``yi_vl``, and about cores whose head is
+on another host in ``head_link``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from python_worker.process import (
     adapter_loading,
     adapter_rows,
     fresh_blocks,
+    head_link,
     seeded_prompts,
     yi_vl,
 )
@@ -97,6 +99,7 @@ PATCHES: Sequence[tuple[str, Callable[[Any], None]]] = (
     (adapter_rows.GPU_MODEL_RUNNER, adapter_rows.patch_gpu_model_runner),
     (fresh_blocks.KV_CACHE_INTERFACE, fresh_blocks.patch_kv_cache_interface),
     (fresh_blocks.CPU_MODEL_RUNNER, fresh_blocks.patch_cpu_model_runner),
+    (head_link.ENGINE_CORE, head_link.patch_engine_core),
     (seeded_prompts.CPU_MODEL_RUNNER, seeded_prompts.patch_cpu_model_runner),
     (yi_vl.LLAVA, yi_vl.patch_llava),
 )

@@ -8,6 +8,7 @@ their clients had asked for it, and counts as dead only when it has put everythi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from python_worker import core_errors
 from python_worker.core_errors import Meaning
@@ -36,6 +37,7 @@ class CoreOutputs:
 
     Attributes:
         received: How many times something came.
+        received_from: The same by the rank of the core.
         aborting: How many calls run that make EngineCore abort its requests.
         end_expected: Whether we told EngineCore to end.
     """
@@ -43,6 +45,7 @@ class CoreOutputs:
     def __init__(self, core: AsyncMPClient, find_state: FindState) -> None:
         self._logprobs = LogprobsWork(core, find_state)
         self.received = 0
+        self.received_from: Counter[int] = Counter()
         self.aborting = 0
         self.end_expected = False
         self._core = core
@@ -63,6 +66,7 @@ class CoreOutputs:
             vars(error)["was_expected"] = self.end_expected
             raise
         self.received += 1
+        self.received_from[outputs.engine_index] += 1
         self._logprobs.hold(outputs)
         aborts = [it for it in outputs.outputs if it.finish_reason and self._is_unasked_abort(it)]
         if aborts:

@@ -1,22 +1,28 @@
 """Says how EngineCore ended, and counts what it sends.
 
-vLLM says the same of every end: "EngineCore encountered an issue". Of one it says nothing at
-all; see ``core_outputs``. How the processes ended is read in ``core_exits``.
+vLLM says the same of every end: "EngineCore encountered an issue". Of some it says nothing at all:
+see ``core_outputs`` and ``core_parts``. How the processes ended is read in ``core_exits``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from typing_extensions import override
 
 from python_worker import core_errors
 from python_worker.core_errors import Meaning
+from python_worker.engines.guards import vllm_parts
 from python_worker.engines.guards.core_exits import describe_exits, processes_of
 from python_worker.engines.guards.core_outputs import CoreOutputs
+from python_worker.engines.guards.core_parts import UnwatchedParts
+from python_worker.engines.guards.core_progress import CoreProgress, awaits_output, cores_of
 from python_worker.engines.guards.protocols import AsyncLLM
+
+logger = logging.getLogger(__name__)
 
 # Logs every end as a failure, also one that was asked for.
 LOGGER = "vllm.v1.engine.async_llm"
@@ -33,6 +39,9 @@ class EngineDeathGuard(AsyncLLM):
     # vLLM also calls ``shutdown`` where building has failed, before ``__init__`` got here.
     _outputs: CoreOutputs | None = None
     _was_shut_down = False
+    # What vLLM has not noticed the end of, in words.
+    _unnoticed: str | None = None
+    _was_put_away = False
 
     @override
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +50,12 @@ class EngineDeathGuard(AsyncLLM):
         core = self.engine_core
         # vLLM forgets its processes when they end.
         self._processes = processes_of(core.resources.engine_manager)
+        self._parts = UnwatchedParts(
+            core,
+            self._processes,
+            vllm_parts.empty_abort,
+            keeps_its_cores=not self.vllm_config.parallel_config.enable_elastic_ep,
+        )
         self._outputs = CoreOutputs(core, lambda it: self.output_processor.request_states.get(it))
         core.get_output_async = self._outputs.get
         self._call_utility = core._call_utility_async
@@ -70,7 +85,7 @@ class EngineDeathGuard(AsyncLLM):
             return self._dead()
         if self._was_shut_down:
             return self._dead("It was shut down.")
-        return self._dead(describe_exits(self._processes))
+        return self._dead(self._unnoticed or describe_exits(self._processes))
 
     def _dead(self, *reasons: str) -> BaseException:
         error = super().dead_error
@@ -95,6 +110,34 @@ class EngineDeathGuard(AsyncLLM):
 
     # --- For ``dispatch.engine_watch`` and ``engines.stall_detector`` ---
 
+    def _look_at_parts(self) -> None:
+        """End the engine if a part of it has ended that vLLM does not watch."""
+        if self._was_shut_down or self._was_put_away or not self._parts:
+            return
+        if not self.errored and (reason := self._parts.ended()) is not None:
+            self._unnoticed = reason
+            # As vLLM does for what it watches.
+            self.engine_core.resources.engine_dead = True
+            self.engine_core.outputs_queue.put_nowait(vllm_parts.engine_dead())
+        if self.errored:
+            # A core on another host ends when its connection does.
+            self._was_put_away = True
+            threading.Thread(target=self._put_away, name="dead-engine", daemon=True).start()
+
+    def _put_away(self) -> None:
+        try:
+            self.engine_core.shutdown()
+        except Exception:
+            logger.exception("what is left of a dead engine could not be ended")
+
+    def _cores(self) -> Iterable[CoreProgress]:
+        """Its cores, where each has requests of its own."""
+        assert self._outputs is not None
+        weights = getattr(self, "_weights", None)
+        if self.vllm_config.parallel_config.enable_elastic_ep:
+            return ()
+        return cores_of(self.engine_core, self._outputs, self.output_processor, weights)
+
     async def _ask_ahead(self) -> None:
         # vLLM asks EngineCore for these once, in its first request, before that counts as one:
         # if EngineCore hung by then, the request would wait for ever and nothing would tell.
@@ -106,8 +149,4 @@ class EngineDeathGuard(AsyncLLM):
         return self._outputs.received
 
     def _awaits_outputs(self) -> bool:
-        # One whose input is a stream may wait for its client as long as that likes.
-        return any(
-            not (state.streaming_input and state.input_chunk_queue is None)
-            for state in self.output_processor.request_states.values()
-        )
+        return any(map(awaits_output, self.output_processor.request_states.values()))

@@ -20,7 +20,9 @@ does not:
 ``weight_updates``        keeps requests and weight updates apart; the state is in ``weights``
 ``lora``                  loads adapters before their requests, by ``lora_loading`` and
                           ``lora_usage``
-``engine_death``          says how EngineCore ended, by ``core_outputs`` and ``core_exits``
+``engine_death``          says how EngineCore ended, by ``core_outputs`` and ``core_exits``;
+                          ends an engine of which a part has ended that vLLM does not watch, by
+                          ``core_parts``; counts the outputs of each core for ``core_progress``
 ``streamed_prompts``      checks later elements of a streamed prompt
 ``preprocessing``         makes requests of prompts in threads, and reads their images by
                           ``engines.media``

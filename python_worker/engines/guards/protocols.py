@@ -71,6 +71,8 @@ class ParallelConfig(Protocol):
     """How an engine is distributed."""
 
     worker_extension_cls: str
+    # Whether cores may come and go.
+    enable_elastic_ep: bool
 
     @property
     def world_size_across_dp(self) -> int:
@@ -298,12 +300,39 @@ class EngineCoreOutputs(Protocol):
     ) -> None: ...
 
 
+class CoordinatorProcess(Protocol):
+    """A process of multiprocessing."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its id."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended; None while it runs."""
+
+
+class DPCoordinator(Protocol):
+    """What divides requests among several cores, in a process of its own."""
+
+    @property
+    def proc(self) -> CoordinatorProcess:
+        """The process."""
+
+
 class BackgroundResources(Protocol):
     """What an engine's client of EngineCore has opened."""
 
     engine_dead: bool
     # With multiprocessing it has ``processes``, with Ray it has none.
     engine_manager: object | None
+    coordinator: DPCoordinator | None
+    # A context of pyzmq's.
+    ctx: Any
 
 
 class AsyncMPClient(Protocol):
@@ -311,6 +340,10 @@ class AsyncMPClient(Protocol):
 
     resources: BackgroundResources
     outputs_queue: asyncio.Queue[Any]
+    # Of each core: its rank, in two bytes.
+    core_engines: Sequence[bytes]
+    # A socket of pyzmq's, which all cores connect to.
+    input_socket: Any
     add_request_async: Callable[[EngineCoreRequest], Awaitable[None]]
     get_output_async: Callable[[], Awaitable[EngineCoreOutputs]]
     is_scheduler_paused_async: Callable[[], Awaitable[bool]]
@@ -324,6 +357,16 @@ class AsyncMPClient(Protocol):
         kwargs: dict[str, Any] | None = None,
     ) -> object:
         """Call a method of the worker processes."""
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """End the processes of the engine and close what is open."""
+
+
+class DPLBAsyncMPClient(AsyncMPClient, Protocol):
+    """The client of an engine that has several cores."""
+
+    # Which core has a request, by its id.
+    reqs_in_flight: Mapping[str, bytes]
 
 
 # --- The engine ---

@@ -69,6 +69,22 @@ def unreadable(request: EngineCoreRequest, error: Exception) -> InvalidArgument:
     )
 
 
+def empty_abort() -> tuple[bytes, ...]:
+    """A message that ends no request: to EngineCore it is nothing."""
+    from vllm.v1.engine import EngineCoreRequestType
+    from vllm.v1.serial_utils import MsgpackEncoder
+
+    return (EngineCoreRequestType.ABORT.value, *map(bytes, MsgpackEncoder().encode([])))
+
+
+def engine_dead() -> Exception:
+    """The error that ends the requests of a dead engine."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    error: Exception = EngineDeadError()
+    return error
+
+
 def is_for_threads(tokenizer: object) -> bool:
     """Whether several threads may use a tokenizer at once."""
     from vllm.tokenizers.hf import ThreadSafeHFTokenizerMixin

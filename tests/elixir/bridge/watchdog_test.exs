@@ -67,6 +67,30 @@ defmodule Vllm.Bridge.WatchdogTest do
     Stream.cancel(waits)
   end
 
+  test "an engine that is saturated does not hang", %{test: name} do
+    # Requests wait for one another, for many times the time that it may be silent.
+    {:ok, _} = start(name, watchdog: [stall_after: 50])
+    engine = engine(name)
+    params = [max_tokens: 50, output_kind: :DELTA]
+
+    log =
+      capture_log(fn ->
+        1..500
+        |> Task.async_stream(
+          fn _ ->
+            {:ok, stream} = AsyncLLM.generate(engine, "hi", params, request_id())
+            assert {:ok, _output} = Stream.collect(stream)
+          end,
+          max_concurrency: 64,
+          timeout: :infinity
+        )
+        |> Elixir.Stream.run()
+      end)
+
+    assert stalled(name)[engine.id] == nil
+    refute log =~ "hangs"
+  end
+
   test "with action: :replace its worker is killed, and declared engines are rebuilt", context do
     options = [engines: [llama: @fake], watchdog: [stall_after: @soon, action: :replace]]
     {:ok, _} = start(context.test, options)

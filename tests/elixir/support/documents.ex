@@ -45,6 +45,7 @@ defmodule Vllm.Documents do
     "elixir/guides/providers.md" => "tests/elixir/vllm/inference_test.exs",
     "elixir/guides/sampling.md" => :chat,
     "elixir/guides/security.md" => :fake,
+    "elixir/guides/several_hosts.md" => :fake,
     "elixir/guides/streaming.md" => :fake,
     "elixir/guides/structured_output.md" => :chat,
     "elixir/guides/telemetry.md" => :fake,
@@ -65,6 +66,7 @@ defmodule Vllm.Documents do
     "elixir/guides/operations.md" => 2,
     "elixir/guides/pool.md" => 4,
     "elixir/guides/pooling.md" => 1,
+    "elixir/guides/several_hosts.md" => 2,
     "elixir/guides/streaming.md" => 1,
     "elixir/guides/structured_output.md" => 1,
     "elixir/guides/tls.md" => 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,18 @@ class CoreClient:
     """
 
     def __init__(self) -> None:
-        self.resources = SimpleNamespace(engine_dead=False, engine_manager=None)
+        self.resources = SimpleNamespace(
+            engine_dead=False, engine_manager=None, coordinator=None, ctx=None
+        )
+        self.core_engines: list[bytes] = []
+        self.input_socket: Any = None
+        self.shutdowns: queue.Queue[float | None] = queue.Queue()
         self.outputs_queue: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
         self.refusal: Exception | None = None
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        self.shutdowns.put(timeout)
 
     async def add_request_async(self, request: Any) -> None:
         self.sent.append(request)
@@ -98,7 +107,9 @@ def configuration(**model: Any) -> Any:
     }
     return SimpleNamespace(
         model_config=SimpleNamespace(**given | model),
-        parallel_config=SimpleNamespace(worker_extension_cls="", world_size_across_dp=1),
+        parallel_config=SimpleNamespace(
+            worker_extension_cls="", world_size_across_dp=1, enable_elastic_ep=False
+        ),
         lora_config=SimpleNamespace(max_loras=2),
         structured_outputs_config=SimpleNamespace(backend="xgrammar", reasoning_parser=""),
         reasoning_config=None,

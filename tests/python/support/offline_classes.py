@@ -21,7 +21,7 @@ class SyncCore:
     """
 
     def __init__(self) -> None:
-        self.resources = SimpleNamespace(engine_dead=False, engine_manager=None)
+        self.resources = SimpleNamespace(engine_dead=False, engine_manager=None, coordinator=None)
         self.outputs_queue: Any = queue.Queue()
         self.utility_results: dict[int, Future[Any]] = {}
         self.sent: list[Any] = []
@@ -170,7 +170,10 @@ def outputs(*request_ids: str, **fields: Any) -> Any:
         fields: What else the outputs say, each the same.
     """
     said = {"finish_reason": None, "new_token_ids": [], **fields}
-    return SimpleNamespace(outputs=[SimpleNamespace(request_id=it, **said) for it in request_ids])
+    return SimpleNamespace(
+        engine_index=0,
+        outputs=[SimpleNamespace(request_id=it, **said) for it in request_ids],
+    )
 
 
 class LLMStandIn:

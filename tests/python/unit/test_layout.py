@@ -41,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"rpc", "offline", "chat", "pooling"},
             {"integrations"},
             {"surface"},
-            {"server", "command_line", "settings_addresses", "settings_sources"},
+            {"server", "command_line", "settings_addresses", "settings_sources", "node"},
             {"__main__"},
         ),
     )
@@ -54,7 +54,16 @@ APART = frozenset({"gen", "testing", "small_models", "install"})
 PYTHON_IMPORTERS = {
     # Those of `process/` run inside of vLLM's own processes.
     "vllm": {
-        *("engines/", "offline/", "chat/", "pooling/", "integrations/", "gen/", "testing/"),
+        *(
+            "engines/",
+            "offline/",
+            "chat/",
+            "pooling/",
+            "integrations/",
+            "gen/",
+            "testing/",
+            "node/",
+        ),
     },
     "torch": {
         *("finite.py", "codec/tensors.py", "engines/builder.py", "testing/"),
@@ -81,7 +90,10 @@ PYTHON_IMPORTERS = {
         "engines/kv_events.py",
         "testing/",
     },
-    "zmq": {"engines/kv_events.py"},
+    "zmq": {
+        *("engines/kv_events.py", "engines/abandonment.py", "engines/core_client.py"),
+        *("engines/guards/core_parts.py", "process/heartbeats.py", "process/head_link.py"),
+    },
     "prometheus_client": {"engines/prometheus_series.py", "rpc/metrics_text.py"},
     "aiohttp": {"rpc/metrics_server.py"},
     "pydantic_settings": {"settings_sources.py"},

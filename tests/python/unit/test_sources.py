@@ -24,6 +24,8 @@ TESTED_IN = {
     "settings_addresses": "unit/test_command_line.py",
     "buffers": "unit/codec/test_large_arrays.py",
     "engines/core_calls": "unit/engines/guards/test_weights.py",
+    "node/__main__": "vllm/test_hosts.py",
+    "node/cores": "vllm/test_hosts.py",
     "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
     "rpc/health": "bridge/test_health.py",
     "dispatch/lifetimes": "unit/dispatch/test_dispatcher_references.py",

@@ -44,16 +44,20 @@ SOURCES = {
     "SlowIncrementalDetokenizer": ("v1/engine/detokenizer.py", "SlowIncrementalDetokenizer"),
     "SlowTokenizer": ("tokenizers/protocol.py", "TokenizerLike"),
     "BackgroundResources": ("v1/engine/core_client.py", "BackgroundResources"),
+    "DPCoordinator": ("v1/engine/coordinator.py", "DPCoordinator"),
     "AsyncMPClient": ("v1/engine/core_client.py", "AsyncMPClient"),
+    "DPLBAsyncMPClient": ("v1/engine/core_client.py", "DPLBAsyncMPClient"),
     "AsyncLLM": ("v1/engine/async_llm.py", "AsyncLLM"),
     "SyncMPClient": ("v1/engine/core_client.py", "SyncMPClient"),
     "LLMEngine": ("v1/engine/llm_engine.py", "LLMEngine"),
 }
 
 #: Every class of a model has its own file. Logprobs come in two classes, of arrays and of tensors.
-#: Two are those of the library tokenizers, in Rust. The methods of ``LLM`` are passed on as they
-#: come.
-WITHOUT_SOURCE = {"Model", "AddedToken", "TokenizersBackend", "Logprobs", "LLM"}
+#: Two are those of the library tokenizers, in Rust, and one is multiprocessing's. The methods of
+#: ``LLM`` are passed on as they come.
+WITHOUT_SOURCE = {
+    *("Model", "AddedToken", "TokenizersBackend", "Logprobs", "LLM", "CoordinatorProcess"),
+}
 
 #: Made by msgspec, or by dataclasses.
 GENERATED = {"__struct_fields__", "__init__"}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 from python_worker.engines.guards.weights import State, Weights
-from python_worker.engines.stall_detector import Change, StallDetector
+from python_worker.engines.stall_detector import Change, StallDetector, StallDetectors
 
 STALL_AFTER = 10.0
 
@@ -34,9 +35,13 @@ class Engine:
 class Looker:
     """Looks once a second, by a clock of its own."""
 
-    def __init__(self, engine: Engine, stall_after: float = STALL_AFTER) -> None:
+    def __init__(self, engine: Engine, *others: Engine, stall_after: float = STALL_AFTER) -> None:
         self.engine = engine
-        self.progress = StallDetector(engine, stall_after)
+        self.progress = (
+            StallDetectors((engine, *others), stall_after)
+            if others
+            else StallDetector(engine, stall_after)
+        )
         self.now = 100.0
         self.excused = False
 
@@ -135,3 +140,51 @@ async def test_0_is_never() -> None:
     looker = Looker(Engine(), stall_after=0.0)
     assert await looker.looks(1000) == []
     assert looker.engine.asked == 0
+
+
+# --- Several cores
+
+
+async def test_one_silent_core_beside_a_busy_one_is_told_once() -> None:
+    silent, busy = Engine(), Engine()
+    looker = Looker(busy, silent)
+    changes: list[Change] = []
+    for _ in range(40):
+        busy._outputs_handled += 1
+        changes += await looker.looks(1)
+    assert changes == [Change.STALLED]
+    assert looker.progress.stalled_s == 39.0
+    # The other one may stop as well, and it is the same engine that hangs.
+    assert await looker.looks(20) == []
+    busy._outputs_handled += 1
+    assert await looker.looks(1) == []
+    silent._outputs_handled += 1
+    assert await looker.looks(1) == [Change.RECOVERED]
+    assert looker.progress.stalled_s is None
+
+
+async def test_each_core_is_asked_by_itself() -> None:
+    hangs, sleeps = Engine(), Engine()
+    hangs.answers, sleeps.asleep = False, True
+    looker = Looker(sleeps, hangs)
+    assert await looker.looks(30) == [Change.STALLED]
+    assert hangs.asked == 1
+    assert sleeps.asked > 1
+    looker.progress.stop()
+
+
+async def test_busy_is_not_dead_however_long() -> None:
+    """A day of load on two cores: each brings something now and then, in time."""
+    chance = random.Random(20)
+    cores = [Engine(), Engine()]
+    looker = Looker(*cores)
+    silences = [0, 0]
+    for _ in range(24 * 3600):
+        for index, core in enumerate(cores):
+            # Long steps are rarer than short ones, and none takes the whole time.
+            if silences[index] >= STALL_AFTER - 2 or chance.random() < 0.3:
+                core._outputs_handled += 1
+                silences[index] = 0
+            else:
+                silences[index] += 1
+        assert await looker.look() is None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from python_worker.engines.guards import engine_death
+from python_worker.engines.guards import engine_death, vllm_parts
 from python_worker.engines.guards.core_outputs import CoreOutputs
 from python_worker.engines.guards.engine_death import EngineDeathGuard
 from python_worker.engines.guards.guarded import compose
@@ -125,7 +126,7 @@ async def test_aborts_are_expected_while_a_call_makes_them(method: str) -> None:
 
 
 async def test_the_stall_detector_sees_what_comes_and_what_is_awaited(engine: Any) -> None:
-    engine.engine_core.outputs_queue.put_nowait(SimpleNamespace(outputs=[]))
+    engine.engine_core.outputs_queue.put_nowait(SimpleNamespace(outputs=[], engine_index=0))
     await engine.engine_core.get_output_async()
     assert engine._outputs_handled == 1
     states = engine.output_processor.request_states
@@ -136,3 +137,64 @@ async def test_the_stall_detector_sees_what_comes_and_what_is_awaited(engine: An
     assert engine._awaits_outputs()
     await engine._ask_ahead()
     assert engine.calls == [("get_supported_tasks",)]
+
+
+# --- Parts of an engine that vLLM does not watch
+
+
+class WithCoordinator(EngineClass):
+    """Has several cores, and a process that divides requests among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proc = SimpleNamespace(name="VLLM_DP_Coordinator", pid=7, exitcode=None)
+        self.engine_core.resources.coordinator = SimpleNamespace(proc=self.proc)
+
+
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(vllm_parts, "engine_dead", lambda: RuntimeError("dead"))
+    return compose(WithCoordinator, (EngineDeathGuard,))()
+
+
+async def test_the_end_of_a_part_is_that_of_the_engine(divided: Any) -> None:
+    divided._look_at_parts()
+    assert not divided.errored
+    divided.proc.exitcode = -9
+    divided._look_at_parts()
+    assert divided.errored
+    assert "VLLM_DP_Coordinator (process 7) was killed by SIGKILL" in str(divided.dead_error)
+    # Its requests end, and so does what is left of it, once.
+    with pytest.raises(RuntimeError, match="dead"):
+        raise await divided.engine_core.outputs_queue.get()
+    assert await asyncio.to_thread(divided.engine_core.shutdowns.get, timeout=30) is None
+    divided._look_at_parts()
+    assert divided.engine_core.outputs_queue.empty()
+    # What ends later does not change the reason.
+    divided.proc.exitcode = 0
+    assert "SIGKILL" in str(divided.dead_error)
+
+
+async def test_what_is_left_of_an_engine_that_died_otherwise_is_ended_as_well(
+    divided: Any,
+) -> None:
+    divided.engine_core.resources.engine_dead = True
+    divided._look_at_parts()
+    assert await asyncio.to_thread(divided.engine_core.shutdowns.get, timeout=30) is None
+    assert divided.engine_core.outputs_queue.empty()
+
+
+def test_parts_end_with_an_engine_that_is_shut_down(divided: Any) -> None:
+    divided.shutdown()
+    divided.proc.exitcode = 0
+    divided._look_at_parts()
+    assert str(divided.dead_error) == "EngineCore encountered an issue. It was shut down."
+    assert divided.engine_core.shutdowns.empty()
+
+
+def test_an_engine_whose_cores_come_and_go_is_looked_at_as_a_whole(divided: Any) -> None:
+    divided.engine_core.reqs_in_flight = {}
+    divided.engine_core.core_engines = [b"\0\0", b"\1\0"]
+    assert [core.rank for core in divided._cores()] == [0, 1]
+    divided.vllm_config.parallel_config.enable_elastic_ep = True
+    assert list(divided._cores()) == []
