@@ -10,7 +10,7 @@
         test-pythons test-core \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
-        test-elixir-quick test-elixir-vllm test-elixir-life
+        test-elixir-quick test-elixir-vllm test-elixir-life mutants fuzz
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -218,6 +218,17 @@ soak: setup ## keep a real engine under load, then beside a hostile client: make
 
 hostile: setup ## let one client attack the worker beside exact streams: make hostile [MINUTES=5]
 	@MINUTES="$(or $(MINUTES),5)" $(LEAVING_NOTHING) mix run tests/soak/hostile_tenant.exs
+
+# Each change of a source costs seconds: a sample of all modules takes hours, and more of a module says
+# more. STAGES=2 leaves out the tests with a worker.
+mutants: setup ## say which changes of the sources no test notices: make mutants [SAMPLE=10] [SEED=1] [MODULES="wire core/wire"]
+	@MIX_ENV=test mix compile
+	@$(PYTHON) -m tests.mutants --sample $(or $(SAMPLE),10) --seed $(or $(SEED),1) \
+	  --stages $(or $(STAGES),3) $(MODULES)
+
+fuzz: setup ## give random bytes to what reads a client's and a worker's: make fuzz [MINUTES=10]
+	@$(LEAVING_NOTHING) $(PYTHON) -m tests.fuzz $(or $(MINUTES),10)
+	@MINUTES="$(or $(MINUTES),10)" $(LEAVING_NOTHING) mix run tests/fuzz/fuzz.exs
 
 # The first run builds the PLT, which takes a minute; later runs take 5 s. ERL_LIBS, because the
 # analysis needs Elixir's own modules to read ours.

@@ -582,7 +582,7 @@ defmodule Vllm.Bridge.MelleaTest do
     assert {:ok, ^before} = text(backend)
     assert LocalVLLMBackend.engine_args(backend) == {:ok, args}
     assert {:ok, nil} = LocalVLLMBackend.shutdown(backend)
-    assert {:error, %Error{}} = text(backend)
+    assert {:error, %Error{kind: :engine_dead}} = text(backend)
   end
 
   # What vLLM says where a compiled artifact of an earlier run is broken, and what Mellea's backend did.
@@ -611,7 +611,7 @@ defmodule Vllm.Bridge.MelleaTest do
     {:ok, session} = Mellea.start_session("fake", on)
     {:ok, backend} = Mellea.backend(session)
     assert {:ok, nil} = LocalVLLMBackend.shutdown(backend)
-    assert {:error, %Error{}} = Mellea.chat(session, "x")
+    assert {:error, %Error{kind: :engine_dead}} = Mellea.chat(session, "x")
 
     {:ok, session} = Mellea.start_session("fake", [{:engine, context.engine} | on])
     {:ok, backend} = Mellea.backend(session)
@@ -688,7 +688,9 @@ defmodule Vllm.Bridge.MelleaTest do
   test "each generation has its events", context do
     StandIns.telemetry()
     {:ok, _thunks} = LocalVLLMBackend.generate_from_raw(context.backend, ~w(a b c))
-    assert {:error, %Error{}} = LocalVLLMBackend.generate_from_raw(context.backend, [5])
+
+    assert {:error, %Error{kind: :invalid}} =
+             LocalVLLMBackend.generate_from_raw(context.backend, [5])
 
     assert [
              {[:mellea, :generate, :start], _, %{num_actions: 3}, _},

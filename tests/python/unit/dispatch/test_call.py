@@ -8,7 +8,13 @@ import pytest
 
 from python_worker.dispatch.call import Call, GoingOn, start
 from python_worker.dispatch.call_limit import CallLimit
-from python_worker.exceptions import BridgeError, Cancelled, Draining, Overloaded
+from python_worker.exceptions import (
+    BridgeError,
+    Cancelled,
+    Draining,
+    InvalidArgument,
+    Overloaded,
+)
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.calls import Answers
 
@@ -169,3 +175,18 @@ async def test_an_error_that_cannot_be_described_is_told_by_its_name(
     assert replies.failure.type.endswith(".Speechless")
     assert "cannot be described" in replies.failure.message
     await assert_room(performed)
+
+
+async def test_a_stream_is_refused_where_only_its_elements_could_be_checked(
+    performed: Performed,
+) -> None:
+    call, _ = performed.call("tokenize")
+    call.check_inputs()  # It has none.
+    inputs = call.open_inputs(bytes)
+    with pytest.raises(InvalidArgument, match=r"tokenize\(\) takes no stream in this place"):
+        call.check_inputs()
+    inputs.expect(lambda value, path: value, "prompt")
+    call.check_inputs()
+    with pytest.raises(InvalidArgument, match="only one argument of a call may be a stream"):
+        call.open_inputs(bytes)
+    inputs.withdraw()

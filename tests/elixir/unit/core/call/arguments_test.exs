@@ -13,6 +13,21 @@ defmodule Vllm.Core.Call.ArgumentsTest do
       assert {:ok, [2], [mode: "x"], _} = Arguments.normalize([], [2], mode: "x")
     end
 
+    test "keeps values that are false, nil or empty" do
+      named = [flag: false, none: nil, zero: 0, list: [], text: ""]
+      assert {:ok, [], ^named, _} = Arguments.normalize([], named, [])
+      assert {:ok, [], ^named, _} = Arguments.normalize([], [], named)
+
+      assert {:ok, [false, nil], [flag: false], _} =
+               Arguments.normalize([false], [nil], flag: false)
+
+      assert {:ok, [], [flag: false], %{link: false, trace: false}} =
+               Arguments.normalize([], [], flag: false, rpc: [link: false, trace: false])
+
+      assert {:error, %Error{details: %{"parameter" => "flag"}}} =
+               Arguments.normalize([], [flag: false], flag: false)
+    end
+
     test "puts the required arguments first" do
       assert {:ok, ["id", true], [], _} = Arguments.normalize(["id"], [true], [])
     end

@@ -40,7 +40,7 @@ defmodule Vllm.Core.Call.CallerTest do
     task = Task.async(fn -> call(context, :infinity, told()) end)
     assert_call(1)
     stop_supervised!(context.name)
-    assert {:error, %Error{}} = Task.await(task, :infinity)
+    assert {:error, %Error{kind: :draining}} = Task.await(task, :infinity)
   end
 
   defp mailbox_without_client do

@@ -45,6 +45,11 @@ defmodule Vllm.Core.Codec.DecoderTest do
     end
   end
 
+  test "every input of the fuzzing corpus is a value or a readable error" do
+    for bytes <- Vllm.Fuzzed.corpus(:codec) ++ Vllm.Fuzzed.corpus(:gate),
+        do: assert(Vllm.Fuzzed.codec(bytes) == :ok)
+  end
+
   describe "decoding" do
     test "keeps only the value's payload in memory, not its frame" do
       payload = encode!(["some text", String.duplicate("x", 100)])
