@@ -10,7 +10,7 @@
         test-pythons test-core \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
-        test-elixir-quick test-elixir-vllm test-elixir-life mutants fuzz
+        test-elixir-quick test-elixir-vllm test-elixir-life test-interop run-interop mutants fuzz
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -199,6 +199,23 @@ browser:
 	  dpkg -x rabbitmq-server_*.deb .; mkdir -p libs; \
 	  cp -r usr/lib/rabbitmq/lib/*/plugins/{cowboy,ranch}-* libs; \
 	  mv libs $(COWBOY); rm -rf "$$folder"; }
+
+# 70 MB of Debian's, where there is no Go. Without it nothing is tested, and nothing passes.
+INTEROP := $(CACHE)/interop
+
+test-interop: setup ## let grpc-go talk to the worker's gRPC listener and to the client's HTTP/2
+	@$(INSTALL) golang || { echo 'Go is not on this machine: the interop tests are left out'; exit 0; }; \
+	mkdir -p $(INTEROP); \
+	for it in server client; do \
+	  $(CACHE)/debian/golang/run go build -o $(INTEROP)/$$it tests/interop/go/$$it.go; done; \
+	export VLLM_BRIDGE_INTEROP=$(INTEROP); \
+	$(GOAL) run-interop
+
+run-interop:
+	$(call announce,interop: grpc-go and the worker)
+	@$(LEAVING_NOTHING) $(PYTEST) tests/python/interop
+	$(call announce,interop: grpc-go and the client)
+	@$(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/interop
 
 test-release: setup ## test the application of elixir/examples, its release, and a script with Mix.install
 	$(call announce,Python tests: release)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,17 @@ PYTHON_BRIDGE = {
     "surface": ("test_calls.py", "test_limits.py", "test_constructors.py"),
     "failures": ("test_failures.py",),
     "": ("test_calls.py", "test_streams.py"),
+}
+# Unit tests that cover a module beside its own and those of its folder, by the module's path.
+ELIXIR_UNIT = {
+    "core/call/": ("call_test.exs", "stream_test.exs", "core/connection_test.exs"),
+    "core/codec/": ("codec_test.exs", "tensor_test.exs", "bytes_test.exs"),
+    "core/connection/": ("core/connection_test.exs", "stream_test.exs"),
+    "core/wire/session": ("core/connection/incoming_test.exs",),
+    "call": ("generated/async_llm_test.exs", "core/connection_test.exs", "ref_test.exs"),
+    "ref": ("core/connection_test.exs", "core/connection/references_test.exs"),
+    "stream": ("core/call/consumer_test.exs",),
+    "": (),
 }
 ELIXIR_BRIDGE = {
     "core/call/producer": ("streaming_input_test.exs",),
@@ -107,7 +118,8 @@ def elixir_modules() -> Iterator[Module]:
         short = name.removeprefix("vllm/")
         mirrored = [it for it in [tests / "unit" / f"{short}_test.exs"] if it.exists()]
         folder = (tests / "unit" / short).parent
-        beside = folder.glob("*_test.exs") if "/" in short else ()
+        beside = [*(folder.glob("*_test.exs") if "/" in short else ())]
+        beside += [tests / "unit" / it for it in _covering(ELIXIR_UNIT, short)]
         bridge = [tests / "bridge" / it for it in _covering(ELIXIR_BRIDGE, short)]
         yield Module(name, _relative(path), _stages(mirrored, beside, bridge))
 
@@ -116,12 +128,12 @@ def _covering(table: dict[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
     return next(files for beginning, files in table.items() if name.startswith(beginning))
 
 
-def _stages(*stages: object) -> tuple[tuple[str, ...], ...]:
+def _stages(*stages: Iterable[Path]) -> tuple[tuple[str, ...], ...]:
     """Returns the paths of each stage, without those of the stages before it."""
     seen: set[str] = set()
     made = []
     for stage in stages:
-        paths = [_relative(it) for it in sorted(stage)]  # type: ignore[call-overload]
+        paths = sorted({_relative(it) for it in stage})
         made.append(tuple(it for it in paths if it not in seen))
         seen.update(paths)
     return tuple(made)

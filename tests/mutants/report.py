@@ -78,6 +78,8 @@ class Report:
             _print(f"    left out, because it fails without a change: {text}")
         if not tried.counted and not tried.unsound:
             _print("    there is nothing to change, or no test")
+        for diff, key in tried.survivors:
+            _print(f"    not noticed: {diff.splitlines()[2]} {key}")
 
     def finish(self) -> None:
         """Prints the changes that were not noticed, and the sums."""

@@ -58,6 +58,9 @@ ELIXIR = {
 }
 
 
+DIFF = "--- it.py\n+++ it.py\n@@ -1 +1 @@\n-a\n+b"
+
+
 def changed(source: str, mutations: list[Mutation]) -> set[str]:
     return {mutation.apply(source) for mutation in mutations}
 
@@ -117,7 +120,7 @@ def test_a_report_counts_and_shows_what_was_not_noticed(
 ) -> None:
     report, tried = Report(7), Tried("python", "codec/it")
     for kind in ("killed", "killed", "hang", "passed", "invalid"):
-        tried.add(Outcome(kind, "a test"), "- a\n+ b", "- a + b")
+        tried.add(Outcome(kind, "a test"), DIFF, "- a + b")
     tried.add_equivalent("- c\n+ d", "the reason")
     tried.unsound.append("test_it.py: killed test_it")
     report.add(tried)
@@ -126,8 +129,9 @@ def test_a_report_counts_and_shows_what_was_not_noticed(
     assert tried.counted == 4
     assert "seed 7" in said
     assert "fails without a change: test_it.py" in said
-    assert "== Not noticed: 1\n\npython codec/it: - a + b\n- a\n+ b" in said
+    assert "== Not noticed: 1\n\npython codec/it: - a + b\n" + DIFF in said
     assert "== Cannot be noticed: 1\n\npython codec/it: the reason" in said
+    assert "    not noticed: @@ -1 +1 @@ - a + b" in said
     assert "3 of 4, 75.0 %" in said
 
 
