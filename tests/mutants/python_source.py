@@ -102,6 +102,11 @@ class _Finder(ast.NodeVisitor):
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        # Without decorators: whether a dataclass is frozen is for who writes the code.
+        for statement in node.body:
+            self.visit(statement)
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Nothing of a text."""
 

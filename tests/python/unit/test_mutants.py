@@ -39,6 +39,9 @@ PYTHON = {
     'x = f"{a == b}"': set(),
     'x = "ä" == b': {'x = "ä" != b'},
     "assert a == b": set(),
+    "@dataclass(frozen=True)\nclass A:\n    x: int = 1": {
+        "@dataclass(frozen=True)\nclass A:\n    x: int = 2"
+    },
 }
 
 ELIXIR = {
