@@ -158,6 +158,8 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _negate(self, node: ast.If | ast.While | ast.IfExp) -> None:
+        if ast.unparse(node.test) == "TYPE_CHECKING":
+            return
         # A comparison or `not` is changed by itself.
         if not isinstance(node.test, ast.Compare | ast.UnaryOp | ast.Constant):
             self._replace(node.test, f"not ({self._text(node.test)})")
