@@ -20,11 +20,11 @@ class TestService:
     __test__ = False
 
     def __init__(self) -> None:
-        self._pb: Any = grpc.protos(PROTO)  # type: ignore[attr-defined]
+        self._pb: Any = grpc.protos(PROTO)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds the service to a server."""
-        services: Any = grpc.services(PROTO)  # type: ignore[attr-defined]
+        services: Any = grpc.services(PROTO)
         services.add_TestServiceServicer_to_server(self, server)
 
     async def EmptyCall(self, request: Any, context: Any) -> Any:

@@ -194,8 +194,8 @@ async def test_a_property_and_an_immediate_method_are_answered_at_once(kitchen: 
 @pytest.mark.parametrize("member", ["heat", "recipe", "degrees"])
 async def test_what_is_no_method_takes_no_arguments(kitchen: Kitchen, member: str) -> None:
     oven = await kitchen.oven("hot")
-    for given in (([1], {}), ([], {"x": 1})):
-        failure = (await kitchen.call(oven, member, *given[0], **given[1])).failure
+    for call in (kitchen.call(oven, member, 1), kitchen.call(oven, member, x=1)):
+        failure = (await call).failure
         assert failure.kind == pb.FAILURE_KIND_INVALID
         assert failure.message == f"{member} is a property and takes no arguments"
 
