@@ -10,7 +10,11 @@ ROOT = Path(__file__).parents[2]
 
 # Not in the running worker or client: generators, what installs, fakes and models for tests.
 LEFT_OUT_PYTHON = ("generated/", "gen/", "install/", "testing/", "small_models/")
-LEFT_OUT_ELIXIR = ("vllm/generated/", "mix/", "vllm/core/demo/", "vllm/core/doctor/")
+LEFT_OUT_ELIXIR = (
+    *("vllm/generated/", "mix/", "vllm/core/demo/", "vllm/core/doctor/"),
+    # Their macros are in the modules that use them, which are not compiled anew.
+    *("vllm/core/redacted_server", "vllm/core/outer_size"),
+)
 
 # Tests with a worker, by the beginning of the module's path; the first that fits counts.
 PYTHON_BRIDGE = {

@@ -117,7 +117,11 @@ defmodule Vllm.Core.Wire.HTTP2 do
   end
 
   # cowlib does not get a frame before it is complete: it takes the head of a GOAWAY whose payload is
-  # cut off for a GOAWAY on a stream, which is an error.
+  # cut off for a GOAWAY on a stream, which is an error, and refuses some frames by a part of their head,
+  # so that what bytes mean would depend on where they are cut.
+  defp parse(%{buffer: buffer} = http2, events, out) when byte_size(buffer) < 9,
+    do: await_more(http2, events, out)
+
   defp parse(%{buffer: <<length::24, _::48, part::binary>>} = http2, events, out)
        when byte_size(part) < length and length <= @max_frame,
        do: await_more(http2, events, out)

@@ -77,9 +77,13 @@ defmodule Vllm.Core.Wire.Session do
   end
 
   defp handle_event({:data, id, bytes, _last?}, %{stream_id: id} = session, frames) do
-    with {:ok, messages, grpc} <- GRPC.push(session.grpc, bytes),
-         {:ok, frames} <- decode(messages, frames) do
-      {:ok, %{session | grpc: grpc}, frames}
+    case GRPC.push(session.grpc, bytes) do
+      {:ok, messages, grpc} ->
+        with {:ok, frames} <- decode(messages, frames),
+             do: {:ok, %{session | grpc: grpc}, frames}
+
+      {:error, error, messages} ->
+        with {:ok, frames} <- decode(messages, frames), do: {:error, error, frames}
     end
   end
 

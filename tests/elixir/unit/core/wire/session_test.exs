@@ -124,6 +124,22 @@ defmodule Vllm.Core.Wire.SessionTest do
     assert error.message == "the worker ended the session"
   end
 
+  test "a message that gRPC does not allow is its end, after the frames before it", context do
+    %{session: session, peer: peer, id: id} = context
+
+    for {bad, text} <- [
+          {<<1, 5::32, "hello">>, "compression flag 1"},
+          {<<0, 0xFFFFFFFF::32>>, "announced a message of 4294967295 bytes"}
+        ] do
+      {data, _peer} = HTTP2Peer.send_data(peer, id, [message(5), message(6), bad])
+
+      assert {[_five, _six], %Error{kind: :protocol} = error, _out, _session} =
+               handle(session, data)
+
+      assert error.message =~ text
+    end
+  end
+
   test "a frame that is no protobuf is its end, after the frames before it", context do
     %{session: session, peer: peer, id: id} = context
     {data, _peer} = HTTP2Peer.send_data(peer, id, [message(5), GRPC.frame(<<255, 255, 255>>)])
