@@ -7,6 +7,7 @@ elsewhere, a large value that is read in pieces, protobuf itself as the judge of
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from types import MethodType
@@ -91,7 +92,9 @@ def fuzz_frames(data: bytes) -> None:
     with mock.patch.object(client_frames, "LARGE", SMALL):
         try:
             parts: list[client_frames.Part] | None = list(client_frames.parse(data))
-        except ProtobufError:
+        except ProtobufError as error:
+            if GROUPS.search(str(error)):
+                return
             parts = None
     assert (whole is None) == (parts is None), "one of the two refuses it"
     if whole is not None and parts is not None:
@@ -101,6 +104,11 @@ def fuzz_frames(data: bytes) -> None:
         for each in (whole, joined):
             each.DiscardUnknownFields()
         assert joined == whole
+
+
+# Protobuf reads fields in the form of groups, which nothing has written since 2008. A large frame
+# with one is refused.
+GROUPS = re.compile("unknown wire type [34]")
 
 
 def _complete(part: client_frames.Part) -> pb.ClientFrame:
