@@ -10,7 +10,7 @@
         test-pythons test-core test-hosts \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
-        test-elixir-quick test-elixir-vllm test-elixir-life
+        test-elixir-quick test-elixir-vllm test-elixir-life test-interop run-interop mutants fuzz
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -200,6 +200,23 @@ browser:
 	  cp -r usr/lib/rabbitmq/lib/*/plugins/{cowboy,ranch}-* libs; \
 	  mv libs $(COWBOY); rm -rf "$$folder"; }
 
+# 70 MB of Debian's, where there is no Go. Without it nothing is tested, and nothing passes.
+INTEROP := $(CACHE)/interop
+
+test-interop: setup ## let grpc-go talk to the worker's gRPC listener and to the client's HTTP/2
+	@$(INSTALL) golang || { echo 'Go is not on this machine: the interop tests are left out'; exit 0; }; \
+	mkdir -p $(INTEROP); \
+	for it in server client; do \
+	  $(CACHE)/debian/golang/run go build -o $(INTEROP)/$$it tests/interop/go/$$it.go; done; \
+	export VLLM_BRIDGE_INTEROP=$(INTEROP); \
+	$(GOAL) run-interop
+
+run-interop:
+	$(call announce,interop: grpc-go and the worker)
+	@$(LEAVING_NOTHING) $(PYTEST) tests/python/interop
+	$(call announce,interop: grpc-go and the client)
+	@$(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/interop
+
 test-release: setup ## test the application of elixir/examples, its release, and a script with Mix.install
 	$(call announce,Python tests: release)
 	@$(LEAVING_NOTHING) $(PYTEST) tests/python/release
@@ -218,6 +235,17 @@ soak: setup ## keep a real engine under load, then beside a hostile client: make
 
 hostile: setup ## let one client attack the worker beside exact streams: make hostile [MINUTES=5]
 	@MINUTES="$(or $(MINUTES),5)" $(LEAVING_NOTHING) mix run tests/soak/hostile_tenant.exs
+
+# Each change of a source costs seconds: a sample of all modules takes hours, and more of a module says
+# more. STAGES=2 leaves out the tests with a worker.
+mutants: setup ## say which changes of the sources no test notices: make mutants [SAMPLE=10] [SEED=1] [MODULES="wire core/wire"]
+	@MIX_ENV=test mix compile
+	@$(PYTHON) -m tests.mutants --sample $(or $(SAMPLE),10) --seed $(or $(SEED),1) \
+	  --stages $(or $(STAGES),3) $(MODULES)
+
+fuzz: setup ## give random bytes to what reads a client's and a worker's: make fuzz [MINUTES=10]
+	@$(LEAVING_NOTHING) $(PYTHON) -m tests.fuzz $(or $(MINUTES),10)
+	@MINUTES="$(or $(MINUTES),10)" $(LEAVING_NOTHING) mix run tests/fuzz/fuzz.exs
 
 # The first run builds the PLT, which takes a minute; later runs take 5 s. ERL_LIBS, because the
 # analysis needs Elixir's own modules to read ours.

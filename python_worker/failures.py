@@ -51,7 +51,9 @@ KINDS: Mapping[str, Kind] = {
     "builtins.BaseException": Kind.PYTHON,
 }
 
-RETRYABLE = frozenset({Kind.OVERLOADED, Kind.DRAINING, Kind.UNREACHABLE})
+# Not DRAINING: the worker that comes after has other engines and references, so the same call fails
+# there.
+RETRYABLE = frozenset({Kind.OVERLOADED, Kind.UNREACHABLE})
 
 # Statuses of a server that may be others when it is asked again.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 502, 503, 504})

@@ -19,7 +19,7 @@ MAX_DEPTH: Final = 128
 STEP: Final = 65_536
 """How many items are looked at in one call of C, which keeps all other threads waiting."""
 
-_CONTAINERS: Final = frozenset({list, dict, tuple, set, frozenset, Record})
+CONTAINERS: Final = frozenset({list, dict, tuple, set, frozenset, Record})
 
 _MAX_PATH: Final = 200
 
@@ -34,7 +34,7 @@ def check_depth(value: object, root: str = "value") -> None:
     Raises:
         LimitExceeded: It names the limit and the first part that is beyond it.
     """
-    level = [value] if type(value) in _CONTAINERS else []
+    level = [value] if type(value) in CONTAINERS else []
     for _ in range(MAX_DEPTH):
         if not level:
             return
@@ -61,9 +61,9 @@ def containers_among(parts: Collection[object]) -> list[object]:
     """Returns those parts that are containers."""
     if len(parts) <= STEP or type(parts) is not list:
         # In C, for lists of token ids.
-        if _CONTAINERS.isdisjoint(map(type, parts)):
+        if CONTAINERS.isdisjoint(map(type, parts)):
             return []
-        return [part for part in parts if type(part) in _CONTAINERS]
+        return [part for part in parts if type(part) in CONTAINERS]
     pieces = (parts[start : start + STEP] for start in range(0, len(parts), STEP))
     return [part for piece in pieces for part in containers_among(piece)]
 
@@ -82,12 +82,12 @@ def _path_to(value: object, identity: int, root: str) -> str:
 def _steps(container: Any) -> Iterator[tuple[str, object]]:
     if type(container) is dict:
         for key, part in container.items():
-            if type(key) in _CONTAINERS:
+            if type(key) in CONTAINERS:
                 yield " key", key
             yield f"[{key!r:.80}]" if type(key) is str else "[…]", part
     elif type(container) is Record:
         yield from ((f".{name}", part) for name, part in container.fields.items())
-    elif type(container) in _CONTAINERS:
+    elif type(container) in CONTAINERS:
         yield from ((f"[{index}]", part) for index, part in enumerate(container))
 
 

@@ -145,6 +145,10 @@ class ServedClasses:
         for cls in self._by_class:
             keep_by_reference(cls)
 
+    def rows(self) -> Iterable[ServedClass]:
+        """All of them, in the order of ``surface``."""
+        return self._by_name.values()
+
     def named(self, name: str) -> ServedClass:
         """The class that a call names.
 

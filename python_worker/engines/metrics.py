@@ -89,7 +89,7 @@ class Rank:
         try:
             if scheduler_stats is not None:
                 for name, read in GAUGES.items():
-                    self.gauges[name] = read(scheduler_stats)
+                    self.gauges[name] = float(read(scheduler_stats))
                 self._add(SCHEDULED, scheduler_stats)
             if iteration_stats is not None:
                 self._add(PUT_OUT, iteration_stats)

@@ -4,9 +4,9 @@
                                      [--vllm VERSION] [--dev] [--json]
 
 The steps are elixir, dialyzer, cowlib and python; without a name, all of them. Those of ``debian``,
-trixie and forky, are done only where they are named. Every step first looks, and does nothing if
-it finds what it wants; running it again is quick. `make setup` calls it in a clone, `mix
-vllm.setup` in an application.
+trixie and forky, and ``golang`` are done only where they are named. Every step first looks, and
+does nothing if it finds what it wants; running it again is quick. `make setup` calls it in a clone,
+`mix vllm.setup` in an application.
 
 It needs nothing but Python's standard library, because it runs before anything is installed.
 """
@@ -22,7 +22,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from python_worker.install import debian, environment
+from python_worker.install import debian, environment, golang
 from python_worker.install.cowlib import find_cowlib, make_cowlib
 from python_worker.install.elixir import find_dialyzer, find_elixir, make_dialyzer, make_elixir
 from python_worker.install.progress import Progress, SetupError
@@ -73,7 +73,7 @@ STEPS = (
 )
 
 # Done where they are named.
-ON_REQUEST = debian.STEPS
+ON_REQUEST = (*debian.STEPS, golang.STEP)
 
 
 def do(step: Step, options: Options) -> dict[str, object]:

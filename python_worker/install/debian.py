@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -66,25 +66,25 @@ def make_release(options: Options, progress: Progress, *, release: str) -> None:
         if find_release(options, release=release):
             return
         advice = f"look into {log}; the packages of Debian's {release} must be reachable by apt"
-        _programs(progress, advice)
+        check_programs(progress, advice, programs=["patchelf"])
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        packages = folder / "packages"
-        _download(release, packages, log, progress, advice)
-        for number, package in enumerate(archives := sorted(packages.glob("archives/*.deb")), 1):
-            progress.update(f"unpacking {number} of {len(archives)} packages")
-            run(["dpkg", "-x", str(package), str(folder)], log=log, progress=progress)
-        shutil.rmtree(packages)
+        progress.say(f"downloading Elixir of Debian's {release} (60 MB)")
+        unpack(release, PACKAGES, folder, log, progress, advice)
         _relocate(folder, log, progress)
         _write_run(folder, release)
         (folder / VERSIONS).write_text(_versions(folder), encoding="utf-8")
 
 
-def _programs(progress: Progress, advice: str) -> None:
-    """Installs what is used here and missing: patchelf, and the keys of Debian's archive."""
+def check_programs(progress: Progress, advice: str, *, programs: Sequence[str] = ()) -> None:
+    """Installs what is missing: programs, and the keys of Debian's archive.
+
+    Raises:
+        SetupError: There is no apt.
+    """
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         raise SetupError("there is no apt-get", advice="run this on Debian or Ubuntu")
-    missing = [] if shutil.which("patchelf") else ["patchelf"]
+    missing = [program for program in programs if shutil.which(program) is None]
     if not Path(KEYRING).is_file():
         missing.append("debian-archive-keyring")
     if missing:
@@ -92,8 +92,32 @@ def _programs(progress: Progress, advice: str) -> None:
         apt(["install", "--yes", "--no-install-recommends", *missing], progress, advice=advice)
 
 
-def _download(release: str, folder: Path, log: Path, progress: Progress, advice: str) -> None:
-    """Downloads the packages and all that they depend on, as for an empty system."""
+def unpack(
+    release: str,
+    packages: Sequence[str],
+    folder: Path,
+    log: Path,
+    progress: Progress,
+    advice: str,
+) -> None:
+    """Unpacks packages of a release into a folder, and all that they depend on."""
+    archives = folder / "packages"
+    _download(release, packages, archives, log, progress, advice)
+    for number, package in enumerate(found := sorted(archives.glob("archives/*.deb")), 1):
+        progress.update(f"unpacking {number} of {len(found)} packages")
+        run(["dpkg", "-x", str(package), str(folder)], log=log, progress=progress)
+    shutil.rmtree(archives)
+
+
+def _download(
+    release: str,
+    packages: Sequence[str],
+    folder: Path,
+    log: Path,
+    progress: Progress,
+    advice: str,
+) -> None:
+    """Downloads packages and all that they depend on, as for an empty system."""
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
@@ -112,8 +136,7 @@ def _download(release: str, folder: Path, log: Path, progress: Progress, advice:
         "APT::Install-Recommends": "false",
     }
     command = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
-    progress.say(f"downloading Elixir of Debian's {release} (60 MB)")
-    for arguments in (["update"], ["install", "--download-only", "--yes", *PACKAGES]):
+    for arguments in (["update"], ["install", "--download-only", "--yes", *packages]):
         run([*command, *arguments], log=log, progress=progress, news=_apt_news, advice=advice)
 
 

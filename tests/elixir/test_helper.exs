@@ -10,6 +10,9 @@ end
 
 excluded = if match?({:ok, _}, interpreter), do: [], else: [:bridge, :vllm]
 
+# `make test-interop` builds the server in Go, and says where.
+excluded = if System.get_env("VLLM_BRIDGE_INTEROP"), do: excluded, else: [:interop | excluded]
+
 # The worker's own log, which tests ask for at this level.
 Logger.configure(level: :info)
 

@@ -16,7 +16,7 @@ from tests.python.support.values import Ref
 from tests.python.support.worker import STARTED, Worker, wait_group_gone
 from tests.python.support.workers import Workers, fake_engine, real_arguments
 
-LANES = ("unit", "bridge", "vllm", "browser", "release", "gpu")
+LANES = ("unit", "bridge", "vllm", "browser", "release", "interop", "gpu")
 
 #: Modules that are there if vLLM is.
 WITH_VLLM = frozenset({"torch", "transformers", "vllm", "mellea"})

@@ -154,7 +154,7 @@ defmodule Vllm.Bridge.AttachTest do
     for message <- [{:call, 1, 2, 3, 4, 5}, {:bogus, 1}, "text"] do
       send(connection, message)
       GenServer.cast(connection, message)
-      assert {:error, %Error{}} = GenServer.call(connection, message)
+      assert {:error, %Error{kind: :worker_down}} = GenServer.call(connection, message)
     end
 
     by_hand(context.address, context.token)

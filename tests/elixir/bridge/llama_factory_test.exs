@@ -129,8 +129,8 @@ defmodule Vllm.Bridge.LlamaFactoryTest do
       engine = engine(instance)
       {:ok, model} = VllmEngine.new([model_name_or_path: path], [], [], [], engine: engine)
       {:ok, nil} = VllmEngine.shutdown(model)
-      assert {:error, %Error{}} = VllmEngine.chat(model, "Hello")
-      assert {:error, %Error{}} = VllmEngine.stream_chat(model, "Hello")
+      assert {:error, %Error{kind: :engine_dead}} = VllmEngine.chat(model, "Hello")
+      assert {:error, %Error{kind: :engine_dead}} = VllmEngine.stream_chat(model, "Hello")
     end
 
     test "to wrong input is an error that names it", %{model: model} do

@@ -53,7 +53,7 @@ defmodule Vllm.Bridge.MelleaBackendTest do
     assert {:ok, ^before} = text(backend)
     assert LocalVLLMBackend.engine_args(backend) == {:ok, args}
     assert {:ok, nil} = LocalVLLMBackend.shutdown(backend)
-    assert {:error, %Error{}} = text(backend)
+    assert {:error, %Error{kind: :engine_dead}} = text(backend)
   end
 
   # What vLLM says where a compiled artifact of an earlier run is broken, and what Mellea's backend did.

@@ -177,7 +177,7 @@ defmodule Vllm.Bridge.MelleaSessionsTest do
     {:ok, session} = Mellea.start_session("fake", on)
     {:ok, backend} = Mellea.backend(session)
     assert {:ok, nil} = LocalVLLMBackend.shutdown(backend)
-    assert {:error, %Error{}} = Mellea.chat(session, "x")
+    assert {:error, %Error{kind: :engine_dead}} = Mellea.chat(session, "x")
 
     {:ok, session} = Mellea.start_session("fake", [{:engine, context.engine} | on])
     {:ok, backend} = Mellea.backend(session)
@@ -198,7 +198,9 @@ defmodule Vllm.Bridge.MelleaSessionsTest do
   test "each generation has its events", context do
     StandIns.telemetry()
     {:ok, _thunks} = LocalVLLMBackend.generate_from_raw(context.backend, ~w(a b c))
-    assert {:error, %Error{}} = LocalVLLMBackend.generate_from_raw(context.backend, [5])
+
+    assert {:error, %Error{kind: :invalid}} =
+             LocalVLLMBackend.generate_from_raw(context.backend, [5])
 
     assert [
              {[:mellea, :generate, :start], _, %{num_actions: 3}, _},

@@ -104,7 +104,7 @@ defmodule Vllm.Bridge.TelemetryTest do
     test "when the engine dies", %{engine: engine} do
       {:ok, stream} = generate(engine, endless())
       control(engine, "die")
-      assert {:error, %Error{}} = Stream.collect(stream)
+      assert {:error, %Error{kind: :engine_dead}} = Stream.collect(stream)
       wait_until(fn -> heard() =~ "died: " end)
       refute_heard(@secret)
     end

@@ -77,6 +77,9 @@ defmodule Vllm.Followed do
     frozen(engine, prompts, tokens, tries - 1)
   end
 
+  # A paused engine makes nothing for these requests, however often EngineCore has come round since.
+  def assert_nothing_made(engine, tags), do: assert(present(engine, tags) == [])
+
   # The items of these requests that a paused engine has made, also those that are on their way. An
   # answer of EngineCore is behind its outputs, and those are with the processes that forward them
   # some turns of the worker's loop later. As these take what they have, more may follow.

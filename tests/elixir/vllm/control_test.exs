@@ -50,7 +50,7 @@ defmodule Vllm.RealEngine.ControlTest do
       assert said(items) == counting(length(tokens(items)))
 
       waiting = follow(engine, "count", 20)
-      refute_receive {^waiting, _event}, 300
+      assert_nothing_made(engine, [waiting])
       assert unfinished(engine) == 1
       assert AsyncLLM.resume_generation(engine) == {:ok, nil}
       assert said(rest(waiting)) == counting(20)
@@ -75,7 +75,7 @@ defmodule Vllm.RealEngine.ControlTest do
         streams = frozen(engine, prompts, 1000)
         opts = [mode: "keep", clear_cache: unquote(clear_cache)]
         assert AsyncLLM.pause_generation(engine, opts) == {:ok, nil}
-        refute_receive {_tag, {:item, _item}}, 300
+        assert_nothing_made(engine, Enum.map(streams, &elem(&1, 0)))
         assert unfinished(engine) == unquote(requests)
 
         assert AsyncLLM.resume_generation(engine) == {:ok, nil}
@@ -95,7 +95,7 @@ defmodule Vllm.RealEngine.ControlTest do
       assert AsyncLLM.is_paused(engine) == {:ok, true}
       waiting = follow(engine, "count", 20)
       assert said(begun ++ rest(running)) == counting(500)
-      refute_receive {^waiting, _event}, 300
+      assert_nothing_made(engine, [waiting])
       assert unfinished(engine) == 1
       assert AsyncLLM.resume_generation(engine) == {:ok, nil}
       assert said(rest(waiting)) == counting(20)

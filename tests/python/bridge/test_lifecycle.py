@@ -115,7 +115,7 @@ async def test_sigterm_finishes_what_fits_and_ends_the_rest(
             assert session.notices[0].draining.grace_ms == 3000
             with pytest.raises(Failed, match="DRAINING") as refused:
                 await session.call(engine, "echo", 1)
-            assert refused.value.failure.retryable
+            assert not refused.value.failure.retryable
             await short.grant(100)
             assert (await short.items())[-1].outputs[0].finish_reason == "length"
             with pytest.raises(Failed, match="WORKER_DOWN"):

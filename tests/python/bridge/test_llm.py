@@ -113,7 +113,7 @@ async def test_calls_wait_for_each_other_and_nothing_else_does(client: Client, l
         await running.cancel()
         # Only now it is its turn.
         assert await second.value() == 1
-        with pytest.raises(Failed):
+        with pytest.raises(Failed, match="CANCELLED"):
             await running.value()
     for it in (other, engine):
         await client.call(it, "shutdown")
@@ -172,7 +172,7 @@ async def test_a_shutdown_does_not_wait_for_its_turn(client: Client) -> None:
         running = await session.start(llm, "generate", "a", params)
         await wait_running(client, llm)
         assert await client.call(llm, "shutdown") is None
-        with pytest.raises(Failed):
+        with pytest.raises(Failed, match="CANCELLED"):
             await running.value()
         with pytest.raises(Failed) as failed:
             await client.call(llm, "generate", "a")

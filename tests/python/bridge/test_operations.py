@@ -83,7 +83,7 @@ async def test_spans_of_calls_reach_the_collector_in_the_callers_trace(workers: 
                         engine, "generate", "p", sampling(), "id", trace_headers=headers, credit=9
                     )
                     await stream.items()
-                    with pytest.raises(Failed):
+                    with pytest.raises(Failed, match="INVALID"):
                         await session.call(engine, "generate", 5, trace_headers=headers)
                     given = (await session.call(engine, "calls", "generate"))[0][-1]
                 await client.call(engine, "shutdown")

@@ -137,7 +137,7 @@ async def test_what_cannot_be_sent_is_refused_with_path_and_type(
 async def test_a_refused_value_leaves_no_references_behind(client: Client, engine: Ref) -> None:
     before = (await client.call("Worker", "status"))["references"]
     thing = await client.call(engine, "make", "object")
-    with pytest.raises(Failed):
+    with pytest.raises(Failed, match="UNSUPPORTED"):
         await client.call(engine, "make", "generator")
     await client.call("Worker", "release", thing.id)
     assert (await client.call("Worker", "status"))["references"] == before

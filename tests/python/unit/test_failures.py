@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,9 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 
 OWN = [
     (exceptions.InvalidArgument, pb.FAILURE_KIND_INVALID),
+    (exceptions.NoTokenLeft, pb.FAILURE_KIND_INVALID),
+    (exceptions.Conflict, pb.FAILURE_KIND_CONFLICT),
+    (exceptions.Overloaded, pb.FAILURE_KIND_OVERLOADED),
     (exceptions.NotServed, pb.FAILURE_KIND_NOT_FOUND),
     (exceptions.Unsupported, pb.FAILURE_KIND_UNSUPPORTED),
     (exceptions.StaleReference, pb.FAILURE_KIND_STALE_REF),
@@ -45,9 +50,15 @@ def test_the_workers_own_exceptions_know_their_kind(
 
 
 @pytest.mark.parametrize(
-    ("status", "retryable"), [(400, False), (404, False), (429, True), (500, False), (503, True)]
+    ("status", "retryable"),
+    [
+        *[(status, False) for status in (200, 400, 401, 404, 409, 422, 500, 501, 505, None)],
+        *[(status, True) for status in (408, 425, 429, 502, 503, 504)],
+    ],
 )
-def test_a_status_of_a_server_says_whether_to_ask_again(status: int, retryable: bool) -> None:
+def test_a_status_of_a_server_says_whether_to_ask_again(
+    status: int | None, retryable: bool
+) -> None:
     failure = failures.to_proto(exceptions.HttpStatus("no", status=status))
     assert failure.retryable is retryable
     assert codec.decode(failure.details) == {"status": status}
@@ -139,9 +150,51 @@ def test_details_that_cannot_be_sent_are_sent_as_text() -> None:
     assert codec.decode(failure.details) == {"value": repr(print)}
 
 
-def test_only_what_may_succeed_later_is_retryable() -> None:
-    retryable = {cls for cls, _ in OWN if failures.to_proto(cls("x")).retryable}
-    assert retryable == {exceptions.Draining, exceptions.Unreachable}
+GUIDE = Path(__file__).parents[3] / "elixir/guides/errors.md"
+ROWS = re.findall(
+    r"^\| `:(\w+)` \| [^|]+ \| [^|]+ \| (yes|no) \| [^|]+ \|$", GUIDE.read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("name", "retry"), ROWS)
+def test_a_kind_is_retryable_if_the_guide_says_so(name: str, retry: str) -> None:
+    error = exceptions.InputFailed(Kind[name.upper()], "no")
+    assert failures.to_proto(error).retryable == (retry == "yes")
+
+
+def test_the_guide_has_every_kind() -> None:
+    assert {name.upper() for name, _ in ROWS} == {kind.name for kind in Kind}
+
+
+def all_own(cls: type[exceptions.BridgeError]) -> list[type[exceptions.BridgeError]]:
+    """A class and those below it."""
+    return [cls, *(it for below in cls.__subclasses__() for it in all_own(below))]
+
+
+def own_error(cls: type[exceptions.BridgeError]) -> exceptions.BridgeError:
+    return cls(Kind.INVALID, "no") if cls is exceptions.InputFailed else cls("no")
+
+
+@pytest.mark.parametrize(
+    "cls", [it for it in all_own(exceptions.BridgeError) if it.__module__ == exceptions.__name__]
+)
+def test_a_refusal_that_was_raised_has_no_traceback(cls: type[exceptions.BridgeError]) -> None:
+    """It would show the worker's own frames, which say nothing to a client."""
+    error = with_cause(own_error(cls), ValueError("behind it"))
+    assert error.__traceback__ is not None
+    failure = failures.to_proto(error)
+    assert failure.traceback == ""
+    # Of the cause it is there: it says what vLLM refused.
+    assert failure.cause.message == "behind it"
+
+
+@pytest.mark.parametrize(
+    "cls", [it for it in all_own(exceptions.BridgeError) if it.__module__ == exceptions.__name__]
+)
+def test_a_refusal_says_whether_it_may_succeed_later(cls: type[exceptions.BridgeError]) -> None:
+    error = own_error(cls)
+    retry = dict(ROWS)[failures.kind_of(error).name.lower()]
+    assert failures.to_proto(error).retryable == (retry == "yes")
 
 
 def test_every_kind_of_the_wire_can_be_produced() -> None:

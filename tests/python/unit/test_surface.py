@@ -65,3 +65,34 @@ def test_every_method_of_an_llm_with_a_bar_tells_its_progress() -> None:
         if any(it["name"] == "use_tqdm" for it in member.get("parameters", ()))
     }
     assert with_bar == LLM_BATCHES
+
+
+# What gives room back, or says how much there is, has to be answered by a worker that is full.
+EXEMPT = {
+    "AsyncLLM": {
+        *("abort", "check_health", "dead_error", "errored", "get_num_unfinished_requests"),
+        *("is_paused", "is_running", "is_sleeping", "is_stopped", "resume_generation"),
+        *("shutdown", "wake_up"),
+    },
+    "LLM": {"dead_error", "errored", "get_num_unfinished_requests", "shutdown", "wake_up"},
+    "RequestOutputCollector": {"close", "get_nowait", "request_id"},
+    # Calls wait for these answers, and the limit may be reached by such calls.
+    "LocalVLLMBackend": {"answer_hook"},
+    "MelleaSession": {"answer", "answer_hook"},
+    "ModelOutputThunk": {"cancel"},
+}
+ROWS = {row.name: row for row in CLASSES.rows()}
+
+
+def test_these_methods_are_exempt_from_the_limit_of_calls_and_no_others() -> None:
+    assert {name: row.unlimited for name, row in ROWS.items() if row.unlimited} == EXEMPT
+    # The worker's own are not counted either: they free references and report load.
+    assert [name for name, row in ROWS.items() if not row.limited] == ["Worker"]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_call_counts_unless_its_method_is_exempt(name: str) -> None:
+    row = ROWS[name]
+    methods = {"generate", "sleep", *(row.shown or ()), *row.added, *row.immediate}
+    exempt = methods if name == "Worker" else EXEMPT.get(name, set())
+    assert {it for it in methods | exempt if not row.counts(it)} == exempt

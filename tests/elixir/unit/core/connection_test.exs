@@ -17,6 +17,17 @@ defmodule Vllm.Core.ConnectionTest do
       assert Task.await(task, :infinity) == {:ok, "done"}
     end
 
+    test "carries named arguments that are false, nil or empty", %{fake: fake, ref: ref} do
+      named = [flag: false, none: nil, zero: 0, text: "", list: [], map: %{}]
+      FakeWorker.answer(fake, 1, value(nil))
+      assert {:ok, nil} = Call.invoke(ref, "sleep", [false, nil], named)
+      request = assert_call(1).request
+      assert Vllm.Codec.decode(request.args, nil) == {:ok, [false, nil]}
+
+      assert Vllm.Codec.decode(request.kwargs, nil) ==
+               {:ok, Map.new(named, fn {key, value} -> {Atom.to_string(key), value} end)}
+    end
+
     test "has a deadline unless it streams from an engine", %{
       fake: fake,
       ref: ref,
@@ -194,10 +205,39 @@ defmodule Vllm.Core.ConnectionTest do
     end
   end
 
-  test "the crash report of a connection holds no arguments", context do
+  test "neither a status nor a crash report of a connection shows its state", context do
     task = Task.async(fn -> Call.invoke(context.ref, "generate", ["a secret prompt"]) end)
     assert_call(1)
-    refute inspect(:sys.get_status(connection(context.instance)), limit: :infinity) =~ "secret"
+    connection = connection(context.instance)
+    # What waits to be sent holds prompts, and the hello and routes what clients do.
+    :sys.replace_state(connection, &put_in(&1.outbox.frame.calls, ["a secret prompt"]))
+    assert inspect(:sys.get_state(connection), limit: :infinity) =~ "secret"
+
+    shown = inspect(:sys.get_status(connection), limit: :infinity)
+    assert shown =~ inspect(%{calls: 1, instance: context.instance})
+    refute shown =~ "secret"
+    refute shown =~ "Outbox"
+
+    :sys.replace_state(connection, &put_in(&1.outbox.frame.calls, []))
     Task.shutdown(task, :brutal_kill)
+  end
+
+  test "of a crash, a connection shows the shape of the reason and of nothing else", context do
+    state = :sys.get_state(connection(context.instance))
+    secret = %{state | outbox: "a secret prompt"}
+
+    status = %{
+      state: secret,
+      message: {:call, make_ref(), self(), "a secret prompt", 1, nil},
+      reason: {:badmatch, "a secret prompt"},
+      log: ["a secret prompt"]
+    }
+
+    assert Connection.format_status(status) == %{
+             state: %{instance: context.instance, calls: 0},
+             message: :hidden,
+             reason: "a tuple of 2 elements",
+             log: []
+           }
   end
 end

@@ -122,12 +122,47 @@ defmodule Vllm.Core.WorkerTest do
     wait_until(fn -> not alive?(child) end)
   end
 
-  test "a worker that ignores SIGTERM is killed after its grace", context do
+  test "a worker that ignores SIGTERM is killed after its grace, which the log names", context do
     script = "trap '' TERM; #{@ready}; while true; do sleep 0.1; done"
-    {:ok, worker} = start(context, script, grace: 200)
-    %{os_pid: os_pid} = Worker.info(worker)
-    stop(worker)
-    wait_until(fn -> not alive?(os_pid) end)
+
+    log =
+      capture_log(fn ->
+        {:ok, worker} = start(context, script, grace: 200)
+        %{os_pid: os_pid} = Worker.info(worker)
+        stop(worker)
+        wait_until(fn -> not alive?(os_pid) end)
+      end)
+
+    # The grace for its calls, and the time for shutting engines down.
+    assert log =~ "killed the worker: it did not stop within #{200 + 10_000} ms"
+  end
+
+  test "a worker that takes its time to stop is not killed", context do
+    over = Path.join(context.dir, "over")
+
+    script = """
+    trap 'echo stopping; sleep 0.3; touch #{over}; exit 0' TERM
+    #{@ready}
+    while true; do sleep 0.05; done
+    """
+
+    log =
+      capture_log(fn ->
+        {:ok, worker} = start(context, script, grace: 0)
+        stop(worker)
+      end)
+
+    assert File.exists?(over)
+    refute log =~ "killed the worker"
+  end
+
+  test "its supervisor waits for its grace, and longer than the worker itself does" do
+    [short, long] =
+      for grace <- [0, 60_000], do: Worker.child_spec(%{name: :it, grace: grace}).shutdown
+
+    assert long - short == 60_000
+    # The time for shutting engines down, and that for the end after SIGKILL.
+    assert short >= 10_000 + 5_000
   end
 
   test "lines are logged at the level they name", context do

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_worker import codec
-from python_worker.codec.depth import MAX_DEPTH
+from python_worker.codec.depth import CONTAINERS, MAX_DEPTH, containers_in
 from python_worker.codec.extension_types import LOGPROB, RECORD, SET, TUPLE
 from python_worker.codec.value_paths import check_answer
 from python_worker.exceptions import EncodeError, LimitExceeded
@@ -101,7 +101,7 @@ def test_mixed_shapes_have_the_same_limit(shapes: list[str], levels: int, positi
         assert levels + 1 <= MAX_DEPTH
 
 
-@pytest.mark.parametrize("levels", [MAX_DEPTH - 2, MAX_DEPTH, 300])
+@pytest.mark.parametrize("levels", [*range(MAX_DEPTH - 2, MAX_DEPTH + 3), 300, 500])
 @pytest.mark.parametrize("place", SENT_KEYS)
 def test_keys_and_members_of_sets_count_too(levels: int, place: str) -> None:
     inner = nest(levels, [SENT_KEYS[place]])
@@ -141,6 +141,57 @@ def test_a_large_value_has_the_same_limit(large: bool) -> None:
     codec.decode(limit(nest(MAX_DEPTH, wraps)))
     with pytest.raises(LimitExceeded):
         codec.decode(limit(nest(MAX_DEPTH + 1, wraps)))
+
+
+# The content of an extension type is unpacked by itself, so its limit is not the unpacker's.
+FLAT: dict[str, Wrap] = {
+    "logprob": lambda value: extension(LOGPROB, [0.5, value, None]),
+    "set of tuples": lambda value: extension(SET, [extension(TUPLE, [value])]),
+    "struct in a tuple": lambda value: extension(
+        TUPLE, [extension(RECORD, ["SamplingParams", {"extra_args": value}])]
+    ),
+}
+
+
+@pytest.mark.parametrize("levels", range(MAX_DEPTH - 4, MAX_DEPTH + 5))
+@pytest.mark.parametrize("shape", FLAT)
+def test_the_limit_holds_around_an_extension_type(shape: str, levels: int) -> None:
+    inner = FLAT[shape](1)
+    own = depth_of(codec.decode(limit(inner)))
+    data = limit(nest(levels, [SENT["list"]], inner))
+    if levels + own <= MAX_DEPTH:
+        codec.decode(data)
+        return
+    with pytest.raises(LimitExceeded, match=f"more than {MAX_DEPTH} containers"):
+        codec.decode(data)
+
+
+def depth_of(value: Any) -> int:
+    """In how many containers the innermost part is."""
+    inner = containers_in(value) if type(value) in CONTAINERS else []
+    return (type(value) in CONTAINERS) + max(map(depth_of, inner), default=0)
+
+
+# Of what is answered, these have to be hashable.
+ANSWERED_KEYS: dict[str, Wrap] = {
+    "key": lambda value: {value: 1},
+    "member of a set": lambda value: {value},
+    "member of a frozen set": lambda value: frozenset([value]),
+}
+
+
+@pytest.mark.parametrize("inner", ["tuple", "frozen set"])
+@pytest.mark.parametrize("place", ANSWERED_KEYS)
+def test_keys_and_members_of_answers_count_too(place: str, inner: str) -> None:
+    wrap: Wrap = (lambda value: (value,)) if inner == "tuple" else (lambda it: frozenset([it]))
+    for levels in (1, MAX_DEPTH - 2, MAX_DEPTH - 1):
+        value = ANSWERED_KEYS[place](nest(levels, [wrap]))
+        check_answer(value)
+        assert codec.Encoder().encode(value)
+    for levels in (MAX_DEPTH, MAX_DEPTH + 1, 500):
+        value = ANSWERED_KEYS[place](nest(levels, [wrap]))
+        with pytest.raises(EncodeError, match=f"more than {MAX_DEPTH} containers"):
+            check_answer(value)
 
 
 @pytest.mark.parametrize("shape", ANSWERED)

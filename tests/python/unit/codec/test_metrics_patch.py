@@ -71,3 +71,33 @@ def test_metrics_that_cannot_be_sent_are_an_error() -> None:
     encoder = PlainStream([0], cumulative=False).direct
     with pytest.raises(exceptions.EncodeError):
         encoder.encode_metrics(object())
+
+
+@KINDS
+def test_a_field_that_becomes_none_is_sent_as_none(cumulative: bool) -> None:
+    metrics = made(METRICS, num_generation_tokens=1, last_token_ts=0.5)
+    stream = PlainStream([0], cumulative=cumulative, metrics=metrics)
+    # The same fields change again and again, so that the names packed in advance are used.
+    for count, last in ((2, 1.5), (3, 2.5), (4, None), (None, 3.5), (None, None), (5, 4.5), (0, 0)):
+        metrics.num_generation_tokens, metrics.last_token_ts = count, last
+        stream.check({0: ("a", 7)}, metrics)
+
+
+@KINDS
+@pytest.mark.parametrize("before", [None, 1.5])
+def test_a_field_that_was_none_and_changes_beside_others_is_sent(
+    before: float | None, cumulative: bool
+) -> None:
+    metrics = made(METRICS, num_generation_tokens=1, first_token_ts=before)
+    stream = PlainStream([0], cumulative=cumulative, metrics=metrics)
+    for count, first in ((2, before), (3, before), (4, 2.5), (5, None), (6, None), (7, 2.5)):
+        metrics.num_generation_tokens, metrics.first_token_ts = count, first
+        stream.check({0: ("a", 7)}, metrics)
+
+
+@KINDS
+def test_metrics_that_become_none_and_come_back_are_sent(cumulative: bool) -> None:
+    stream = PlainStream([0], cumulative=cumulative, metrics=made(METRICS, arrival_time=1.5))
+    for metrics in (None, None, made(METRICS, arrival_time=1.5), None, made(METRICS)):
+        stream.check({0: ("a", 7)}, metrics)
+        stream.check({0: ("a", 7)}, metrics)

@@ -107,3 +107,9 @@ def test_nothing_that_is_served_for_inference_changes_anything_for_others() -> N
         for method in row.inference if row.watched or row.owner is not ServedClass.owner else ():
             assert not method.startswith(CHANGING), f"{row.name}.{method}"
             assert not method.startswith("_"), f"{row.name}.{method}"
+
+
+def test_a_refusal_names_the_class_as_clients_know_it() -> None:
+    for served, name in ((ServedClass(name="AsyncLLM"), "AsyncLLM"), (ServedClass(), "dict")):
+        with pytest.raises(Forbidden, match=f"^{name}.sleep is no inference"):
+            INFERENCE.check({}, served, "sleep")

@@ -8,8 +8,17 @@ import pytest
 
 from python_worker.dispatch.call import Call, GoingOn, start
 from python_worker.dispatch.call_limit import CallLimit
-from python_worker.exceptions import BridgeError, Cancelled, Draining, Overloaded
+from python_worker.exceptions import (
+    BridgeError,
+    Cancelled,
+    Draining,
+    InvalidArgument,
+    Overloaded,
+    Unsupported,
+)
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from python_worker.streaming.input_stream import InputStream
+from python_worker.streaming.progress import Progress
 from tests.python.support.calls import Answers
 
 KINDS = {
@@ -169,3 +178,66 @@ async def test_an_error_that_cannot_be_described_is_told_by_its_name(
     assert replies.failure.type.endswith(".Speechless")
     assert "cannot be described" in replies.failure.message
     await assert_room(performed)
+
+
+async def test_a_stream_is_refused_where_only_its_elements_could_be_checked(
+    performed: Performed,
+) -> None:
+    call, _ = performed.call("tokenize")
+    call.check_inputs()  # It has none.
+    inputs = call.open_inputs(bytes)
+    with pytest.raises(InvalidArgument, match=r"tokenize\(\) takes no stream in this place"):
+        call.check_inputs()
+    inputs.expect(lambda value, path: value, "prompt")
+    call.check_inputs()
+    with pytest.raises(InvalidArgument, match="only one argument of a call may be a stream"):
+        call.open_inputs(bytes)
+    inputs.withdraw()
+
+
+class WithoutInputs(Answers):
+    """Where replies go of a client that cannot send elements."""
+
+    def route_inputs(self, inputs: InputStream) -> None:
+        raise Unsupported("this client cannot send a stream")
+
+
+async def test_a_client_that_cannot_send_elements_has_no_stream() -> None:
+    call = Call(pb.CallRequest(method="generate"), WithoutInputs(), holder=object())
+    for _ in range(2):
+        with pytest.raises(Unsupported, match="cannot send a stream"):
+            call.open_inputs(bytes)
+        assert call.inputs is None
+
+
+@pytest.mark.parametrize(
+    "large", [{}, {"args": b"A"}, {"kwargs": b"K"}, {"args": b"A", "kwargs": b"K"}]
+)
+async def test_large_arguments_take_the_place_of_the_requests_once(large: dict[str, bytes]) -> None:
+    request = pb.CallRequest(method="echo", args=b"a", kwargs=b"k")
+    views = {name: memoryview(data) for name, data in large.items()}
+    call = Call(request, Answers(), holder=object(), large=views)
+    args, kwargs = call.take_arguments()
+    assert (bytes(args), bytes(kwargs)) == (large.get("args", b"a"), large.get("kwargs", b"k"))
+    # Read once, so that nothing keeps them.
+    assert call.take_arguments() == (b"a", b"k")
+
+
+async def test_progress_is_told_until_the_call_has_its_last_reply(performed: Performed) -> None:
+    call, replies = performed.call("build")
+    report = call.progress_reporter()
+    for done in (1, 2):
+        report(Progress("loading", done, 2, 0.5, ""))
+    await asyncio.sleep(0)
+    assert [reply.progress.done for reply in replies.replies] == [1, 2]
+    report(Progress("loading", 2, 2, 0.5, ""))
+    call.return_value([b"there"])
+    await asyncio.sleep(0)
+    assert replies.outcomes == ["progress", "progress", "value"]
+
+    failing, replies = performed.call("fail")
+    report = failing.progress_reporter()
+    report(Progress("loading", 1, 2, 0.5, ""))
+    performed.start(failing)
+    await asyncio.sleep(0)
+    assert replies.outcomes == ["failure"]

@@ -21,6 +21,14 @@ def test_private_and_unknown_members_are_not_found(name: str) -> None:
         members.find_member(object(), name, OTHER)
 
 
+@pytest.mark.parametrize("name", ["a.b", "with space", "1st", "", "a-b", "x()"])
+def test_what_is_no_identifier_is_not_found_even_where_it_exists(name: str) -> None:
+    holder = SimpleNamespace(**{name: print})
+    assert getattr(holder, name) is print
+    with pytest.raises(NotServed, match="is not a public method"):
+        members.find_member(holder, name, OTHER)
+
+
 def test_an_engine_shows_no_fields() -> None:
     holder = SimpleNamespace(engine_core="internal")
     assert members.find_member(holder, "engine_core", OTHER) == "internal"

@@ -149,3 +149,37 @@ def test_a_built_object_that_is_being_shut_down_awaits_no_receipt(references: Re
     references.end_begins(engine)
     references.end_begins(Thing())
     assert references.take_unreceived("builder") == []
+
+
+@pytest.mark.parametrize("received", [True, False])
+def test_a_pinned_object_that_is_pinned_again_keeps_its_builder(
+    references: References, received: bool
+) -> None:
+    """Another client may be given an engine that exists: it has not built it."""
+    engine = Thing()
+    ref = references.hold(engine, "builder", pin=True)
+    if received:
+        references.receive(ref.id, "builder")
+    assert references.hold(engine, "somebody else", pin=True) == ref
+    assert references.take_unreceived("somebody else") == []
+    assert len(references.take_unreceived("builder")) == (0 if received else 1)
+
+
+def test_what_the_worker_keeps_has_no_builder(references: References) -> None:
+    engine = Thing()
+    entry = references.keep(engine, ServedClass(name="AsyncLLM"))
+    ref = references.hold(engine, "somebody", pin=True)
+    assert ref.id == entry.id
+    assert references.take_unreceived("somebody") == []
+    references.release_all("somebody")
+    assert references.resolve(ref.incarnation, ref.id) is engine
+
+
+def test_an_object_may_be_pinned_after_it_was_handed_out(references: References) -> None:
+    engine = Thing()
+    ref = references.hold(engine, "somebody")
+    references.hold(engine, "builder", pin=True)
+    references.release_all("somebody")
+    assert [entry.id for entry in references.take_unreceived("builder")] == [ref.id]
+    references.release_all("builder")
+    assert references.resolve(ref.incarnation, ref.id) is engine

@@ -12,13 +12,14 @@ import pytest
 
 from python_worker import codec
 from python_worker.codec.types import RefParts
+from python_worker.dispatch.access import Access
 from python_worker.dispatch.call import Call
 from python_worker.dispatch.call_limit import CallLimit
 from python_worker.dispatch.dispatcher import Dispatcher
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import OTHER, Constructors, ServedClass, ServedClasses
-from python_worker.exceptions import NotServed
+from python_worker.exceptions import NotServed, Stopped
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.calls import Answers
 
@@ -31,6 +32,7 @@ class Oven:
     def __init__(self, degrees: int) -> None:
         self.degrees = degrees
         self.off = False
+        self.recipe = ["flour"]
 
     @property
     def heat(self) -> int:
@@ -50,6 +52,10 @@ class Oven:
         """An async generator."""
         for number in range(count):
             yield number
+
+    async def burn(self) -> None:
+        """Fails in a way that says nothing."""
+        raise RuntimeError("cannot schedule new futures after shutdown")
 
     def light(self) -> bool:
         """Returns at once."""
@@ -84,6 +90,8 @@ def row(executor: ThreadPoolExecutor) -> ServedClass:
         refused={"dismantle": "an oven without a door burns the kitchen down; use switch_off"},
         translations={"preheat": lambda given: given.set("degrees", given.pop("temperature"))},
         results={"preheat": list},
+        copied={"recipe": lambda recipe: [*recipe, "a copy"]},
+        death=lambda oven: Stopped("the oven is off") if oven.off else None,
         shutdown="switch_off",
         stop=lambda oven: None,
     )
@@ -181,6 +189,53 @@ async def test_a_property_and_an_immediate_method_are_answered_at_once(kitchen: 
         answers = Answers()
         assert kitchen.dispatcher.start(Call(request, answers, holder=kitchen)) is None
         assert kitchen.read(answers) == value
+
+
+@pytest.mark.parametrize("member", ["heat", "recipe", "degrees"])
+async def test_what_is_no_method_takes_no_arguments(kitchen: Kitchen, member: str) -> None:
+    oven = await kitchen.oven("hot")
+    for call in (kitchen.call(oven, member, 1), kitchen.call(oven, member, x=1)):
+        failure = (await call).failure
+        assert failure.kind == pb.FAILURE_KIND_INVALID
+        assert failure.message == f"{member} is a property and takes no arguments"
+
+
+async def test_a_field_may_be_served_as_a_copy(kitchen: Kitchen) -> None:
+    assert await kitchen.value(await kitchen.oven("hot"), "recipe") == ["flour", "a copy"]
+
+
+async def test_a_call_names_an_object_or_a_class(kitchen: Kitchen) -> None:
+    answers = Answers()
+    call = Call(pb.CallRequest(method="bake"), answers, holder=kitchen)
+    assert kitchen.dispatcher.start(call) is None
+    assert answers.failure.kind == pb.FAILURE_KIND_PROTOCOL
+    assert "neither a reference nor a class" in answers.failure.message
+
+
+@pytest.mark.parametrize(
+    "access", [Access("web", inference_only=True), Access("web", False, frozenset())]
+)
+async def test_a_role_is_asked_before_a_member_is_looked_for(
+    kitchen: Kitchen, access: Access
+) -> None:
+    oven = await kitchen.oven("hot")
+    for method in ("bake", "no_such"):
+        request = pb.CallRequest(ref=oven.id, incarnation=oven.incarnation, method=method)
+        answers = Answers()
+        assert kitchen.dispatcher.start(Call(request, answers, holder=1, access=access)) is None
+        assert answers.failure.kind == pb.FAILURE_KIND_FORBIDDEN
+
+
+@pytest.mark.parametrize("off", [False, True])
+async def test_what_a_dead_object_raises_is_its_death(kitchen: Kitchen, off: bool) -> None:
+    oven = await kitchen.oven("hot")
+    kitchen.references.find(oven.incarnation, oven.id).target.off = off  # type: ignore[attr-defined]
+    failure = (await kitchen.call(oven, "burn")).failure
+    if off:
+        assert (failure.kind, failure.message) == (pb.FAILURE_KIND_WORKER_DOWN, "the oven is off")
+        assert failure.cause.type == "builtins.RuntimeError"
+    else:
+        assert (failure.kind, failure.type) == (pb.FAILURE_KIND_PYTHON, "builtins.RuntimeError")
 
 
 async def test_a_refused_method_says_why(kitchen: Kitchen) -> None:

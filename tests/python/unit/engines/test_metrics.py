@@ -109,6 +109,32 @@ def test_statistics_of_another_vllm_end_the_counting_and_not_the_engine(
     assert len(caplog.records) == 1
 
 
+SCHEDULED = scheduled()
+PUT_OUT = put_out()
+
+
+@pytest.mark.parametrize("name", [*vars(SCHEDULED), *vars(PUT_OUT)])
+def test_a_statistic_that_becomes_none_is_nothing_or_ends_the_counting(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is read is numbers or nothing at all: a None among them would fail whoever adds them."""
+    counted = Metrics()
+    rank = counted(None, 0)
+    rank.record(scheduled(num_running_reqs=1), put_out(num_generation_tokens=7))
+    none = {name: None}
+    with caplog.at_level(logging.ERROR):
+        rank.record(
+            scheduled(**none) if hasattr(SCHEDULED, name) else scheduled(),
+            put_out(**none) if hasattr(PUT_OUT, name) else put_out(),
+        )
+    assert len(caplog.records) == (1 if rank.lost else 0)
+    if rank.lost:
+        assert counted.read() is None
+    else:
+        assert read(counted)["generation_tokens"] == 7
+        assert name not in ("num_running_reqs", "kv_cache_usage")
+
+
 @pytest.mark.parametrize(
     ("config", "name"),
     [

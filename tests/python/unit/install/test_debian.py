@@ -117,8 +117,8 @@ def test_without_debians_archive_the_user_is_told_to_add_it(machine: Path) -> No
 
 
 def test_the_steps_are_done_only_where_they_are_named() -> None:
-    assert {step.name for step in install.ON_REQUEST} == {"trixie", "forky"}
-    assert not {step.name for step in install.STEPS} & {"trixie", "forky"}
+    assert {step.name for step in install.ON_REQUEST} == {"trixie", "forky", "golang"}
+    assert not {step.name for step in install.STEPS} & {step.name for step in install.ON_REQUEST}
 
 
 def options() -> Options:

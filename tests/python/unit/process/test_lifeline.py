@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -66,3 +68,28 @@ def test_a_process_that_has_ended_has_no_state(child: subprocess.Popen[bytes]) -
     with pytest.raises(OSError, match=str(child.pid)):
         lifeline.is_ending(str(child.pid))
     assert lifeline.group_members() == []
+
+
+LEADER = """
+import subprocess, sys
+from python_worker.process import lifeline
+lifeline.lead_process_group()
+quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+children = [subprocess.Popen(["sleep", "600"], **quiet) for _ in range(2)]
+assert sorted(lifeline.group_members()) == sorted(it.pid for it in children)
+lifeline.kill_group()
+print("the leader lives, and its children ended with", sorted({it.wait() for it in children}))
+"""
+
+
+def test_a_group_is_killed_without_the_process_that_kills_it() -> None:
+    """In a process of its own, which is a member of its group and must not kill itself."""
+    command = [sys.executable, "-c", LEADER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as leader:
+        try:
+            said, _ = leader.communicate(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader.pid, signal.SIGKILL)
+    assert said == "the leader lives, and its children ended with [-9]\n"
+    assert leader.returncode == 0

@@ -124,3 +124,38 @@ def test_another_class_gets_no_fixed_field() -> None:
 def test_a_fixed_field_of_the_wrong_type_is_an_error() -> None:
     with pytest.raises(InvalidArgument, match="skip_clone"):
         checker(Fresh)({"skip_clone": 1}, "params")
+
+
+@dataclasses.dataclass
+class Judging:
+    """Raises what it is given."""
+
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        if self.error:
+            raise ERRORS[self.error]
+
+
+ERRORS: dict[str, Exception] = {
+    it.__class__.__name__: it
+    for it in (
+        *(ValueError("no"), TypeError("no"), AssertionError("no"), OverflowError("no")),
+        *(KeyError("no"), RuntimeError("no"), OSError("no"), ZeroDivisionError("no")),
+    )
+}
+REFUSALS = {"ValueError", "TypeError", "AssertionError", "OverflowError"}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_a_class_says_by_raising(name: str) -> None:
+    """An overflow or a failed assertion of a class is the caller's; any other error is its own."""
+    if name in REFUSALS:
+        error = refusal(Judging, {"error": name})
+        assert str(error) == "it.error: no"
+        assert error.details == {"parameter": "it.error", "value": name}
+        assert error.__cause__ is ERRORS[name]
+        return
+    with pytest.raises(type(ERRORS[name])) as caught:
+        checker(Judging)({"error": name}, "it")
+    assert caught.value is ERRORS[name]

@@ -58,8 +58,11 @@ defmodule Vllm.Core.Wire.GRPC do
   @spec frame(iodata()) :: iodata()
   def frame(message), do: [<<0, IO.iodata_length(message)::32>> | message]
 
-  @doc "Takes the bytes of one DATA frame and returns the messages they complete."
-  @spec push(t(), binary()) :: {:ok, [binary()], t()} | {:error, Error.t()}
+  @doc """
+  Takes the bytes of one DATA frame and returns the messages they complete. An error, which ends the
+  stream, comes with the messages before it.
+  """
+  @spec push(t(), binary()) :: {:ok, [binary()], t()} | {:error, Error.t(), [binary()]}
   def push(%__MODULE__{} = grpc, bytes) do
     collect(
       %{grpc | pending: [bytes | grpc.pending], size: grpc.size + byte_size(bytes)},
@@ -74,12 +77,11 @@ defmodule Vllm.Core.Wire.GRPC do
   defp collect(grpc, messages), do: split(join(grpc.pending), grpc.need, messages)
 
   # One DATA frame usually holds several messages, which are sub-binaries of it.
-  defp split(<<0, length::32, _::binary>>, _need, _messages) when length > @max_message do
-    {:error,
-     Error.new(
-       :protocol,
-       "the worker announced a message of #{length} bytes; the limit is #{@max_message}"
-     )}
+  defp split(<<0, length::32, _::binary>>, _need, messages) when length > @max_message do
+    refused(
+      "the worker announced a message of #{length} bytes; the limit is #{@max_message}",
+      messages
+    )
   end
 
   defp split(<<0, length::32, body::binary-size(length), rest::binary>>, _need, messages),
@@ -88,15 +90,17 @@ defmodule Vllm.Core.Wire.GRPC do
   defp split(<<0, length::32, _::binary>> = bytes, _need, messages),
     do: {:ok, Enum.reverse(messages), rest(bytes, 5 + length)}
 
-  defp split(<<flag, _::32, _::binary>>, _need, _messages) do
-    {:error,
-     Error.new(
-       :protocol,
-       "the worker sent a message with the compression flag #{flag}; this client asked for none"
-     )}
+  defp split(<<flag, _::32, _::binary>>, _need, messages) do
+    refused(
+      "the worker sent a message with the compression flag #{flag}; this client asked for none",
+      messages
+    )
   end
 
   defp split(bytes, _need, messages), do: {:ok, Enum.reverse(messages), rest(bytes, 5)}
+
+  defp refused(message, messages),
+    do: {:error, Error.new(:protocol, message), Enum.reverse(messages)}
 
   defp rest("", need), do: %__MODULE__{need: need}
   defp rest(bytes, need), do: %__MODULE__{pending: [bytes], size: byte_size(bytes), need: need}

@@ -95,19 +95,13 @@ defmodule Vllm.Core.Wire.HTTP2 do
   @doc """
   Handles bytes from the socket.
 
-  Returns the events in order, and the bytes to send in answer. An error ends the connection; the
-  bytes that come with it should still be sent.
+  Returns the events in order, and the bytes to send in answer. An error ends the connection. It comes
+  with the events before it, and with bytes that should still be sent.
   """
   @spec handle_bytes(t(), binary()) ::
-          {:ok, [event()], iodata(), t()} | {:error, Error.t(), iodata()}
-  def handle_bytes(%__MODULE__{} = http2, bytes) do
-    parse(%{http2 | buffer: append(http2.buffer, bytes)}, [], [])
-  rescue
-    # cowlib has no function clauses for frames that RFC 7540 forbids. A peer that sends one must not
-    # crash this process.
-    exception in [FunctionClauseError, CaseClauseError, MatchError, ErlangError, KeyError] ->
-      connection_error(http2, :internal_error, Exception.message(exception))
-  end
+          {:ok, [event()], iodata(), t()} | {:error, Error.t(), [event()], iodata()}
+  def handle_bytes(%__MODULE__{} = http2, bytes),
+    do: parse(%{http2 | buffer: append(http2.buffer, bytes)}, [], [])
 
   defp append("", bytes), do: bytes
   defp append(buffer, bytes), do: buffer <> bytes
@@ -123,13 +117,17 @@ defmodule Vllm.Core.Wire.HTTP2 do
   end
 
   # cowlib does not get a frame before it is complete: it takes the head of a GOAWAY whose payload is
-  # cut off for a GOAWAY on a stream, which is an error.
+  # cut off for a GOAWAY on a stream, which is an error, and refuses some frames by a part of their head,
+  # so that what bytes mean would depend on where they are cut.
+  defp parse(%{buffer: buffer} = http2, events, out) when byte_size(buffer) < 9,
+    do: await_more(http2, events, out)
+
   defp parse(%{buffer: <<length::24, _::48, part::binary>>} = http2, events, out)
        when byte_size(part) < length and length <= @max_frame,
        do: await_more(http2, events, out)
 
   defp parse(http2, events, out) do
-    case :cow_http2.parse(http2.buffer, @max_frame) do
+    case parse_frame(http2.buffer) do
       {:ok, frame, rest} ->
         handle_frame(frame, %{http2 | buffer: rest}, events, out)
 
@@ -140,11 +138,28 @@ defmodule Vllm.Core.Wire.HTTP2 do
         reset(%{http2 | buffer: rest}, id, reason, human, events, out)
 
       {:connection_error, reason, human} ->
-        connection_error(http2, reason, human)
+        connection_error(http2, reason, human, events, out)
 
       :more ->
         await_more(http2, events, out)
     end
+  end
+
+  # cowlib has no function clauses for frames that RFC 7540 forbids. A peer that sends one must not
+  # crash this process.
+  @raised [FunctionClauseError, CaseClauseError, MatchError, ErlangError, KeyError]
+
+  defp parse_frame(buffer) do
+    :cow_http2.parse(buffer, @max_frame)
+  rescue
+    exception in @raised -> {:connection_error, :internal_error, Exception.message(exception)}
+  end
+
+  defp take_frame(frame, machine) do
+    :cow_http2_machine.frame(frame, machine)
+  rescue
+    exception in @raised ->
+      {:error, {:connection_error, :internal_error, Exception.message(exception)}, machine}
   end
 
   # The bytes of an incomplete DATA frame are passed on as if they were a frame. To wait for the rest
@@ -173,7 +188,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
   defp handle_frame(frame, http2, events, out) do
     out = acknowledge(frame, out)
 
-    case :cow_http2_machine.frame(frame, http2.machine) do
+    case take_frame(frame, http2.machine) do
       {:ok, machine} ->
         parse(%{http2 | machine: machine}, events, out)
 
@@ -188,7 +203,7 @@ defmodule Vllm.Core.Wire.HTTP2 do
         reset(%{http2 | machine: machine}, id, reason, human, events, out)
 
       {:error, {:connection_error, reason, human}, machine} ->
-        connection_error(%{http2 | machine: machine}, reason, human)
+        connection_error(%{http2 | machine: machine}, reason, human, events, out)
     end
   end
 
@@ -230,10 +245,11 @@ defmodule Vllm.Core.Wire.HTTP2 do
     parse(http2, [{:reset, id, "#{reason}: #{human}"} | events], [frame | out])
   end
 
-  defp connection_error(http2, reason, human) do
+  defp connection_error(http2, reason, human, events, out) do
     last = :cow_http2_machine.get_last_streamid(http2.machine)
     message = "the worker violated the HTTP/2 protocol: #{human}"
-    {:error, Error.new(:protocol, message), :cow_http2.goaway(last, reason, "")}
+    out = [:cow_http2.goaway(last, reason, "") | out]
+    {:error, Error.new(:protocol, message), Enum.reverse(events), Enum.reverse(out)}
   end
 
   defp data_frames(sends) do

@@ -59,8 +59,10 @@ defmodule Vllm.Core.Wire.Session do
         {frames, error, session} = take(events, %{session | http2: http2}, [])
         {Enum.reverse(frames), error, out, session}
 
-      {:error, error, out} ->
-        {[], error, out, session}
+      # The frames before the error may say why the worker ended.
+      {:error, error, events, out} ->
+        {frames, ended, session} = take(events, session, [])
+        {Enum.reverse(frames), ended || error, out, session}
     end
   end
 
@@ -70,13 +72,18 @@ defmodule Vllm.Core.Wire.Session do
     case handle_event(event, session, frames) do
       {:ok, session, frames} -> take(events, session, frames)
       {:error, error} -> {frames, error, session}
+      {:error, error, frames} -> {frames, error, session}
     end
   end
 
   defp handle_event({:data, id, bytes, _last?}, %{stream_id: id} = session, frames) do
-    with {:ok, messages, grpc} <- GRPC.push(session.grpc, bytes),
-         {:ok, frames} <- decode(messages, frames) do
-      {:ok, %{session | grpc: grpc}, frames}
+    case GRPC.push(session.grpc, bytes) do
+      {:ok, messages, grpc} ->
+        with {:ok, frames} <- decode(messages, frames),
+             do: {:ok, %{session | grpc: grpc}, frames}
+
+      {:error, error, messages} ->
+        with {:ok, frames} <- decode(messages, frames), do: {:error, error, frames}
     end
   end
 
@@ -107,7 +114,8 @@ defmodule Vllm.Core.Wire.Session do
         decode(messages, [frame | frames])
 
       {:error, reason} ->
-        {:error, Error.new(:protocol, "a frame of the worker cannot be decoded: #{reason}")}
+        error = Error.new(:protocol, "a frame of the worker cannot be decoded: #{reason}")
+        {:error, error, frames}
     end
   end
 

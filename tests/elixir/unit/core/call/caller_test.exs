@@ -36,11 +36,22 @@ defmodule Vllm.Core.Call.CallerTest do
     assert {:value, _payload} = call(context, :infinity, nil)
   end
 
+  test "a call that is over hears nothing more of its connection", context do
+    for {id, on_progress} <- [{1, nil}, {2, told()}] do
+      FakeWorker.answer(context.fake, id, [value("done")])
+      assert {:value, _payload} = call(context, :infinity, on_progress)
+    end
+
+    assert_received {:told, :over}
+    stop_supervised!(context.name)
+    assert mailbox_without_client() -- [:client_closed] == []
+  end
+
   test "a worker that ends is told to a caller that waits for progress", context do
     task = Task.async(fn -> call(context, :infinity, told()) end)
     assert_call(1)
     stop_supervised!(context.name)
-    assert {:error, %Error{}} = Task.await(task, :infinity)
+    assert {:error, %Error{kind: :draining}} = Task.await(task, :infinity)
   end
 
   defp mailbox_without_client do

@@ -5,6 +5,40 @@ defmodule Vllm.Core.Call.ConsumerTest do
 
   alias Vllm.Proto.CallReply
 
+  describe "a consumer" do
+    for window <- [1, 2, 3, 4, 7, 64] do
+      test "gives credit for half of a window of #{window} at a time", context do
+        half = max(div(unquote(window), 2), 1)
+        stream = open_stream(context, 1, window: unquote(window))
+        for n <- 1..(3 * half), do: FakeWorker.reply(context.fake, 1, item(n))
+        FakeWorker.reply(context.fake, 1, ended())
+        assert Enum.to_list(stream) == Enum.to_list(1..(3 * half))
+        assert credits(3 * half) == [half, half, half]
+      end
+    end
+
+    test "takes nothing but its stream's messages, and leaves none of them", context do
+      stream = open_stream(context, 1)
+      send(self(), {make_ref(), {:item, "another's"}})
+      for n <- 1..3, do: FakeWorker.reply(context.fake, 1, item(n))
+      barrier(context, 2)
+      assert Enum.take(stream, 1) == [1]
+      assert_receive {:client, %ClientFrame{cancels: [1]}}
+      assert_received {_another, {:item, "another's"}}
+      refute_received {_alias, {:item, _item}}
+      refute_received {:DOWN, _alias, :process, _pid, _reason}
+    end
+  end
+
+  # The sizes of the credits, which may come in one frame or in several.
+  defp credits(left) when left <= 0, do: []
+
+  defp credits(left) do
+    assert_receive {:client, %ClientFrame{credits: [_ | _] = credits}}
+    sizes = Enum.map(credits, & &1.items)
+    sizes ++ credits(left - Enum.sum(sizes))
+  end
+
   describe "a reference within an item" do
     test "belongs to the consumer", context do
       FakeWorker.answer(context.fake, 1, [accepted(), ref_item("t1"), ended()])

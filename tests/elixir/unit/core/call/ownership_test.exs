@@ -2,6 +2,8 @@ defmodule Vllm.Core.Call.OwnershipTest do
   # References that processes own, share and release.
   use Vllm.HandoverCase, async: true
 
+  alias Vllm.Proto.CallReply
+
   describe "a reference" do
     test "is released by release/1, once, however often that is called", context do
       ref = own(context, 1, "t1")
@@ -9,6 +11,15 @@ defmodule Vllm.Core.Call.OwnershipTest do
       assert Vllm.release(ref) == :ok
       assert_released(["t1"])
       refute_released(context)
+    end
+
+    test "in a value that cannot be decoded is released", context do
+      reply = %CallReply{outcome: {:value, <<0xC1>>}, references: ["t1", "t2"]}
+      FakeWorker.answer(context.fake, 1, reply)
+      assert {:error, %Error{kind: :protocol}} = Vllm.call(context.ref, "get_objects")
+      assert_receive {:client, %ClientFrame{releases: [_ | _] = released}}
+      assert Enum.sort(released) == ["t1", "t2"]
+      assert_nothing_held(context)
     end
 
     test "is released as often as the worker sent it", context do

@@ -45,6 +45,44 @@ defmodule Vllm.Core.Codec.DecoderTest do
     end
   end
 
+  describe "the limit of nested containers" do
+    # Three times what may be sent: what the worker makes of it may be deeper.
+    @limit 3 * Vllm.Core.Codec.Encoder.max_depth()
+
+    test "holds for every kind of container, and at its edge" do
+      for {shape, head} <- [list: <<0x91>>, map: <<0x81, 1>>, "large list": <<0xDD, 1::32>>],
+          levels <- (@limit - 1)..(@limit + 2) do
+        result = Codec.decode(:binary.copy(head, levels) <> <<1>>, nil)
+        assert match?({:ok, _}, result) == levels <= @limit, "#{shape}, #{levels}"
+        if levels > @limit, do: assert(error_of(result).message =~ "nested too deep")
+      end
+    end
+
+    test "counts an extension type and the list within it" do
+      tuple = encode!({1})
+
+      for levels <- (@limit - 4)..(@limit + 2) do
+        result = Codec.decode(:binary.copy(<<0x91>>, levels) <> tuple, nil)
+        assert match?({:ok, _}, result) == levels + 2 <= @limit, "#{levels}"
+        if levels + 2 > @limit, do: assert(error_of(result).message =~ "nested too deep")
+      end
+    end
+
+    test "is for containers within each other, not beside each other" do
+      for part <- [[1], %{1 => 1}, {1}, [[1]], [], %{}] do
+        many = List.duplicate(part, 2 * @limit)
+        assert Codec.decode(encode!(many), nil) == {:ok, many}
+      end
+    end
+  end
+
+  defp error_of({:error, %Error{kind: :protocol} = error}), do: error
+
+  test "every input of the fuzzing corpus is a value or a readable error" do
+    for bytes <- Vllm.Fuzzed.corpus(:codec) ++ Vllm.Fuzzed.corpus(:gate),
+        do: assert(Vllm.Fuzzed.codec(bytes) == :ok)
+  end
+
   describe "decoding" do
     test "keeps only the value's payload in memory, not its frame" do
       payload = encode!(["some text", String.duplicate("x", 100)])

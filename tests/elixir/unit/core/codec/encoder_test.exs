@@ -1,7 +1,7 @@
 defmodule Vllm.Core.Codec.EncoderTest do
   use ExUnit.Case, async: true
 
-  import Vllm.Encoding, only: [refused: 1, round_trip: 1]
+  import Vllm.Encoding, only: [refused: 1]
 
   alias Vllm.{Codec, Error, SamplingParams}
 
@@ -30,14 +30,39 @@ defmodule Vllm.Core.Codec.EncoderTest do
                Codec.encode([self()], "args")
     end
 
-    test "of deeply nested containers have a short message" do
-      for {wrap, fits} <- [{&[&1], 128}, {&%{"k" => &1}, 128}, {&{&1}, 128}] do
-        deep = Enum.reduce(1..fits, 1, fn _, term -> wrap.(term) end)
-        assert round_trip(deep) == {:ok, deep}
-        deeper = Enum.reduce(1..2000, 1, fn _, term -> wrap.(term) end)
-        {path, message} = refused(deeper)
-        assert message =~ "more than 128 deep"
-        assert String.length(path) < 250
+    test "of containers nested beyond the limit, and of no others, have a short message" do
+      limit = Vllm.Core.Codec.Encoder.max_depth()
+
+      for {shape, wrap} <- [
+            list: &[&1],
+            "list with others": &[1, "x", &1, nil],
+            map: &%{"k" => &1},
+            keyword: &[k: &1],
+            "map's key": &%{{&1} => 1},
+            tuple: &{&1},
+            set: &MapSet.new([&1]),
+            struct: &%SamplingParams{extra_args: &1}
+          ] do
+        # A key is in the map and in a tuple.
+        each = if shape == :"map's key", do: 2, else: 1
+
+        for levels <- [1, limit - 2, limit - 1, limit, limit + 1, limit + 2, 500, 2000] do
+          term = Enum.reduce(1..div(levels, each), 1, fn _, term -> wrap.(term) end)
+
+          if div(levels, each) * each <= limit do
+            assert {:ok, iodata} = Codec.encode(term), "#{shape}, #{levels}"
+
+            assert {:ok, decoded} = Codec.decode(IO.iodata_to_binary(iodata), nil),
+                   "#{shape}, #{levels}"
+
+            if shape in [:list, :"list with others", :map, :tuple, :set],
+              do: assert(decoded == term)
+          else
+            {path, message} = refused(term)
+            assert message =~ "more than #{limit} deep", "#{shape}, #{levels}"
+            assert String.length(path) < 250
+          end
+        end
       end
     end
   end

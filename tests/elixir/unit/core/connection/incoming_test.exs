@@ -35,12 +35,12 @@ defmodule Vllm.Core.Connection.IncomingTest do
   test "an announced size allocates no memory before its bytes have arrived" do
     for claim <- [256 * 1024 * 1024 + 1, 2_147_483_647, 4_294_967_295] do
       {result, grown} = growth(fn -> GRPC.push(%GRPC{}, <<0, claim::32, "x">>) end)
-      assert {:error, %Error{kind: :protocol} = error} = result
+      assert {:error, %Error{kind: :protocol} = error, []} = result
       assert error.message =~ "#{claim} bytes"
       assert grown < 1024 * 1024
     end
 
-    assert {:error, %Error{kind: :protocol}} = GRPC.push(%GRPC{}, <<1, 5::32, "hello">>)
+    assert {:error, %Error{kind: :protocol}, []} = GRPC.push(%GRPC{}, <<1, 5::32, "hello">>)
     {result, grown} = growth(fn -> GRPC.push(%GRPC{}, <<0, 200 * 1024 * 1024::32, "x">>) end)
     assert {:ok, [], _waiting} = result
     assert grown < 1024 * 1024

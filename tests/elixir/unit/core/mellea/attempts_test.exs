@@ -96,7 +96,11 @@ defmodule Vllm.Core.Mellea.AttemptsTest do
     for odd <- [%{max_num_seqs: "x"}, %{gpu_memory_utilization: []}, %{max_model_len: 1.5}] do
       {:ok, args} = Attempts.engine_args(%{})
       build = fn _args -> {:error, Error.new(:invalid, "x")} end
-      assert {:error, %Error{}} = Attempts.run(Map.merge(args, odd), build, &no_cache/0)
+
+      assert {:error, %Error{kind: :engine_error, cause: %Error{kind: :invalid}} = error} =
+               Attempts.run(Map.merge(args, odd), build, &no_cache/0)
+
+      assert error.message =~ "the engine did not start, not even with"
     end
   end
 

@@ -35,12 +35,12 @@ defmodule Vllm.Core.Wire.GRPCTest do
 
     test "refuses a message whose announced size is too large" do
       claim = <<0, 0x7FFF_FFFF::32>>
-      assert {:error, %Error{kind: :protocol} = error} = GRPC.push(%GRPC{}, claim)
+      assert {:error, %Error{kind: :protocol} = error, []} = GRPC.push(%GRPC{}, claim)
       assert error.message =~ "2147483647 bytes"
     end
 
     test "refuses a compressed message" do
-      assert {:error, %Error{kind: :protocol}} = GRPC.push(%GRPC{}, <<1, 3::32, "abc">>)
+      assert {:error, %Error{kind: :protocol}, []} = GRPC.push(%GRPC{}, <<1, 3::32, "abc">>)
     end
   end
 

@@ -120,6 +120,35 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     end
   end
 
+  test "a GOAWAY's text is shown if it is text", %{} do
+    {http2, _peer, _id} = connected()
+
+    for {text, reason} <- [{"", "no_error"}, {<<255>>, "no_error"}, {"bye", "no_error: bye"}] do
+      bytes = binary(:cow_http2.goaway(0, :no_error, text))
+      assert {:ok, [{:goaway, ^reason}], [], _http2} = HTTP2.handle_bytes(http2, bytes)
+    end
+  end
+
+  test "frames that say nothing to a client are no events, and the stream goes on" do
+    {http2, peer, id} = connected()
+    {data, _peer} = HTTP2Peer.send_data(peer, id, "data")
+
+    for frame <- [
+          :cow_http2.settings(%{max_concurrent_streams: 1}),
+          :cow_http2.settings_ack(),
+          :cow_http2.ping_ack(7),
+          :cow_http2.window_update(1_000),
+          :cow_http2.window_update(id, 1_000),
+          # PRIORITY, which RFC 9113 deprecates.
+          <<5::24, 2, 0, id::32, 0::32, 16>>,
+          # A type that HTTP/2 does not define.
+          <<3::24, 0xFA, 0xFF, id::32, "new">>
+        ] do
+      assert {:ok, [{:data, ^id, "data", false}], _out, %HTTP2{}} =
+               HTTP2.handle_bytes(http2, binary([frame, data]))
+    end
+  end
+
   test "data leaves through a window that is smaller than it" do
     {http2, peer, id} = connected(%{initial_stream_window_size: 5})
     {out, http2} = HTTP2.send_data(http2, id, "a message")
@@ -136,7 +165,7 @@ defmodule Vllm.Core.Wire.HTTP2Test do
     {_preface, http2} = HTTP2.new()
     {_id, _out, http2} = HTTP2.open_stream(http2, "/", [])
 
-    assert {:error, %Error{kind: :protocol} = error, out} =
+    assert {:error, %Error{kind: :protocol} = error, [], out} =
              HTTP2.handle_bytes(http2, "HTTP/1.1 400 Bad Request\r\n\r\n")
 
     assert error.message =~ "HTTP/2"
@@ -152,8 +181,11 @@ defmodule Vllm.Core.Wire.HTTP2Test do
 
     for seed <- 1..20_000 do
       case HTTP2.handle_bytes(http2, Cuts.mutate(bytes, seed, 1 + rem(seed, 4))) do
-        {:ok, events, out, %HTTP2{}} when is_list(events) -> assert IO.iodata_length(out) >= 0
-        {:error, %Error{kind: :protocol}, out} -> assert IO.iodata_length(out) >= 0
+        {:ok, events, out, %HTTP2{}} when is_list(events) ->
+          assert IO.iodata_length(out) >= 0
+
+        {:error, %Error{kind: :protocol}, events, out} when is_list(events) ->
+          assert IO.iodata_length(out) > 0
       end
     end
   end

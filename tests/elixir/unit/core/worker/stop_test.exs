@@ -20,6 +20,17 @@ defmodule Vllm.Core.Worker.StopTest do
     refute alive?(os_pid)
   end
 
+  test "gives a process its time at SIGTERM", %{tmp_dir: dir} do
+    over = Path.join(dir, "over")
+
+    os_pid =
+      shell("trap 'sleep 0.3; touch #{over}; exit' TERM; echo $$; while :; do sleep 0.05; done")
+
+    assert Stop.run(os_pid, 60_000) == :ok
+    assert File.exists?(over)
+    refute alive?(os_pid)
+  end
+
   test "kills a process that ignores SIGTERM after the timeout" do
     os_pid = shell("trap '' TERM; echo $$; while :; do sleep 0.1; done")
     assert Stop.run(os_pid, 100) == :late
