@@ -21,6 +21,7 @@ from python_worker.codec.records import record_of, tuple_reader
 
 NO_CHANGES: Final[Mapping[str, object]] = {}
 
+_NoneType: Final = type(None)
 _FLOAT: Final = struct.Struct(">Bd")
 _FLOAT_CODE: Final = 0xCB
 
@@ -72,9 +73,13 @@ class MetricsPatch:
             self._unchanged = pattern.read_others(metrics)
         return {"metrics": new} if new else NO_CHANGES
 
+    def stay_none(self, metrics: Any) -> bool:
+        """Whether there were no metrics and are none, so that nothing has to be sent."""
+        return metrics is None and self._class is _NoneType
+
     def encode(self, metrics: Any) -> bytes | None:
         """Returns the bytes of `changes`; None if there are no changes."""
-        if metrics is None and self._class is type(None):
+        if self.stay_none(metrics):
             return None
         pattern = self._pattern
         if pattern is not None and type(metrics) is self._class:

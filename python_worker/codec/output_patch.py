@@ -28,6 +28,7 @@ general encoder takes several times as long (9 µs instead of 2).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection
 from typing import Final
 
@@ -52,6 +53,32 @@ _PLAIN_HEADS: Final = [
 _EXT_8: Final = [bytes((0xC7, length, PATCH)) for length in range(0x100)]
 
 
+# What follows the text of a completion with one new token: an array of one id of so many bits, three
+# nils, and the nil of no changes.
+_ID_7: Final = struct.Struct(">BBI")
+_ID_8: Final = struct.Struct(">BBBI")
+_ID_16: Final = struct.Struct(">BBHI")
+_ID_32: Final = struct.Struct(">BBII")
+_NILS: Final = 0xC0C0C0C0
+
+
+def _one_token_heads(mode: int, ids: struct.Struct) -> list[bytes]:
+    """The starts of patches with one completion up to its text, by the bytes of the text."""
+    start = _PLAIN_HEADS[mode][1] + _ARRAY_OF_SIX + _POSITIVE_FIXINT[0]
+    return [
+        _EXT_8[len(start) + 1 + size + ids.size] + start + _FIXSTR[size] for size in range(0x20)
+    ]
+
+
+_ONE_TOKEN_HEADS: Final = [
+    {
+        bits: _one_token_heads(mode, ids)
+        for bits, ids in ((7, _ID_7), (8, _ID_8), (16, _ID_16), (32, _ID_32))
+    }
+    for mode in (REPLACE, APPEND)
+]
+
+
 def unsigned(number: int) -> bytes:
     """Returns a number below 2**32 in its shortest form in MessagePack."""
     if number < 0x80:
@@ -61,6 +88,15 @@ def unsigned(number: int) -> bytes:
     if number < 0x10000:
         return bytes((0xCD, number >> 8, number & 0xFF))
     return b"\xce" + number.to_bytes(4, "big")
+
+
+def short_text(text: str) -> bytes | None:
+    """Returns the bytes of a text of up to 31 bytes; None if it needs the general encoder."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which the encoder replaces
+        return None
+    return _FIXSTR[len(encoded)] + encoded if len(encoded) < 0x20 else None
 
 
 def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
@@ -90,6 +126,30 @@ def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
             _THREE_NILS,
         )
     )
+
+
+def plain_item(mode: int, text: str, token_id: int) -> bytes | None:
+    """Returns the bytes of a plain patch with one new token of the completion 0, and no changes.
+
+    It is what `plain_patch` makes of `plain_completion`, with everything before the text out of a
+    table: 0.4 µs instead of 1.2. None if it needs these.
+    """
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which the encoder replaces
+        return None
+    size = len(encoded)
+    if size >= 0x20 or type(token_id) is not int or token_id < 0:
+        return None
+    if token_id < 0x80:
+        return _ONE_TOKEN_HEADS[mode][7][size] + encoded + _ID_7.pack(0x91, token_id, _NILS)
+    if token_id < 0x100:
+        return _ONE_TOKEN_HEADS[mode][8][size] + encoded + _ID_8.pack(0x91, 0xCC, token_id, _NILS)
+    if token_id < 0x10000:
+        return _ONE_TOKEN_HEADS[mode][16][size] + encoded + _ID_16.pack(0x91, 0xCD, token_id, _NILS)
+    if token_id < 0x1_0000_0000:
+        return _ONE_TOKEN_HEADS[mode][32][size] + encoded + _ID_32.pack(0x91, 0xCE, token_id, _NILS)
+    return None
 
 
 def plain_patch(mode: int, completions: Collection[bytes], changes: bytes) -> bytes:

@@ -107,7 +107,7 @@ defmodule Servers do
             ],
             is_map_key(results, theirs),
             into: %{},
-            do: {key, Bench.paired(of.(ours), of.(theirs))}
+            do: {key, Bench.ratio(of.(ours), of.(theirs))}
       )
     end
   end

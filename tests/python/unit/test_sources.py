@@ -83,7 +83,7 @@ WITHOUT_A_TEST = {
     # Likewise, at `vllm/test_poolings.py`.
     *("pooling/answers", "pooling/vllm_parts"),
     # Parts of the dispatcher, seen at it: `unit/dispatch/test_dispatcher*`, `test_served_classes`.
-    *("dispatch/invocation", "dispatch/values"),
+    *("dispatch/values",),
 }
 
 

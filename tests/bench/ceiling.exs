@@ -1,0 +1,254 @@
+# How many tokens per second does one worker carry, if its engine costs nothing?
+#
+#     mix run tests/bench/ceiling.exs [MODEL] [--ways elixir,rust_grpc] [--streams 16,256,2048] [--rate 8000]
+#                                     [--scheduler] [--json] [--rounds N] [--quick] [--all]
+#
+# On a GPU the front end of an engine is the limit; on two CPU cores it never is. So the engine is a
+# free one (support/free_engine.py): EngineCore without a model, and without vLLM's scheduler unless
+# told `--scheduler`. Everything before it is real: tokenizer, input processing, vLLM's protocol between
+# its processes, detokenizer, outputs.
+#
+# Ways: AsyncLLM in process; the bridge from Elixir, for outputs, texts or token ids; the bridge from
+# Python over gRPC; and, with `--all` or by name, vLLM's front ends: the OpenAI server, the gRPC server,
+# and the Rust front end over HTTP and gRPC. One is measured after the other, each with an engine of its own.
+#
+# First at `--rate` tokens per second of all streams together, which all can carry, so that each output
+# has one token. The µs of CPU that a token then costs the front end's process say how many of them one
+# core of it carries, and do not depend on what else the machine does as much as times by the clock. Then as fast
+# as it goes: outputs arrive faster than a front end takes them, and are merged. Each request brings 128
+# tokens; what the request itself costs is in all figures.
+
+Code.require_file("support/measured.exs", __DIR__)
+Code.require_file("support/servers.exs", __DIR__)
+
+defmodule Ceiling do
+  alias Bench.{Measured, Processes, Servers}
+  alias Vllm.Core.Instance.Locator
+
+  @module "tests.bench.support.free_engine"
+  @names %{
+    in_process: "AsyncLLM in process",
+    elixir: "bridge, Elixir",
+    text: "bridge, Elixir, texts",
+    token_ids: "bridge, Elixir, token ids",
+    grpc_client: "bridge, Python over gRPC",
+    http: "vLLM's OpenAI server",
+    grpc: "vLLM's gRPC server",
+    rust_http: "vllm-rs, HTTP",
+    rust_grpc: "vllm-rs, gRPC"
+  }
+  @bridge ~w(in_process elixir text token_ids grpc_client)a
+  @servers ~w(http grpc rust_http rust_grpc)a
+  @streams [16, 64, 256, 1024, 2048]
+  @tokens 128
+  @rate 8_000
+  # Each turn makes so many tokens or more, so that what is counted is more than the count's own error.
+  @enough 16_384
+  # Tokens are bytes.
+  @short String.duplicate("a", 11)
+  @long String.duplicate("a", 1_536)
+
+  @columns [
+    way: "",
+    streams: "streams",
+    front: {"front end, µs", 1},
+    client: {"client, µs", 1},
+    core: {"EngineCore, µs", 1},
+    carries: "carries, tokens/s",
+    merged: {"tokens an output", 1},
+    fast: "as fast as it goes",
+    fast_merged: {"tokens an output", 1},
+    long: "with long prompts"
+  ]
+
+  def run(argv) do
+    opts =
+      Bench.options(argv, ways: :string, streams: :string, rate: :integer, scheduler: :boolean)
+
+    ways = names(opts[:ways], @bridge ++ if(opts.all, do: @servers, else: []), &String.to_existing_atom/1)
+    streams = names(opts[:streams], if(opts.quick, do: [256], else: @streams), &String.to_integer/1)
+    file = Path.join(System.tmp_dir!(), "free-engine-rate-#{System.pid()}")
+    rate = opts[:rate] || @rate
+
+    plan = %{opts: opts, model: Measured.model(opts), streams: streams, rate: rate, file: file}
+    plan = Map.merge(plan, %{rounds: Bench.rounds(opts, 3), env: [{"FREE_ENGINE_RATE_FILE", file}]})
+    set_rate(plan, 0)
+
+    {rows, notes} =
+      try do
+        measure(ways, plan)
+      after
+        File.rm(file)
+      end
+
+    title = "CPU for a token at #{rate} tokens/s, and tokens/s as fast as it goes"
+    Bench.report(opts, "ceiling", [Bench.table(title, @columns, rows)], notes)
+  end
+
+  defp names(nil, all, _parse), do: all
+  defp names(given, _all, parse), do: given |> String.split(",") |> Enum.map(parse)
+
+  defp set_rate(plan, rate), do: File.write!(plan.file, "#{rate}")
+
+  defp measure(ways, plan) do
+    {bridge, servers} = Enum.split_with(ways, &(&1 in @bridge))
+    ours = if bridge == [], do: [], else: bridge(bridge, plan)
+
+    Enum.reduce(servers, {ours, []}, fn kind, {rows, notes} ->
+      case server(kind, plan) do
+        {:ok, more} -> {rows ++ more, notes}
+        {:error, why} -> {rows, notes ++ ["#{@names[kind]} is left out: #{why}"]}
+      end
+    end)
+  end
+
+  defp arguments(plan) do
+    scheduler =
+      if plan.opts[:scheduler], do: [], else: [scheduler_cls: @module <> ".FreeScheduler"]
+
+    [distributed_executor_backend: @module <> ".FreeExecutor"] ++
+      scheduler ++
+      [max_num_seqs: 2048, max_model_len: 2048, num_gpu_blocks_override: 300_000] ++
+      [enable_prefix_caching: false]
+  end
+
+  ## The bridge
+
+  # By turns, because all ways share one engine.
+  defp bridge(ways, plan) do
+    Measured.with_engine(plan.opts, arguments(plan), plan.env, fn engine ->
+      worker = Measured.worker()
+
+      rows =
+        for streams <- plan.streams do
+          subjects = for way <- ways, do: {way, bridge_way(way, engine, @short, worker)}
+          longs = for way <- ways, do: {way, bridge_way(way, engine, @long, worker)}
+          rows = rows(subjects, longs, streams, plan)
+          for {_way, %{close: close}} <- subjects ++ longs, do: close.()
+          rows
+        end
+
+      rows |> Enum.concat() |> Enum.sort_by(fn row -> Enum.find_index(ways, &(@names[&1] == row.way)) end)
+    end)
+  end
+
+  defp bridge_way(:grpc_client, engine, text, worker) do
+    {:ok, "unix:" <> path, _token} =
+      engine.instance |> elem(0) |> Locator.process_name("Worker") |> Vllm.Core.Worker.address()
+
+    address = "unix:#{path}.grpc##{engine.id}##{engine.incarnation}"
+    port = Servers.open_client("tests.bench.servers.bridge_client", address, "-", text, @tokens)
+    "ready" = Bench.Lines.read(port)
+    {:os_pid, client} = Port.info(port, :os_pid)
+
+    subject(worker, client, &{Servers.speed(%{client: port, tokens: @tokens}, &1, &2), nil}, fn ->
+      Bench.Lines.close(port)
+    end)
+  end
+
+  defp bridge_way(way, engine, text, worker) do
+    client = if way != :in_process, do: System.pid()
+    params = Measured.params(@tokens)
+    speed = &Measured.speed_and_outputs(way, engine, text, params, &1, &2)
+    subject(worker, client, speed, fn -> :ok end)
+  end
+
+  ## vLLM's servers
+
+  defp server(kind, plan) do
+    with :ok <- Servers.install(kind) do
+      arguments = [model: plan.model] ++ Measured.arguments(arguments(plan))
+      server = Servers.start(kind, arguments, @short, @tokens, plan.env)
+
+      try do
+        Servers.await(server)
+        long = server |> Servers.beside(kind, @long, @tokens) |> Servers.await()
+
+        rows =
+          for streams <- plan.streams do
+            [subject, beside] =
+              for served <- [server, long] do
+                {:os_pid, client} = Port.info(served.client, :os_pid)
+                {kind, subject(server.group, client, &{Servers.speed(served, &1, &2), nil}, nil)}
+              end
+
+            rows([subject], [beside], streams, plan)
+          end
+
+        Bench.Lines.close(long.client)
+        {:ok, Enum.concat(rows)}
+      rescue
+        error in RuntimeError -> {:error, Exception.message(error)}
+      after
+        Servers.stop(server)
+      end
+    end
+  end
+
+  ## One row
+
+  # Names as the kernel keeps them, of 15 bytes.
+  defp subject(leader, client, speed, close) do
+    parts =
+      for {name, pid} <- Processes.group(leader),
+          do: {if(String.starts_with?(name, "VLLM::EngineCor"), do: :core, else: :front), pid}
+
+    %{processes: [{:client, client} | parts], speed: speed, close: close}
+  end
+
+  defp rows(subjects, longs, streams, plan) do
+    times = ceil(if(plan.opts.quick, do: 1, else: @enough) / (streams * @tokens))
+    ways = Keyword.keys(subjects)
+
+    turn = fn kind, subjects, times ->
+      set_rate(plan, if(kind == :paced, do: plan.rate, else: 0))
+      Bench.in_turn(plan.rounds, ways, &once(subjects[&1], streams, times))
+    end
+
+    for way <- ways, do: once(subjects[way], streams, 1)
+    paced = turn.(:paced, subjects, times)
+    fast = turn.(:fast, subjects, times)
+    long = turn.(:long, longs, 1)
+    for way <- ways, do: row(way, streams, paced[way], fast[way], long[way])
+  end
+
+  defp once(%{processes: processes, speed: speed}, streams, times) do
+    before = snapshot(processes)
+    {rate, outputs} = speed.(streams, times)
+    tokens = streams * times * @tokens
+
+    processes
+    |> snapshot()
+    |> Enum.zip(before)
+    |> Enum.reduce(%{front: 0.0, client: 0.0, core: 0.0}, fn {{part, is}, {part, was}}, sums ->
+      Map.update!(sums, part, &(&1 + (is - was) / 1000 / tokens))
+    end)
+    |> Map.merge(%{rate: rate, merged: outputs && tokens / outputs})
+  end
+
+  defp snapshot(processes),
+    do: for({part, pid} <- processes, do: {part, if(pid, do: Processes.cpu_ns(pid), else: 0)})
+
+  defp row(way, streams, paced, fast, long) do
+    front = Bench.figure(each(paced, :front), :less)
+
+    %{
+      way: @names[way],
+      streams: streams,
+      front: front,
+      client: Bench.figure(each(paced, :client), :less),
+      core: Bench.median(each(paced, :core)),
+      carries: 1.0e6 / Bench.Figure.value(front),
+      merged: median(each(paced, :merged)),
+      fast: Bench.median(each(fast, :rate)),
+      fast_merged: median(each(fast, :merged)),
+      long: Bench.median(each(long, :rate))
+    }
+  end
+
+  defp each(rounds, key), do: Enum.map(rounds, &Map.fetch!(&1, key))
+  defp median([nil | _]), do: nil
+  defp median(values), do: Bench.median(values)
+end
+
+Ceiling.run(System.argv())
