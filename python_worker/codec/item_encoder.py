@@ -120,9 +120,7 @@ class ItemEncoder:
         """
         return plain_patch(APPEND if self.cumulative else REPLACE, completions, changes)
 
-    def encode_token(
-        self, index: int, text: str, token_ids: Sequence[int], metrics: Any
-    ) -> bytes:
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
         """Returns the bytes of a plain item with one completion, without a RequestOutput.
 
         Args:
@@ -157,9 +155,7 @@ class ItemEncoder:
             text, token_ids = self._new(index, text, token_ids)
         return self._encode_new(index, text, token_ids)
 
-    def _new(
-        self, index: int, text: str, token_ids: Sequence[int]
-    ) -> tuple[str, Sequence[int]]:
+    def _new(self, index: int, text: str, token_ids: Sequence[int]) -> tuple[str, Sequence[int]]:
         """What is new of a CUMULATIVE completion; keeps what will have been sent."""
         sent, ids = self._completions[index], token_ids
         text, sent.text = text[len(sent.text) :], text

@@ -53,8 +53,8 @@ _PLAIN_HEADS: Final = [
 _EXT_8: Final = [bytes((0xC7, length, PATCH)) for length in range(0x100)]
 
 
-# What follows the text of a completion with one new token: an array of one id of so many bits, three
-# nils, and the nil of no changes.
+# What follows the text of a completion with one new token: an array of one id of so many bits,
+# three nils, and the nil of no changes.
 _ID_7: Final = struct.Struct(">BBI")
 _ID_8: Final = struct.Struct(">BBBI")
 _ID_16: Final = struct.Struct(">BBHI")

@@ -54,9 +54,7 @@ class PartEncoder:
             return b"\x91" + unsigned(token_ids[0])
         return self._encoder.encode(list(token_ids))
 
-    def encode_token(
-        self, index: int, text: str, token_ids: Sequence[int], metrics: Any
-    ) -> bytes:
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
         """Returns the bytes of the item that a token brings."""
         return self.encode_completion(index, text, token_ids)
 

@@ -38,9 +38,7 @@ class ItemEncoding(Protocol):
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         """Encode what a token adds to one completion."""
 
-    def encode_token(
-        self, index: int, text: str, token_ids: Sequence[int], metrics: Any
-    ) -> bytes:
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
         """Encode an item with one completion, in which nothing else is new but the metrics."""
 
     def encode_completions(self, item: Any) -> dict[int, bytes] | None:

@@ -65,13 +65,24 @@ defmodule Ceiling do
     opts =
       Bench.options(argv, ways: :string, streams: :string, rate: :integer, scheduler: :boolean)
 
-    ways = names(opts[:ways], @bridge ++ if(opts.all, do: @servers, else: []), &String.to_existing_atom/1)
-    streams = names(opts[:streams], if(opts.quick, do: [256], else: @streams), &String.to_integer/1)
+    ways =
+      names(
+        opts[:ways],
+        @bridge ++ if(opts.all, do: @servers, else: []),
+        &String.to_existing_atom/1
+      )
+
+    streams =
+      names(opts[:streams], if(opts.quick, do: [256], else: @streams), &String.to_integer/1)
+
     file = Path.join(System.tmp_dir!(), "free-engine-rate-#{System.pid()}")
     rate = opts[:rate] || @rate
 
     plan = %{opts: opts, model: Measured.model(opts), streams: streams, rate: rate, file: file}
-    plan = Map.merge(plan, %{rounds: Bench.rounds(opts, 3), env: [{"FREE_ENGINE_RATE_FILE", file}]})
+
+    plan =
+      Map.merge(plan, %{rounds: Bench.rounds(opts, 3), env: [{"FREE_ENGINE_RATE_FILE", file}]})
+
     set_rate(plan, 0)
 
     {rows, notes} =
@@ -128,15 +139,17 @@ defmodule Ceiling do
           rows
         end
 
-      rows |> Enum.concat() |> Enum.sort_by(fn row -> Enum.find_index(ways, &(@names[&1] == row.way)) end)
+      rows
+      |> Enum.concat()
+      |> Enum.sort_by(fn row -> Enum.find_index(ways, &(@names[&1] == row.way)) end)
     end)
   end
 
   defp bridge_way(:grpc_client, engine, text, worker) do
-    {:ok, "unix:" <> path, _token} =
+    {:ok, "unix:" <> path, token} =
       engine.instance |> elem(0) |> Locator.process_name("Worker") |> Vllm.Core.Worker.address()
 
-    address = "unix:#{path}.grpc##{engine.id}##{engine.incarnation}"
+    address = Enum.join(["unix:#{path}.grpc", token, engine.id, engine.incarnation], "#")
     port = Servers.open_client("tests.bench.servers.bridge_client", address, "-", text, @tokens)
     "ready" = Bench.Lines.read(port)
     {:os_pid, client} = Port.info(port, :os_pid)

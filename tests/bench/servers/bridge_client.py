@@ -1,6 +1,7 @@
-"""A client of the bridge that is not Elixir: grpc.aio with the stubs of ``proto/``, one rpc a stream.
+"""A client of the bridge that is not Elixir: grpc.aio with the stubs of ``proto/``.
 
-The address is ``ADDRESS#REFERENCE#INCARNATION``: where the worker serves gRPC, and its engine.
+The address is ``ADDRESS#TOKEN#REFERENCE#INCARNATION``: where the worker serves gRPC, what it asks
+for, and its engine. Each stream is an rpc.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class BridgeClient:
     """Streams of outputs over one channel."""
 
     def __init__(self, address: str, prompt: str, tokens: int) -> None:
-        self._address, self._ref, self._incarnation = address.split("#")
+        self._address, token, self._ref, self._incarnation = address.split("#")
+        self._metadata = (("authorization", f"Bearer {token}"),)
         self._stub: service_pb2_grpc.BridgeStub | None = None
         self._prompt = prompt
         self._params = sampling(
@@ -48,7 +50,7 @@ class BridgeClient:
         )
         assert self._stub is not None
         tokens = 0
-        async for reply in self._stub.Stream(request):
+        async for reply in self._stub.Stream(request, metadata=self._metadata):
             if reply.WhichOneof("outcome") == "failure":
                 raise RuntimeError(reply.failure.message)
             tokens += count(reply.item) if reply.item else 0

@@ -1,7 +1,7 @@
 """A client of the gRPC service of vLLM's Rust front end, over grpc.aio.
 
-The server offers no reflection, and its protocol is not in vLLM's package. So the few fields that are
-used here are described here, by their numbers.
+The server offers no reflection, and its protocol is not in vLLM's package. So the few fields that
+are used are described here, by their numbers.
 """
 
 from __future__ import annotations

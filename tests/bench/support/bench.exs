@@ -15,6 +15,7 @@
 # compares it with that one (records.exs). Figures are compared: see `figure/2`.
 
 Code.require_file("environment.exs", __DIR__)
+
 for file <- ~w(figure.exs record.exs records.exs processes.exs lines.exs),
     do: Code.require_file(file, __DIR__)
 
@@ -116,7 +117,9 @@ defmodule Bench do
         {worse, compared} = Bench.Records.compare(Bench.Records.run(record, tables), before)
         of = "#{before.record.commit} of #{before.record.date}, load #{before.record.load}"
 
-        for line <- ["#{name}: #{compared} figures compared with #{of}, #{length(worse)} worse"] ++ worse,
+        for line <-
+              ["#{name}: #{compared} figures compared with #{of}, #{length(worse)} worse"] ++
+                worse,
             do: IO.puts(:stderr, line)
 
         if worse != [], do: System.halt(1)

@@ -18,7 +18,8 @@ defmodule Bench.Figure do
   Whether a figure is worse than it was by more than the noise of both: every round is worse than every
   round then, and the medians differ by more than a few percent.
   """
-  def worse?(%__MODULE__{better: :more} = now, before), do: worse?(negative(now), negative(before))
+  def worse?(%__MODULE__{better: :more} = now, before),
+    do: worse?(negative(now), negative(before))
 
   def worse?(now, before) do
     apart = value(now) - value(before)

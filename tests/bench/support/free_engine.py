@@ -6,14 +6,14 @@ front end of vLLM's and behind the bridge::
     distributed_executor_backend="tests.bench.support.free_engine.FreeExecutor"
     scheduler_cls="tests.bench.support.free_engine.FreeScheduler"
 
-EngineCore is vLLM's own, a process that speaks its protocol. With the executor alone its scheduler is
-vLLM's too; on two cores that one is the limit. With ``FreeScheduler`` each step gives every open
+EngineCore is vLLM's own, a process that speaks its protocol. With the executor alone its scheduler
+is vLLM's too; on two cores that one is the limit. With ``FreeScheduler`` each step gives every open
 request one token, out of outputs that are made once.
 
 The environment variable ``FREE_ENGINE_RATE_FILE`` names a file that says how many tokens per second
 there are at most, of all requests together. It is read whenever a request comes and none is open.
-Without it, or at 0, a front end that is slower than the engine gets ever more outputs at a time, and
-merges them.
+Without it, or at 0, a front end that is slower than the engine gets ever more outputs at a time,
+and merges them.
 """
 
 from __future__ import annotations

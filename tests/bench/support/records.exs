@@ -22,7 +22,12 @@ defmodule Bench.Records do
     File.mkdir_p!(Path.dirname(path))
     runs = path |> read() |> Map.put(name, run)
     text = inspect(runs, limit: :infinity, printable_limit: :infinity, structs: true, width: 98)
-    File.write!(path, ["# Made by `make bench`: the last run on this kind of machine.\n", text, "\n"])
+
+    File.write!(path, [
+      "# Made by `make bench`: the last run on this kind of machine.\n",
+      text,
+      "\n"
+    ])
   end
 
   @doc "What of a run is kept: when it was and on what, and its figures, each under its own name."

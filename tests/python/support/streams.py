@@ -142,9 +142,7 @@ class Letters:
             raise ValueError("cannot")
         return f"{index}:{text}{''.join(map(str, token_ids))}".encode()
 
-    def encode_token(
-        self, index: int, text: str, token_ids: Sequence[int], metrics: Any
-    ) -> bytes:
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
         completion = self.encode_completion(index, text, token_ids)
         return self.encode_plain([completion], self.encode_metrics(metrics))
 

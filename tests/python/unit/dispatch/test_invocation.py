@@ -46,7 +46,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("params", REFUSED.values(), ids=REFUSED)
 def test_what_has_more_than_its_texts(params: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match="^items: ") as caught:
+    with pytest.raises(InvalidArgument, match=r"^items: ") as caught:
         invocation(pb.ITEMS_TEXT, **params).check_items()
     assert caught.value.details == {"parameter": "items"}
     invocation(pb.ITEMS_UNSPECIFIED, **params).check_items()

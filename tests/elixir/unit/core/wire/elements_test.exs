@@ -39,7 +39,9 @@ defmodule Vllm.Core.Wire.ElementsTest do
     assert {:ok, %ServerFrame{replies: decoded}} = ServerFrame.decode(frame)
     assert replies(elements) == decoded
     # Of ids below 2^21 and replies below 128 bytes none is left to the decoder.
-    assert {:ok, items} = Elements.split(encode(%ServerFrame{replies: [item(2_097_151, 121)]}), [])
+    assert {:ok, items} =
+             Elements.split(encode(%ServerFrame{replies: [item(2_097_151, 121)]}), [])
+
     assert [{:item, 2_097_151, _}] = items
     assert Enum.count(elements, &match?({:item, _, _}, &1)) == small(sent)
   end
