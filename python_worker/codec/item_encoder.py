@@ -131,12 +131,12 @@ class ItemEncoder:
         """
         if self.cumulative:
             text, token_ids = self._new(index, text, token_ids)
-        if len(token_ids) == 1 and not index and self._metrics.stay_none(metrics):
+        changes = self.encode_metrics(metrics)
+        if len(token_ids) == 1 and not index:
             mode = APPEND if self.cumulative else REPLACE
-            if data := plain_item(mode, text, token_ids[0]):
+            if data := plain_item(mode, text, token_ids[0], changes):
                 return data
-        completion = self._encode_new(index, text, token_ids)
-        return self.encode_plain((completion,), self.encode_metrics(metrics))
+        return self.encode_plain((self._encode_new(index, text, token_ids),), changes)
 
     def encode_metrics(self, metrics: Any) -> bytes:
         """Returns the bytes of what is new in the metrics of the next item."""

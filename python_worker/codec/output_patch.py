@@ -53,30 +53,22 @@ _PLAIN_HEADS: Final = [
 _EXT_8: Final = [bytes((0xC7, length, PATCH)) for length in range(0x100)]
 
 
-# What follows the text of a completion with one new token: an array of one id of so many bits,
-# three nils, and the nil of no changes.
-_ID_7: Final = struct.Struct(">BBI")
-_ID_8: Final = struct.Struct(">BBBI")
-_ID_16: Final = struct.Struct(">BBHI")
-_ID_32: Final = struct.Struct(">BBII")
-_NILS: Final = 0xC0C0C0C0
+# What follows the text of a completion with one new token: an array of one id of so many bits, and
+# three nils.
+_ID_7: Final = struct.Struct(">BBHB")
+_ID_8: Final = struct.Struct(">BBBHB")
+_ID_16: Final = struct.Struct(">BBHHB")
+_ID_32: Final = struct.Struct(">BBIHB")
 
-
-def _one_token_heads(mode: int, ids: struct.Struct) -> list[bytes]:
-    """The starts of patches with one completion up to its text, by the bytes of the text."""
-    start = _PLAIN_HEADS[mode][1] + _ARRAY_OF_SIX + _POSITIVE_FIXINT[0]
-    return [
-        _EXT_8[len(start) + 1 + size + ids.size] + start + _FIXSTR[size] for size in range(0x20)
+# The start of a patch with one completion, by mode and bytes of its text: up to that text.
+_STARTS: Final = [
+    [
+        _PLAIN_HEADS[mode][1] + _ARRAY_OF_SIX + _POSITIVE_FIXINT[0] + _FIXSTR[size]
+        for size in range(0x20)
     ]
-
-
-_ONE_TOKEN_HEADS: Final = [
-    {
-        bits: _one_token_heads(mode, ids)
-        for bits, ids in ((7, _ID_7), (8, _ID_8), (16, _ID_16), (32, _ID_32))
-    }
     for mode in (REPLACE, APPEND)
 ]
+_START_BYTES: Final = len(_STARTS[REPLACE][0])
 
 
 def unsigned(number: int) -> bytes:
@@ -128,28 +120,32 @@ def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
     )
 
 
-def plain_item(mode: int, text: str, token_id: int) -> bytes | None:
-    """Returns the bytes of a plain patch with one new token of the completion 0, and no changes.
+def plain_item(mode: int, text: str, token_id: int, changes: bytes) -> bytes | None:
+    """Returns the bytes of a plain patch with one new token of the completion 0.
 
-    It is what `plain_patch` makes of `plain_completion`, with everything before the text out of a
-    table: 0.4 µs instead of 1.2. None if it needs these.
+    It is what `plain_patch` makes of `plain_completion`, in one step: 0.5 µs instead of 1.2. None if
+    it needs these.
     """
     try:
         encoded = text.encode()
     except UnicodeEncodeError:  # a lone surrogate, which the encoder replaces
         return None
-    size = len(encoded)
-    if size >= 0x20 or type(token_id) is not int or token_id < 0:
+    if len(encoded) >= 0x20 or type(token_id) is not int or token_id < 0:
         return None
     if token_id < 0x80:
-        return _ONE_TOKEN_HEADS[mode][7][size] + encoded + _ID_7.pack(0x91, token_id, _NILS)
-    if token_id < 0x100:
-        return _ONE_TOKEN_HEADS[mode][8][size] + encoded + _ID_8.pack(0x91, 0xCC, token_id, _NILS)
-    if token_id < 0x10000:
-        return _ONE_TOKEN_HEADS[mode][16][size] + encoded + _ID_16.pack(0x91, 0xCD, token_id, _NILS)
-    if token_id < 0x1_0000_0000:
-        return _ONE_TOKEN_HEADS[mode][32][size] + encoded + _ID_32.pack(0x91, 0xCE, token_id, _NILS)
-    return None
+        ids = _ID_7.pack(0x91, token_id, 0xC0C0, 0xC0)
+    elif token_id < 0x100:
+        ids = _ID_8.pack(0x91, 0xCC, token_id, 0xC0C0, 0xC0)
+    elif token_id < 0x10000:
+        ids = _ID_16.pack(0x91, 0xCD, token_id, 0xC0C0, 0xC0)
+    elif token_id < 0x1_0000_0000:
+        ids = _ID_32.pack(0x91, 0xCE, token_id, 0xC0C0, 0xC0)
+    else:
+        return None
+    size = _START_BYTES + len(encoded) + len(ids) + len(changes)
+    if size >= 0x100:
+        return None
+    return b"".join((_EXT_8[size], _STARTS[mode][len(encoded)], encoded, ids, changes))
 
 
 def plain_patch(mode: int, completions: Collection[bytes], changes: bytes) -> bytes:
