@@ -1,6 +1,6 @@
 # How many tokens per second does one worker carry, if its engine costs nothing?
 #
-#     mix run tests/bench/ceiling.exs [MODEL] [--ways elixir,rust_grpc] [--streams 16,256,2048] [--rate 8000]
+#     mix run tests/bench/ceiling.exs [MODEL] [--ways elixir,rust_grpc] [--streams 16,256,2048] [--rate 16000]
 #                                     [--scheduler] [--json] [--rounds N] [--quick] [--all]
 #
 # On a GPU the front end of an engine is the limit; on two CPU cores it never is. So the engine is a
@@ -18,14 +18,13 @@
 # as it goes: outputs arrive faster than a front end takes them, and are merged. Each request brings 128
 # tokens; what the request itself costs is in all figures.
 
-Code.require_file("support/measured.exs", __DIR__)
+Code.require_file("support/cost.exs", __DIR__)
 Code.require_file("support/servers.exs", __DIR__)
 
 defmodule Ceiling do
-  alias Bench.{Measured, Processes, Servers}
+  alias Bench.{Cost, Measured, Servers}
   alias Vllm.Core.Instance.Locator
 
-  @module "tests.bench.support.free_engine"
   @names %{
     in_process: "AsyncLLM in process",
     elixir: "bridge, Elixir",
@@ -39,9 +38,9 @@ defmodule Ceiling do
   }
   @bridge ~w(in_process elixir text token_ids grpc_client)a
   @servers ~w(http grpc rust_http rust_grpc)a
-  @streams [16, 64, 256, 1024, 2048]
+  @streams [16, 256, 2048]
   @tokens 128
-  @rate 8_000
+  @rate 16_000
   # Each turn makes so many tokens or more, so that what is counted is more than the count's own error.
   @enough 16_384
   # Tokens are bytes.
@@ -75,22 +74,13 @@ defmodule Ceiling do
     streams =
       names(opts[:streams], if(opts.quick, do: [256], else: @streams), &String.to_integer/1)
 
-    file = Path.join(System.tmp_dir!(), "free-engine-rate-#{System.pid()}")
     rate = opts[:rate] || @rate
 
-    plan = %{opts: opts, model: Measured.model(opts), streams: streams, rate: rate, file: file}
-
-    plan =
-      Map.merge(plan, %{rounds: Bench.rounds(opts, 3), env: [{"FREE_ENGINE_RATE_FILE", file}]})
-
-    set_rate(plan, 0)
-
     {rows, notes} =
-      try do
-        measure(ways, plan)
-      after
-        File.rm(file)
-      end
+      Cost.with_rate(fn file, env ->
+        plan = %{opts: opts, model: Measured.model(opts), streams: streams, rate: rate}
+        measure(ways, Map.merge(plan, %{file: file, env: env, rounds: Bench.rounds(opts, 2)}))
+      end)
 
     title = "CPU for a token at #{rate} tokens/s, and tokens/s as fast as it goes"
     Bench.report(opts, "ceiling", [Bench.table(title, @columns, rows)], notes)
@@ -98,8 +88,6 @@ defmodule Ceiling do
 
   defp names(nil, all, _parse), do: all
   defp names(given, _all, parse), do: given |> String.split(",") |> Enum.map(parse)
-
-  defp set_rate(plan, rate), do: File.write!(plan.file, "#{rate}")
 
   defp measure(ways, plan) do
     {bridge, servers} = Enum.split_with(ways, &(&1 in @bridge))
@@ -113,21 +101,11 @@ defmodule Ceiling do
     end)
   end
 
-  defp arguments(plan) do
-    scheduler =
-      if plan.opts[:scheduler], do: [], else: [scheduler_cls: @module <> ".FreeScheduler"]
-
-    [distributed_executor_backend: @module <> ".FreeExecutor"] ++
-      scheduler ++
-      [max_num_seqs: 2048, max_model_len: 2048, num_gpu_blocks_override: 300_000] ++
-      [enable_prefix_caching: false]
-  end
-
   ## The bridge
 
   # By turns, because all ways share one engine.
   defp bridge(ways, plan) do
-    Measured.with_engine(plan.opts, arguments(plan), plan.env, fn engine ->
+    Cost.with_engine(plan.opts, plan.env, fn engine ->
       worker = Measured.worker()
 
       rows =
@@ -170,7 +148,9 @@ defmodule Ceiling do
 
   defp server(kind, plan) do
     with :ok <- Servers.install(kind) do
-      arguments = [model: plan.model] ++ Measured.arguments(arguments(plan))
+      arguments =
+        [model: plan.model] ++ Measured.arguments(Cost.arguments(plan.opts[:scheduler] || false))
+
       server = Servers.start(kind, arguments, @short, @tokens, plan.env)
 
       try do
@@ -200,21 +180,15 @@ defmodule Ceiling do
 
   ## One row
 
-  # Names as the kernel keeps them, of 15 bytes.
-  defp subject(leader, client, speed, close) do
-    parts =
-      for {name, pid} <- Processes.group(leader),
-          do: {if(String.starts_with?(name, "VLLM::EngineCor"), do: :core, else: :front), pid}
-
-    %{processes: [{:client, client} | parts], speed: speed, close: close}
-  end
+  defp subject(leader, client, speed, close),
+    do: %{processes: Cost.processes(leader, client), speed: speed, close: close}
 
   defp rows(subjects, longs, streams, plan) do
     times = ceil(if(plan.opts.quick, do: 1, else: @enough) / (streams * @tokens))
     ways = Keyword.keys(subjects)
 
     turn = fn kind, subjects, times ->
-      set_rate(plan, if(kind == :paced, do: plan.rate, else: 0))
+      Cost.set_rate(plan.file, if(kind == :paced, do: plan.rate, else: 0))
       Bench.in_turn(plan.rounds, ways, &once(subjects[&1], streams, times))
     end
 
@@ -226,21 +200,11 @@ defmodule Ceiling do
   end
 
   defp once(%{processes: processes, speed: speed}, streams, times) do
-    before = snapshot(processes)
-    {rate, outputs} = speed.(streams, times)
     tokens = streams * times * @tokens
 
-    processes
-    |> snapshot()
-    |> Enum.zip(before)
-    |> Enum.reduce(%{front: 0.0, client: 0.0, core: 0.0}, fn {{part, is}, {part, was}}, sums ->
-      Map.update!(sums, part, &(&1 + (is - was) / 1000 / tokens))
-    end)
-    |> Map.merge(%{rate: rate, merged: outputs && tokens / outputs})
+    {costs, {rate, outputs}} = Cost.measure(processes, tokens, fn -> speed.(streams, times) end)
+    Map.merge(costs, %{rate: rate, merged: outputs && tokens / outputs})
   end
-
-  defp snapshot(processes),
-    do: for({part, pid} <- processes, do: {part, if(pid, do: Processes.cpu_ns(pid), else: 0)})
 
   defp row(way, streams, paced, fast, long) do
     front = Bench.figure(each(paced, :front), :less)
