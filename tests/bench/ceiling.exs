@@ -9,14 +9,15 @@
 # its processes, detokenizer, outputs.
 #
 # Ways: AsyncLLM in process; the bridge from Elixir, for outputs, texts or token ids; the bridge from
-# Python over gRPC; and, with `--all` or by name, vLLM's front ends: the OpenAI server, the gRPC server,
-# and the Rust front end over HTTP and gRPC. One is measured after the other, each with an engine of its own.
+# Python over gRPC; and vLLM's front ends: the OpenAI server, the gRPC server, and the Rust front end over
+# HTTP and gRPC. The first five share an engine by turns; each server has an engine of its own, later.
 #
-# First at `--rate` tokens per second of all streams together, which all can carry, so that each output
-# has one token. The µs of CPU that a token then costs the front end's process say how many of them one
-# core of it carries, and do not depend on what else the machine does as much as times by the clock. Then as fast
-# as it goes: outputs arrive faster than a front end takes them, and are merged. Each request brings 128
-# tokens; what the request itself costs is in all figures.
+# At `--rate` tokens per second of all streams together, which all can carry, each output has one token. The
+# µs of CPU that a token then costs the front end's process say how many of them one core of it
+# carries, and do not depend on what else the machine does as times by the clock do. Each request brings 128
+# tokens, and what the request itself costs is in the figures: "long prompts" have 1,536 tokens.
+#
+# With `--all` also as fast as it goes: outputs arrive faster than a front end takes them, and are merged.
 
 Code.require_file("support/cost.exs", __DIR__)
 Code.require_file("support/servers.exs", __DIR__)
@@ -55,21 +56,17 @@ defmodule Ceiling do
     core: {"EngineCore, µs", 1},
     carries: "carries, tokens/s",
     merged: {"tokens an output", 1},
-    fast: "as fast as it goes",
-    fast_merged: {"tokens an output", 1},
-    long: "with long prompts"
+    long: {"front end, long prompts", 1},
+    long_client: {"client", 1},
+    fast: "as fast as it goes, tokens/s",
+    fast_merged: {"tokens an output", 1}
   ]
 
   def run(argv) do
     opts =
       Bench.options(argv, ways: :string, streams: :string, rate: :integer, scheduler: :boolean)
 
-    ways =
-      names(
-        opts[:ways],
-        @bridge ++ if(opts.all, do: @servers, else: []),
-        &String.to_existing_atom/1
-      )
+    ways = names(opts[:ways], @bridge ++ @servers, &String.to_existing_atom/1)
 
     streams =
       names(opts[:streams], if(opts.quick, do: [256], else: @streams), &String.to_integer/1)
@@ -187,16 +184,22 @@ defmodule Ceiling do
     times = ceil(if(plan.opts.quick, do: 1, else: @enough) / (streams * @tokens))
     ways = Keyword.keys(subjects)
 
-    turn = fn kind, subjects, times ->
-      Cost.set_rate(plan.file, if(kind == :paced, do: plan.rate, else: 0))
+    turn = fn subjects, rate, times ->
+      Cost.set_rate(plan.file, rate)
       Bench.in_turn(plan.rounds, ways, &once(subjects[&1], streams, times))
     end
 
+    Cost.set_rate(plan.file, plan.rate)
     for way <- ways, do: once(subjects[way], streams, 1)
-    paced = turn.(:paced, subjects, times)
-    fast = turn.(:fast, subjects, times)
-    long = turn.(:long, longs, 1)
-    for way <- ways, do: row(way, streams, paced[way], fast[way], long[way])
+    paced = turn.(subjects, plan.rate, times)
+    long = turn.(longs, plan.rate, 1)
+    fast = if plan.opts.all, do: turn.(subjects, 0, times), else: %{}
+    rows = for way <- ways, do: row(way, streams, paced[way], long[way], fast[way])
+    # A run of all ways takes minutes.
+    for row <- rows,
+        do: IO.puts(:stderr, "#{row.way}, #{streams} streams: #{round(row.carries)} tokens/s")
+
+    rows
   end
 
   defp once(%{processes: processes, speed: speed}, streams, times) do
@@ -206,10 +209,10 @@ defmodule Ceiling do
     Map.merge(costs, %{rate: rate, merged: outputs && tokens / outputs})
   end
 
-  defp row(way, streams, paced, fast, long) do
+  defp row(way, streams, paced, long, fast) do
     front = Bench.figure(each(paced, :front), :less)
 
-    %{
+    row = %{
       way: @names[way],
       streams: streams,
       front: front,
@@ -217,10 +220,17 @@ defmodule Ceiling do
       core: Bench.median(each(paced, :core)),
       carries: 1.0e6 / Bench.Figure.value(front),
       merged: median(each(paced, :merged)),
-      fast: Bench.median(each(fast, :rate)),
-      fast_merged: median(each(fast, :merged)),
-      long: Bench.median(each(long, :rate))
+      long: Bench.figure(each(long, :front), :less),
+      long_client: Bench.figure(each(long, :client), :less)
     }
+
+    if fast,
+      do:
+        Map.merge(row, %{
+          fast: Bench.median(each(fast, :rate)),
+          fast_merged: median(each(fast, :merged))
+        }),
+      else: row
   end
 
   defp each(rounds, key), do: Enum.map(rounds, &Map.fetch!(&1, key))
