@@ -136,7 +136,7 @@ class PieceReader:
 
     def read(self) -> object:
         """Returns the value."""
-        # What is longer than a piece is not tried as one: each trial in vain costs as much as a piece.
+        # What is longer than a piece is not tried as one: a trial in vain costs as much as a piece.
         value, end = self._item(0) if len(self._data) <= PIECE else self._large(0)
         if end != len(self._data):
             raise DecodeError("bytes follow the end of a value")

@@ -123,8 +123,7 @@ def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
 def plain_item(mode: int, text: str, token_id: int, changes: bytes) -> bytes | None:
     """Returns the bytes of a plain patch with one new token of the completion 0.
 
-    It is what `plain_patch` makes of `plain_completion`, in one step: 0.5 µs instead of 1.2. None if
-    it needs these.
+    It is what `plain_patch` makes of `plain_completion`, in one step. None if it needs these.
     """
     try:
         encoded = text.encode()

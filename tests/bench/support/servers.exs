@@ -44,14 +44,14 @@ defmodule Bench.Servers do
       },
       # vLLM's Rust front end serves both of these at once.
       rust_http: %{
-        server: ["vllm.entrypoints.cli.main", "serve"],
+        server: ["tests.bench.servers.vllm_cli", "serve"],
         listen: fn at -> ["--uds", at.socket, "--grpc-port", "#{at.port}"] end,
         client: "tests.bench.servers.http_client",
         reach: & &1.socket,
         env: rust()
       },
       rust_grpc: %{
-        server: ["vllm.entrypoints.cli.main", "serve"],
+        server: ["tests.bench.servers.vllm_cli", "serve"],
         listen: fn at -> ["--uds", at.socket, "--grpc-port", "#{at.port}"] end,
         client: "tests.bench.servers.rust_grpc_client",
         reach: &"127.0.0.1:#{&1.port}",
