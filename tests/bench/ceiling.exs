@@ -59,7 +59,7 @@ defmodule Ceiling do
     long: {"front end, long prompts", 1},
     long_client: {"client", 1},
     fast: "as fast as it goes, tokens/s",
-    fast_merged: {"tokens an output", 1}
+    fast_merged: {"tokens an output then", 1}
   ]
 
   def run(argv) do
@@ -79,7 +79,7 @@ defmodule Ceiling do
         measure(ways, Map.merge(plan, %{file: file, env: env, rounds: Bench.rounds(opts, 2)}))
       end)
 
-    title = "CPU for a token at #{rate} tokens/s, and tokens/s as fast as it goes"
+    title = "CPU for a token at #{rate} tokens/s"
     Bench.report(opts, "ceiling", [Bench.table(title, @columns, rows)], notes)
   end
 

@@ -1,6 +1,6 @@
 # What do several tokens an item save, and what do they cost?
 #
-#     mix run tests/bench/intervals.exs [MODEL] [--streams 256] [--json] [--rounds N] [--quick]
+#     mix run tests/bench/intervals.exs [MODEL] [--streams 64] [--json] [--rounds N] [--quick]
 #
 # vLLM's `stream_interval` in the parameters of a request, from Elixir and in process, by turns on one
 # free engine (support/free_engine.py) at a rate that all can carry. The CPU is that of whole processes.
@@ -26,7 +26,7 @@ defmodule Intervals do
 
   def run(argv) do
     opts = Bench.options(argv, streams: :integer)
-    streams = Map.get(opts, :streams, 256)
+    streams = Map.get(opts, :streams, 64)
 
     rows =
       Cost.with_rate(fn file, env ->
