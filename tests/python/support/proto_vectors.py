@@ -77,6 +77,7 @@ def _written() -> Iterator[tuple[str, Message]]:
         ref="e1", incarnation="ab" * 16, method="generate", args=b"\x91\x01", timeout_ms=5000
     )
     yield "call of a reference", request
+    yield "call for texts alone", pb.CallRequest(ref="e1", items=pb.ITEMS_TEXT)
     yield "call of a class", pb.CallRequest(class_name="AsyncLLM", kwargs=b"\x80")
     yield "call of a reference without a name", pb.CallRequest(ref="")
     yield (
