@@ -413,7 +413,7 @@
     module: Vllm.Proto.CallRequest,
     canonical: true,
     bytes: "0a0265314001",
-    message: %Vllm.Proto.CallRequest{target: {:ref, "e1"}, items: :invalid}
+    message: %Vllm.Proto.CallRequest{target: {:ref, "e1"}, items: :text}
   },
   %{
     name: "call of a class",

@@ -244,9 +244,11 @@ def _value(field: FieldDescriptor, value: Any) -> str:
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return _elixir(value)
     if field.type == FieldDescriptor.TYPE_ENUM:
-        if value not in pb.FailureKind.values():
+        enum = {"FailureKind": pb.FailureKind, "Items": pb.Items}[field.enum_type.name]
+        if value not in enum.values():
             return str(value)
-        return ":" + pb.FailureKind.Name(value).removeprefix("FAILURE_KIND_").lower()
+        prefix = enum.Name(0).removesuffix("UNSPECIFIED")
+        return ":" + enum.Name(value).removeprefix(prefix).lower()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return f"<<{', '.join(map(str, value))}>>"
     if isinstance(value, bool):
