@@ -243,7 +243,7 @@ def _elixir(message: Message) -> str:
 def _value(field: FieldDescriptor, value: Any) -> str:
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return _elixir(value)
-    if field.type == FieldDescriptor.TYPE_ENUM:
+    if field.enum_type is not None:
         enum = {"FailureKind": pb.FailureKind, "Items": pb.Items}[field.enum_type.name]
         if value not in enum.values():
             return str(value)
