@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples test setup lint format gen gen-check drift bench soak hostile dialyzer \
+.PHONY: help demo examples test setup lint format gen gen-check drift bench bench-check soak hostile dialyzer \
         doctor clean test-browser test-release browser docs package package-check test-latest \
         test-pythons test-core test-hosts \
         lint-python lint-elixir check-python check-elixir \
@@ -221,13 +221,23 @@ test-release: setup ## test the application of elixir/examples, its release, and
 	$(call announce,Python tests: release)
 	@$(LEAVING_NOTHING) $(PYTEST) tests/python/release
 
-# OPTIONS go to every script: --json, --rounds N, --quick, --all.
-bench: setup ## measure the bridge beside vLLM alone (half an hour): make bench [OPTIONS=--all]
-	@for script in tests/bench/*.exs; do \
-	  printf '\n== %s\n' "$$script" >&2; \
-	  $(LEAVING_NOTHING) mix run "$$script" $(or $(OPTIONS),--all); done
-	@printf '\n== tests/bench/finite_numbers.py\n' >&2
-	@$(PYTHON) -m tests.bench.finite_numbers
+# Runs every benchmark. OPTIONS go to each script: --json, --rounds N, --quick (five minutes), --all.
+# A script that fails, or whose figures became worse, does not keep the others from running.
+define run_benchmarks
+@failed=; for script in tests/bench/*.exs; do \
+  printf '\n== %s\n' "$$script" >&2; before=$$SECONDS; \
+  BENCH=$(1) $(LEAVING_NOTHING) mix run "$$script" $(OPTIONS) || failed="$$failed $$script"; \
+  printf '(%s s)\n' $$((SECONDS - before)) >&2; done; \
+printf '\n== tests/bench/finite_numbers.py\n' >&2; \
+$(PYTHON) -m tests.bench.finite_numbers; \
+printf '\n%s s in all%s\n' "$$SECONDS" "$${failed:+; failed or worse:$$failed}" >&2; test -z "$$failed"
+endef
+
+bench: setup ## measure the bridge beside vLLM alone, and record the run (half an hour): make bench [OPTIONS=--quick]
+	$(call run_benchmarks,record)
+
+bench-check: setup ## measure again, and name what became slower than in the last recorded run on such a machine
+	$(call run_benchmarks,check)
 
 soak: setup ## keep a real engine under load, then beside a hostile client: make soak [MINUTES=30]
 	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) mix run tests/soak/soak.exs

@@ -159,6 +159,7 @@ def async_llm(builder: Builder) -> ServedClass:
         watched=True,
         death=lambda engine: engine.dead_error if getattr(engine, "errored", False) else None,
         abort=abort,
+        outputs=frozenset({"generate"}),
         inference=ENGINE_INFERENCE,
         unlimited=frozenset(
             {

@@ -72,6 +72,7 @@ The modules, in reading order:
 `large_values`       large values, in pieces, and how many values there may be
 `bulk`               which answers are so large that they are encoded in a thread
 `item_encoder`       the items of a stream: the first whole, then patches
+`part_encoder`       the items of a stream that are texts or token ids alone
 `output_shapes`      how the fields of an output are read
 `sent_output`        what the client has received of an output so far
 `metrics_patch`      what is new in an output's metrics

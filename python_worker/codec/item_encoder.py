@@ -19,6 +19,7 @@ from python_worker.codec.output_patch import (
     REPLACE,
     extension,
     plain_completion,
+    plain_item,
     plain_patch,
 )
 from python_worker.codec.output_shapes import OutputShape, shape_of
@@ -119,6 +120,24 @@ class ItemEncoder:
         """
         return plain_patch(APPEND if self.cumulative else REPLACE, completions, changes)
 
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
+        """Returns the bytes of a plain item with one completion, without a RequestOutput.
+
+        Args:
+            index: As for `encode_completion`, ...
+            text: ... and so is this, ...
+            token_ids: ... and this.
+            metrics: The item's.
+        """
+        if self.cumulative:
+            text, token_ids = self._new(index, text, token_ids)
+        changes = self.encode_metrics(metrics)
+        if len(token_ids) == 1 and not index:
+            mode = APPEND if self.cumulative else REPLACE
+            if data := plain_item(mode, text, token_ids[0], changes):
+                return data
+        return self.encode_plain((self._encode_new(index, text, token_ids),), changes)
+
     def encode_metrics(self, metrics: Any) -> bytes:
         """Returns the bytes of what is new in the metrics of the next item."""
         return self._metrics.encode(metrics) or NIL
@@ -133,10 +152,18 @@ class ItemEncoder:
             token_ids: The new token ids. If the output kind is CUMULATIVE, all token ids.
         """
         if self.cumulative:
-            sent, ids = self._completions[index], token_ids
-            text, sent.text = text[len(sent.text) :], text
-            token_ids, sent.token_ids = ids[sent.token_count :], ids
-            sent.token_count = len(ids)
+            text, token_ids = self._new(index, text, token_ids)
+        return self._encode_new(index, text, token_ids)
+
+    def _new(self, index: int, text: str, token_ids: Sequence[int]) -> tuple[str, Sequence[int]]:
+        """What is new of a CUMULATIVE completion; keeps what will have been sent."""
+        sent, ids = self._completions[index], token_ids
+        text, sent.text = text[len(sent.text) :], text
+        token_ids, sent.token_ids = ids[sent.token_count :], ids
+        sent.token_count = len(ids)
+        return text, token_ids
+
+    def _encode_new(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         if len(token_ids) == 1 and (encoded := plain_completion(index, text, token_ids[0])):
             return encoded
         return self._encoder.encode([index, text, token_ids, None, None, None])

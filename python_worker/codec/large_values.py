@@ -37,6 +37,8 @@ PIECE: Final = 64 * 1024
 _FIRST_ITEMS: Final = 1024
 _MOST_ITEMS: Final = 16 * 1024
 
+_SHORT_KEY: Final = 64
+
 _COPIED: Final = 1024 * 1024
 
 
@@ -134,7 +136,8 @@ class PieceReader:
 
     def read(self) -> object:
         """Returns the value."""
-        value, end = self._item(0)
+        # What is longer than a piece is not tried as one: a trial in vain costs as much as a piece.
+        value, end = self._item(0) if len(self._data) <= PIECE else self._large(0)
         if end != len(self._data):
             raise DecodeError("bytes follow the end of a value")
         return value
@@ -193,8 +196,9 @@ class PieceReader:
         return [value], end
 
     def _one_pair(self, place: int) -> tuple[Any, int]:
-        key, place = self._item(place)
-        value, end = self._item(place)
+        key, start = self._item(place)
+        # Both together did not fit into a piece. So behind a short key the value alone does not.
+        value, end = self._large(start) if start - place < _SHORT_KEY else self._item(start)
         self._count.add(2)
         return {key: value}, end
 

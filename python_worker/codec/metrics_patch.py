@@ -21,6 +21,7 @@ from python_worker.codec.records import record_of, tuple_reader
 
 NO_CHANGES: Final[Mapping[str, object]] = {}
 
+_NONE_TYPE: Final = type(None)
 _FLOAT: Final = struct.Struct(">Bd")
 _FLOAT_CODE: Final = 0xCB
 
@@ -74,7 +75,7 @@ class MetricsPatch:
 
     def encode(self, metrics: Any) -> bytes | None:
         """Returns the bytes of `changes`; None if there are no changes."""
-        if metrics is None and self._class is type(None):
+        if metrics is None and self._class is _NONE_TYPE:
             return None
         pattern = self._pattern
         if pattern is not None and type(metrics) is self._class:
@@ -84,19 +85,16 @@ class MetricsPatch:
                 and pattern.read_others(metrics) == self._unchanged
             ):
                 self._changed = changed
-                parts = [pattern.head]
-                for name, value in zip(pattern.packed_names, changed, strict=True):
-                    parts += name, self._pack_number(value)
-                return b"".join(parts)
+                return b"".join(map(self._pack_field, pattern.packed_names, changed))
         changes = self.changes(metrics)
         return self._pack(changes) if changes else None
 
-    def _pack_number(self, value: Any) -> bytes:
+    def _pack_field(self, name: bytes, value: Any) -> bytes:
         if type(value) is float:
-            return _FLOAT.pack(_FLOAT_CODE, value)
+            return name + _FLOAT.pack(_FLOAT_CODE, value)
         if type(value) is int and 0 <= value < 0x1_0000_0000:
-            return unsigned(value)
-        return self._pack(value)
+            return name + unsigned(value)
+        return name + self._pack(value)
 
 
 class _ChangePattern:
@@ -104,8 +102,9 @@ class _ChangePattern:
 
     def __init__(self, fields: tuple[str, ...], changing: tuple[str, ...]) -> None:
         self.changing = changing
-        self.head = _HEADS[len(changing)]
-        self.packed_names = [msgpack.packb(name) for name in changing]
+        names = [msgpack.packb(name) for name in changing]
+        # The first with what stands before it.
+        self.packed_names = [_HEADS[len(changing)] + names[0], *names[1:]]
         self.read_changing = tuple_reader(changing)
         self.read_others = tuple_reader(tuple(name for name in fields if name not in changing))
 

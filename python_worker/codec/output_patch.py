@@ -28,6 +28,7 @@ general encoder takes several times as long (9 µs instead of 2).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection
 from typing import Final
 
@@ -52,6 +53,24 @@ _PLAIN_HEADS: Final = [
 _EXT_8: Final = [bytes((0xC7, length, PATCH)) for length in range(0x100)]
 
 
+# What follows the text of a completion with one new token: an array of one id of so many bits, and
+# three nils.
+_ID_7: Final = struct.Struct(">BBHB")
+_ID_8: Final = struct.Struct(">BBBHB")
+_ID_16: Final = struct.Struct(">BBHHB")
+_ID_32: Final = struct.Struct(">BBIHB")
+
+# The start of a patch with one completion, by mode and bytes of its text: up to that text.
+_STARTS: Final = [
+    [
+        _PLAIN_HEADS[mode][1] + _ARRAY_OF_SIX + _POSITIVE_FIXINT[0] + _FIXSTR[size]
+        for size in range(0x20)
+    ]
+    for mode in (REPLACE, APPEND)
+]
+_START_BYTES: Final = len(_STARTS[REPLACE][0])
+
+
 def unsigned(number: int) -> bytes:
     """Returns a number below 2**32 in its shortest form in MessagePack."""
     if number < 0x80:
@@ -61,6 +80,15 @@ def unsigned(number: int) -> bytes:
     if number < 0x10000:
         return bytes((0xCD, number >> 8, number & 0xFF))
     return b"\xce" + number.to_bytes(4, "big")
+
+
+def short_text(text: str) -> bytes | None:
+    """Returns the bytes of a text of up to 31 bytes; None if it needs the general encoder."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which the encoder replaces
+        return None
+    return _FIXSTR[len(encoded)] + encoded if len(encoded) < 0x20 else None
 
 
 def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
@@ -90,6 +118,33 @@ def plain_completion(index: int, text: str, token_id: int) -> bytes | None:
             _THREE_NILS,
         )
     )
+
+
+def plain_item(mode: int, text: str, token_id: int, changes: bytes) -> bytes | None:
+    """Returns the bytes of a plain patch with one new token of the completion 0.
+
+    It is what `plain_patch` makes of `plain_completion`, in one step. None if it needs these.
+    """
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which the encoder replaces
+        return None
+    if len(encoded) >= 0x20 or type(token_id) is not int or token_id < 0:
+        return None
+    if token_id < 0x80:
+        ids = _ID_7.pack(0x91, token_id, 0xC0C0, 0xC0)
+    elif token_id < 0x100:
+        ids = _ID_8.pack(0x91, 0xCC, token_id, 0xC0C0, 0xC0)
+    elif token_id < 0x10000:
+        ids = _ID_16.pack(0x91, 0xCD, token_id, 0xC0C0, 0xC0)
+    elif token_id < 0x1_0000_0000:
+        ids = _ID_32.pack(0x91, 0xCE, token_id, 0xC0C0, 0xC0)
+    else:
+        return None
+    size = _START_BYTES + len(encoded) + len(ids) + len(changes)
+    if size >= 0x100:
+        return None
+    return b"".join((_EXT_8[size], _STARTS[mode][len(encoded)], encoded, ids, changes))
 
 
 def plain_patch(mode: int, completions: Collection[bytes], changes: bytes) -> bytes:

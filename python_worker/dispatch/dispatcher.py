@@ -21,6 +21,7 @@ from typing import Any
 
 from python_worker.codec.bulk import is_bulky
 from python_worker.codec.encoder import CONSTANTS
+from python_worker.codec.part_encoder import PartEncoder
 from python_worker.dispatch import call as calls
 from python_worker.dispatch.access import CALLER, EVERYTHING
 from python_worker.dispatch.call import Call, GoingOn
@@ -42,6 +43,7 @@ from python_worker.dispatch.values import Given, Values
 from python_worker.exceptions import Draining, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import large_work
+from python_worker.streaming.fast_path import ItemEncoding
 from python_worker.streaming.progress import PROGRESS
 from python_worker.streaming.stream import drain
 from python_worker.validation import signatures
@@ -195,6 +197,7 @@ class Dispatcher:
             check_foreign([args, kwargs])
         call.check_inputs()
         invocation = Invocation(call, method, target, served, member, args, kwargs)
+        invocation.check_items()
         return functools.partial(self._begin, invocation)
 
     # --- Carrying out ----------------------------------------------------------
@@ -255,7 +258,11 @@ class Dispatcher:
 
     async def _stream(self, invocation: Invocation, items: AsyncIterator[object]) -> None:
         call, served = invocation.call, invocation.served
-        encoder = self._values.item_encoder(call, cumulative=invocation.cumulative)
+        encoder: ItemEncoding
+        if invocation.part is None:
+            encoder = self._values.item_encoder(call, cumulative=invocation.cumulative)
+        else:
+            encoder = PartEncoder(invocation.part, cumulative=invocation.cumulative)
         abort = None if served.abort is None else functools.partial(served.abort, invocation.target)
         try:
             with self._over(invocation):

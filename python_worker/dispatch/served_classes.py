@@ -75,6 +75,8 @@ class ServedClass:
         death: Why an object is dead; None while it lives.
         abort: Aborts the requests of a stream that ends early, by the ids that the engine gave
             them. Without it a stream is accepted before its first item.
+        outputs: Methods that stream vLLM's outputs of a generation, of which a client may ask for
+            the texts or token ids alone.
         released: Called when no client holds an object any more.
         limited: Whether calls count towards the limit of calls.
         unlimited: Methods that do not count: they free capacity or report load.
@@ -108,6 +110,7 @@ class ServedClass:
     owner: Callable[[Any], object] = lambda target: target
     death: Callable[[Any], BaseException | None] = lambda target: None
     abort: Callable[[Any, list[str]], Awaitable[None]] | None = None
+    outputs: frozenset[str] = frozenset()
     released: Callable[[Any], None] | None = None
     limited: bool = True
     unlimited: frozenset[str] = frozenset()

@@ -10,11 +10,13 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from python_worker.gen import manifest, protobuf
-from python_worker.gen.elixir import classes, engines, structs
+from python_worker.gen import protobuf
 from python_worker.gen.elixir import protobuf as elixir_protobuf
 from python_worker.gen.elixir.text import format_all
 from python_worker.gen.files import Files
+
+# What describes vLLM imports modules of the worker, which read the generated messages when they are
+# imported: so it is imported when the messages have been made.
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,10 +62,15 @@ def _protobuf() -> list[Files]:
 
 
 def _manifest() -> list[Files]:
+    from python_worker.gen import manifest
+
     return [manifest.manifest_files()]
 
 
 def _elixir() -> list[Files]:
+    from python_worker.gen import manifest
+    from python_worker.gen.elixir import classes, engines, structs
+
     loaded = manifest.load()
     texts = structs.struct_texts(loaded)
     texts[classes.PATH] = classes.classes_text(loaded)

@@ -38,6 +38,9 @@ class ItemEncoding(Protocol):
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         """Encode what a token adds to one completion."""
 
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
+        """Encode an item with one completion, in which nothing else is new but the metrics."""
+
     def encode_completions(self, item: Any) -> dict[int, bytes] | None:
         """Encode the completions of an item, if nothing else is new in it."""
 
@@ -207,6 +210,15 @@ class FastPath:
 
     def take(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> None:
         """Take a token that was admitted."""
+        if not self._several:
+            try:
+                data = self._encoder.encode_token(index, text, token_ids, metrics)
+                check_size(len(data))
+            except Exception as error:
+                self._fail(error, error)
+            else:
+                self._sink.send_item(data)
+            return
         try:
             completion = self._encoder.encode_completion(index, text, token_ids)
             if not self._plain:
@@ -214,10 +226,7 @@ class FastPath:
         except Exception as error:
             self._fail(error, error)
             return
-        if self._several:
-            self._plain[index] = completion
-        else:
-            self._send_plain((completion,), self._changes)
+        self._plain[index] = completion
 
     def _send_plain(self, completions: Collection[bytes], changes: bytes) -> None:
         try:

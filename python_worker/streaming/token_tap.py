@@ -149,7 +149,6 @@ class RequestStates:
     def _can_be_plain(self, state: Any, cumulative: bool) -> bool:
         return bool(
             state.detokenizer is not None
-            and state.stream_interval == 1
             and not state.streaming_input
             and state.prompt_token_ids is not None
             and state.logprobs_processor.num_logprobs is None
@@ -177,6 +176,7 @@ def _diverted(state: Any, receiver: TokenReceiver) -> Callable[..., Any]:
     )
     detokenizer, logprobs = state.detokenizer, state.logprobs_processor
     next_text, delta = detokenizer.get_next_output_text, state.output_kind.name == "DELTA"
+    interval = state.stream_interval
 
     def make_request_output(
         new_token_ids: list[int],
@@ -194,8 +194,10 @@ def _diverted(state: Any, receiver: TokenReceiver) -> Callable[..., Any]:
             or ec_transfer_params is not None
             or masks
             or logprobs.prompt_token_id_logprobs is not None
+            or (interval > 1 and not _is_due(state, interval))
             or not receiver.admit(index)
         ):
+            # Of an output that is not due it makes none.
             return ordinary(
                 new_token_ids,
                 pooling_output,
@@ -205,8 +207,20 @@ def _diverted(state: Any, receiver: TokenReceiver) -> Callable[..., Any]:
                 ec_transfer_params,
                 error=error,
             )
-        token_ids = new_token_ids if delta else detokenizer.output_token_ids
+        if not delta:
+            token_ids = detokenizer.output_token_ids
+        elif interval > 1:
+            token_ids = detokenizer.output_token_ids[state.sent_tokens_offset :]
+            state.sent_tokens_offset = detokenizer.num_output_tokens()
+        else:
+            token_ids = new_token_ids
         receiver.take(index, next_text(False, delta), token_ids, state.stats)
         return None
 
     return make_request_output
+
+
+def _is_due(state: Any, interval: int) -> bool:
+    """Whether an output that is not the last is made: only after so many tokens."""
+    sent: int = state.sent_tokens_offset
+    return sent == 0 or state.detokenizer.num_output_tokens() - sent >= interval

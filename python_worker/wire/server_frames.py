@@ -63,6 +63,11 @@ VALUE = tag(pb.CallReply, "value", LENGTH_DELIMITED)
 SHORT = [varint(length) for length in range(1024)]
 
 
+# What stands before a reply and before an item of such lengths.
+REPLY_HEADS = [REPLIES + length for length in SHORT]
+ITEM_HEADS = [ITEM + length for length in SHORT]
+
+
 def length(size: int) -> bytes:
     """Return a length as a varint."""
     return SHORT[size] if size < len(SHORT) else varint(size)
@@ -81,9 +86,11 @@ def item(call: bytes, data: bytes) -> bytes:
         data: The item, encoded.
     """
     size = len(data)
-    field = ITEM + (SHORT[size] if size < 1024 else varint(size))
-    size += len(call) + len(field)
-    return REPLIES + (SHORT[size] if size < 1024 else varint(size)) + call + field + data
+    if size < 1000:  # the reply is shorter than 1024 then
+        field = ITEM_HEADS[size]
+        return b"".join((REPLY_HEADS[size + len(call) + len(field)], call, field, data))
+    field = ITEM + varint(size)
+    return REPLIES + varint(size + len(call) + len(field)) + call + field + data
 
 
 def value(call: bytes, parts: Sequence[Buffer]) -> bytes:

@@ -69,8 +69,11 @@ defmodule Cpu do
   defp row(rounds, streams, name) do
     for key <- [:rate, :idle, :beam, :worker, :core, :executor, :sum],
         into: %{streams: streams, way: name},
-        do: {key, rounds |> Enum.map(& &1[key]) |> Bench.median()}
+        do: {key, shown(key, Enum.map(rounds, & &1[key]))}
   end
+
+  defp shown(part, values) when part in [:beam, :worker], do: Bench.figure(values, :less)
+  defp shown(_key, values), do: Bench.median(values)
 
   defp used({before, idle, all}, {later, idle_later, all_later}, processes, worker, tokens, rate) do
     per_token = Enum.zip_with(later, before, &((&1 - &2) / tokens))

@@ -42,26 +42,28 @@ class MeasuredAsyncLLM(AsyncLLM):  # type: ignore[misc]
 
     async def generate_in_process(
         self, prompt: Any, sampling_params: SamplingParams, streams: int
-    ) -> tuple[int, float]:
+    ) -> tuple[int, int, float]:
         """Generate as a Python application would, ``streams`` at a time.
 
         Returns:
-            The tokens that all streams yielded together, and the seconds from
-            the first request to the last token.
+            The tokens that all streams yielded together, in how many outputs, and the
+            seconds from the first request to the last token.
         """
         engine, sampling_params = self.plain, own(sampling_params)
         deltas = sampling_params.output_kind is RequestOutputKind.DELTA
 
-        async def one(index: int) -> int:
-            tokens = 0
+        async def one(index: int) -> tuple[int, int]:
+            tokens = outputs = 0
             async for output in engine.generate(prompt, sampling_params, f"in-process-{index}"):
                 now = sum(len(completion.token_ids) for completion in output.outputs)
                 tokens = tokens + now if deltas else now
-            return tokens
+                outputs += 1
+            return tokens, outputs
 
         began = time.perf_counter()
-        tokens = sum(await asyncio.gather(*(one(index) for index in range(streams))))
-        return tokens, time.perf_counter() - began
+        counts = await asyncio.gather(*(one(index) for index in range(streams)))
+        seconds = time.perf_counter() - began
+        return sum(it[0] for it in counts), sum(it[1] for it in counts), seconds
 
     async def time_in_process(
         self, prompt: Any, sampling_params: SamplingParams

@@ -2,16 +2,17 @@
 #
 #     mix run tests/bench/servers.exs [MODEL] [--json] [--rounds N] [--quick]
 #
-# Three engines with the same arguments: the bridge's, that of vLLM's OpenAI server and that of vLLM's
-# gRPC server, each served over a Unix socket and asked by the cheapest client there is for it, in a
-# process of its own: Elixir; asyncio with httptools and msgspec; grpc.aio with the server's stubs. One
-# is asked at a time, and not before the others rest: vLLM's Worker spins for a second after its last
-# step. The bridge's engine is asked in its own process as well, which says what could be reached at
-# all: no client of a server is faster than that.
+# Four engines with the same arguments: the bridge's, and those of vLLM's OpenAI server, of its gRPC
+# server, and of its Rust front end, which serves HTTP and gRPC at once. Each is served over a Unix
+# socket (Rust's gRPC over TCP) and asked by the cheapest client there is for it, in a process of its
+# own: Elixir; asyncio with httptools and msgspec; grpc.aio. One is asked at a time, and not before the
+# others rest: vLLM's Worker spins for a second after its last step. The bridge's engine is asked in
+# its own process as well, which says what could be reached at all beside the same front end.
 #
 # The gRPC server sends token ids only, and its engine makes no text. So the bridge is measured twice,
-# with text and (`detokenize: false`) without. The server's package is installed into a folder of its
-# own; where it cannot be had, its column stays empty.
+# with text and (`detokenize: false`) without. The gRPC server's package, and the binary of the Rust
+# front end out of vLLM's own wheel, are installed into folders of their own; where they cannot be
+# had, or do not start, their columns stay empty and a note says why.
 
 Code.require_file("support/measured.exs", __DIR__)
 Code.require_file("support/servers.exs", __DIR__)
@@ -37,38 +38,77 @@ defmodule Servers do
     to_grpc: {"ratio", 2},
     limit_to_grpc: {"in process to it", 2},
     ids: "Elixir, ids only",
-    ids_to_grpc: {"ratio", 2}
+    ids_to_grpc: {"ratio", 2},
+    rust_http: "vllm-rs, HTTP",
+    to_rust_http: {"ratio", 2},
+    rust_grpc: "vllm-rs, gRPC",
+    to_rust_grpc: {"ratio", 2}
   ]
 
   def run(argv) do
     opts = Bench.options(argv)
-    installed = Servers.install()
     arguments = [model: Measured.model(opts)] ++ Measured.arguments(@engine)
-    kinds = if installed == :ok, do: [:http, :grpc], else: [:http]
+    kinds = [:http, :grpc, :rust_http]
+
+    {installed, missing} =
+      Enum.split_with(
+        for(kind <- kinds, do: {kind, Servers.install(kind)}),
+        &match?({_, :ok}, &1)
+      )
 
     # They start beside one another.
-    servers = for kind <- kinds, do: {kind, Servers.start(kind, arguments, @prompt, @tokens)}
+    started =
+      for {kind, :ok} <- installed, do: {kind, Servers.start(kind, arguments, @prompt, @tokens)}
 
-    results =
+    {results, failed} =
       try do
         Measured.with_engine(opts, @engine, fn engine ->
-          for {_kind, server} <- servers, do: Servers.await(server)
-          measure(engine, servers, Bench.rounds(opts, 4))
+          {servers, failed} = await(started)
+          {measure(engine, servers, Bench.rounds(opts, 4)), failed}
         end)
       after
-        for {_kind, server} <- servers, do: Servers.stop(server)
+        for {_kind, server} <- started, do: Servers.stop(server)
       end
 
     table = Bench.table("tokens/s, #{@tokens} tokens each, greedy", @columns, rows(results))
-    Bench.report(opts, "servers", [table], notes(installed))
+
+    Bench.report(
+      opts,
+      "servers",
+      [table],
+      for({kind, {:error, why}} <- missing ++ failed, do: "#{kind} is left out: #{why}")
+    )
   end
 
-  defp notes(:ok), do: []
-  defp notes({:error, why}), do: ["vLLM's gRPC server is left out: #{why}"]
+  # Those that serve, with Rust's second client; and why others do not.
+  defp await(started) do
+    for {kind, server} <- started, reduce: {[], []} do
+      {servers, failed} ->
+        case awaited(kind, server) do
+          {:ok, more} -> {servers ++ more, failed}
+          error -> {servers, [{kind, error} | failed]}
+        end
+    end
+  end
+
+  defp awaited(kind, server) do
+    Servers.await(server)
+
+    if kind == :rust_http,
+      do:
+        {:ok,
+         [
+           rust_http: server,
+           rust_grpc: server |> Servers.beside(:rust_grpc, @prompt, @tokens) |> Servers.await()
+         ]},
+      else: {:ok, [{kind, server}]}
+  rescue
+    error in RuntimeError -> {:error, Exception.message(error)}
+  end
 
   # Each takes its whole turn, at all numbers of streams: between turns everything has to rest.
   defp measure(engine, servers, rounds) do
-    groups = [Measured.worker() | for({_kind, server} <- servers, do: server.group)]
+    groups = Enum.uniq([Measured.worker() | for({_kind, server} <- servers, do: server.group)])
     ways = [:in_process, :elixir, :ids] ++ Keyword.keys(servers)
 
     turn = fn way ->
@@ -103,11 +143,13 @@ defmodule Servers do
               {:limit_to_http, :in_process, :http},
               {:to_grpc, :elixir, :grpc},
               {:limit_to_grpc, :in_process, :grpc},
-              {:ids_to_grpc, :ids, :grpc}
+              {:ids_to_grpc, :ids, :grpc},
+              {:to_rust_http, :elixir, :rust_http},
+              {:to_rust_grpc, :elixir, :rust_grpc}
             ],
             is_map_key(results, theirs),
             into: %{},
-            do: {key, Bench.paired(of.(ours), of.(theirs))}
+            do: {key, Bench.ratio(of.(ours), of.(theirs))}
       )
     end
   end

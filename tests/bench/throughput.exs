@@ -62,7 +62,7 @@ defmodule Throughput do
           streams: streams,
           in_process: Bench.median(reference),
           elixir: Bench.median(ours),
-          ratio: Bench.paired(ours, reference)
+          ratio: Bench.ratio(ours, reference)
         }
       end
 

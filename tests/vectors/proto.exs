@@ -409,6 +409,13 @@
     }
   },
   %{
+    name: "call for texts alone",
+    module: Vllm.Proto.CallRequest,
+    canonical: true,
+    bytes: "0a0265314001",
+    message: %Vllm.Proto.CallRequest{target: {:ref, "e1"}, items: :text}
+  },
+  %{
     name: "call of a class",
     module: Vllm.Proto.CallRequest,
     canonical: true,

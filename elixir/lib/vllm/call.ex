@@ -33,6 +33,9 @@ defmodule Vllm.Call do
   alias Vllm.Core.Worker.{Explanation, Loading}
   alias Vllm.Proto.CallRequest
 
+  # The option `items` => what the worker is asked for.
+  @items %{outputs: :unspecified, text: :text, token_ids: :token_ids}
+
   # Encoded arguments of fewer bytes are joined into one binary, as are those in more than a few parts.
   @large 64 * 1024
   @few 8
@@ -229,7 +232,14 @@ defmodule Vllm.Call do
          {:ok, args} <- encode(args),
          {:ok, kwargs} <- encode_named(kwargs),
          :ok <- Arguments.check_size(IO.iodata_length([args | kwargs])) do
-      request = %{request | args: args, kwargs: kwargs, timeout_ms: timeout_ms(rpc.timeout)}
+      request = %{
+        request
+        | args: args,
+          kwargs: kwargs,
+          timeout_ms: timeout_ms(rpc.timeout),
+          items: Map.fetch!(@items, rpc.items)
+      }
+
       deadline = deadline(rpc.timeout)
       sent = System.monotonic_time()
 
@@ -280,6 +290,7 @@ defmodule Vllm.Call do
       class: class,
       method: method,
       window: rpc.window,
+      items: rpc.items,
       deadline: deadline,
       sent: {node(), sent},
       request_id: rpc[:request_id],

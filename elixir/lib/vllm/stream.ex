@@ -17,6 +17,11 @@ defmodule Vllm.Stream do
       when that process ends.
     * A failure raises a `Vllm.Error` after the items that came before it. `collect/1` returns the
       error instead.
+    * With `rpc: [items: :text]` each item is only the text that is new, and with `:token_ids` a list
+      of the new ids. A consumer that needs no more pays less for each token.
+
+          {:ok, stream} = Vllm.AsyncLLM.generate(engine, "Hello", [max_tokens: 16], "req-2", rpc: [items: :text])
+          Enum.each(stream, &IO.write/1)
 
   ## As messages
 
@@ -54,7 +59,8 @@ defmodule Vllm.Stream do
     :deadline,
     :sent,
     :request_id,
-    :ref
+    :ref,
+    items: :outputs
   ]
 
   @type t :: %__MODULE__{
@@ -66,7 +72,8 @@ defmodule Vllm.Stream do
           deadline: :infinity | {node(), integer()},
           sent: {node(), integer()} | nil,
           request_id: term(),
-          ref: Vllm.Ref.t() | nil
+          ref: Vllm.Ref.t() | nil,
+          items: :outputs | :text | :token_ids
         }
 
   # The supervisor of forwarders on each node where the application runs.
@@ -86,7 +93,7 @@ defmodule Vllm.Stream do
   def cancel(stream), do: with(:ok <- check(stream), do: Consumer.cancel(stream.source))
 
   @doc """
-  Enumerates the stream and returns its last item. With vLLM's `CUMULATIVE` (the default) and
+  Enumerates the stream and returns its last item; of texts or token ids, all of them joined. With vLLM's `CUMULATIVE` (the default) and
   `FINAL_ONLY` outputs that is the whole answer. For a request with several completions it returns all
   of them, although vLLM's last item holds only those that have changed. Failures are returned, not
   raised.
@@ -98,6 +105,9 @@ defmodule Vllm.Stream do
     with :ok <- check(stream), do: collect_checked(stream)
   end
 
+  defp collect_checked(%{items: :text} = stream), do: joined(stream, &Enum.join/1)
+  defp collect_checked(%{items: :token_ids} = stream), do: joined(stream, &Enum.concat/1)
+
   defp collect_checked(stream) do
     {last, latest} =
       Enum.reduce(stream, {nil, %{}}, fn item, {_previous, latest} ->
@@ -105,6 +115,12 @@ defmodule Vllm.Stream do
       end)
 
     {:ok, whole(last, latest)}
+  rescue
+    error in Error -> {:error, error}
+  end
+
+  defp joined(stream, join) do
+    {:ok, join.(stream)}
   rescue
     error in Error -> {:error, error}
   end

@@ -10,9 +10,14 @@
 #     --rounds N   how often everything is measured; what is shown are medians
 #     --quick      as little as shows that the script works; its figures are worth nothing
 #     --all        also what the script measures on demand only
+#
+# BENCH=record in the environment keeps the run as the last one of this kind of machine, and BENCH=check
+# compares it with that one (records.exs). Figures are compared: see `figure/2`.
 
 Code.require_file("environment.exs", __DIR__)
-for file <- ["record.exs", "processes.exs", "lines.exs"], do: Code.require_file(file, __DIR__)
+
+for file <- ~w(figure.exs record.exs records.exs processes.exs lines.exs),
+    do: Code.require_file(file, __DIR__)
 
 defmodule Bench do
   @common [json: :boolean, rounds: :integer, quick: :boolean, all: :boolean]
@@ -63,6 +68,17 @@ defmodule Bench do
   def paired(ours, references, fun \\ &(&1 / &2)),
     do: Enum.zip_with(ours, references, fun) |> median()
 
+  @doc """
+  What each round measured, to be shown as its median and compared with the last run. `:less` or `:more`
+  of it is better. Ratios of turns and CPU time are good figures: what else the machine does is in both
+  runs' times by the clock.
+  """
+  defdelegate figure(rounds, better), to: Bench.Figure, as: :new
+
+  @doc "A figure of the ratios of each round."
+  def ratio(ours, references, better \\ :more),
+    do: ours |> Enum.zip_with(references, &(&1 / &2)) |> figure(better)
+
   @doc "`p50`, `p95` and `p99` as a map."
   def percentiles(values),
     do:
@@ -82,15 +98,46 @@ defmodule Bench do
   def table(title, columns, rows), do: %{title: title, columns: columns, rows: rows}
 
   @doc "Prints tables, and `notes` below them; or with `--json` everything as one line."
-  def report(opts, name, tables, notes \\ [])
+  def report(opts, name, tables, notes \\ []) do
+    print(opts, name, tables, notes)
+    keep(System.get_env("BENCH"), opts, name, tables)
+  end
 
-  def report(%{json: true}, name, tables, notes) do
+  # A quick run measures too little to be kept.
+  defp keep("record", %{quick: false}, name, tables) do
+    record = Bench.Record.make()
+    Bench.Records.write(Bench.Records.path(record), name, Bench.Records.run(record, tables))
+  end
+
+  defp keep("check", _opts, name, tables) do
+    record = Bench.Record.make()
+
+    case Bench.Records.read(Bench.Records.path(record)) do
+      %{^name => before} ->
+        {worse, compared} = Bench.Records.compare(Bench.Records.run(record, tables), before)
+        of = "#{before.record.commit} of #{before.record.date}, load #{before.record.load}"
+
+        for line <-
+              ["#{name}: #{compared} figures compared with #{of}, #{length(worse)} worse"] ++
+                worse,
+            do: IO.puts(:stderr, line)
+
+        if worse != [], do: System.halt(1)
+
+      %{} ->
+        IO.puts(:stderr, "#{name}: no run on this kind of machine is recorded")
+    end
+  end
+
+  defp keep(_otherwise, _opts, _name, _tables), do: :ok
+
+  defp print(%{json: true}, name, tables, notes) do
     tables = for table <- tables, do: Map.take(table, [:title, :rows])
     it = %{benchmark: name, record: Bench.Record.make(), tables: tables, notes: notes}
     it |> Bench.Record.json() |> IO.puts()
   end
 
-  def report(_opts, _name, tables, notes) do
+  defp print(_opts, _name, tables, notes) do
     for table <- tables, do: print(table)
     for note <- notes, do: IO.puts("\n" <> note)
     IO.puts("\n" <> Bench.Record.line())
@@ -118,6 +165,7 @@ defmodule Bench do
   defp heading([{text, _decimals}]), do: text
   defp heading([text]), do: text
 
+  defp cell(%Bench.Figure{} = figure, column), do: figure |> Bench.Figure.value() |> cell(column)
   defp cell(nil, _column), do: "-"
   defp cell(text, _column) when is_binary(text) or is_atom(text), do: to_string(text)
 

@@ -29,9 +29,9 @@ defmodule Bench.Measured do
   end
 
   @doc "Runs `fun` with an engine, and ends everything. Returns what `fun` returned."
-  def with_engine(opts, more \\ [], fun) do
-    {:ok, instance} =
-      Vllm.start_link(name: @name, engine_class: @class, env: [{"PYTHONPATH", File.cwd!()}])
+  def with_engine(opts, more \\ [], env \\ [], fun) do
+    env = [{"PYTHONPATH", File.cwd!()} | env]
+    {:ok, instance} = Vllm.start_link(name: @name, engine_class: @class, env: env)
 
     # It is stopped at the end, which is not to end this script before.
     Process.unlink(instance)
@@ -67,41 +67,55 @@ defmodule Bench.Measured do
 
   ## Many requests at once
 
-  @doc "Tokens per second of `streams` requests at once, `times` over, one way or the other."
-  def speed(way, engine, prompt, params, streams, times \\ 1) do
+  @doc """
+  Tokens per second of `streams` requests at once, `times` over: `:in_process`; from `:elixir`; or from
+  there for the `:text` or the `:token_ids` alone.
+  """
+  def speed(way, engine, prompt, params, streams, times \\ 1),
+    do: way |> speed_and_outputs(engine, prompt, params, streams, times) |> elem(0)
+
+  @doc "The same, with the number of outputs."
+  def speed_and_outputs(way, engine, prompt, params, streams, times) do
     all = for _ <- 1..times, do: generate(way, engine, prompt, params, streams)
-    {tokens, seconds} = Enum.unzip(all)
+    [tokens, outputs, seconds] = Enum.zip_with(all, & &1)
     expected = times * streams * params.max_tokens * (params.n || 1)
-    ^expected = Enum.sum(tokens)
-    expected / Enum.sum(seconds)
+    # Of text there is no telling.
+    if way != :text, do: ^expected = Enum.sum(tokens)
+    {expected / Enum.sum(seconds), Enum.sum(outputs)}
   end
 
   defp generate(:in_process, engine, prompt, params, streams) do
-    {:ok, measured} =
+    {:ok, {tokens, outputs, seconds}} =
       Vllm.call(engine, :generate_in_process, [prompt, params, streams], rpc: [timeout: :infinity])
 
-    measured
+    [tokens, outputs, seconds]
   end
 
-  defp generate(:elixir, engine, prompt, params, streams) do
-    {microseconds, tokens} =
+  defp generate(way, engine, prompt, params, streams) do
+    {microseconds, counts} =
       :timer.tc(fn ->
         1..streams
-        |> Enum.map(fn n -> Task.async(fn -> count(engine, prompt, params, "elixir-#{n}") end) end)
+        |> Enum.map(fn n ->
+          Task.async(fn -> count(way, engine, prompt, params, "elixir-#{n}") end)
+        end)
         |> Task.await_many(:infinity)
-        |> Enum.sum()
       end)
 
-    {tokens, microseconds / 1.0e6}
+    {tokens, outputs} = Enum.unzip(counts)
+    [Enum.sum(tokens), Enum.sum(outputs), microseconds / 1.0e6]
   end
 
-  defp count(engine, prompt, params, id) do
+  # The tokens of a stream, and its outputs.
+  defp count(:elixir, engine, prompt, params, id) do
     {:ok, stream} = AsyncLLM.generate(engine, prompt, params, id)
+    add = if params.output_kind == :DELTA, do: &+/2, else: fn now, _before -> now end
+    Enum.reduce(stream, {0, 0}, fn output, {sum, n} -> {add.(tokens(output), sum), n + 1} end)
+  end
 
-    if params.output_kind == :DELTA,
-      do: Enum.reduce(stream, 0, &(tokens(&1) + &2)),
-      # The last output has all.
-      else: stream |> Enum.reduce(nil, fn output, _before -> output end) |> tokens()
+  defp count(items, engine, prompt, params, id) do
+    {:ok, stream} = AsyncLLM.generate(engine, prompt, params, id, rpc: [items: items])
+    size = if items == :text, do: &byte_size/1, else: &length/1
+    Enum.reduce(stream, {0, 0}, fn item, {sum, n} -> {size.(item) + sum, n + 1} end)
   end
 
   defp tokens(output), do: output.outputs |> Enum.map(&length(&1.token_ids)) |> Enum.sum()

@@ -27,6 +27,18 @@ defmodule Bench.Processes do
   end
 
   @doc """
+  The CPU time of the threads of a process, in nanoseconds; 0 where it has ended.
+
+  The kernel counts it exactly, but forgets what threads that have ended used.
+  """
+  def cpu_ns(pid) do
+    for thread <- Path.wildcard("/proc/#{pid}/task/*/schedstat"),
+        {:ok, text} <- [File.read(thread)],
+        reduce: 0,
+        do: (sum -> sum + (text |> String.split() |> hd() |> String.to_integer()))
+  end
+
+  @doc """
   Waits until groups of processes rest: vLLM's Worker spins for a second after its last step.
 
   Resting is at most one tick in 200 ms for them all. Raises after half a minute without.

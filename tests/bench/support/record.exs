@@ -81,6 +81,8 @@ defmodule Bench.Record do
   ## JSON
 
   @doc "Maps, lists, texts, numbers, atoms and nil as JSON."
+  def json(%Bench.Figure{} = it), do: json(%{value: Bench.Figure.value(it), rounds: it.rounds})
+
   def json(it) when is_map(it),
     do:
       "{" <>

@@ -40,6 +40,43 @@ defmodule Vllm.Bridge.StreamsTest do
           end
         end
 
+        test "gives texts or token ids alone, in every output kind", %{engine: engine} do
+          {:ok, whole} = engine |> generate(max_tokens: 20) |> Stream.collect()
+          [%{text: text, token_ids: ids}] = whole.outputs
+
+          for kind <- [:CUMULATIVE, :DELTA, :FINAL_ONLY],
+              {items, all} <- [text: text, token_ids: ids] do
+            params = [max_tokens: 20, output_kind: kind]
+
+            start = fn ->
+              AsyncLLM.generate(engine, "x", params, request_id(), rpc: [items: items])
+            end
+
+            {:ok, stream} = start.()
+            parts = Enum.to_list(stream)
+            assert if(items == :text, do: Enum.join(parts), else: Enum.concat(parts)) == all
+            {:ok, stream} = start.()
+            assert Stream.collect(stream) == {:ok, all}
+
+            opts = [rpc: [items: items]]
+
+            assert AsyncLLM.generate_collect(engine, "x", params, request_id(), opts) ==
+                     {:ok, all}
+          end
+        end
+
+        test "refuses texts alone where more would be missed", %{engine: engine} do
+          for params <- [[n: 2], [logprobs: 1], [detokenize: false]] do
+            assert {:error, %Error{kind: :invalid, details: %{"parameter" => "items"}}} =
+                     AsyncLLM.generate(engine, "x", params, request_id(), rpc: [items: :text])
+          end
+
+          assert {:error, %Error{kind: :invalid, details: %{"parameter" => "items"}}} =
+                   AsyncLLM.encode(engine, "x", %{task: "embed"}, request_id(),
+                     rpc: [items: :text]
+                   )
+        end
+
         test "takes parameters as a struct, a keyword list or a map", %{engine: engine} do
           for params <- [
                 %Vllm.SamplingParams{max_tokens: 3},

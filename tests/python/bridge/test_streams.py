@@ -12,7 +12,7 @@ import pytest
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from tests.python.support.client import Client, Failed, release, sampling
 from tests.python.support.native import BOTH_WAYS, EOF
-from tests.python.support.values import Ref
+from tests.python.support.values import Ref, decode
 from tests.python.support.workers import fake_engine
 
 KINDS = ("CUMULATIVE", "DELTA", "FINAL_ONLY")
@@ -46,6 +46,32 @@ async def test_items_come_in_order_and_the_last_is_finished(client: Client, engi
     assert {item.prompt for item in items} == {"hi"}
     assert items[-1].outputs[0].finish_reason == "length"
     assert items[-1].metrics.num_generation_tokens == 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("paced", [True, False])
+async def test_texts_and_token_ids_alone_add_up(
+    paced: bool, kind: str, client: Client, engine: Ref
+) -> None:
+    await client.call(engine, "script", {"paced": paced})
+    params = sampling(max_tokens=20, output_kind=kind)
+    whole = await client.generate(engine, "hi", sampling(max_tokens=20))
+
+    async def parts(asked: pb.Items) -> list[Any]:
+        call = client.replies(engine, "generate", "hi", params, "r", asked=asked)
+        return [decode(reply.item) async for reply in call if reply.HasField("item")]
+
+    assert "".join(await parts(pb.ITEMS_TEXT)) == whole.outputs[0].text
+    ids = await parts(pb.ITEMS_TOKEN_IDS)
+    assert [token for part in ids for token in part] == tokens(20)
+
+
+async def test_parts_of_outputs_where_they_would_not_do(client: Client, engine: Ref) -> None:
+    for params in (sampling(n=2), sampling(logprobs=1)):
+        call = client.replies(engine, "generate", "hi", params, "r", asked=pb.ITEMS_TEXT)
+        reply = await call.read()
+        assert reply.failure.kind == pb.FAILURE_KIND_INVALID
+        assert decode(reply.failure.details) == {"parameter": "items"}
 
 
 async def test_the_first_item_arrives_before_the_last_is_made(client: Client, engine: Ref) -> None:

@@ -69,13 +69,15 @@ def request(
     kwargs: Mapping[str, object] | None = None,
     *,
     timeout_ms: int = 0,
+    asked: pb.Items = pb.ITEMS_UNSPECIFIED,
 ) -> pb.CallRequest:
-    """Returns the message that asks for a call."""
+    """Returns the message that asks for a call; ``asked`` says what its items are to be."""
     message = pb.CallRequest(
         method=method,
         args=encode(list(args)) if args else b"",
         kwargs=encode(dict(kwargs)) if kwargs else b"",
         timeout_ms=timeout_ms,
+        items=asked,
     )
     if isinstance(target, Ref):
         message.ref, message.incarnation = target.id, target.incarnation
@@ -155,10 +157,17 @@ class Client:
         return value_of(reply)
 
     def replies(
-        self, target: Target, method: str, /, *args: object, timeout_ms: int = 0, **kwargs: object
+        self,
+        target: Target,
+        method: str,
+        /,
+        *args: object,
+        timeout_ms: int = 0,
+        asked: pb.Items = pb.ITEMS_UNSPECIFIED,
+        **kwargs: object,
     ) -> Any:
         """Starts a stream and returns its rpc, an async iterator of replies."""
-        message = request(target, method, args, kwargs, timeout_ms=timeout_ms)
+        message = request(target, method, args, kwargs, timeout_ms=timeout_ms, asked=asked)
         return self.stub.Stream(message, metadata=self._metadata)
 
     async def stream(
@@ -171,7 +180,8 @@ class Client:
         """
         items = Items()
         seen: list[str | None] = []
-        async for reply in self.replies(target, method, *args, timeout_ms=timeout_ms, **kwargs):
+        message = request(target, method, args, kwargs, timeout_ms=timeout_ms)
+        async for reply in self.stub.Stream(message, metadata=self._metadata):
             outcome = reply.WhichOneof("outcome")
             assert outcome == "failure" or (outcome == "accepted") == (not seen), [*seen, outcome]
             assert not seen or seen[-1] not in ("end", "failure"), [*seen, outcome]

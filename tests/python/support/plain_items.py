@@ -18,7 +18,7 @@ KINDS = pytest.mark.parametrize("cumulative", [False, True], ids=["delta", "cumu
 
 
 class PlainStream:
-    """A stream with two encoders: one gets every item, the other gets plain items as parts.
+    """A stream with three encoders: of every item, of plain items as parts, and of single tokens.
 
     The stream has begun: each completion has been in two items.
     """
@@ -29,10 +29,12 @@ class PlainStream:
         self.consumer = Consumer()
         self.general = ItemEncoder(cumulative=cumulative)
         self.direct = ItemEncoder(cumulative=cumulative)
+        self.single = ItemEncoder(cumulative=cumulative)
         for _ in range(2):
             value = self.grown(dict.fromkeys(indexes, ("", 1)), metrics)
             assert self.consumer.apply(self.direct.encode(value)) == expected(value)
             self.general.encode(value)
+            self.single.encode(value)
         assert self.direct.plain
 
     def grown(self, tokens: dict[int, tuple[str, int]], metrics: Any) -> Any:
@@ -54,5 +56,10 @@ class PlainStream:
         data = self.direct.encode_plain(parts, self.direct.encode_metrics(metrics))
         assert self.consumer.apply(data) == expected(value)
         assert self.general.encode(value) == data
+        if len(value.outputs) == 1:
+            [it] = value.outputs
+            assert self.single.encode_token(it.index, it.text, it.token_ids, metrics) == data
+        else:
+            self.single.encode(value)
         assert self.general.plain
         return data

@@ -77,6 +77,7 @@ def _written() -> Iterator[tuple[str, Message]]:
         ref="e1", incarnation="ab" * 16, method="generate", args=b"\x91\x01", timeout_ms=5000
     )
     yield "call of a reference", request
+    yield "call for texts alone", pb.CallRequest(ref="e1", items=pb.ITEMS_TEXT)
     yield "call of a class", pb.CallRequest(class_name="AsyncLLM", kwargs=b"\x80")
     yield "call of a reference without a name", pb.CallRequest(ref="")
     yield (
@@ -252,10 +253,12 @@ def _elixir(message: Message) -> str:
 def _value(field: FieldDescriptor, value: Any) -> str:
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return _elixir(value)
-    if field.type == FieldDescriptor.TYPE_ENUM:
-        if value not in pb.FailureKind.values():
+    if field.enum_type is not None:
+        enum = {"FailureKind": pb.FailureKind, "Items": pb.Items}[field.enum_type.name]
+        if value not in enum.values():
             return str(value)
-        return ":" + pb.FailureKind.Name(value).removeprefix("FAILURE_KIND_").lower()
+        prefix = enum.Name(0).removesuffix("UNSPECIFIED")
+        return ":" + enum.Name(value).removeprefix(prefix).lower()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return f"<<{', '.join(map(str, value))}>>"
     if isinstance(value, bool):

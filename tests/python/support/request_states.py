@@ -24,6 +24,9 @@ class Detokenizer:
         self.text = ""
         self.told = 0
 
+    def num_output_tokens(self) -> int:
+        return len(self.output_token_ids)
+
     def update(self, new_token_ids: list[int], stop_terminated: bool) -> None:
         self.output_token_ids += new_token_ids
         self.text += "".join(chr(ord("a") + token) for token in new_token_ids)
@@ -61,6 +64,7 @@ class State:
     num_cached_tokens: int = 0
     num_cache_creation_tokens: int = 0
     stats: Any = None
+    sent_tokens_offset: int = 0
     made: int = 0
 
     def make_request_output(
@@ -72,7 +76,14 @@ class State:
         kv_transfer_params: Any = None,
         ec_transfer_params: Any = None,
         error: Any = None,
-    ) -> Output:
+    ) -> Output | None:
+        if self.stream_interval > 1 and self.detokenizer is not None:
+            count, sent = self.detokenizer.num_output_tokens(), self.sent_tokens_offset
+            if not (finish_reason or sent == 0 or count - sent >= self.stream_interval):
+                return None
+            if self.output_kind.name == "DELTA":
+                new_token_ids = self.detokenizer.output_token_ids[sent:]
+                self.sent_tokens_offset = count
         self.made += 1
         if self.detokenizer is not None:
             self.detokenizer.get_next_output_text(False, True)

@@ -142,6 +142,10 @@ class Letters:
             raise ValueError("cannot")
         return f"{index}:{text}{''.join(map(str, token_ids))}".encode()
 
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
+        completion = self.encode_completion(index, text, token_ids)
+        return self.encode_plain([completion], self.encode_metrics(metrics))
+
     def encode_completions(self, item: Any) -> dict[int, bytes] | None:
         if not self.joining:
             return None

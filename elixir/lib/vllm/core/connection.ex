@@ -60,6 +60,7 @@ defmodule Vllm.Core.Connection do
                    is_binary(elem(request.target, 1)) and
                    (is_binary(request.incarnation) or request.incarnation == nil) and
                    request.timeout_ms in 0..@max_uint64 and
+                   request.items in [:unspecified, :text, :token_ids] and
                    (is_binary(request.args) or is_list(request.args)) and
                    (is_binary(request.kwargs) or is_list(request.kwargs))
 

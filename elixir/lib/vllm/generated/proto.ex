@@ -1,6 +1,34 @@
 # Made by `python -m python_worker.gen` from proto/.
 # Change proto/vllm_bridge/v1/*.proto, then run it again. Vllm.Core.Wire.Protobuf explains it.
 
+defmodule Vllm.Proto.Items do
+  @moduledoc """
+  Items says what the items of a stream are.
+
+    * `:unspecified` - what the method yields, such as outputs.
+    * `:text` - of each output the text that is new, a value without a patch. Only for a
+      request with one completion, as TOKEN_IDS.
+    * `:token_ids` - of each output the token ids that are new, an array.
+  """
+
+  @typedoc "A member, or the number of one that this version does not know."
+  @type t :: :unspecified | :text | :token_ids | integer()
+
+  @doc "Gives the member with this number, or the number itself where there is none."
+  @spec from_integer(integer()) :: t
+  def from_integer(0), do: :unspecified
+  def from_integer(1), do: :text
+  def from_integer(2), do: :token_ids
+  def from_integer(number) when is_integer(number), do: number
+
+  @doc "Gives the number of a member."
+  @spec to_integer(t) :: integer()
+  def to_integer(:unspecified), do: 0
+  def to_integer(:text), do: 1
+  def to_integer(:token_ids), do: 2
+  def to_integer(number) when is_integer(number), do: number
+end
+
 defmodule Vllm.Proto.FailureKind do
   @moduledoc """
   FailureKind sorts failures by whose fault they are and what to do next.
@@ -1003,6 +1031,8 @@ defmodule Vllm.Proto.CallRequest do
     * `kwargs` is a value: a map from parameter names. Empty means none.
     * `timeout_ms` ends the call with FAILURE_KIND_TIMEOUT after so many milliseconds, counted
       from its arrival. 0 means no limit.
+    * `items` says what the items of a stream are. Only a method whose items are vLLM's
+      outputs of a generation takes anything but the default.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -1013,9 +1043,16 @@ defmodule Vllm.Proto.CallRequest do
           method: String.t(),
           args: iodata(),
           kwargs: iodata(),
-          timeout_ms: non_neg_integer()
+          timeout_ms: non_neg_integer(),
+          items: Vllm.Proto.Items.t()
         }
-  defstruct target: nil, incarnation: "", method: "", args: "", kwargs: "", timeout_ms: 0
+  defstruct target: nil,
+            incarnation: "",
+            method: "",
+            args: "",
+            kwargs: "",
+            timeout_ms: 0,
+            items: :unspecified
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -1030,70 +1067,172 @@ defmodule Vllm.Proto.CallRequest do
       Protobuf.put_bytes(<<0x22>>, message.method),
       Protobuf.put_bytes(<<0x2A>>, message.args),
       Protobuf.put_bytes(<<0x32>>, message.kwargs),
-      Protobuf.put_uint(<<0x38>>, message.timeout_ms)
+      Protobuf.put_uint(<<0x38>>, message.timeout_ms),
+      Protobuf.put_uint(<<0x40>>, Vllm.Proto.Items.to_integer(message.items))
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, nil, "", "", "", "", 0)
+  def decode(binary) when is_binary(binary),
+    do: decode(binary, nil, "", "", "", "", 0, :unspecified)
 
-  defp decode(<<0x0A, rest::binary>>, _target, incarnation, method, args, kwargs, timeout_ms) do
+  defp decode(
+         <<0x0A, rest::binary>>,
+         _target,
+         incarnation,
+         method,
+         args,
+         kwargs,
+         timeout_ms,
+         items
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, {:ref, value}, incarnation, method, args, kwargs, timeout_ms)
+        decode(rest, {:ref, value}, incarnation, method, args, kwargs, timeout_ms, items)
 
       {:error, reason} ->
         Protobuf.error("CallRequest.ref", reason)
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, _target, incarnation, method, args, kwargs, timeout_ms) do
+  defp decode(
+         <<0x12, rest::binary>>,
+         _target,
+         incarnation,
+         method,
+         args,
+         kwargs,
+         timeout_ms,
+         items
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, {:class_name, value}, incarnation, method, args, kwargs, timeout_ms)
+        decode(rest, {:class_name, value}, incarnation, method, args, kwargs, timeout_ms, items)
 
       {:error, reason} ->
         Protobuf.error("CallRequest.class_name", reason)
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, target, _incarnation, method, args, kwargs, timeout_ms) do
+  defp decode(
+         <<0x1A, rest::binary>>,
+         target,
+         _incarnation,
+         method,
+         args,
+         kwargs,
+         timeout_ms,
+         items
+       ) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, target, value, method, args, kwargs, timeout_ms)
+      {:ok, value, rest} -> decode(rest, target, value, method, args, kwargs, timeout_ms, items)
       {:error, reason} -> Protobuf.error("CallRequest.incarnation", reason)
     end
   end
 
-  defp decode(<<0x22, rest::binary>>, target, incarnation, _method, args, kwargs, timeout_ms) do
+  defp decode(
+         <<0x22, rest::binary>>,
+         target,
+         incarnation,
+         _method,
+         args,
+         kwargs,
+         timeout_ms,
+         items
+       ) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, target, incarnation, value, args, kwargs, timeout_ms)
-      {:error, reason} -> Protobuf.error("CallRequest.method", reason)
+      {:ok, value, rest} ->
+        decode(rest, target, incarnation, value, args, kwargs, timeout_ms, items)
+
+      {:error, reason} ->
+        Protobuf.error("CallRequest.method", reason)
     end
   end
 
-  defp decode(<<0x2A, rest::binary>>, target, incarnation, method, _args, kwargs, timeout_ms) do
+  defp decode(
+         <<0x2A, rest::binary>>,
+         target,
+         incarnation,
+         method,
+         _args,
+         kwargs,
+         timeout_ms,
+         items
+       ) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, target, incarnation, method, value, kwargs, timeout_ms)
-      {:error, reason} -> Protobuf.error("CallRequest.args", reason)
+      {:ok, value, rest} ->
+        decode(rest, target, incarnation, method, value, kwargs, timeout_ms, items)
+
+      {:error, reason} ->
+        Protobuf.error("CallRequest.args", reason)
     end
   end
 
-  defp decode(<<0x32, rest::binary>>, target, incarnation, method, args, _kwargs, timeout_ms) do
+  defp decode(
+         <<0x32, rest::binary>>,
+         target,
+         incarnation,
+         method,
+         args,
+         _kwargs,
+         timeout_ms,
+         items
+       ) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, target, incarnation, method, args, value, timeout_ms)
-      {:error, reason} -> Protobuf.error("CallRequest.kwargs", reason)
+      {:ok, value, rest} ->
+        decode(rest, target, incarnation, method, args, value, timeout_ms, items)
+
+      {:error, reason} ->
+        Protobuf.error("CallRequest.kwargs", reason)
     end
   end
 
-  defp decode(<<0x38, rest::binary>>, target, incarnation, method, args, kwargs, _timeout_ms) do
+  defp decode(
+         <<0x38, rest::binary>>,
+         target,
+         incarnation,
+         method,
+         args,
+         kwargs,
+         _timeout_ms,
+         items
+       ) do
     case Protobuf.take_uint64(rest) do
-      {:ok, value, rest} -> decode(rest, target, incarnation, method, args, kwargs, value)
+      {:ok, value, rest} -> decode(rest, target, incarnation, method, args, kwargs, value, items)
       {:error, reason} -> Protobuf.error("CallRequest.timeout_ms", reason)
     end
   end
 
-  defp decode(<<>>, target, incarnation, method, args, kwargs, timeout_ms),
+  defp decode(
+         <<0x40, rest::binary>>,
+         target,
+         incarnation,
+         method,
+         args,
+         kwargs,
+         timeout_ms,
+         _items
+       ) do
+    case Protobuf.take_enum(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          target,
+          incarnation,
+          method,
+          args,
+          kwargs,
+          timeout_ms,
+          Vllm.Proto.Items.from_integer(value)
+        )
+
+      {:error, reason} ->
+        Protobuf.error("CallRequest.items", reason)
+    end
+  end
+
+  defp decode(<<>>, target, incarnation, method, args, kwargs, timeout_ms, items),
     do:
       {:ok,
        %__MODULE__{
@@ -1102,12 +1241,13 @@ defmodule Vllm.Proto.CallRequest do
          method: method,
          args: args,
          kwargs: kwargs,
-         timeout_ms: timeout_ms
+         timeout_ms: timeout_ms,
+         items: items
        }}
 
-  defp decode(binary, target, incarnation, method, args, kwargs, timeout_ms) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
-      {:ok, rest} -> decode(rest, target, incarnation, method, args, kwargs, timeout_ms)
+  defp decode(binary, target, incarnation, method, args, kwargs, timeout_ms, items) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8]) do
+      {:ok, rest} -> decode(rest, target, incarnation, method, args, kwargs, timeout_ms, items)
       {:error, reason} -> Protobuf.error("CallRequest", reason)
     end
   end

@@ -8,6 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Items(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ITEMS_UNSPECIFIED: _ClassVar[Items]
+    ITEMS_TEXT: _ClassVar[Items]
+    ITEMS_TOKEN_IDS: _ClassVar[Items]
+
 class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FAILURE_KIND_UNSPECIFIED: _ClassVar[FailureKind]
@@ -30,6 +36,9 @@ class FailureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_KIND_UNREACHABLE: _ClassVar[FailureKind]
     FAILURE_KIND_UNAUTHENTICATED: _ClassVar[FailureKind]
     FAILURE_KIND_FORBIDDEN: _ClassVar[FailureKind]
+ITEMS_UNSPECIFIED: Items
+ITEMS_TEXT: Items
+ITEMS_TOKEN_IDS: Items
 FAILURE_KIND_UNSPECIFIED: FailureKind
 FAILURE_KIND_INVALID: FailureKind
 FAILURE_KIND_NOT_FOUND: FailureKind
@@ -122,7 +131,7 @@ class StartCall(_message.Message):
     def __init__(self, id: _Optional[int] = ..., request: _Optional[_Union[CallRequest, _Mapping]] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class CallRequest(_message.Message):
-    __slots__ = ("ref", "class_name", "incarnation", "method", "args", "kwargs", "timeout_ms")
+    __slots__ = ("ref", "class_name", "incarnation", "method", "args", "kwargs", "timeout_ms", "items")
     REF_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +139,7 @@ class CallRequest(_message.Message):
     ARGS_FIELD_NUMBER: _ClassVar[int]
     KWARGS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
     ref: str
     class_name: str
     incarnation: str
@@ -137,7 +147,8 @@ class CallRequest(_message.Message):
     args: bytes
     kwargs: bytes
     timeout_ms: int
-    def __init__(self, ref: _Optional[str] = ..., class_name: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+    items: Items
+    def __init__(self, ref: _Optional[str] = ..., class_name: _Optional[str] = ..., incarnation: _Optional[str] = ..., method: _Optional[str] = ..., args: _Optional[bytes] = ..., kwargs: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ..., items: _Optional[_Union[Items, str]] = ...) -> None: ...
 
 class CallReply(_message.Message):
     __slots__ = ("call", "value", "accepted", "item", "end", "failure", "input_wanted", "inputs_closed", "progress", "references", "built")

@@ -14,7 +14,7 @@ from tests.python.support.request_states import Engine
 from tests.python.support.streams import Places, Request, wait_turns
 
 #: A state of which no output is ever plain: all of them are made, and put.
-MADE: dict[str, Any] = {"stream_interval": 2}
+MADE: dict[str, Any] = {"streaming_input": True}
 
 
 async def begun(sink: Places, completions: int = 2) -> Request:

@@ -86,6 +86,9 @@ class Bytes:
     def encode_completion(self, index: int, text: str, token_ids: Sequence[int]) -> bytes:
         raise NotImplementedError
 
+    def encode_token(self, index: int, text: str, token_ids: Sequence[int], metrics: Any) -> bytes:
+        raise NotImplementedError
+
     def encode_completions(self, item: Any) -> dict[int, bytes] | None:
         raise NotImplementedError
 

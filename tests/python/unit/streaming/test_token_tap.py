@@ -126,7 +126,6 @@ async def test_what_has_come_since_is_asked_for_with_each(place: str) -> None:
 
 
 NEVER: dict[str, dict[str, Any]] = {
-    "an interval": {"stream_interval": 2},
     "streamed input": {"streaming_input": True},
     "embeddings of a prompt": {"prompt_token_ids": None},
     "logprobs": {"logprobs_processor": Logprobs(num_logprobs=0)},
@@ -144,6 +143,40 @@ async def test_states_whose_outputs_are_always_made(fields: dict[str, Any]) -> N
     engine.states[0].bring(1)
     assert made(engine) == 1
     assert sink.items == [b"0:1"]
+    await end(engine, request)
+
+
+async def test_an_interval_gathers_tokens_as_the_state_does() -> None:
+    engine, sink = Engine(1, stream_interval=3), Places()
+    request = await begun(engine, sink)
+    for token in range(1, 9):
+        engine.states[0].bring(token)
+    assert sink.items == [b"0:bcd123", b"0:efg456"]
+    assert made(engine) == 0
+    assert sink.places == 997
+    await end(engine, request)
+    assert sink.items[2:] == [b"0:789"]
+
+
+async def test_an_interval_without_credit_leaves_the_output_to_the_state() -> None:
+    engine, sink = Engine(1, stream_interval=2), Places()
+    request = await begun(engine, sink)
+    sink.places = 0
+    engine.states[0].bring(1)
+    engine.states[0].bring(2)
+    assert made(engine) == 1
+    assert engine.states[0].sent_tokens_offset == 3
+    sink.places = 5
+    request.task.cancel()
+    await asyncio.wait([request.task])
+
+
+async def test_an_interval_holds_no_cumulative_output_back() -> None:
+    engine = Engine(1, stream_interval=3, output_kind=Kind("CUMULATIVE"))
+    sink = Places()
+    request = await begun(engine, sink)
+    engine.states[0].bring(1)
+    assert sink.items == [b"0:ab01"]
     await end(engine, request)
 
 

@@ -21,6 +21,11 @@ defmodule Vllm.Core.Call.Arguments do
     {:affinity, :term, nil,
      "for requests through the name of a `Vllm.Pool`: those with the same key, any term but `nil`, go to " <>
        "the same member. Without a pool it has no effect."},
+    {:items, {:in, [:outputs, :text, :token_ids]}, :outputs,
+     "what the items of `generate` are. With `:text` each is the text that is new since the item " <>
+       "before, a string, and with `:token_ids` a list of the new ids, whatever the output kind. " <>
+       "That costs less, and what else an output says, such as its finish reason, is not sent. " <>
+       "Not with `n` above 1 or with logprobs."},
     {:link, :boolean, false,
      "for functions that build an engine: shut it down when the calling process ends, or when the " <>
        "session with a worker that was started elsewhere is lost."},

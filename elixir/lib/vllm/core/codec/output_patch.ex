@@ -46,6 +46,15 @@ defmodule Vllm.Core.Codec.OutputPatch do
   def apply(<<0xC9, size::32, @patch, body::binary-size(size)>>, state, instance),
     do: patch(body, state, instance)
 
+  # A short text or a single token id, of a consumer that asked for nothing else.
+  def apply(<<0b101::3, size::5, text::binary-size(size)>>, state, _instance),
+    do: {:ok, text, state}
+
+  def apply(<<0x91, id>>, state, _instance) when id < 0x80, do: {:ok, [id], state}
+  def apply(<<0x91, 0xCC, id>>, state, _instance), do: {:ok, [id], state}
+  def apply(<<0x91, 0xCD, id::16>>, state, _instance), do: {:ok, [id], state}
+  def apply(<<0x91, 0xCE, id::32>>, state, _instance), do: {:ok, [id], state}
+
   def apply(payload, state, instance) do
     case Codec.decode(payload, instance) do
       {:ok, %RequestOutput{outputs: outputs} = item} when is_list(outputs) ->

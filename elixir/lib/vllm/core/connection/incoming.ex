@@ -9,8 +9,11 @@ defmodule Vllm.Core.Connection.Incoming do
   alias Vllm.Core.Codec
   alias Vllm.Core.Call.{Producer, Producers}
   alias Vllm.Core.Connection.{Handover, Outgoing, Routes, State}
-  alias Vllm.Core.Wire.Session
+  alias Vllm.Core.Wire.{Elements, Session}
   alias Vllm.Proto.{CallReply, Failure, Notice, ServerFrame}
+
+  # Binaries of so many bytes are on the heap of a process, and are copied in any case when sent.
+  @heap_bytes 64
 
   @doc """
   Handles bytes from the socket. An error ends the session after the frames before it have been
@@ -31,8 +34,15 @@ defmodule Vllm.Core.Connection.Incoming do
     end
   end
 
-  @doc "Handles frames in order, up to one that ends the session."
-  @spec frames(State.t(), [ServerFrame.t()]) :: State.step()
+  @doc "Handles what frames hold in order, up to what ends the session."
+  @spec frames(State.t(), [Elements.element()]) :: State.step()
+  def frames(state, [{:item, id, payload} | frames]) do
+    case Routes.item(state.routes, id, detach(payload)) do
+      :ok -> frames(state, frames)
+      {:ok, routes} -> frames(%{state | routes: routes}, frames)
+    end
+  end
+
   def frames(state, []), do: {:ok, state}
 
   def frames(state, [frame | frames]) do
@@ -88,6 +98,8 @@ defmodule Vllm.Core.Connection.Incoming do
 
   # A payload is a sub-binary of its frame. Without a copy, a process that keeps one item would keep
   # the whole frame, with items of all streams, in memory.
+  defp detach(payload) when byte_size(payload) <= @heap_bytes, do: :binary.copy(payload)
+
   defp detach(payload) do
     if :binary.referenced_byte_size(payload) > 2 * byte_size(payload),
       do: :binary.copy(payload),

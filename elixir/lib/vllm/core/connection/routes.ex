@@ -78,7 +78,22 @@ defmodule Vllm.Core.Connection.Routes do
     end
   end
 
-  # First, because nearly every reply is an item of a stream with a consumer.
+  @doc "Handles an item without references: `:ok` where nothing changes, as for nearly every reply."
+  @spec item(t(), id(), binary()) :: :ok | {:ok, t()}
+  def item(routes, id, payload) do
+    case routes.calls do
+      %{^id => %Call{phase: :flowing, reply_to: reply_to}} ->
+        tell(reply_to, {:item, payload})
+        :ok
+
+      %{^id => call} ->
+        {:ok, handle(call, {:item, payload}, id, routes)}
+
+      %{} ->
+        :ok
+    end
+  end
+
   defp handle(%Call{phase: :flowing} = call, {:item, payload}, _id, routes) do
     tell(call.reply_to, {:item, payload})
     routes

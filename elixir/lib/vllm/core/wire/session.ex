@@ -5,7 +5,7 @@ defmodule Vllm.Core.Wire.Session do
 
   alias Vllm.Error
   alias Vllm.Core.Codec
-  alias Vllm.Core.Wire.{GRPC, HTTP2, Socket}
+  alias Vllm.Core.Wire.{Elements, GRPC, HTTP2, Socket}
   alias Vllm.Proto.{ClientFrame, ClientHello, Failure, ServerFrame, ServerHello}
 
   @protocol_version 1
@@ -49,10 +49,10 @@ defmodule Vllm.Core.Wire.Session do
   end
 
   @doc """
-  Handles bytes from the socket. Returns the frames that are complete, the error that ended the
+  Handles bytes from the socket. Returns what the frames that are complete hold, the error that ended the
   session after them or `nil`, and the bytes to send in either case.
   """
-  @spec handle_bytes(t(), binary()) :: {[ServerFrame.t()], Error.t() | nil, iodata(), t()}
+  @spec handle_bytes(t(), binary()) :: {[Elements.element()], Error.t() | nil, iodata(), t()}
   def handle_bytes(session, bytes) do
     case HTTP2.handle_bytes(session.http2, bytes) do
       {:ok, events, out, http2} ->
@@ -109,9 +109,9 @@ defmodule Vllm.Core.Wire.Session do
   defp decode([], frames), do: {:ok, frames}
 
   defp decode([message | messages], frames) do
-    case ServerFrame.decode(message) do
-      {:ok, frame} ->
-        decode(messages, [frame | frames])
+    case Elements.split(message, frames) do
+      {:ok, frames} ->
+        decode(messages, frames)
 
       {:error, reason} ->
         error = Error.new(:protocol, "a frame of the worker cannot be decoded: #{reason}")
@@ -121,7 +121,7 @@ defmodule Vllm.Core.Wire.Session do
 
   @doc "Checks the first frame of a worker: its hello, or the reason why it refuses the session."
   # gRPC's listener serves sessions too, and more slowly. Its hello names the sessions' listener.
-  @spec check_hello(ServerFrame.t()) :: {:ok, ServerHello.t()} | {:error, Error.t()}
+  @spec check_hello(Elements.element()) :: {:ok, ServerHello.t()} | {:error, Error.t()}
   def check_hello(%ServerFrame{failure: %Failure{} = failure}) do
     {:error, Codec.Failure.from_proto(failure)}
   end
@@ -153,7 +153,7 @@ defmodule Vllm.Core.Wire.Session do
      )}
   end
 
-  def check_hello(%ServerFrame{}) do
+  def check_hello(_other) do
     {:error, Error.new(:protocol, "the first frame of the worker is not a hello")}
   end
 end

@@ -59,7 +59,7 @@ defmodule Vllm.Core.Instance.EnginesTest do
         log =
           capture_log(fn ->
             fail_build(name, error)
-            assert {:ok, [it: {:failed, ^error}]} = Engines.statuses(instance)
+            assert {:ok, [it: {:failed, ^error}]} = Declared.statuses(instance)
           end)
 
         assert log =~ "the engine :it did not start: no luck"
@@ -83,7 +83,7 @@ defmodule Vllm.Core.Instance.EnginesTest do
         assert timers(engines) == [{{:retry, :it}, pause}]
         # The timer's message, before its time.
         send(engines, {:retry, :it})
-        assert {:ok, [it: :building]} = Engines.statuses(instance)
+        assert {:ok, [it: :building]} = Declared.statuses(instance)
       end
 
       reply(assert_call("from_engine_args"), ref_value("e1"))
@@ -130,10 +130,10 @@ defmodule Vllm.Core.Instance.EnginesTest do
     %{test: name, instance: instance, engines: engines} = context
     trace_timers(engines)
     assert_call("from_engine_args")
-    assert Engines.stop(instance) == :ok
+    assert Declared.stop(instance) == :ok
     assert {:error, %Error{kind: :draining}} = Vllm.engine(name, :it)
     send(engines, {:retry, :it})
-    assert {:ok, [it: {:failed, %Error{kind: :draining}}]} = Engines.statuses(instance)
+    assert {:ok, [it: {:failed, %Error{kind: :draining}}]} = Declared.statuses(instance)
     assert timers(engines) == []
     refute_received {:call, _caller, _pid, _request, _window, _producer}
   end
