@@ -48,6 +48,15 @@ defmodule Vllm.Core.Wire.Elements do
       when size == n + 6,
       do: split(rest, [{:item, c <<< 14 ||| b <<< 7 ||| a, item} | elements])
 
+  # Up to 268 million calls of a session.
+  def split(
+        <<@reply, 0::1, size::7, @call, 1::1, a::7, 1::1, b::7, 1::1, c::7, 0::1, d::7, @item, 0::1,
+          n::7, item::binary-size(n), rest::binary>>,
+        elements
+      )
+      when size == n + 7,
+      do: split(rest, [{:item, d <<< 21 ||| c <<< 14 ||| b <<< 7 ||| a, item} | elements])
+
   def split(<<>>, elements), do: {:ok, elements}
 
   def split(<<message::binary>>, elements) do

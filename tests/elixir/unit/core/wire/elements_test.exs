@@ -6,18 +6,18 @@ defmodule Vllm.Core.Wire.ElementsTest do
   alias Vllm.Proto.{Accepted, CallReply, End, Notice, Draining, ServerFrame}
 
   # Around the sizes at which a varint takes a byte more: of the id, of the item, of the reply.
-  @ids [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 2 ** 40]
+  @ids [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455, 268_435_456, 2 ** 40]
   @sizes [0, 1, 60, 118, 119, 120, 121, 122, 123, 124, 127, 128, 300, 20_000]
 
   defp encode(frame), do: frame |> ServerFrame.encode() |> IO.iodata_to_binary()
 
   defp item(id, size), do: %CallReply{call: id, outcome: {:item, :binary.copy("x", size)}}
 
-  # How many fit into lengths of one byte and an id of three.
+  # How many fit into lengths of one byte and an id of four.
   defp small(replies) do
     Enum.count(replies, fn %{call: id, outcome: {:item, item}} = reply ->
       size = reply |> CallReply.encode() |> IO.iodata_length()
-      id in 1..2_097_151 and byte_size(item) in 0..127 and size < 128
+      id in 1..268_435_455 and byte_size(item) in 0..127 and size < 128
     end)
   end
 
@@ -38,7 +38,7 @@ defmodule Vllm.Core.Wire.ElementsTest do
     assert {:ok, elements} = Elements.split(frame, [])
     assert {:ok, %ServerFrame{replies: decoded}} = ServerFrame.decode(frame)
     assert replies(elements) == decoded
-    # Of ids below 2^21 and replies below 128 bytes none is left to the decoder.
+    # Of ids below 2^28 and replies below 128 bytes none is left to the decoder.
     assert {:ok, items} =
              Elements.split(encode(%ServerFrame{replies: [item(2_097_151, 121)]}), [])
 
