@@ -50,8 +50,8 @@ defmodule Vllm.Core.Wire.Elements do
 
   # Up to 268 million calls of a session.
   def split(
-        <<@reply, 0::1, size::7, @call, 1::1, a::7, 1::1, b::7, 1::1, c::7, 0::1, d::7, @item, 0::1,
-          n::7, item::binary-size(n), rest::binary>>,
+        <<@reply, 0::1, size::7, @call, 1::1, a::7, 1::1, b::7, 1::1, c::7, 0::1, d::7, @item,
+          0::1, n::7, item::binary-size(n), rest::binary>>,
         elements
       )
       when size == n + 7,
