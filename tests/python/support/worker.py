@@ -82,7 +82,7 @@ class Worker:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, "VLLM_BRIDGE_TOKEN": TOKEN, **(environment or {})},
+                env={**inherited(), "VLLM_BRIDGE_TOKEN": TOKEN, **(environment or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -177,6 +177,14 @@ def _ready_line(process: subprocess.Popen[bytes], log: Path) -> str:
     text = line.decode()
     assert text.startswith(READY), f"the first line on stdout is {text!r}"
     return text
+
+
+def inherited() -> dict[str, str]:
+    """The environment of the tests, without what vLLM sets in it when tests use it in process.
+
+    A worker would take it for its operator's, and spawn every process of an engine.
+    """
+    return {name: it for name, it in os.environ.items() if name != "VLLM_WORKER_MULTIPROC_METHOD"}
 
 
 def members_of(group: int) -> dict[int, str]:
