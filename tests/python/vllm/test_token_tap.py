@@ -85,7 +85,6 @@ SLOW: dict[str, dict[str, Any]] = {
     "logprobs": {"logprobs": 1},
     "flat logprobs": {"logprobs": 1, "flat_logprobs": True},
     "prompt logprobs": {"prompt_logprobs": 1},
-    "an interval": {"stream_interval": 4, "log_stats": True},
 }
 
 
@@ -104,6 +103,16 @@ async def test_a_token_a_turn(
         assert both.ours.made[index] <= 5
     if n == 1:
         assert both.ours.made[0] == 3
+
+
+@STREAMED
+@COUNTS
+async def test_several_tokens_an_output(begin: Begin, n: int, tokens: list[int]) -> None:
+    both = begin(stream_interval=4, log_stats=True)
+    await run(both, tokens)
+    assert len(both.ours.states) == n
+    for index in both.ours.states:
+        assert both.ours.made[index] <= 5 < both.vllm.made[index]
 
 
 @STREAMED
