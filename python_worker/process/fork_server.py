@@ -8,7 +8,7 @@ the worker would not be. VLLM's own HTTP server can start its children this way.
 
 - A fork has the environment of the process that asks for it, not that of the fork server. What
   libraries have read when they were loaded they do not read again: where the environment differs in
-  anything but ``READ_LATER``, the process is spawned as before.
+  a variable that may be one of theirs (``READ_AT_LOAD``), the process is spawned as before.
 - What EngineCore itself starts, such as the processes of tensor parallelism, are forks of the same
   fork server.
 - The kernel kills the fork server when the worker ends. It kills a fork when the process that has
@@ -44,8 +44,15 @@ ASKING: Final = (
 """The modules of vLLM's that start EngineCore, what coordinates several of them, and the processes
 that have parts of the model."""
 
-READ_LATER: Final = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "LOCAL_WORLD_SIZE"})
-"""Variables that vLLM sets for one engine or rank, and that nobody reads while modules load."""
+READ_AT_LOAD: Final = (
+    *("GLIBC_", "LD_", "MALLOC_", "PYTHON"),
+    *("GOMP_", "KMP_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_"),
+    *("CUDA_", "HF_", "HIP_", "NCCL_", "TORCH", "TRANSFORMERS_", "VLLM_"),
+)
+"""How the names of variables begin that libraries may read while they are loaded."""
+
+READ_LATER: Final = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"})
+"""Variables of such names that vLLM sets for one rank, and that nobody reads while modules load."""
 
 # Which signal the kernel sends for a file; Python has no name for it.
 F_SETSIG: Final = 10
@@ -124,9 +131,9 @@ class ForkServer:
 
 
 def differences(server: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
-    """The names of the variables in which a process differs from the fork server."""
+    """The variables in which a process differs from the fork server, as far as that matters."""
     names = {name for name in {*server, *environ} if server.get(name) != environ.get(name)}
-    return sorted(names - READ_LATER)
+    return sorted(name for name in names - READ_LATER if name.startswith(READ_AT_LOAD))
 
 
 SERVER: Final = ForkServer()

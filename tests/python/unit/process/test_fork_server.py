@@ -112,9 +112,9 @@ def test_a_fork_server_that_was_killed_is_started_again(asking: Any) -> None:
     ("server", "process", "names"),
     [
         ({}, {}, []),
-        ({"A": "1"}, {"A": "1", "LOCAL_WORLD_SIZE": "2"}, []),
+        ({"A": "1"}, {"A": "2", "LOCAL_WORLD_SIZE": "2"}, []),
         ({"CUDA_VISIBLE_DEVICES": "0,1"}, {}, []),
-        ({"A": "1"}, {"A": "2"}, ["A"]),
+        ({"VLLM_A": "1", "HF_A": "1"}, {"VLLM_A": "2"}, ["HF_A", "VLLM_A"]),
         ({"LD_PRELOAD": "x"}, {"OMP_NUM_THREADS": "1"}, ["LD_PRELOAD", "OMP_NUM_THREADS"]),
     ],
 )
