@@ -80,17 +80,13 @@ defmodule Vllm.RealEngine.OutputsTest do
     end
 
     test "abort", %{engine: engine} do
+      # It waits until it is aborted, however fast the engine is.
+      assert AsyncLLM.pause_generation(engine, mode: "keep") == {:ok, nil}
       id = request_id()
       {:ok, stream} = AsyncLLM.generate(engine, "count", endless(), id)
-
-      reason =
-        Enum.reduce(stream, nil, fn item, reason ->
-          # Once, at the first item.
-          if reason == nil, do: assert(AsyncLLM.abort(engine, id) == {:ok, nil})
-          hd(item.outputs).finish_reason || :running
-        end)
-
-      assert reason == "abort"
+      assert AsyncLLM.abort(engine, id) == {:ok, nil}
+      assert {:ok, %{outputs: [%{finish_reason: "abort"}]}} = Stream.collect(stream)
+      assert AsyncLLM.resume_generation(engine) == {:ok, nil}
     end
 
     test "error", %{faulty: engine} do

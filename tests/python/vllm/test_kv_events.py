@@ -93,6 +93,8 @@ async def test_batches_come_in_order_with_every_field(engine: Publishing) -> Non
 async def test_what_came_before_is_replayed_and_nothing_comes_twice(engine: Publishing) -> None:
     for number in range(5):
         engine.publish(BlockRemoved(block_hashes=[number], medium=None))
+    # The publisher's thread has sent them: none comes when the subscription has begun.
+    await asyncio.to_thread(engine.publishers[0]._event_queue.join)
     items, first = await begun(engine, since=2)
     batches = [await first, await anext(items), await anext(items)]
     assert [it.sequence for it in batches] == [2, 3, 4]
