@@ -146,7 +146,11 @@ class Fork(context.ForkServerProcess):
     def _Popen(process_obj: Any) -> Any:
         if SERVER.serves(os.environ):
             process_obj._environ = dict(os.environ)
-            return popen_forkserver.Popen(process_obj)
+            try:
+                return popen_forkserver.Popen(process_obj)
+            except (EOFError, OSError) as error:
+                # It was killed, or could not import vLLM: then what is spawned says why.
+                logger.warning("the fork server gives no process, so one is spawned: %r", error)
         process_obj._environ = None
         return popen_spawn_posix.Popen(process_obj)
 

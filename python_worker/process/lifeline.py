@@ -12,6 +12,8 @@ child processes import through it. The modules, in reading order:
 ===================  =============================================================================
 ``lifeline``         the process group, stdin, signals, and a forced end
 ``child``            the first code that runs in vLLM's child processes
+``fork_server``      starts vLLM's processes from one that has imported vLLM already
+``preloaded``        what that process imports
 ``vllm_patches``     patches of errors in vLLM that show in its child processes, with
                      ``adapter_loading``, which undoes loads that fail,
                      ``adapter_weights``, which checks what is loaded, ``fresh_blocks``, and

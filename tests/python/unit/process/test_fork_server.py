@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing import popen_forkserver, popen_spawn_posix
 from types import SimpleNamespace
 from typing import Any
 
@@ -125,6 +126,22 @@ def test_which_variables_differ(server: Any, process: Any, names: list[str]) -> 
 def test_another_executable_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing.spawn, "get_executable", lambda: b"/usr/bin/numactl")
     assert ForkServer().serves({}) is False
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionRefusedError()])
+def test_what_a_fork_server_that_has_ended_does_not_give_is_spawned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fail(_process: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(fork_server.SERVER, "serves", lambda _: True)
+    monkeypatch.setattr(popen_forkserver, "Popen", fail)
+    monkeypatch.setattr(popen_spawn_posix, "Popen", lambda it: ("spawned", it))
+    made = SimpleNamespace()
+    assert fork_server.Fork._Popen(made) == ("spawned", made)
+    assert made._environ is None
+    assert "so one is spawned" in caplog.text
 
 
 def test_only_a_context_that_spawns_is_replaced() -> None:
