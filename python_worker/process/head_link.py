@@ -28,6 +28,9 @@ NODE_VARIABLE = "VLLM_BRIDGE_NODE"
 
 ENGINE_CORE = "vllm.v1.engine.core"
 
+# The name of the threads that watch.
+THREAD = "head-link"
+
 #: The exit status of a core whose head has gone: that of a service that is not available.
 HEAD_GONE = os.EX_UNAVAILABLE
 
@@ -60,18 +63,23 @@ class HeadLink:
         self._has_requests |= brings_requests
         place = f"inproc://head-link-{len(self._contexts)}"
         socket.monitor(place, zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED)
-        events = context.socket(zmq.PAIR)
+        # The core's own context closes all sockets that it has made, also those in use elsewhere.
+        events: Any = zmq.Context.shadow(context).socket(zmq.PAIR)
         events.connect(place)
         threading.Thread(
-            target=self._wait, args=(events, address, brings_requests), daemon=True
+            target=self._wait, name=THREAD, args=(events, address, brings_requests), daemon=True
         ).start()
 
     def _wait(self, events: Any, address: str, brings_requests: bool) -> None:
         import zmq
         from zmq.utils.monitor import recv_monitor_message
 
-        event = recv_monitor_message(events)["event"]
-        events.close()
+        try:
+            event = recv_monitor_message(events)["event"]
+        except zmq.ContextTerminated:  # the core ends by itself
+            return
+        finally:
+            events.close()
         if event == zmq.EVENT_DISCONNECTED and brings_requests == self._has_requests:
             self._end(address)
 

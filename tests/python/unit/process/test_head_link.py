@@ -89,6 +89,21 @@ def test_a_head_that_goes_later(head: Head, core: Core) -> None:
     assert core.ended.empty()
 
 
+def test_a_core_that_ends_by_itself_leaves_no_thread(head: Head) -> None:
+    # What a thread raises fails a test, see pytest's ``filterwarnings``. Which of the two sees the
+    # end first differs from time to time.
+    for _ in range(50):
+        core = Core()
+        core.connect(head, "handshake")
+        watchers = [thread for thread in threading.enumerate() if thread.name == head_link.THREAD]
+        core.context.destroy(linger=0)
+        for thread in watchers:
+            thread.join(timeout=30)
+            assert not thread.is_alive()
+        assert watchers
+        assert core.ended.empty()
+
+
 def test_what_is_no_connection_to_the_head_is_not_watched(core: Core, tmp_path: Any) -> None:
     link: Any = SimpleNamespace(watch=None)
     make = watching(core.make_socket, link)
