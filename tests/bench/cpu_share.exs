@@ -114,21 +114,8 @@ defmodule CpuShare do
 
   defp firsts(times), do: Enum.map(times, & &1.first_ms)
 
-  # The times of each of so many streams, and the tokens per second of all.
-  defp at_once(way, engine, count) do
-    params = Measured.params(@tokens)
-
-    {microseconds, times} =
-      :timer.tc(fn ->
-        1..count
-        |> Enum.map(fn _ ->
-          Task.async(fn -> Measured.times(way, engine, @prompt, params) end)
-        end)
-        |> Task.await_many(:infinity)
-      end)
-
-    {times, count * @tokens * 1_000_000 / microseconds}
-  end
+  defp at_once(way, engine, count),
+    do: Measured.at_once(way, engine, @prompt, Measured.params(@tokens), count)
 
   ## Beside another busy session
 

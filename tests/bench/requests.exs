@@ -2,19 +2,18 @@
 #
 #     mix run tests/bench/requests.exs [MODEL] [--json] [--rounds N] [--quick]
 #
-# Each from Elixir and in process, by turns on one engine. The prompt of 8,192 ids is in the engine's
-# prefix cache after the first time, which leaves the engine little to do and the bridge's share as
-# large as it can be.
+# Each from Elixir and in process, by turns on one engine. Long prompts are for an engine that costs
+# nothing (support/free_engine.py): the time of a model on them differs by more than the bridge adds.
 
-Code.require_file("support/measured.exs", __DIR__)
+Code.require_file("support/cost.exs", __DIR__)
 
 defmodule Requests do
-  alias Bench.Measured
+  alias Bench.{Cost, Measured}
 
   @tokens 128
   @streams 16
   @text "hello world"
-  @ids 8_192
+  @ids [8_192, 32_768]
 
   @many [
     {"plain", []},
@@ -25,15 +24,16 @@ defmodule Requests do
   def run(argv) do
     opts = Bench.options(argv)
     rounds = Bench.rounds(opts, 8)
+    many = Measured.with_engine(opts, &many(&1, rounds))
     # The tiny model knows positions by rotation and has no table of them to outgrow.
-    more = [max_model_len: 2 * @ids, hf_overrides: %{"max_position_embeddings" => 2 * @ids}]
+    length = 2 * Enum.max(@ids)
+    more = [max_model_len: length, hf_overrides: %{"max_position_embeddings" => length}]
+    free = Keyword.merge(Cost.arguments(), more)
 
-    tables =
-      Measured.with_engine(opts, more, fn engine ->
-        [many(engine, rounds), long(engine, rounds)]
-      end)
+    long =
+      Cost.with_rate(fn _file, env -> Measured.with_engine(opts, free, env, &long(&1, rounds)) end)
 
-    Bench.report(opts, "requests", tables)
+    Bench.report(opts, "requests", [many, long])
   end
 
   defp many(engine, rounds) do
@@ -49,17 +49,21 @@ defmodule Requests do
 
   # From the call to the whole answer, which is one token.
   defp long(engine, rounds) do
-    prompts = %{
-      "text of 11 bytes" => @text,
-      "#{@ids} ids" => %{"prompt_token_ids" => for(n <- 1..@ids, do: 7 + rem(n * 31, 256))}
-    }
+    long =
+      for count <- @ids,
+          do:
+            {"#{count} ids",
+             %{"prompt_token_ids" => for(n <- 1..count, do: 7 + rem(n * 31, 256))}}
+
+    prompts = [{"text of 11 bytes", @text} | long]
 
     measure = fn {way, name} ->
-      times = for _ <- 1..10, do: Measured.times(way, engine, prompts[name], Measured.params(1))
+      {^name, prompt} = List.keyfind(prompts, name, 0)
+      times = for _ <- 1..10, do: Measured.times(way, engine, prompt, Measured.params(1))
       times |> Enum.map(& &1.last_ms) |> Bench.median()
     end
 
-    names = Enum.sort_by(Map.keys(prompts), &String.length/1)
+    names = for {name, _prompt} <- prompts, do: name
     added = &Bench.figure(Enum.zip_with(&1, &2, fn ours, theirs -> ours - theirs end), :less)
     compare("ms from the call to its only token", names, rounds, measure, added, "added", 2)
   end

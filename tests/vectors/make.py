@@ -184,6 +184,15 @@ CONTAINERS: dict[str, Notation] = {
     "empty in empty": {"list": [{"tuple": []}, {"list": []}, {"map": []}, {"set": []}]},
     "tuple in set": {"set": [{"tuple": _ints(1, 2)}]},
     "16 items": {"list": _ints(*range(16))},
+    "many token ids": {"list": _ints(*(n**4 for n in range(40)), 0, 2**32 - 1)},
+    "many token ids, and what is none": {
+        "list": [
+            *_ints(*range(40), 2**32, -1),
+            "text",
+            *_ints(*range(200, 240)),
+            {"list": _ints(*range(300, 340))},
+        ]
+    },
     "16 keys": {"map": [[_int(n), None] for n in range(16)]},
     "keys of all kinds": {
         # In Elixir's order, in which it writes small maps.

@@ -120,6 +120,18 @@ defmodule Bench.Measured do
 
   defp tokens(output), do: output.outputs |> Enum.map(&length(&1.token_ids)) |> Enum.sum()
 
+  @doc "The times of each of `streams` requests at once, and the tokens per second of all."
+  def at_once(way, engine, prompt, params, streams) do
+    {microseconds, times} =
+      :timer.tc(fn ->
+        1..streams
+        |> Enum.map(fn _ -> Task.async(fn -> times(way, engine, prompt, params) end) end)
+        |> Task.await_many(:infinity)
+      end)
+
+    {times, streams * params.max_tokens * 1_000_000 / microseconds}
+  end
+
   ## One request
 
   @doc "Of one request: milliseconds to its first output, and from one to the next after it."

@@ -22,6 +22,9 @@ defmodule Vllm.Core.Codec.Decoder do
   # a struct is an extension type around a list around a map.
   @max_depth 3 * Encoder.max_depth()
 
+  # Lists that are at least so long are first tried as token ids.
+  @long 32
+
   @spec decode(binary(), term()) :: {:ok, term()} | {:error, String.t()}
   def decode(binary, instance) do
     {:ok, binary |> detach() |> decode!(0, instance)}
@@ -166,8 +169,33 @@ defmodule Vllm.Core.Codec.Decoder do
        when depth >= @max_depth,
        do: malformed("its containers are nested too deep")
 
+  defp list(<<rest::bits>>, size, kind, missing, items, stack, depth, instance)
+       when size >= @long,
+       do: integers(rest, size, [], [{kind, missing, items} | stack], depth + 1, instance)
+
   defp list(<<rest::bits>>, size, kind, missing, items, stack, depth, instance),
     do: value(rest, :list, size, [], [{kind, missing, items} | stack], depth + 1, instance)
+
+  # The integers that a long list begins with: token ids. It takes a third of what `value/7` takes.
+  defp integers(<<n, rest::bits>>, missing, items, stack, depth, instance)
+       when missing > 1 and n < 0x80,
+       do: integers(rest, missing - 1, [n | items], stack, depth, instance)
+
+  for {tag, size} <- [{0xCD, 16}, {0xCE, 32}, {0xCC, 8}] do
+    defp integers(
+           <<unquote(tag), n::unquote(size), rest::bits>>,
+           missing,
+           items,
+           stack,
+           depth,
+           instance
+         )
+         when missing > 1,
+         do: integers(rest, missing - 1, [n | items], stack, depth, instance)
+  end
+
+  defp integers(<<rest::bits>>, missing, items, stack, depth, instance),
+    do: value(rest, :list, missing, items, stack, depth, instance)
 
   defp map(<<rest::bits>>, 0, kind, missing, items, stack, depth, instance),
     do: push(rest, %{}, kind, missing, items, stack, depth, instance)

@@ -28,6 +28,10 @@ defmodule Vllm.Core.Codec.Encoder do
   @spec max_depth() :: pos_integer()
   def max_depth, do: @max_depth
 
+  # Integers of lists that are at least so long are encoded as one binary. A binary for each takes longer
+  # to make, to count and to send.
+  @run 32
+
   @spec encode(term(), String.t()) :: {:ok, iodata()} | {:error, String.t(), String.t()}
   def encode(term, root) do
     # In a list, because a single small integer is not iodata.
@@ -86,9 +90,14 @@ defmodule Vllm.Core.Codec.Encoder do
 
   defp list(_list, path, _depth), do: refuse(path, "an improper list cannot be sent")
 
+  defp array([int | _] = items, size, path, depth) when size >= @run and is_integer(int) do
+    {integers, rest, index} = integers(items, <<>>, 0)
+    [array_header(size), integers | items(rest, index, path, depth)]
+  end
+
   defp array(items, size, path, depth), do: [array_header(size) | items(items, 0, path, depth)]
 
-  # First, for lists of token ids. Needs no path, because every integer can be encoded.
+  # Needs no path, because every integer can be encoded.
   defp items([int | rest], index, path, depth) when is_integer(int),
     do: [integer(int) | items(rest, index + 1, path, depth)]
 
@@ -252,6 +261,19 @@ defmodule Vllm.Core.Codec.Encoder do
 
   defp microseconds(%{microsecond: {value, _precision}} = time),
     do: %{time | microsecond: {value, 6}}
+
+  # The integers that a list of token ids begins with, as one binary.
+  for {range, prefix, type} <- [
+        {0..0x7F, <<>>, 8},
+        {0x80..0xFF, <<0xCC>>, 8},
+        {0x100..0xFFFF, <<0xCD>>, 16},
+        {0x10000..0xFFFFFFFF, <<0xCE>>, 32}
+      ] do
+    defp integers([int | rest], bytes, index) when int in unquote(Macro.escape(range)),
+      do: integers(rest, <<bytes::binary, unquote(prefix), int::unquote(type)>>, index + 1)
+  end
+
+  defp integers(rest, bytes, index), do: {bytes, rest, index}
 
   ## MessagePack
 

@@ -14,6 +14,20 @@ defmodule Vllm.Core.Codec.RoundTripTest do
     end)
   end
 
+  test "long lists of integers come back, also with something else among them" do
+    others = [-1, 2 ** 32, 2 ** 70, 1.5, nil, "text", [], [1]]
+    integer = fn _n -> :rand.uniform(2 ** :rand.uniform(32)) - 1 end
+
+    list = fn _size ->
+      integers = for n <- 1..(:rand.uniform(80) - 1)//1, do: integer.(n)
+      List.insert_at(integers, :rand.uniform(80) - 1, Enum.random(others))
+    end
+
+    Gen.check_all(2_000, list, fn list ->
+      assert Codec.decode(encode!(list), nil) == {:ok, list}
+    end)
+  end
+
   test "a term that holds one that cannot be sent is refused with the path" do
     Gen.check_all(300, &Gen.term/1, fn term ->
       assert {:error, %Error{details: %{"path" => "value[1][0]"}}} =
