@@ -96,7 +96,7 @@ def differences(tracked: Iterable[str], packed: Iterable[str]) -> list[str]:
 
 
 def requirements(metadata: str) -> dict[str, bool]:
-    """The packages that Hex's metadata, in Erlang's terms, require, and whether they are optional."""
+    """The packages that Hex's metadata, in Erlang's terms, requires, and whether optionally."""
     _, _, rest = metadata.partition('{<<"requirements">>,')
     listed = rest.partition("}]]}.")[0]
     found = re.findall(r'<<"(app|optional)">>,(?:<<"(\w+)">>|(true|false))', listed)
