@@ -1,6 +1,6 @@
 """The worker's Python environment: which one is wanted, whether it is whole, and how it is made.
 
-An environment with vLLM is 3.5 GB and takes minutes, so it lives in the user's cache and is shared
+An environment with vLLM is 4 GB and takes minutes, so it lives in the user's cache and is shared
 by every clone and every application whose requirements are the same:
 
     ~/.cache/vllm_bridge/venv-<hash>     named after requirements, Python version and extra
@@ -334,7 +334,7 @@ def _pip_install(
         progress=progress,
         news=news.of_line,
         in_silence=news.in_silence,
-        advice="check the network and the disk (about 4 GB are needed), then run set-up again: "
+        advice="check the network and the disk (about 5 GB are needed), then run set-up again: "
         "it starts over, with pip's cache",
     )
 
@@ -371,7 +371,7 @@ def _mention_others(wanted: Wanted, progress: Progress) -> None:
     """Names what may be deleted; not done here, for another clone may be running on it."""
     others = [path.parent for path in wanted.cache.glob(f"venv-*/{COMPLETE}")]
     for path in sorted(set(others) - {wanted.path}):
-        progress.note(f"{path} has other requirements; delete it if no clone uses it (3.5 GB)")
+        progress.note(f"{path} has other requirements; delete it if no clone uses it (4 GB)")
 
 
 def _point_link(link: Path, target: Path) -> None:

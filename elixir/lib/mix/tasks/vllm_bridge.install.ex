@@ -24,7 +24,7 @@ if Code.ensure_loaded?(Igniter.Mix.Task) do
       * `--cpu` - arguments for a machine without a GPU, where vLLM would take nine tenths of the memory for
         its cache. Here it takes 1 GiB
 
-    The Python environment is left to `mix vllm.setup`, because it takes 3.5 GB.
+    The Python environment is left to `mix vllm.setup`, because it takes 4 GB.
     """
 
     use Igniter.Mix.Task
@@ -125,7 +125,7 @@ if Code.ensure_loaded?(Igniter.Mix.Task) do
       """
       vLLM is in the supervision tree, as #{inspect(module)}. What is left:
 
-          mix vllm.setup     makes the Python environment with vLLM (3.5 GB, some minutes)
+          mix vllm.setup     makes the Python environment with vLLM (4 GB, some minutes)
           mix vllm.doctor    checks the machine
           mix test           answers come from a fake engine
           iex -S mix         then #{inspect(module)}.ask("What is the capital of France?")
