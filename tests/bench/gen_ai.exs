@@ -1,15 +1,16 @@
 # What do the events of telemetry cost a request and a token, and what a handler that records them under
 # OpenTelemetry's names?
 #
-#     mix run tests/bench/gen_ai.exs [--json] [--rounds N] [--quick]
+#     mix run tests/bench/gen_ai.exs [--json] [--rounds N] [--quick] [--all]
 #
 # By turns: without `:telemetry`; with it and no handler; with one that does nothing; and with one that
 # makes what `Vllm.Telemetry.GenAI.recordings/3` says, and gives it to nobody. `:telemetry` is a stand-in that
 # looks its handlers up in a table and calls them, as the library does.
 #
-# First the client's own functions alone, called as a request calls them. Then requests of a free engine
-# (free_engine.py) with vLLM's statistics, from which the tokens and the engine's times come: what the
-# BEAM's processors do for each request of one token, and for each further token.
+# The client's own functions alone, called as a request calls them, in CPU time of the BEAM. With --all also
+# requests of a free engine (free_engine.py) with vLLM's statistics, from which the tokens and the engine's
+# times come: what the BEAM needs for each request of one token and for each further token, of which
+# telemetry is a small part.
 
 Code.require_file("support/cost.exs", __DIR__)
 
@@ -33,9 +34,9 @@ defmodule GenAI do
 
   def run(argv) do
     opts = Bench.options(argv)
-    alone = alone(opts, Bench.rounds(opts, 9))
-    requests = requests(opts, Bench.rounds(opts, 9))
-    Bench.report(opts, "gen_ai", [alone, requests])
+    rounds = Bench.rounds(opts, 9)
+    of_engine = if opts.all, do: [requests(opts, rounds)], else: []
+    Bench.report(opts, "gen_ai", [alone(opts, rounds) | of_engine])
   end
 
   ## The client's functions alone
@@ -66,9 +67,10 @@ defmodule GenAI do
             attached(way, fn ->
               run = prepare.()
               for _ <- 1..div(times, 10), do: measure.(run)
-              {us, _} = :timer.tc(fn -> repeat(times, fn -> measure.(run) end) end)
+              before = Processes.cpu_ns(System.pid())
+              repeat(times, fn -> measure.(run) end)
               each = if unit == 1, do: 100, else: 1
-              us * 1000 / times / each / unit
+              (Processes.cpu_ns(System.pid()) - before) / times / each / unit
             end)
           end)
 
@@ -77,7 +79,7 @@ defmodule GenAI do
       end
 
     columns = [what: "of the client alone"] ++ for({way, text} <- @ways, do: {way, {text, 1}})
-    Bench.table("Telemetry of a request and of a token", columns, rows)
+    Bench.table("CPU time of telemetry", columns, rows)
   end
 
   defp request(of_call, of_stream, last) do
@@ -126,7 +128,7 @@ defmodule GenAI do
   ## Requests of an engine
 
   defp requests(opts, rounds) do
-    {short, long} = if opts.quick, do: {32, 16}, else: {640, 128}
+    {short, long} = if opts.quick, do: {32, 16}, else: {320, 64}
 
     Cost.with_rate(fn file, env ->
       Cost.set_rate(file, @rate)
