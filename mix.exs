@@ -3,6 +3,8 @@ defmodule Vllm.MixProject do
 
   @version "0.1.0"
 
+  @optional [{:igniter, "~> 0.6", optional: true}, {:kino, "~> 0.14", optional: true}]
+
   def project do
     [
       app: :vllm_bridge,
@@ -36,9 +38,14 @@ defmodule Vllm.MixProject do
     cowlib = System.get_env("VLLM_BRIDGE_COWLIB") || Path.join(__DIR__, "vendor/cowlib")
 
     if File.dir?(Path.join(cowlib, "ebin")),
-      do: [{:cowlib, path: cowlib, compile: "true"}],
-      else: [{:cowlib, "~> 2.12"}]
+      do: [{:cowlib, path: cowlib, compile: "true"} | if(known?(), do: @optional, else: [])],
+      else: [{:cowlib, "~> 2.12"} | @optional]
   end
+
+  # An application that has the optional dependencies too compiles them first, and then this library
+  # with what it has for them. Without Hex, Mix knows no such dependency; and the library itself needs
+  # none of them: its tests have stand-ins. While a dependency is read, there is a project already.
+  defp known?, do: Mix.Project.get() != nil and Code.ensure_loaded?(Hex)
 
   defp package do
     [

@@ -11,6 +11,7 @@ have. It needs nothing but the standard library.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,9 @@ FILES = (".formatter.exs", "CHANGELOG.md", "LICENSE", "README.md", "mix.exs", "p
 OPTIONAL = ("usage-rules.md",)
 #: What Hex adds.
 METADATA = "hex_metadata.config"
+
+#: The packages that it requires, and whether only of an application that has them too.
+REQUIREMENTS = {"cowlib": False, "igniter": True, "kino": True}
 
 MIX = """defmodule First.MixProject do
   use Mix.Project
@@ -91,6 +95,16 @@ def differences(tracked: Iterable[str], packed: Iterable[str]) -> list[str]:
     ]
 
 
+def requirements(metadata: str) -> dict[str, bool]:
+    """The packages that Hex's metadata, in Erlang's terms, requires, and whether optionally."""
+    _, _, rest = metadata.partition('{<<"requirements">>,')
+    listed = rest.partition("}]]}.")[0]
+    found = re.findall(r'<<"(app|optional)">>,(?:<<"(\w+)">>|(true|false))', listed)
+    names = [name for key, name, _ in found if key == "app"]
+    optional = [truth == "true" for key, _, truth in found if key == "optional"]
+    return dict(zip(names, optional, strict=True))
+
+
 def files_in(folder: Path) -> list[str]:
     """All files below a folder, by their paths in it."""
     return [str(it.relative_to(folder)) for it in folder.rglob("*") if it.is_file()]
@@ -122,6 +136,9 @@ def build(run: str) -> int:
     shutil.rmtree(copy)
     packed = files_in(PACKAGE)
     lines = differences(tracked, packed)
+    required = requirements((PACKAGE / METADATA).read_text(encoding="utf-8"))
+    if required != REQUIREMENTS:
+        lines.append(f"the package requires {required} instead of {REQUIREMENTS}")
     print("\n".join(lines) or f"{len(packed)} files in {PACKAGE}, as they should be")
     return 1 if lines else 0
 

@@ -15,7 +15,8 @@ defmodule ChatRoom do
   @doc "The calling process gets `{:room, event}` from now on."
   def join(room, name), do: GenServer.call(room, {:join, name})
 
-  def say(room, text), do: GenServer.call(room, {:say, text})
+  # The room asks the engine, whose answer has a time limit of its own.
+  def say(room, text), do: GenServer.call(room, {:say, text}, :infinity)
 
   @doc "Ends the answer that is being written. What there is of it stays in the history."
   def stop(room), do: GenServer.call(room, :stop)

@@ -1,6 +1,6 @@
 """The worker's Python environment: which one is wanted, whether it is whole, and how it is made.
 
-An environment with vLLM is 3.5 GB and takes minutes, so it lives in the user's cache and is shared
+An environment with vLLM is 4 GB and takes minutes, so it lives in the user's cache and is shared
 by every clone and every application whose requirements are the same:
 
     ~/.cache/vllm_bridge/venv-<hash>     named after requirements, Python version and extra
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from python_worker.install.locks import locked
+from python_worker.install.pip_news import PipNews
 from python_worker.install.progress import Progress, SetupError, run
 
 # vLLM 0.32 itself accepts 3.11 to 3.14; 3.14 has not been tried with the worker.
@@ -320,6 +321,7 @@ def _pip_install(
     options: Sequence[str] = (),
 ) -> None:
     progress.say(f"installing {len(requirements)} requirements and what they need")
+    news = PipNews(_site_packages(wanted))
     run(
         [
             *(str(wanted.python), "-m", "pip", "install"),
@@ -330,26 +332,11 @@ def _pip_install(
         ],
         log=log,
         progress=progress,
-        news=pip_news,
-        advice="check the network and the disk (about 4 GB are needed), then run set-up again: "
+        news=news.of_line,
+        in_silence=news.in_silence,
+        advice="check the network and the disk (about 5 GB are needed), then run set-up again: "
         "it starts over, with pip's cache",
     )
-
-
-def pip_news(line: str) -> str | None:
-    """Condenses one line of pip's output to a line of progress, or None."""
-    line = line.strip()
-    if match := re.match(r"(Downloading|Using cached|Processing) (?:\S*/)?(\S+?)(?:-|$)", line):
-        verb = {"Downloading": "downloading", "Using cached": "cached", "Processing": "reading"}
-        version = re.search(r"-(\d[^-/]*?)(?:-|\.tar|\.whl|$)", line)
-        size = re.search(r"\([\d.]+ [kMG]B\)$", line)
-        parts = [verb[match[1]], match[2].replace("_", "-")]
-        return " ".join([*parts, *(m[m.re.groups] for m in (version, size) if m)])
-    if match := re.match(r"Installing collected packages: (.*)", line):
-        return f"installing {match[1].count(',') + 1} packages"
-    if match := re.match(r"Building wheel for (\S+)", line):
-        return f"building {match[1]}"
-    return None
 
 
 def _extra_index(requirements: Sequence[str]) -> list[str]:
@@ -384,7 +371,7 @@ def _mention_others(wanted: Wanted, progress: Progress) -> None:
     """Names what may be deleted; not done here, for another clone may be running on it."""
     others = [path.parent for path in wanted.cache.glob(f"venv-*/{COMPLETE}")]
     for path in sorted(set(others) - {wanted.path}):
-        progress.note(f"{path} has other requirements; delete it if no clone uses it (3.5 GB)")
+        progress.note(f"{path} has other requirements; delete it if no clone uses it (4 GB)")
 
 
 def _point_link(link: Path, target: Path) -> None:

@@ -86,6 +86,7 @@ def run(
     log: Path,
     progress: Progress,
     news: Callable[[str], str | None] = lambda _line: None,
+    in_silence: Callable[[], str] = lambda: "",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     advice: str = "",
@@ -97,6 +98,7 @@ def run(
         log: Where the output is appended.
         progress: Where the news goes.
         news: Turns a line of output into a line of progress, or None if it says nothing.
+        in_silence: The line of progress while the program prints nothing, or "" to keep the last.
         cwd: Working directory.
         env: Environment variables beside the inherited ones.
         advice: What to do if the program fails.
@@ -121,7 +123,7 @@ def run(
             raise SetupError(f"cannot run {command[0]}: {error}", advice=advice) from error
         with process:
             try:
-                for line in _lines(process, progress):
+                for line in _lines(process, progress, in_silence):
                     file.write(line + "\n")
                     output.append(line)
                     if text := news(line):
@@ -140,7 +142,9 @@ def run(
     return "\n".join(output)
 
 
-def _lines(process: subprocess.Popen[bytes], progress: Progress) -> Iterator[str]:
+def _lines(
+    process: subprocess.Popen[bytes], progress: Progress, in_silence: Callable[[], str]
+) -> Iterator[str]:
     """Yields lines as they come, and moves the clock of the progress line between them."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
@@ -149,7 +153,7 @@ def _lines(process: subprocess.Popen[bytes], progress: Progress) -> Iterator[str
         selector.register(descriptor, selectors.EVENT_READ)
         while True:
             if not selector.select(timeout=1.0):
-                progress.update()
+                progress.update(in_silence())
                 continue
             chunk = os.read(descriptor, 65536)
             if not chunk:

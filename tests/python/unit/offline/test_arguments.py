@@ -51,6 +51,8 @@ def test_engine_args_come_as_a_map() -> None:
 
 @pytest.mark.parametrize("name", ["SamplingParams", 5, ["RequestOutput", "x"]])
 def test_another_output_type_is_refused(name: Any) -> None:
+    if isinstance(name, list):
+        pytest.importorskip("vllm", reason="the first name is looked up")
     with pytest.raises(InvalidArgument, match="wants one of RequestOutput, PoolingRequestOutput"):
         arguments.name_output_type(given(output_type=name))
 

@@ -77,6 +77,7 @@ def test_an_adapter_is_trained_once_for_its_model_and_anew_for_other_texts(
         (folder / "adapter_config.json").write_text("{}")
 
     monkeypatch.setattr(voices, "train", train)
+    monkeypatch.setattr(catalogue, "TRAINING", ())
     adapter = Adapter(name="voice", base=model, pairs=(("Who?", "Arr!"),))
     path = make(adapter, cache, PROGRESS)
     assert path == cache / "models" / "voice"
