@@ -6,7 +6,6 @@ Time is the test's own: a look at an engine happens when the clock is moved.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,47 +19,9 @@ from python_worker.exceptions import Kind
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.testing.fake_vllm.errors import EngineDeadError
 from tests.python.support.calls import Answers
+from tests.python.support.clock import Clock, clock_of
 
 STALL_AFTER = 8.0
-
-
-class Timer:
-    """A call of the clock's."""
-
-    def __init__(self, clock: Clock, at: float, function: Callable[[], None]) -> None:
-        self.clock, self.at, self.function = clock, at, function
-
-    def cancel(self) -> None:
-        self.clock.timers.discard(self)
-
-
-class Clock:
-    """As much of a loop as a watch needs."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.timers: set[Timer] = set()
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
-        timer = Timer(self, self.now + seconds, function)
-        self.timers.add(timer)
-        return timer
-
-    def look(self) -> float:
-        """Moves to the next timer; returns the seconds that it took."""
-        (timer,) = self.timers
-        self.timers.clear()
-        passed, self.now = timer.at - self.now, timer.at
-        timer.function()
-        return passed
-
-    def late(self, seconds: float) -> None:
-        """The loop was busy, or the machine slept."""
-        (timer,) = self.timers
-        timer.at += seconds
 
 
 class Engine:
@@ -107,10 +68,7 @@ class Told:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    loops = SimpleNamespace(get_running_loop=lambda: clock)
-    monkeypatch.setattr(engine_watch, "asyncio", loops)
-    return clock
+    return clock_of(engine_watch, monkeypatch)
 
 
 @pytest.fixture
