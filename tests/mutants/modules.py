@@ -39,6 +39,10 @@ PYTHON_BRIDGE = {
     "": ("test_calls.py", "test_streams.py"),
 }
 # Unit tests that cover a module beside its own and those of its folder, by the module's path.
+PYTHON_UNIT = {
+    "dispatch/": ("test_surface.py",),
+    "": (),
+}
 ELIXIR_UNIT = {
     "core/call/": ("call_test.exs", "stream_test.exs", "core/connection_test.exs"),
     "core/codec/": ("codec_test.exs", "tensor_test.exs", "bytes_test.exs"),
@@ -113,7 +117,8 @@ def python_modules(tested_in: dict[str, str]) -> Iterator[Module]:
         mirrored = [*folder.glob(f"test_{own}.py"), *folder.glob(f"test_{own}_*.py")]
         if (other := tested_in.get(name, "")).startswith("unit/"):
             mirrored.append(tests / other)
-        beside = folder.glob("test_*.py") if "/" in name else ()
+        beside = [*(folder.glob("test_*.py") if "/" in name else ())]
+        beside += [tests / "unit" / it for it in _covering(PYTHON_UNIT, name)]
         bridge = [tests / "bridge" / it for it in _covering(PYTHON_BRIDGE, name)]
         yield Module(name, _relative(path), _stages(mirrored, beside, bridge))
 

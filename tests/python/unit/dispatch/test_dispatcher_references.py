@@ -71,6 +71,12 @@ class Shop:
         """Returns more than is encoded in the loop's own thread."""
         return [Thing(), *range(BULKY_VALUES)]
 
+    async def endless(self) -> object:
+        """Returns as much, which contains itself."""
+        value: list[object] = [Thing(), *range(BULKY_VALUES)]
+        value.append(value)
+        return value
+
     async def value(self, name: str) -> object:
         """Returns a value that can be sent."""
         return VALUES[name]
@@ -261,6 +267,14 @@ async def test_a_bulky_value_arrives_with_its_references(client: Client) -> None
     (reply,) = answers.replies
     assert found(reply.value) == list(reply.references) == client.held
     assert len(client.held) == 1
+
+
+async def test_a_bulky_value_that_contains_itself_is_refused_and_nothing_is_held(
+    client: Client,
+) -> None:
+    failure = (await client.call(client.ref, "endless")).failure
+    assert "a list that contains itself cannot be sent" in failure.message
+    assert client.held == []
 
 
 def found(value: bytes) -> list[str]:

@@ -38,7 +38,8 @@ class Engine:
         return self.waiting
 
     async def is_sleeping(self) -> bool:
-        return await asyncio.get_running_loop().create_future()  # It does not answer.
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        return await answer  # It does not come.
 
     def get_num_unfinished_requests(self) -> int:
         return self.unfinished
