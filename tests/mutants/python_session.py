@@ -32,7 +32,8 @@ BASELINE_SECONDS = 1800
 TEST_SECONDS = 30
 # Of one change, tests of so many seconds of a core are run.
 MOST_SECONDS = 10.0
-# So many calls of one test are looked at: after them it goes on at its own speed.
+# So many calls of the worker's functions are looked at in one test: after them it goes on at its own
+# speed.
 CALLS = 30_000
 # What a change may need more than the process has.
 MORE_BYTES = 4 << 30
@@ -57,11 +58,11 @@ class Coverage:
         threading.settrace(None)
 
     def _on_call(self, frame: FrameType, _event: str, _argument: object) -> None:
-        self._left -= 1
-        if not self._left:
-            sys.settrace(None)
         code = frame.f_code
         if code.co_filename.startswith(self._beginning):
+            self._left -= 1
+            if not self._left:
+                sys.settrace(None)
             self.called.add(key_of(code, code.co_filename.removeprefix(self._root)))
 
 
