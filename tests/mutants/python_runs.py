@@ -55,7 +55,7 @@ class PythonRuns:
             return Outcome("invalid", "it does not compile")
         code = changed_function(module.path, source, mutation)
         if self._session is None or code is None:
-            return stages.tried(mutation.apply(source), range(stages.count))
+            return self._by_file(stages, mutation, source)
         outcome = Outcome("unfit", "")
         if tests := self._session.covering(module, code):
             outcome = self._session.tried(module, mutation, source, tests)
@@ -63,9 +63,15 @@ class PythonRuns:
             return outcome
         # What has run when the module was imported cannot be changed afterwards.
         imported = key_of(code, module.path) in self._session.imported
-        by_file = imported or (outcome.kind == "unfit" and tests)
-        first = 0 if by_file else 2
-        return stages.tried(mutation.apply(source), range(first, stages.count))
+        if imported or (outcome.kind == "unfit" and tests):
+            return self._by_file(stages, mutation, source)
+        return stages.tried(mutation.apply(source), range(2, stages.count))
+
+    def _by_file(self, stages: Stages, mutation: Mutation, source: str) -> Outcome:
+        # All tests of a folder take long, where they cannot be chosen.
+        nearest = 0 if stages.module.stages[0] else 1
+        wanted = [it for it in (nearest, 2) if it < stages.count]
+        return stages.tried(mutation.apply(source), wanted)
 
     def run(self, files: Sequence[str], seconds: float) -> tuple[Outcome, float]:
         """Runs test files; returns what came of it, and how long it took.

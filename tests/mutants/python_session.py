@@ -29,7 +29,7 @@ from tests.mutants.python_patch import Key, changed_function, key_of, patch
 
 START_SECONDS = 600
 BASELINE_SECONDS = 1800
-TEST_SECONDS = 30
+TEST_SECONDS = 20
 # Of one change, tests of so many seconds of a core are run.
 MOST_SECONDS = 10.0
 # So many calls of the worker's functions are looked at in one test: after them it goes on at its own
@@ -237,7 +237,7 @@ class PythonSession:
         self._reading.close()
 
     def _run(self, request: dict[str, object], tests: list[str]) -> Outcome:
-        seconds = max(60.0, 20 * sum(self._seconds[it] for it in tests))
+        seconds = 45.0 + 8 * sum(self._seconds[it] for it in tests)
         answer = self._ask({**request, "tests": tests, "seconds": seconds})
         return Outcome(answer["kind"], answer["test"])
 
