@@ -32,8 +32,8 @@ BASELINE_SECONDS = 1800
 TEST_SECONDS = 20
 # Of one change, tests of so many seconds of a core are run.
 MOST_SECONDS = 10.0
-# So many calls of the worker's functions are looked at in one test: after them it goes on at its own
-# speed.
+# So many calls of the worker's functions are looked at in one test: behind them it goes on at its
+# own speed.
 CALLS = 30_000
 # What a change may need more than the process has.
 MORE_BYTES = 4 << 30

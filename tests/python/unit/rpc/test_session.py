@@ -227,3 +227,15 @@ async def test_a_session_is_told_the_last_loads_of_the_engines_that_it_may_use()
     sessions.send_loads()
     (left,) = pb.ServerFrame.FromString(b"".join(after.next_frame())).loads
     assert left.ref == "2"
+
+
+async def test_a_notice_goes_to_every_session_that_is_open() -> None:
+    sessions = Sessions(
+        start=lambda call: None, references=References(), admission=Admission(token=""), pid=1
+    )
+    opened = [sessions.open(pb.ClientHello(), Access(), lambda: None) for _ in range(3)]
+    await sessions.close(opened[1])
+    notice = pb.Notice(draining=pb.Draining(grace_ms=5))
+    sessions.announce(notice)
+    told = [list(pb.ServerFrame.FromString(b"".join(each.next_frame())).notices) for each in opened]
+    assert told == [[notice], [], [notice]]
