@@ -33,6 +33,7 @@ LONGEST_SECONDS = 5.0
 # Of the clock, for so many inputs: on a busy machine most of that time belongs to others.
 HANGS_SECONDS = 600.0
 WATCHED = 50
+LEAST = 50
 MOST_MEGABYTES = 512
 
 
@@ -63,7 +64,7 @@ def run(name: str, target: Target, seconds: float, seed: int, keep: bool) -> int
     for data in seeds:
         target(data)
     known, executions, kept, failed, slowest = lines.count, 0, 0, 0, 0.0
-    while time.monotonic() - begun < seconds:
+    while executions < LEAST or time.monotonic() - begun < seconds:
         if executions % WATCHED == 0:
             # An input that hangs shows where, and ends the run.
             faulthandler.dump_traceback_later(HANGS_SECONDS, exit=True, file=2)
