@@ -23,6 +23,9 @@ from tests.mutants.python_patch import changed_function, key_of
 from tests.mutants.python_session import PythonSession
 from tests.mutants.stages import Stages
 
+# That a run of the quickest tests may take; of a core it needs ten.
+BY_FILE_SECONDS = 180.0
+
 
 class PythonRuns:
     """Runs tests in a copy of the tree.
@@ -69,9 +72,14 @@ class PythonRuns:
 
     def _by_file(self, stages: Stages, mutation: Mutation, source: str) -> Outcome:
         # All tests of a folder take long, where they cannot be chosen.
-        nearest = 0 if stages.module.stages[0] else 1
-        wanted = [it for it in (nearest, 2) if it < stages.count]
-        return stages.tried(mutation.apply(source), wanted)
+        changed = mutation.apply(source)
+        outcome = stages.tried(changed, [0])
+        if outcome.kind == "passed" and self._session is not None:
+            with self.changed(stages.module.path, changed):
+                outcome, _ = self.run(self._session.quick(stages.module), BY_FILE_SECONDS)
+        if outcome.kind != "passed":
+            return outcome
+        return stages.tried(changed, range(2, stages.count))
 
     def run(self, files: Sequence[str], seconds: float) -> tuple[Outcome, float]:
         """Runs test files; returns what came of it, and how long it took.
