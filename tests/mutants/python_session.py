@@ -42,9 +42,9 @@ MORE_BYTES = 4 << 30
 class Coverage:
     """Which functions of the worker are called; of a test that calls many, the first."""
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, calls: int = CALLS) -> None:
         self.called: set[Key] = set()
-        self._left = CALLS
+        self._left = calls
         self._beginning = f"{tree}/python_worker/"
         self._root = f"{tree}/"
 
@@ -283,7 +283,7 @@ def _be_server(tree: Path, files: Sequence[str], commands: int, answers: int) ->
         python_child.enter(tree, tree.parent / "session.txt")
         reading = os.fdopen(commands, encoding="utf-8")
         writing = os.fdopen(answers, "w", encoding="utf-8")
-        with Coverage(tree) as coverage:
+        with Coverage(tree, sys.maxsize) as coverage:
             server = Server(tree, reading, writing, coverage)
             arguments = python_child.options(tree, files, TEST_SECONDS)
             pytest.main([it for it in arguments if it != "-x"], plugins=[server])
