@@ -30,6 +30,15 @@ defmodule Vllm.Core.Call.ConsumerTest do
     end
   end
 
+  test "a consumer waits for its item as long as the deadline has not come", context do
+    stream = open_stream(context, 1, timeout: 600_000)
+    consumer = Task.async(fn -> Enum.take(stream, 1) end)
+    state = fn -> :sys.get_state(connection(context.instance)).routes.calls end
+    wait_until(fn -> match?(%{1 => %{phase: :flowing}}, state.()) or state.() == %{} end)
+    FakeWorker.reply(context.fake, 1, item("late"))
+    assert Task.await(consumer, :infinity) == ["late"]
+  end
+
   test "a stream that is over is watched no more, however it ended", context do
     {:monitors, before} = Process.info(self(), :monitors)
     ends = [{1, ended()}, {2, {:failure, %Failure{kind: :python, message: "no"}}}]
