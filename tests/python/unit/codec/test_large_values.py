@@ -213,3 +213,18 @@ def test_a_character_on_the_edge_of_a_piece_is_whole(text: str) -> None:
 def test_what_is_no_value_is_an_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
         codec.decode(data)
+
+
+@pytest.mark.parametrize("value", [5, None, 1.5, "x", [1], {}, 2**70])
+@pytest.mark.parametrize("behind", [0, 1])
+def test_what_is_read_once_may_be_a_key_of_any_value(value: object, behind: int) -> None:
+    """Found by random bytes: a number behind such a key was taken for the end of the value."""
+    stream = b"\xd4\x0f\x90"
+    pairs = [stream + codec.encode(value), *(codec.encode(n) + b"\x07" for n in range(behind))]
+    mapped = bytes((0x80 + len(pairs),)) + b"".join(pairs)
+    expected = {"a stream": value, **dict.fromkeys(range(behind), 7)}
+    for whole, outcome in (
+        (mapped, expected),
+        (b"\x92" + codec.encode(b"x" * LARGE) + mapped, [b"x" * LARGE, expected]),
+    ):
+        assert codec.decode(whole, stream=lambda: "a stream") == outcome
