@@ -222,7 +222,8 @@ def test_what_is_read_once_may_be_a_key_of_any_value(value: object, behind: int)
     stream = b"\xd4\x0f\x90"
     pairs = [stream + codec.encode(value), *(codec.encode(n) + b"\x07" for n in range(behind))]
     mapped = bytes((0x80 + len(pairs),)) + b"".join(pairs)
-    expected = {"a stream": value, **dict.fromkeys(range(behind), 7)}
+    expected: dict[object, object] = {"a stream": value}
+    expected.update(dict.fromkeys(range(behind), 7))
     for whole, outcome in (
         (mapped, expected),
         (b"\x92" + codec.encode(b"x" * LARGE) + mapped, [b"x" * LARGE, expected]),

@@ -70,7 +70,7 @@ def test_an_empty_frame_is_empty() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 300, 70_000])
 def test_a_value_in_parts_is_the_reply_that_protobuf_writes(size: int) -> None:
-    parts = [b"x" * size, memoryview(b"y" * size)]
+    parts: list[bytes | memoryview] = [b"x" * size, memoryview(b"y" * size)]
     frame = b"".join(server_frames.value_parts(server_frames.call_field(7), parts))
     expected = pb.CallReply(call=7, value=b"x" * size + b"y" * size)
     assert pb.ServerFrame.FromString(frame) == pb.ServerFrame(replies=[expected])

@@ -65,7 +65,7 @@ def request(ids: list[int] | None, *, resumable: bool = False) -> Any:
 
 
 def begun(detokenizer: Any, ids: list[int]) -> Any:
-    ends().begin(request(ids), SimpleNamespace(detokenizer=detokenizer))  # type: ignore[arg-type]
+    ends().begin(request(ids), SimpleNamespace(detokenizer=detokenizer))
     return detokenizer.stream
 
 
@@ -167,8 +167,8 @@ def test_requests_without_a_prompt_or_a_text_are_left_alone() -> None:
     open_end = [EURO[0]]
     looking = ends()
     looking.begin(request(open_end), None)
-    looking.begin(request(None), SimpleNamespace(detokenizer=fast()))  # type: ignore[arg-type]
-    looking.begin(request(open_end), SimpleNamespace(detokenizer=None))  # type: ignore[arg-type]
+    looking.begin(request(None), SimpleNamespace(detokenizer=fast()))
+    looking.begin(request(open_end), SimpleNamespace(detokenizer=None))
     other: Any = SimpleNamespace(detokenizer=SimpleNamespace())
     looking.begin(request(open_end), other)
     assert vars(other.detokenizer) == {}
