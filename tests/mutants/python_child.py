@@ -88,8 +88,9 @@ def end(pid: int, *, ended: bool) -> None:
         os.waitpid(pid, 0)
 
 
-# pytest's: tests failed; interrupted, as by an error while tests are collected.
-FAILED = (1, 2)
+# pytest's: tests failed; an error while tests are collected; no such test, because its file cannot
+# be imported.
+FAILED = (1, 2, 4)
 
 
 def timed_out(text: str) -> bool:

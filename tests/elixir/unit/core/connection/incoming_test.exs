@@ -7,6 +7,7 @@ defmodule Vllm.Core.Connection.IncomingTest do
   import ExUnit.CaptureLog
 
   alias Vllm.{Cuts, HTTP2Peer}
+  alias Vllm.Core.Connection.{Incoming, State}
   alias Vllm.Core.Wire.{GRPC, Session}
 
   alias Vllm.Proto.{
@@ -19,7 +20,7 @@ defmodule Vllm.Core.Connection.IncomingTest do
     InputsClosed
   }
 
-  alias Vllm.Proto.{Notice, ServerHello}
+  alias Vllm.Proto.{EngineLoad, Notice, ServerHello}
 
   @moduletag timeout: 900_000
   @mutations String.to_integer(System.get_env("MUTATED_FRAMES", "10000"))
@@ -158,6 +159,36 @@ defmodule Vllm.Core.Connection.IncomingTest do
       [payload] = payloads(context, [100_000])
       assert :binary.referenced_byte_size(payload) in 100_001..100_100
     end
+  end
+
+  test "what the worker says of engines is passed on, with their references" do
+    test = self()
+
+    state = %State{
+      instance: {:here, node()},
+      hello: %ServerHello{incarnation: "i"},
+      on_engine_event: fn instance, event ->
+        send(test, {instance, event})
+        :ok
+      end
+    }
+
+    notices =
+      for type <- ["", "LLM"] do
+        %Notice{event: {:engine_died, %EngineDied{ref: "r" <> type, type: type, failure: nil}}}
+      end
+
+    loads = [%EngineLoad{ref: "r1", running: 2}]
+    frame = %ServerFrame{notices: notices, loads: loads}
+    capture_log(fn -> assert Incoming.frames(state, [frame, %ServerFrame{}]) == {:ok, state} end)
+
+    for {id, type} <- [{"r", "AsyncLLM"}, {"rLLM", "LLM"}] do
+      ref = %Ref{instance: {:here, node()}, incarnation: "i", id: id, type: type}
+      assert_received {{:here, _node}, {:died, ^ref, "the worker gave no reason"}}
+    end
+
+    assert_received {{:here, _node}, {:loads, ^loads}}
+    refute_received {{:here, _node}, _event}
   end
 
   describe "an argument that is a stream" do
