@@ -246,8 +246,8 @@ soak: setup ## keep a real engine under load, then beside a hostile client: make
 hostile: setup ## let one client attack the worker beside exact streams: make hostile [MINUTES=5]
 	@MINUTES="$(or $(MINUTES),5)" $(LEAVING_NOTHING) mix run tests/soak/hostile_tenant.exs
 
-# Each change of a source costs seconds: a sample of all modules takes hours, and more of a module says
-# more. STAGES=2 leaves out the tests with a worker.
+# Each change of a source costs a second or more: a sample of all modules takes an hour and more, and a
+# larger sample says more. STAGES=2 leaves out the tests with a worker.
 mutants: setup ## say which changes of the sources no test notices: make mutants [SAMPLE=10] [SEED=1] [MODULES="wire core/wire"]
 	@MIX_ENV=test mix compile
 	@$(PYTHON) -m tests.mutants --sample $(or $(SAMPLE),10) --seed $(or $(SEED),1) \

@@ -196,9 +196,14 @@ class PieceReader:
         return [value], end
 
     def _one_pair(self, place: int) -> tuple[Any, int]:
-        key, start = self._item(place)
-        # Both together did not fit into a piece. So behind a short key the value alone does not.
-        value, end = self._large(start) if start - place < _SHORT_KEY else self._item(start)
+        if (found := self._several(b"\xdd", place, 1)) is None:
+            # The key is long, or is read only once: that says nothing of the value.
+            key, start = self._large(place)
+            value, end = self._item(start)
+        else:
+            (key,), start = found
+            # Both did not fit into a piece. So behind a short key the value alone does not.
+            value, end = self._large(start) if start - place < _SHORT_KEY else self._item(start)
         self._count.add(2)
         return {key: value}, end
 

@@ -5,17 +5,17 @@
 A module is a path below `python_worker/` or `elixir/lib/`, without its suffix, or the beginning of
 one. The same seed makes the same changes. Everything runs in a copy of the tree.
 
-Each change is tried against the module's own unit tests first, then against those of its folder,
-then against those with a worker; a test that fails without a change is left out, and named. A
-change that ends no test and no run in its time hangs, which a test notices too, and is counted
-apart. What cannot be noticed stands in `equivalents.toml` with its reason.
+Each change is tried against unit tests first: in Python those that call the changed function,
+nearest first, else the module's own and those of its folder. Then come tests with a worker. A test
+that fails without a change is left out, and named. A change that ends no test and no run in its
+time hangs, which a test notices too, and is counted apart. What cannot be noticed stands in
+`equivalents.toml` with its reason.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import shutil
 import signal
 import subprocess
@@ -32,20 +32,17 @@ from tests.mutants.mutation import Mutation, read, sample
 from tests.mutants.outcome import Outcome
 from tests.mutants.python_runs import PythonRuns
 from tests.mutants.report import Report, Tried, equivalents
-
-# A run hangs after this time, and after several times as long as without a change.
-LEAST_SECONDS = 30.0
-TIMES = 5
+from tests.mutants.stages import FileRuns, Stages
 
 
-class Runs(Protocol):
+class Runs(FileRuns, Protocol):
     """Runs tests against changed sources."""
 
-    def run(self, files: Sequence[str], seconds: float) -> tuple[Outcome, float]:
-        """Runs test files, and returns what came of it and the seconds."""
+    def prepare(self, modules: Sequence[Module]) -> str:
+        """Gets ready for the changes of modules; returns what to say of it."""
 
-    def changed(self, path: str, source: str) -> contextlib.AbstractContextManager[None]:
-        """Has a file another text."""
+    def tried(self, stages: Stages, mutation: Mutation, source: str) -> Outcome:
+        """Runs the tests against one change until one notices it."""
 
     def close(self) -> None:
         """Ends what runs."""
@@ -77,7 +74,7 @@ def select(language: str, wanted: Sequence[str]) -> Iterator[Module]:
     """Returns the modules of a language whose names begin as one that is wanted."""
     known = python_modules(table_of_tests()) if language == "python" else elixir_modules()
     for module in known:
-        if not wanted or module.name.startswith(tuple(wanted)):
+        if not wanted or module.name.removeprefix("vllm/").startswith(tuple(wanted)):
             yield module
 
 
@@ -131,7 +128,10 @@ def try_language(
     known = equivalents()
     if language == "elixir":
         found = elixir_source.mutations([ROOT / module.path for module in modules])
+    limits: dict[tuple[str, ...], float | None] = {}
     try:
+        if modules:
+            print(f"{language}: {runs.prepare(modules)}", flush=True)
         for module in modules:
             source = read(ROOT / module.path)
             all_of_it = (
@@ -140,56 +140,18 @@ def try_language(
                 else found[ROOT / module.path]
             )
             tried = Tried(language, module.name)
-            stages = sound_stages(runs, module, options.stages, tried)
+            stages = Stages(runs, module, options.stages, tried, limits)
             for mutation in sample(all_of_it, options.seed, module.name):
-                if tried.counted >= options.sample or not stages:
+                if tried.counted >= options.sample:
                     break
                 if reason := known.get((module.name, mutation.key(source))):
                     tried.add_equivalent(mutation.diff(source, module.path), reason)
                     continue
-                outcome = try_one(runs, module, stages, mutation, source)
+                outcome = runs.tried(stages, mutation, source)
                 tried.add(outcome, mutation.diff(source, module.path), mutation.key(source))
             report.add(tried)
     finally:
         runs.close()
-
-
-def sound_stages(
-    runs: Runs, module: Module, count: int, tried: Tried
-) -> list[tuple[tuple[str, ...], float]]:
-    """Returns the stages whose tests pass without a change, each with the seconds it may take."""
-    sound = []
-    for files in module.stages[:count]:
-        if not files:
-            continue
-        outcome, took = runs.run(files, 600)
-        if outcome.kind == "passed":
-            sound.append((files, max(LEAST_SECONDS, TIMES * took)))
-        else:
-            tried.unsound.append(f"{' '.join(files)}: {outcome.kind} {outcome.test}")
-    return sound
-
-
-def try_one(
-    runs: Runs,
-    module: Module,
-    stages: Sequence[tuple[tuple[str, ...], float]],
-    mutation: Mutation,
-    source: str,
-) -> Outcome:
-    """Runs the tests against one change, stage by stage, until one notices it."""
-    changed = mutation.apply(source)
-    if module.path.endswith(".py"):
-        try:
-            compile(changed, module.path, "exec")
-        except (SyntaxError, ValueError):
-            return Outcome("invalid", "it does not compile")
-    with runs.changed(module.path, changed):
-        for files, seconds in stages:
-            outcome, _ = runs.run(files, seconds)
-            if outcome.kind != "passed":
-                return outcome
-    return Outcome("passed", "")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 # Reads commands from standard input, a line each, and answers with a line that begins with `mutants:`.
 #
 #     load LABEL FILE …     compiles test files, calls their modules LABEL, and runs them
-#     run LABEL [SOURCE]    compiles a changed source in memory, runs these tests, and puts the modules
-#                           of the disk back; without a source, runs the tests alone
+#     run LABEL [SOURCE]    compiles a changed source in memory, runs these tests up to the first that
+#                           fails, and puts the modules of the disk back; without a source, runs the
+#                           tests alone
+#     again                 runs the module of the test that has failed, without a change
 #
 # Answers: `passed COUNT`; `failed TEST`; `late TEST`, if the test ran into its time limit; `invalid
 # REASON`, if the source does not compile.
@@ -17,20 +19,20 @@ defmodule Mutants.Formatter do
   def init(_options), do: {:ok, nil}
 
   @impl true
-  def handle_cast({:test_finished, %{state: {:failed, reasons}, name: name}}, nil) do
+  def handle_cast({:test_finished, %{state: {:failed, reasons}} = test}, nil) do
     late? = Enum.any?(reasons, &match?({_kind, %ExUnit.TimeoutError{}, _stack}, &1))
-    {:noreply, note(if(late?, do: "late", else: "failed"), name)}
+    {:noreply, note(if(late?, do: "late", else: "failed"), test.name, test.module)}
   end
 
   # A setup_all that fails.
   def handle_cast({:module_finished, %{state: {:failed, _reasons}, name: name}}, nil),
-    do: {:noreply, note("failed", name)}
+    do: {:noreply, note("failed", name, name)}
 
   def handle_cast(_event, state), do: {:noreply, state}
 
   # Of the first failure.
-  defp note(how, name) do
-    :persistent_term.put(:mutants, {how, name})
+  defp note(how, name, module) do
+    :persistent_term.put(:mutants, {how, name, module})
     :noted
   end
 end
@@ -46,6 +48,7 @@ defmodule Mutants.Runner do
       formatters: [Mutants.Formatter],
       capture_log: true,
       exclude: [],
+      max_failures: 1,
       timeout: 30_000,
       assert_receive_timeout: 8_000
     )
@@ -90,6 +93,12 @@ defmodule Mutants.Runner do
     labels
   end
 
+  defp command(["again"], labels) do
+    {_how, _name, module} = :persistent_term.get(:mutants)
+    run([module])
+    labels
+  end
+
   defp test?(module), do: function_exported?(module, :__ex_unit__, 0)
 
   defp compile(source) do
@@ -115,7 +124,7 @@ defmodule Mutants.Runner do
     %{total: total, failures: failures} = ExUnit.run(modules)
 
     case :persistent_term.get(:mutants) do
-      {how, name} -> answer("#{how} #{name}")
+      {how, name, _module} -> answer("#{how} #{name}")
       nil when failures > 0 -> answer("failed")
       nil -> answer("passed #{total}")
     end

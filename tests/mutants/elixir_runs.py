@@ -1,8 +1,8 @@
 """Runs Elixir tests against changed sources, in one BEAM as long as it stays sound.
 
 A changed module may spoil the BEAM for what comes after it: a process that does not end, a table
-that is gone. So a change is believed to be noticed only if the same tests pass without it right
-after. If they do not, or if a run hangs, another BEAM is started.
+that is gone. So a change is believed to be noticed only if the test that failed, with its module,
+passes without it right after. If it does not, or if a run hangs, another BEAM is started.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.mutants.modules import Module
+from tests.mutants.mutation import Mutation
 from tests.mutants.outcome import Outcome
+from tests.mutants.stages import Stages
 
 HERE = Path(__file__).parent
 ANSWER = "mutants: "
@@ -39,6 +42,14 @@ class ElixirRuns:
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._labels: dict[tuple[str, ...], str] = {}
 
+    def prepare(self, modules: Sequence[Module]) -> str:
+        """Nothing: the BEAM starts with the first run."""
+        return f"{len(modules)} modules"
+
+    def tried(self, stages: Stages, mutation: Mutation, source: str) -> Outcome:
+        """Runs the tests against one change, stage by stage."""
+        return stages.tried(mutation.apply(source), range(stages.count))
+
     def run(self, files: Sequence[str], seconds: float) -> tuple[Outcome, float]:
         """Runs test files; returns what came of it, and how long it took.
 
@@ -57,7 +68,7 @@ class ElixirRuns:
         label = self._labels[tuple(files)]
         outcome = self._ask(f"run {label} {self._source}", seconds)
         took = time.monotonic() - started
-        if outcome.kind == "killed" and self._ask(f"run {label}", seconds).kind != "passed":
+        if outcome.kind == "killed" and self._ask("again", seconds).kind != "passed":
             self.close()
         return outcome, took
 
@@ -113,7 +124,8 @@ class ElixirRuns:
         self._process = process = subprocess.Popen(
             ["mix", "run", "--no-compile", "--no-deps-check", str(HERE / "elixir_runner.exs")],
             cwd=self._tree,
-            env={**os.environ, "MIX_ENV": "test"},
+            # Random frames find what they find in the lane; here few of them run each time.
+            env={**os.environ, "MIX_ENV": "test", "MUTATED_FRAMES": "200"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

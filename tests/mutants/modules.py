@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 # Not in the running worker or client: generators, what installs, fakes and models for tests.
 LEFT_OUT_PYTHON = ("generated/", "gen/", "install/", "testing/", "small_models/")
+# What is seen at vLLM itself, and what has no code.
+LEFT_OUT_NAMES = ("__init__", "vllm_parts", "protocols")
 LEFT_OUT_ELIXIR = (
     *("vllm/generated/", "mix/", "vllm/core/demo/", "vllm/core/doctor/"),
     # Their macros are in the modules that use them, which are not compiled anew.
@@ -39,6 +41,10 @@ PYTHON_BRIDGE = {
     "": ("test_calls.py", "test_streams.py"),
 }
 # Unit tests that cover a module beside its own and those of its folder, by the module's path.
+PYTHON_UNIT = {
+    "dispatch/": ("test_surface.py",),
+    "": (),
+}
 ELIXIR_UNIT = {
     "core/call/": ("call_test.exs", "stream_test.exs", "core/connection_test.exs"),
     "core/codec/": ("codec_test.exs", "tensor_test.exs", "bytes_test.exs"),
@@ -107,13 +113,14 @@ def python_modules(tested_in: dict[str, str]) -> Iterator[Module]:
     sources, tests = ROOT / "python_worker", ROOT / "tests/python"
     for path in sorted(sources.rglob("*.py")):
         name = path.relative_to(sources).with_suffix("").as_posix()
-        if name.startswith(LEFT_OUT_PYTHON) or name.endswith("__init__"):
+        if name.startswith(LEFT_OUT_PYTHON) or name.endswith(LEFT_OUT_NAMES):
             continue
         folder, own = tests / "unit" / Path(name).parent, Path(name).name.strip("_")
         mirrored = [*folder.glob(f"test_{own}.py"), *folder.glob(f"test_{own}_*.py")]
         if (other := tested_in.get(name, "")).startswith("unit/"):
             mirrored.append(tests / other)
-        beside = folder.glob("test_*.py") if "/" in name else ()
+        beside = [*(folder.glob("test_*.py") if "/" in name else ())]
+        beside += [tests / "unit" / it for it in _covering(PYTHON_UNIT, name)]
         bridge = [tests / "bridge" / it for it in _covering(PYTHON_BRIDGE, name)]
         yield Module(name, _relative(path), _stages(mirrored, beside, bridge))
 

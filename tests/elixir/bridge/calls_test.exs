@@ -116,11 +116,9 @@ defmodule Vllm.Bridge.CallsTest do
       end
 
       test "a deadline ends a call that hangs", %{engine: engine} do
-        {time, result} =
-          :timer.tc(fn -> Vllm.call(engine, "wait_forever", [], rpc: [timeout: 50]) end)
-
-        assert {:error, %Error{kind: :timeout}} = result
-        assert time > 40_000
+        result = Vllm.call(engine, "wait_forever", [], rpc: [timeout: 50])
+        assert {:error, %Error{kind: :timeout, message: message}} = result
+        assert message =~ "50 ms"
       end
 
       test "a dead engine is an error of its own kind", %{engine: engine} do

@@ -251,25 +251,38 @@ defmodule Vllm.Bridge.InferenceTest do
   describe "an engine" do
     test "of somebody else's class cannot chat", %{engine: engine} do
       {:ok, provider} = AsyncLLMProvider.new(engine)
-      assert {:error, %Error{kind: :unsupported}} = AsyncLLMProvider.generate(provider, "x", "")
+
+      for result <- [
+            AsyncLLMProvider.generate(provider, "x", ""),
+            AsyncLLMProvider.load_adapter(provider, "a", "/a")
+          ] do
+        assert {:error, %Error{kind: :unsupported, message: message}} = result
+        assert message == "chat needs an engine of vLLM's own"
+      end
     end
 
     test "that is none is refused", %{on: on} do
       {:ok, ollama} = OllamaProvider.new(nil, on)
 
-      for engine <- [ollama, nil, "engine", 5, :not_declared],
-          do: assert({:error, %Error{}} = AsyncLLMProvider.new(engine, on))
+      for {engine, kind, text} <- [
+            {ollama, :invalid, "wants the reference of an AsyncLLM, got OllamaProvider"},
+            {nil, :invalid, "wants the Vllm.Ref of an AsyncLLM"},
+            {"engine", :invalid, "wants the Vllm.Ref of an AsyncLLM"},
+            {5, :invalid, "wants the Vllm.Ref of an AsyncLLM"},
+            {:not_declared, :not_found, ":not_declared"}
+          ] do
+        assert {:error, %Error{kind: ^kind} = error} = AsyncLLMProvider.new(engine, on)
+        assert error.message =~ text
+      end
 
-      assert {:error, %Error{kind: :invalid}} = Inference.get_provider("vllm", ollama, on)
-      assert {:error, %Error{kind: :invalid}} = Inference.get_provider("async_llm", nil, on)
-    end
-
-    test "that was shut down is an error of the text", %{instance: instance} do
-      engine = engine(instance)
-      {:ok, provider} = AsyncLLMProvider.new(engine)
-      {:ok, nil} = AsyncLLM.shutdown(engine)
-      assert {:error, %Error{}} = AsyncLLMProvider.generate(provider, "x", "")
-      assert {:error, %Error{}} = AsyncLLMProvider.load_adapter(provider, "a", "/a")
+      for {type, engine, text} <- [
+            {"vllm", ollama, "only the provider async_llm wants the reference of an engine"},
+            {"async_llm", nil, "engine"}
+          ] do
+        result = Inference.get_provider(type, engine, on)
+        assert {:error, %Error{kind: :invalid, details: %{"parameter" => "engine"}}} = result
+        assert elem(result, 1).message =~ text
+      end
     end
   end
 

@@ -201,9 +201,17 @@ defmodule Vllm.Bridge.LlamaFactoryTest do
     end
 
     test "that is none is refused", %{path: path, instance: instance, model: model} do
-      for engine <- [model, 5, "engine", true, :not_declared] do
+      for {engine, kind, text} <- [
+            {model, :invalid, "wants the reference of an AsyncLLM, got VllmEngine"},
+            {5, :invalid, "wants the Vllm.Ref of an AsyncLLM"},
+            {"engine", :invalid, "wants the Vllm.Ref of an AsyncLLM"},
+            {true, :invalid, "wants the Vllm.Ref of an AsyncLLM"},
+            {:not_declared, :not_found, ":not_declared"}
+          ] do
         opts = [engine: engine, instance: instance, timeout: 60_000]
-        assert {:error, %Error{}} = ChatModel.new([model_name_or_path: path], opts)
+        result = ChatModel.new([model_name_or_path: path], opts)
+        assert {:error, %Error{kind: ^kind, message: message}} = result
+        assert message =~ text
       end
     end
 
@@ -316,7 +324,11 @@ defmodule Vllm.Bridge.LlamaFactoryTest do
       examples = [%{instruction: "Hello"}, %{instruction: 5}]
       assert {:error, %Error{kind: :invalid} = error} = VllmInfer.run(model, examples)
       assert error.message =~ "dataset[1]"
-      for wrong <- [[], "/nowhere.json", 5], do: assert({:error, _} = VllmInfer.run(model, wrong))
+
+      for {wrong, kind} <- [{[], :invalid}, {"/nowhere.json", :not_found}, {5, :invalid}] do
+        assert {:error, %Error{kind: ^kind, message: message}} = VllmInfer.run(model, wrong)
+        assert message =~ "dataset"
+      end
     end
 
     defp progress, do: events([:vllm, :llm, :progress])

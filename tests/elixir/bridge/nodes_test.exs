@@ -91,7 +91,8 @@ defmodule Vllm.Bridge.NodesTest do
 
       OtherNode.call(guest, Process, :exit, [owner, :kill])
       assert {:ok, nil} = OtherNode.call(home, Vllm, :call, [engine, "wait_alive", [0]])
-      assert {:error, %Error{}} = OtherNode.call(guest, Vllm, :call, [object, "greet"])
+      greeted = OtherNode.call(guest, Vllm, :call, [object, "greet"])
+      assert {:error, %Error{kind: :stale_ref}} = greeted
       assert gone?(home, linked)
     end
 

@@ -27,9 +27,11 @@ defmodule Vllm.Bridge.TestKitWorkersTest do
                AsyncLLM.from_engine_args(own, model: "x")
 
       assert message =~ "no such model"
-      Vllm.Test.delay_start(own, 30)
-      {microseconds, engine} = :timer.tc(fn -> Vllm.Test.engine!(own) end)
-      assert microseconds > 30_000
+      Vllm.Test.delay_start(own, 600_000)
+      started = AsyncLLM.from_engine_args(own, [model: "x"], rpc: [timeout: 50])
+      assert {:error, %Error{kind: :timeout}} = started
+      Vllm.Test.delay_start(own, 1)
+      engine = Vllm.Test.engine!(own)
       assert Vllm.Test.engines(own) == [engine]
     end
 

@@ -8,6 +8,7 @@ defmodule Vllm.TestKitCase do
 
   using do
     quote do
+      import Vllm.FakeWorkerCase, only: [wait_until: 1]
       import Vllm.TestKitCase
 
       alias Vllm.{AsyncLLM, Error, RequestOutput, SamplingParams, Stream}
@@ -23,13 +24,13 @@ defmodule Vllm.TestKitCase do
 
   ## Requests
 
-  def generate(engine, prompt, params \\ []) do
-    AsyncLLM.generate(engine, prompt, params, "r-#{System.unique_integer([:positive])}")
+  def generate(engine, prompt, params \\ [], opts \\ []) do
+    AsyncLLM.generate(engine, prompt, params, "r-#{System.unique_integer([:positive])}", opts)
   end
 
-  def collect(engine, prompt, params \\ []) do
-    {:ok, stream} = generate(engine, prompt, params)
-    Stream.collect(stream)
+  # A deadline may come before the stream does.
+  def collect(engine, prompt, params \\ [], opts \\ []) do
+    with {:ok, stream} <- generate(engine, prompt, params, opts), do: Stream.collect(stream)
   end
 
   def texts(engine, prompt, params \\ []) do

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -94,9 +93,7 @@ async def test_a_method_that_blocks_delays_no_other(
 
 
 async def test_a_deadline_ends_the_call(client: Client, engine: Ref) -> None:
-    started = time.monotonic()
     failed = await refused(client, "TIMEOUT", engine, "wait_forever", timeout_ms=80)
-    assert time.monotonic() - started >= 0.08
     assert "80 ms" in failed.failure.message
     assert await client.call(engine, "echo", 1) == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -158,11 +157,9 @@ async def test_abort_ends_the_stream_with_finish_reason_abort(client: Client, en
 async def test_a_deadline_aborts_a_long_generation(client: Client, engine: Ref) -> None:
     await client.call(engine, "script", {"delay": 0.01})
     for n in range(20):
-        started = time.monotonic()
         params = sampling(max_tokens=None)
-        with pytest.raises(Failed, match="TIMEOUT"):
+        with pytest.raises(Failed, match=r"TIMEOUT.* 50 ms"):
             await client.items(engine, "generate", "hi", params, f"r{n}", timeout_ms=50)
-        assert time.monotonic() - started >= 0.05
         await client.call(engine, "wait_aborted", f"r{n}")
     assert (await client.call(engine, "live"))["requests"] == 0
 

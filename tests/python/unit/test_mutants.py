@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from tests.mutants.__main__ import table_of_tests
 from tests.mutants.modules import ROOT, elixir_modules, python_modules
 from tests.mutants.mutation import Mutation, read, sample
 from tests.mutants.outcome import Outcome
+from tests.mutants.python_patch import changed_function, patch
 from tests.mutants.report import Report, Tried, equivalents
 
 PYTHON = {
@@ -108,6 +112,77 @@ def test_every_module_has_a_stage_and_every_file_of_a_stage_exists() -> None:
     for module in modules:
         files = [file for stage in module.stages for file in stage]
         assert len(files) == len(set(files))
+
+
+SOURCE = """
+from functools import cache, wraps
+
+LIMIT = 3
+
+def decorated(function):
+    @wraps(function)
+    def call(x):
+        return function(x) + 1
+    return call
+
+@decorated
+def add(x, y=1):
+    return x + y
+
+class It:
+    @property
+    def size(self):
+        return 5
+    @size.setter
+    def size(self, value):
+        self.kept = value
+
+    @cache
+    def inner(self):
+        return [(lambda n: n < LIMIT)(n) for n in (2, 3)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "call", "before", "after"),
+    [
+        ("return x + y", "return x - y", lambda it: it.add(5), 7, 5),
+        # What a decorator has made already.
+        ("function(x) + 1", "function(x) + 2", lambda it: it.add(5), 7, 8),
+        ("return 5", "return 6", lambda it: it.It().size, 5, 6),
+        ("n < LIMIT", "n <= LIMIT", lambda it: it.It().inner(), [True, False], [True, True]),
+    ],
+)
+def test_a_change_of_a_function_is_put_in_its_place(
+    tmp_path: Path, old: str, new: str, call: Callable[[Any], object], before: object, after: object
+) -> None:
+    path = tmp_path / "it.py"
+    it = ModuleType("it")
+    exec(compile(SOURCE, str(path), "exec"), it.__dict__)
+    assert call(it) == before
+    start = SOURCE.index(old)
+    code = changed_function("it.py", SOURCE, Mutation(start, start + len(old), new))
+    assert code is not None
+    assert patch("it.py", code)
+    assert call(it) == after
+
+
+@pytest.mark.parametrize("place", ["LIMIT = 3", "y=1"])
+def test_a_change_that_is_made_when_a_module_is_imported_is_told_apart(place: str) -> None:
+    end = SOURCE.index(place) + len(place)
+    assert changed_function("it.py", SOURCE, Mutation(end - 1, end, "9")) is None
+
+
+def test_code_that_does_not_fit_is_not_put_there(tmp_path: Path) -> None:
+    it = ModuleType("it")
+    exec(compile(SOURCE, str(tmp_path / "it.py"), "exec"), it.__dict__)
+    text = "return function(x) + 1"
+    start = SOURCE.index(text)
+    # Without its free variable.
+    code = changed_function("it.py", SOURCE, Mutation(start, start + len(text), "return None"))
+    assert code is not None
+    assert not patch("it.py", code)
+    assert not patch("other.py", code)
 
 
 def test_an_equivalent_is_of_a_module_and_has_a_reason() -> None:

@@ -26,8 +26,6 @@ TESTED_IN = {
     "engines/core_calls": "unit/engines/guards/test_weights.py",
     "node/__main__": "vllm/test_hosts.py",
     "node/cores": "vllm/test_hosts.py",
-    "rpc/grpc_replies": "unit/rpc/test_grpc_service.py",
-    "rpc/health": "bridge/test_health.py",
     "dispatch/lifetimes": "unit/dispatch/test_dispatcher_references.py",
     "dispatch/threads": "unit/dispatch/test_dispatcher_at_once.py",
     "gen/elixir/engines": "unit/gen/elixir/test_function.py",

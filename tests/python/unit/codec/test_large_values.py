@@ -58,6 +58,29 @@ def test_what_was_encoded_is_decoded(value: Any, levels: int) -> None:
     assert same(codec.decode(codec.encode(value)), value)
 
 
+@pytest.mark.parametrize("size", [200, 60_000, 70_000])
+@pytest.mark.parametrize(
+    ("head", "item"),
+    [
+        *((head, b"x") for head in (0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB)),
+        *((head, b"\x05") for head in (0xDC, 0xDD)),
+        *((head, None) for head in (0xDE, 0xDF)),
+    ],
+)
+def test_every_form_of_a_size_is_read(head: int, item: bytes | None, size: int) -> None:
+    width = 1 if head in (0xC4, 0xD9) else 2 if head in (0xC5, 0xDA, 0xDC, 0xDE) else 4
+    size = min(size, 2 ** (8 * width) - 1)
+    pairs = (b"\xcd" + n.to_bytes(2, "big") + b"\x05" for n in range(min(size, 2**16)))
+    size = size if item else min(size, 2**16)
+    content = b"".join(pairs) if item is None else item * size
+    form = bytes((head,)) + size.to_bytes(width, "big") + content
+    # Beside a large value it is looked at in pieces.
+    beside = b"\xc6" + (LARGE + 1).to_bytes(4, "big") + bytes(LARGE + 1)
+    for whole in (form, b"\x92" + form + beside, b"\x92" + beside + form):
+        expected = msgpack.unpackb(whole, strict_map_key=False, max_bin_len=2**31)
+        assert codec.decode(whole) == expected
+
+
 @settings(max_examples=100, deadline=None)
 @given(VALUES, st.data())
 def test_cut_or_changed_bytes_are_a_value_or_an_error(value: Any, data: st.DataObject) -> None:
@@ -190,3 +213,19 @@ def test_a_character_on_the_edge_of_a_piece_is_whole(text: str) -> None:
 def test_what_is_no_value_is_an_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
         codec.decode(data)
+
+
+@pytest.mark.parametrize("value", [5, None, 1.5, "x", [1], {}, 2**70])
+@pytest.mark.parametrize("behind", [0, 1])
+def test_what_is_read_once_may_be_a_key_of_any_value(value: object, behind: int) -> None:
+    """Found by random bytes: a number behind such a key was taken for the end of the value."""
+    stream = b"\xd4\x0f\x90"
+    pairs = [stream + codec.encode(value), *(codec.encode(n) + b"\x07" for n in range(behind))]
+    mapped = bytes((0x80 + len(pairs),)) + b"".join(pairs)
+    expected: dict[object, object] = {"a stream": value}
+    expected.update(dict.fromkeys(range(behind), 7))
+    for whole, outcome in (
+        (mapped, expected),
+        (b"\x92" + codec.encode(b"x" * LARGE) + mapped, [b"x" * LARGE, expected]),
+    ):
+        assert codec.decode(whole, stream=lambda: "a stream") == outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -196,7 +197,29 @@ def test_names_that_a_client_makes_up_have_an_end(
     spans: CallSpans, exported: InMemorySpanExporter
 ) -> None:
     spans.call("m" * 10_000, "c" * 10_000, "r" * 10_000).end(None)
-    assert len(only(spans, exported).name) == 2 * call_spans.MAX_NAME + 1
+    span = only(spans, exported)
+    assert span.name == "c" * 100 + "." + "m" * 100
+    assert span.attributes is not None
+    assert span.attributes["vllm_bridge.ref"] == "r" * 100
+
+
+async def test_a_flush_sends_what_has_not_been_sent(
+    spans: CallSpans, exported: InMemorySpanExporter
+) -> None:
+    spans.call("status", "Worker", "").end(None)
+    assert exported.get_finished_spans() == ()
+    await spans.flush()
+    assert [span.name for span in exported.get_finished_spans()] == ["Worker.status"]
+
+
+async def test_a_collector_that_does_not_answer_keeps_nobody(
+    spans: CallSpans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(call_spans, "FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(spans._provider, "force_flush", answers.wait)
+    await spans.flush()
+    answers.set()
 
 
 def test_a_service_has_the_name_that_the_operator_gives_it(

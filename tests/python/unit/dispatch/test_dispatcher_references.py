@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from python_worker import codec
+from python_worker.codec.bulk import BULKY_VALUES
 from python_worker.codec.types import RefParts
 from python_worker.dispatch.call import Call
 from python_worker.dispatch.call_limit import CallLimit
@@ -16,7 +17,7 @@ from python_worker.dispatch.dispatcher import Dispatcher
 from python_worker.dispatch.engine_watch import Watches
 from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import Constructors, ServedClass, ServedClasses
-from python_worker.exceptions import Cancelled
+from python_worker.exceptions import Cancelled, StaleReference
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.wire import server_frames
 from tests.python.support.calls import Answers
@@ -64,7 +65,17 @@ class Shop:
 
     def __init__(self, kind: str = "") -> None:
         self.kind = kind
-        self.closed = False
+        self.closed = self.dead = False
+
+    async def bulky(self) -> object:
+        """Returns more than is encoded in the loop's own thread."""
+        return [Thing(), *range(BULKY_VALUES)]
+
+    async def endless(self) -> object:
+        """Returns as much, which contains itself."""
+        value: list[object] = [Thing(), *range(BULKY_VALUES)]
+        value.append(value)
+        return value
 
     async def value(self, name: str) -> object:
         """Returns a value that can be sent."""
@@ -107,7 +118,11 @@ async def make(method: str, args: Sequence[Any], kwargs: object) -> object:
 
 ROWS = [
     ServedClass(
-        name="Engine", constructors=Constructors({"new"}, make), shutdown="close", stop=Shop.close
+        name="Engine",
+        constructors=Constructors({"new"}, make, declaring="declared", declared="new"),
+        shutdown="close",
+        stop=Shop.close,
+        death=lambda shop: RuntimeError("dead") if shop.dead else None,
     ),
     ServedClass(name="Config", constructors=Constructors({"new"}, make)),
 ]
@@ -222,6 +237,44 @@ async def test_a_constructor_says_whether_its_object_lives_until_its_shutdown(
     assert list(reply.references) == found(reply.value) == client.held
     client.references.release(reply.references[0], client)
     assert len(client.references) == 1 + built
+
+
+async def test_a_declared_object_that_is_dead_is_closed_and_its_references_are_stale(
+    client: Client,
+) -> None:
+    first = await declared(client)
+    assert await declared(client) == first
+    shop = client.references.resolve(first.incarnation, first.id)
+    assert isinstance(shop, Shop)
+    shop.dead = True
+    client.references.release_all(client)
+    second = await declared(client)
+    assert second.id != first.id
+    assert shop.closed
+    with pytest.raises(StaleReference):
+        client.references.resolve(first.incarnation, first.id)
+    assert [entry.id for entry in client.references.pinned()] == [second.id]
+
+
+async def declared(client: Client) -> RefParts:
+    (reply,) = (await client.call("Engine", "declared", "it", {})).replies
+    (ref_id,) = reply.references
+    return RefParts(client.references.incarnation, ref_id, "Engine")
+
+
+async def test_a_bulky_value_arrives_with_its_references(client: Client) -> None:
+    answers = await client.call(client.ref, "bulky")
+    (reply,) = answers.replies
+    assert found(reply.value) == list(reply.references) == client.held
+    assert len(client.held) == 1
+
+
+async def test_a_bulky_value_that_contains_itself_is_refused_and_nothing_is_held(
+    client: Client,
+) -> None:
+    failure = (await client.call(client.ref, "endless")).failure
+    assert "a list that contains itself cannot be sent" in failure.message
+    assert client.held == []
 
 
 def found(value: bytes) -> list[str]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from python_worker.dispatch import engine_loads
 from python_worker.dispatch.engine_loads import EngineLoads
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
+from tests.python.support.clock import clock_of
 
 
 class Engine:
@@ -113,8 +115,15 @@ def test_other_objects_are_left_out(worker: Worker) -> None:
     assert worker.audience.take() == []
 
 
-async def test_it_looks_until_it_is_stopped(worker: Worker) -> None:
-    worker.loads.start()
-    assert worker.loads._timer is not None
+def test_it_looks_again_and_again_until_it_is_stopped(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = clock_of(engine_loads, monkeypatch)
     worker.loads.stop()
-    assert worker.loads._timer is None
+    worker.loads.start()
+    assert worker.audience.sent == 0
+    for looks in (1, 2, 3):
+        assert clock.look() == pytest.approx(engine_loads.INTERVAL_SECONDS)
+        assert worker.audience.sent == looks
+    worker.loads.stop()
+    assert clock.timers == set()

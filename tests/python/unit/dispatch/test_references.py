@@ -26,6 +26,10 @@ def test_an_object_is_found_by_its_reference(references: References) -> None:
     ref = references.hold(thing, "client")
     assert references.resolve(ref.incarnation, ref.id) is thing
     assert ref.type == "Thing"
+    entry = references.get(ref.id)
+    assert entry is not None
+    assert (entry.id, entry.type, entry.target) == (ref.id, "Thing", thing)
+    assert references.get("unknown") is None
 
 
 def test_release_frees_the_object(references: References) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 from python_worker.dispatch.engine_watch import Watches
@@ -19,11 +20,27 @@ class Engine:
         self._token_tap = TokenTap(None, reason)
 
 
-def worker(*engines: object) -> Worker:
-    references = References()
+class Watched:
+    """Some engines are watched, and hang for some seconds."""
+
+    def __init__(self, stalled: dict[object, float | None]) -> None:
+        self.stalled = stalled
+
+    def of(self, engine: object) -> object:
+        if engine not in self.stalled:
+            return None
+        return SimpleNamespace(stalled_s=self.stalled[engine])
+
+
+def worker(
+    *engines: object,
+    stalled: dict[object, float | None] | None = None,
+    references: References | None = None,
+) -> Worker:
+    references = references or References()
     for engine in engines:
         references.hold(engine, "holder", pin=True)
-    watches: Any = type("NoWatches", (), {"of": lambda self, engine: None})()
+    watches: Any = Watched(stalled or {})
     return Worker(
         references=references,
         watches=cast(Watches, watches),
@@ -37,6 +54,24 @@ async def test_the_status_says_the_token_path_of_each_engine() -> None:
     status: Any = await worker(Engine(None), Engine("turned off")).status()
     said = [(engine["token_path"], engine["token_path_reason"]) for engine in status["engines"]]
     assert said == [("direct", None), ("outputs", "turned off")]
+
+
+async def test_the_status_says_how_long_an_engine_hangs() -> None:
+    hangs, moves, unwatched = Engine(None), Engine(None), Engine(None)
+    asked = worker(hangs, moves, unwatched, stalled={hangs: 7.5, moves: None})
+    status: Any = await asked.status()
+    assert [engine["stalled_s"] for engine in status["engines"]] == [7.5, None, None]
+
+
+async def test_a_reference_that_a_call_has_returned_is_released_once() -> None:
+    references = References()
+    ref = references.hold(object(), "anyone")
+    asked = worker(references=references)
+    assert await asked.release(ref.id) is True
+    assert await asked.release(ref.id) is False
+    # Not for somebody else.
+    assert await asked.release(references.hold(object(), "a session").id) is False
+    assert len(references) == 1
 
 
 async def test_the_metrics_say_the_token_path_of_each_engine() -> None:

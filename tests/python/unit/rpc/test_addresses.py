@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -16,7 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_worker.rpc.addresses import Addresses, listen, make_room, uri
+from python_worker.rpc.addresses import (
+    Addresses,
+    listen,
+    make_room,
+    missing_folders,
+    remove_socket,
+    restrict,
+    uri,
+)
 from python_worker.settings import SettingsError
 
 ON_UVLOOP = True
@@ -66,6 +75,28 @@ def test_a_dead_workers_socket_makes_room(short: Path) -> None:
         dead.bind(str(short / "s"))
     make_room(f"unix:{short}/s")
     assert os.listdir(short) == []
+
+
+def test_a_socket_of_ours_is_its_owners_alone_and_is_removed_at_the_end(short: Path) -> None:
+    path, other = short / "s", short / "t"
+    for each in (path, other):
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(each))
+    path.chmod(0o777)
+    restrict(f"unix:{path}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    remove_socket(f"unix:{path}")
+    remove_socket(f"unix:{path}")
+    # A port has no file.
+    restrict(f"tcp:{other}")
+    remove_socket(f"tcp:{other}")
+    assert os.listdir(short) == ["t"]
+
+
+def test_folders_that_are_missing_are_named_from_the_innermost(short: Path) -> None:
+    addresses = [f"unix:{short}/a/b/s", "tcp:127.0.0.1:5", f"unix:{short}/a/t", f"unix:{short}/u"]
+    assert missing_folders(addresses) == [short / "a" / "b", short / "a"]
+    assert missing_folders([f"tcp:{short}/a/b"]) == []
 
 
 @pytest.mark.parametrize("waiting", [0, 2])

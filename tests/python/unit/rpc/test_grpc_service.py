@@ -14,6 +14,7 @@ import pytest
 from python_worker.dispatch.call import Call, GoingOn, start
 from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import ServedClass
+from python_worker.exceptions import Draining
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process.large_work import LARGE_WORK
 from python_worker.rpc.addresses import Addresses
@@ -121,6 +122,20 @@ async def test_a_reply_names_what_is_held_for_its_client(worker: Worker) -> None
     assert reply == pb.CallReply(value=b"v", references=worker.held)
     assert worker.references.release(worker.held[0], ANYONE)
     assert len(worker.references) == 0
+
+
+async def test_calls_that_run_when_the_worker_stops_are_told_why(worker: Worker) -> None:
+    calls = [
+        asyncio.ensure_future(worker.bridge.Call(asking("returns_later"), CONTEXT))
+        for _ in range(3)
+    ]
+    await wait_turns(5)
+    worker.bridge.stop_calls(Draining("the worker is stopping"))
+    for reply in await asyncio.gather(*calls):
+        assert reply.failure.kind == pb.FAILURE_KIND_DRAINING
+        assert reply.failure.message == "the worker is stopping"
+    await worker.bridge.wait_idle(60)
+    assert worker.bridge.tasks == frozenset()
 
 
 async def test_nothing_is_held_for_a_client_that_has_gone_before_its_reply(worker: Worker) -> None:

@@ -76,6 +76,8 @@ def test_the_worker_and_each_of_its_engines() -> None:
     assert found["vllm_bridge_engine_stalled_seconds", "b"] == 0
     assert found["vllm_bridge_engine_unfinished_requests", "a"] == 7
     assert ("vllm_bridge_engine_unfinished_requests", "b") not in found, "it cannot tell"
+    direct = "vllm_bridge_engine_direct_token_path"
+    assert (found[direct, "a"], found[direct, "b"]) == (1, 0)
     assert (found["vllm:running", "a"], found["vllm:running", "b"]) == (1, 2)
     assert found["process_resident_memory_bytes", None] > 0
     assert 'vllm_bridge_info{incarnation="00000000' in body.decode()

@@ -15,7 +15,7 @@ from python_worker.dispatch.served_classes import ServedClass
 from python_worker.exceptions import ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.rpc.roles import Admission
-from python_worker.rpc.session import MAX_FRAME_BYTES, Session, check_hello
+from python_worker.rpc.session import MAX_FRAME_BYTES, Session, SessionSink, check_hello
 from python_worker.rpc.sessions import Sessions
 from python_worker.wire import server_frames
 
@@ -121,6 +121,19 @@ async def test_a_call_id_is_never_used_again(client: Client, call_id: int) -> No
         client.start("echo", first=call_id)
 
 
+async def test_a_place_that_is_given_back_is_one(client: Client) -> None:
+    sink = SessionSink(client.session, 1, 2)
+    assert [sink.take_place() for _ in range(3)] == [True, True, False]
+    sink.return_place()
+    assert [sink.take_place() for _ in range(2)] == [True, False]
+    waiting = asyncio.ensure_future(sink.wait_place())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    sink.grant(2)
+    await waiting
+    assert [sink.take_place() for _ in range(2)] == [True, False]
+
+
 async def test_closing_ends_calls_and_releases_references(client: Client) -> None:
     client.references.hold(object(), client.session)
     client.start("wait", count=3)
@@ -214,3 +227,15 @@ async def test_a_session_is_told_the_last_loads_of_the_engines_that_it_may_use()
     sessions.send_loads()
     (left,) = pb.ServerFrame.FromString(b"".join(after.next_frame())).loads
     assert left.ref == "2"
+
+
+async def test_a_notice_goes_to_every_session_that_is_open() -> None:
+    sessions = Sessions(
+        start=lambda call: None, references=References(), admission=Admission(token=""), pid=1
+    )
+    opened = [sessions.open(pb.ClientHello(), Access(), lambda: None) for _ in range(3)]
+    await sessions.close(opened[1])
+    notice = pb.Notice(draining=pb.Draining(grace_ms=5))
+    sessions.announce(notice)
+    told = [list(pb.ServerFrame.FromString(b"".join(each.next_frame())).notices) for each in opened]
+    assert told == [[notice], [], [notice]]

@@ -54,6 +54,13 @@ def test_a_method_without_source_is_unknown() -> None:
     assert known_sources.unknown_method("state", object) == "object.make_request_output"
 
 
+def test_what_is_unknown_is_said_with_the_versions_that_are_known() -> None:
+    said = known_sources.why_unknown("9.9.9", "RequestState.make")
+    assert said.startswith("vLLM 9.9.9's source of RequestState.make differs from the known ones")
+    assert all(version in said for version in known_sources.VERSIONS)
+    assert known_sources.why_missing(None, "a.B") == "vLLM None has no class a.B"
+
+
 class Parent:
     def get_outputs(self) -> None:
         """Not vLLM's."""

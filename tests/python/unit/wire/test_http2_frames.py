@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
-from hyperframe.frame import FRAMES, DataFrame, HeadersFrame
+from hyperframe.frame import (
+    FRAME_MAX_ALLOWED_LEN,
+    FRAME_MAX_LEN,
+    FRAMES,
+    DataFrame,
+    GoAwayFrame,
+    HeadersFrame,
+)
 
 from python_worker.wire import http2_frames
 from python_worker.wire.http2_frames import Code, ProtocolViolation, check, frame_head
@@ -40,9 +47,20 @@ def test_flags_of_headers_are_those_of_hyperframe(name: str, flag: str) -> None:
     assert getattr(http2_frames, name) == flags[flag]
 
 
-@pytest.mark.parametrize("name", ["ENABLE_PUSH", "INITIAL_WINDOW_SIZE", "MAX_FRAME_SIZE"])
+@pytest.mark.parametrize(
+    "name", ["ENABLE_PUSH", "MAX_CONCURRENT_STREAMS", "INITIAL_WINDOW_SIZE", "MAX_FRAME_SIZE"]
+)
 def test_settings_are_those_of_h2(name: str) -> None:
     assert getattr(http2_frames, name) == SettingCodes[name]
+
+
+def test_sizes_are_those_of_hyperframe_and_the_rfc() -> None:
+    assert len(GoAwayFrame(0).serialize_body()) == http2_frames.LEAST_GOAWAY
+    assert http2_frames.DEFAULT_FRAME == FRAME_MAX_LEN
+    assert http2_frames.LARGEST_FRAME == FRAME_MAX_ALLOWED_LEN
+    # Section 6.9.1, and the default of section 6.5.2.
+    assert http2_frames.LARGEST_WINDOW == 0x7FFF_FFFF
+    assert http2_frames.DEFAULT_WINDOW == 0xFFFF
 
 
 def test_every_frame_belongs_to_a_stream_or_the_connection_as_hyperframe_has_it() -> None:

@@ -66,3 +66,18 @@ def test_all_kinds_of_replies_and_notices_share_a_frame_in_order() -> None:
 
 def test_an_empty_frame_is_empty() -> None:
     assert pb.ServerFrame.FromString(server_frames.frame([])) == pb.ServerFrame()
+
+
+@pytest.mark.parametrize("size", [0, 1, 300, 70_000])
+def test_a_value_in_parts_is_the_reply_that_protobuf_writes(size: int) -> None:
+    parts: list[bytes | memoryview] = [b"x" * size, memoryview(b"y" * size)]
+    frame = b"".join(server_frames.value_parts(server_frames.call_field(7), parts))
+    expected = pb.CallReply(call=7, value=b"x" * size + b"y" * size)
+    assert pb.ServerFrame.FromString(frame) == pb.ServerFrame(replies=[expected])
+
+
+@pytest.mark.parametrize("ref", ["r", "r" * 300])
+def test_a_load_is_what_protobuf_writes(ref: str) -> None:
+    load = pb.EngineLoad(ref=ref, running=3)
+    written = pb.ServerFrame(loads=[load]).SerializeToString()
+    assert server_frames.load(load) == written

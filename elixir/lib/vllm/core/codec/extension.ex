@@ -147,12 +147,18 @@ defmodule Vllm.Core.Codec.Extension do
     end
   end
 
-  defp timestamp(seconds, nanoseconds) do
-    with true <- nanoseconds < 1_000_000_000,
-         {:ok, datetime} <- DateTime.from_unix(seconds) do
-      DateTime.add(datetime, div(nanoseconds, 1000), :microsecond)
-    else
-      _ -> malformed("it holds an invalid timestamp")
+  # Of a whole second the precision is a second. What is added to one later keeps that precision.
+  defp timestamp(seconds, 0), do: from_unix(seconds, :second)
+
+  defp timestamp(seconds, nanoseconds) when nanoseconds < 1_000_000_000,
+    do: from_unix(seconds * 1_000_000 + div(nanoseconds, 1000), :microsecond)
+
+  defp timestamp(_seconds, _nanoseconds), do: malformed("it holds an invalid timestamp")
+
+  defp from_unix(count, unit) do
+    case DateTime.from_unix(count, unit) do
+      {:ok, datetime} -> datetime
+      {:error, _reason} -> malformed("it holds an invalid timestamp")
     end
   end
 

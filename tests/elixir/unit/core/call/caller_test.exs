@@ -47,6 +47,30 @@ defmodule Vllm.Core.Call.CallerTest do
     assert mailbox_without_client() -- [:client_closed] == []
   end
 
+  @tag connect: false
+  test "what is still under way when a call returns does not arrive", %{test: name} do
+    # This process is the connection.
+    Process.register(self(), Module.concat(:"#{name} alone", "Connection"))
+    context = %{instance: {:"#{name} alone", node()}}
+    test = self()
+
+    for on_progress <- [nil, fn _progress -> :told end] do
+      caller =
+        Task.async(fn ->
+          assert {:value, "v"} = call(context, :infinity, on_progress)
+          send(test, :returned)
+          receive do: (:look -> Process.info(self(), :messages))
+        end)
+
+      assert_receive {:call, reply_to, _caller, %CallRequest{}, 64, nil}
+      send(reply_to, {reply_to, {:value, "v"}})
+      assert_receive :returned
+      send(reply_to, {reply_to, progress(1)})
+      send(caller.pid, :look)
+      assert Task.await(caller, :infinity) == {:messages, []}
+    end
+  end
+
   test "a worker that ends is told to a caller that waits for progress", context do
     task = Task.async(fn -> call(context, :infinity, told()) end)
     assert_call(1)

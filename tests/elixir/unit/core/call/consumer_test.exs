@@ -30,6 +30,31 @@ defmodule Vllm.Core.Call.ConsumerTest do
     end
   end
 
+  test "a consumer waits for its item as long as the deadline has not come", context do
+    stream = open_stream(context, 1, timeout: 600_000)
+    consumer = Task.async(fn -> Enum.take(stream, 1) end)
+    state = fn -> :sys.get_state(connection(context.instance)).routes.calls end
+    wait_until(fn -> match?(%{1 => %{phase: :flowing}}, state.()) or state.() == %{} end)
+    FakeWorker.reply(context.fake, 1, item("late"))
+    assert Task.await(consumer, :infinity) == ["late"]
+  end
+
+  test "a stream that is over is watched no more, however it ended", context do
+    {:monitors, before} = Process.info(self(), :monitors)
+    ends = [{1, ended()}, {2, {:failure, %Failure{kind: :python, message: "no"}}}]
+
+    for {id, last} <- ends do
+      stream = open_stream(context, id)
+      for reply <- [item(1), last], do: FakeWorker.reply(context.fake, id, reply)
+      send(self(), {:collected, Vllm.Stream.collect(stream)})
+    end
+
+    assert_received {:collected, {:ok, 1}}
+    assert_received {:collected, {:error, %Error{message: "no"}}}
+    {:monitors, later} = Process.info(self(), :monitors)
+    assert later -- before == []
+  end
+
   # The sizes of the credits, which may come in one frame or in several.
   defp credits(left) when left <= 0, do: []
 

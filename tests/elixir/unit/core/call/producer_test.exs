@@ -67,6 +67,30 @@ defmodule Vllm.Core.Call.ProducerTest do
     end
   end
 
+  test "a failure of an enumerable that is halted is logged, without its elements", context do
+    test = self()
+
+    close = fn _left ->
+      send(test, {:closing, self()})
+      raise "quoted-element"
+    end
+
+    elements = Stream.resource(fn -> :ok end, &{["quoted-element"], &1}, close)
+
+    log =
+      ExUnit.CaptureLog.capture_log(fn ->
+        open(context, elements)
+        want(context)
+        assert element(1) == "quoted-element"
+        FakeWorker.reply(context.fake, 1, {:inputs_closed, %InputsClosed{}})
+        assert_receive {:closing, producer}
+        assert_ended(producer)
+      end)
+
+    assert log =~ "a prompt's enumerable, when it was halted, failed with RuntimeError"
+    refute log =~ "quoted-element"
+  end
+
   test "an element that cannot be sent is refused with its index", context do
     open(context, tracked(["a", %{"prompt" => self()}]))
     want(context)

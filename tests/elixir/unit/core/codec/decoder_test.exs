@@ -95,7 +95,8 @@ defmodule Vllm.Core.Codec.DecoderTest do
     test "of an announced size without bytes allocates no memory" do
       bomb = String.duplicate(<<0xDD, 0x7FFFFFFF::32>>, 1000)
       {_, before} = Process.info(self(), :memory)
-      assert {:error, _} = Codec.decode(bomb, nil)
+      assert {:error, %Error{kind: :protocol} = error} = Codec.decode(bomb, nil)
+      assert error.message =~ "nested too deep"
       {_, later} = Process.info(self(), :memory)
       assert later - before < 1_000_000
     end

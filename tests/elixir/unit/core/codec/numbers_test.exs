@@ -34,6 +34,17 @@ defmodule Vllm.Core.Codec.NumbersTest do
     end
   end
 
+  # As numpy and torch write it: other bits are not-a-number too.
+  test "not-a-number is the quiet one" do
+    for {dtype, bytes} <- [
+          {"float16", <<0, 0x7E>>},
+          {"bfloat16", <<0xC0, 0x7F>>},
+          {"float32", <<0, 0, 0xC0, 0x7F>>},
+          {"float64", <<0, 0, 0, 0, 0, 0, 0xF8, 0x7F>>}
+        ],
+        do: assert(Numbers.encode([:nan], dtype) == bytes)
+  end
+
   test "encode/2 rounds bfloat16 to the nearest, ties to even" do
     assert Numbers.encode([1.00390625, 1.01171875], "bfloat16") ==
              <<0x80, 0x3F, 0x82, 0x3F>>

@@ -132,6 +132,99 @@ defmodule Vllm.Core.Codec.OutputPatchTest do
     end
   end
 
+  describe "of several completions" do
+    setup do
+      [first | _] = stream("deltas")
+      {:ok, item, state} = OutputPatch.apply(first, OutputPatch.new(), :here)
+      other = <<0x94, 0, 0xC2, 0x91, 0x96, 7, 0xA1, "x", 0x91, 5, 0xC0, 0xC0, 0xC0, 0xC0>>
+      {:ok, later, both} = OutputPatch.apply(patch(other), state, :here)
+      %{item: item, state: state, later: later, both: both}
+    end
+
+    test "an item has those that are new in it", %{later: later} do
+      assert [%{index: 7, text: "x", token_ids: [5]}] = later.outputs
+    end
+
+    test "the last item is completed with the others, in their order", context do
+      %{item: item, later: later, both: both} = context
+      assert [%{index: 0}] = item.outputs
+      completed = OutputPatch.completed(later, both)
+      assert completed.outputs == item.outputs ++ later.outputs
+      assert %{completed | outputs: later.outputs} == later
+    end
+
+    test "an item of one completion, or of another class, is complete", context do
+      assert OutputPatch.completed(context.item, context.state) == context.item
+      assert OutputPatch.completed("text", context.both) == "text"
+      assert OutputPatch.completed(context.item, OutputPatch.new()) == context.item
+    end
+  end
+
+  test "logprobs of later tokens are appended to the earlier ones" do
+    [first | _] = stream("deltas")
+    {:ok, _item, state} = OutputPatch.apply(first, OutputPatch.new(), :here)
+    token = <<0x91, 0x96, 0, 0xA1, "x", 0x91, 5, 0xC0, 0xC0>>
+    body = <<0x94, 1, 0xC2, token::binary, 0x81, 0xA8, "logprobs", 0x91, 0x80, 0xC0>>
+    {:ok, %{outputs: [%{logprobs: [%{}]}]}, state} = OutputPatch.apply(patch(body), state, :here)
+    {:ok, %{outputs: [%{logprobs: both}]}, _} = OutputPatch.apply(patch(body), state, :here)
+    assert both == [%{}, %{}]
+  end
+
+  test "the metrics of a token are read in every encoding of their number" do
+    [first | _] = stream("deltas")
+    {:ok, _item, {item, known}} = OutputPatch.apply(first, OutputPatch.new(), :here)
+    state = {%{item | metrics: %Vllm.RequestStateStats{}}, known}
+    token = <<0x94, 0, 0xC2, 0x91, 0x96, 0, 0xA1, "x", 0x91, 5, 0xC0, 0xC0, 0xC0>>
+
+    read = fn number ->
+      changes =
+        <<0x81, 0xA7, "metrics", 0x82, 0xB5, "num_generation_tokens", number::binary>> <>
+          <<0xAD, "last_token_ts", 0xCB, 1.5::float>>
+
+      {:ok, %{metrics: metrics}, _} = OutputPatch.apply(patch(token <> changes), state, :here)
+      assert metrics.last_token_ts == 1.5
+      metrics.num_generation_tokens
+    end
+
+    for {number, spelled} <- [
+          {0, <<0>>},
+          {127, <<127>>},
+          {128, <<0xCC, 128>>},
+          {300, <<0xCD, 300::16>>},
+          {70_000, <<0xCE, 70_000::32>>}
+        ],
+        do: assert(read.(spelled) == number)
+
+    # This byte is an empty map.
+    assert read.(<<0x80>>) == %{}
+  end
+
+  test "a patch is nested as deep as any value" do
+    [first | _] = stream("deltas")
+    {:ok, _item, state} = OutputPatch.apply(first, OutputPatch.new(), :here)
+
+    deepest = fn decodes? ->
+      Enum.find(1..600, &(not decodes?.(String.duplicate(<<0x91>>, &1))))
+    end
+
+    value =
+      deepest.(
+        &match?(
+          {:ok, _},
+          Vllm.Codec.decode(<<0x91, 0x91, 0x91, 0x81, 0xA1, "x">> <> &1 <> <<0xC0>>, nil)
+        )
+      )
+
+    changed =
+      deepest.(fn lists ->
+        content = <<0x94, 0, 0xC2, 0x90, 0x81, 0xA1, "x">> <> lists <> <<0xC0>>
+        body = <<0xC9, byte_size(content)::32, 13, content::binary>>
+        match?({:ok, _item, _state}, OutputPatch.apply(body, state, :here))
+      end)
+
+    assert changed == value + 1
+  end
+
   test "earlier items do not change when text is appended" do
     {items, _state} =
       Enum.map_reduce(stream("cumulative"), OutputPatch.new(), fn bytes, state ->

@@ -19,4 +19,16 @@ defmodule Vllm.Core.Codec.PathTest do
     assert String.starts_with?(path, "value[1][2]")
     assert String.ends_with?(path, "[999][1000]")
   end
+
+  test "of 200 characters is shown whole, and of a longer one a hundred at both ends" do
+    whole =
+      Path.to_string([{:field, :b}, {:field, String.to_atom(String.duplicate("a", 197))}], "")
+
+    assert whole == "." <> String.duplicate("a", 197) <> ".b"
+
+    long =
+      Path.to_string([{:field, :b}, {:field, String.to_atom(String.duplicate("a", 198))}], "")
+
+    assert long == "." <> String.duplicate("a", 99) <> "…" <> String.duplicate("a", 98) <> ".b"
+  end
 end

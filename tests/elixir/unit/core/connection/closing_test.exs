@@ -4,11 +4,14 @@ defmodule Vllm.Core.Connection.ClosingTest do
 
   import Vllm.StandIns
 
+  alias Vllm.Core.Instance.LastFailure
+
   describe "a session" do
     setup do: telemetry()
 
     @tag connect: false
-    test "is up once and down once", %{fake: fake} = context do
+    test "is up once and down once, and its end is remembered", %{fake: fake} = context do
+      before = System.monotonic_time()
       connect(context)
       up = [:vllm, :connection, :up]
       assert [{^up, %{duration: _}, metadata, connection}] = events([:vllm, :connection])
@@ -19,10 +22,12 @@ defmodule Vllm.Core.Connection.ClosingTest do
       Process.exit(fake.pid, :kill)
       assert_receive {:DOWN, ^monitor, :process, _, _}
 
-      assert [{[:vllm, :connection, :down], %{calls: 0}, down, ^connection}] =
+      assert [{[:vllm, :connection, :down], %{calls: 0, duration: lasted}, down, ^connection}] =
                events([:vllm, :connection, :down])
 
+      assert lasted in 0..(System.monotonic_time() - before)
       assert %Error{kind: :worker_down} = down.error
+      assert LastFailure.find(context.instance) == down.error
     end
 
     test "that is stopped has no error", %{name: name} do

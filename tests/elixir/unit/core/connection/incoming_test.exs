@@ -7,8 +7,20 @@ defmodule Vllm.Core.Connection.IncomingTest do
   import ExUnit.CaptureLog
 
   alias Vllm.{Cuts, HTTP2Peer}
+  alias Vllm.Core.Connection.{Incoming, State}
   alias Vllm.Core.Wire.{GRPC, Session}
-  alias Vllm.Proto.{CallReply, Draining, EngineDied, Notice, ServerHello}
+
+  alias Vllm.Proto.{
+    CallReply,
+    CallRequest,
+    Draining,
+    EngineDied,
+    Input,
+    InputWanted,
+    InputsClosed
+  }
+
+  alias Vllm.Proto.{EngineLoad, Notice, ServerHello}
 
   @moduletag timeout: 900_000
   @mutations String.to_integer(System.get_env("MUTATED_FRAMES", "10000"))
@@ -47,13 +59,18 @@ defmodule Vllm.Core.Connection.IncomingTest do
   end
 
   test "messages that are not protobuf are refused at every level" do
-    deep = Enum.reduce(1..20_000, "", fn _, inner -> nested(inner) end)
-
-    for bytes <- [deep, <<0x22, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F>>, :binary.copy(<<0xFF>>, 1000)] do
+    for bytes <- [<<0x22, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F>>, :binary.copy(<<0xFF>>, 1000)] do
       {result, grown} = growth(fn -> ServerFrame.decode(bytes) end)
-      assert match?({:error, _}, result) or match?({:ok, %ServerFrame{}}, result)
+      assert {:error, reason} = result
+      assert is_binary(reason)
       assert grown < @bytes
     end
+
+    # What is nested is read as far as the messages go, however deep it is.
+    deep = Enum.reduce(1..20_000, "", fn _, inner -> nested(inner) end)
+    {result, grown} = growth(fn -> ServerFrame.decode(deep) end)
+    assert {:ok, %ServerFrame{}} = result
+    assert grown < @bytes
 
     frame = conversation_frames() |> List.last() |> ServerFrame.encode() |> IO.iodata_to_binary()
 
@@ -112,6 +129,93 @@ defmodule Vllm.Core.Connection.IncomingTest do
 
   defp varint(n) when n < 128, do: <<n>>
   defp varint(n), do: <<1::1, rem(n, 128)::7, varint(div(n, 128))::binary>>
+
+  describe "an item of a stream" do
+    # The payloads of items that the worker sends in one frame, as the consumer gets them.
+    defp payloads(context, sizes) do
+      stream = open_stream(context, 1)
+      {connection, 1} = stream.source
+      reply_to = :erlang.alias()
+      send(connection, {:attach, 1, reply_to, [self()]})
+
+      replies =
+        for size <- sizes,
+            do: %CallReply{call: 1, outcome: {:item, :binary.copy("x", size)}}
+
+      FakeWorker.send_frame(context.fake, %ServerFrame{replies: replies})
+
+      for size <- sizes do
+        assert_receive {^reply_to, {:item, payload}} when byte_size(payload) == size
+        payload
+      end
+    end
+
+    test "does not keep the others of its frame in memory", context do
+      for payload <- payloads(context, [65, 100_000, 150_000]),
+          do: assert(:binary.referenced_byte_size(payload) <= 2 * byte_size(payload))
+    end
+
+    test "is not copied where it is most of its frame", context do
+      [payload] = payloads(context, [100_000])
+      assert :binary.referenced_byte_size(payload) in 100_001..100_100
+    end
+  end
+
+  test "what the worker says of engines is passed on, with their references" do
+    test = self()
+
+    state = %State{
+      instance: {:here, node()},
+      hello: %ServerHello{incarnation: "i"},
+      on_engine_event: fn instance, event ->
+        send(test, {instance, event})
+        :ok
+      end
+    }
+
+    notices =
+      for type <- ["", "LLM"] do
+        %Notice{event: {:engine_died, %EngineDied{ref: "r" <> type, type: type, failure: nil}}}
+      end
+
+    loads = [%EngineLoad{ref: "r1", running: 2}]
+    frame = %ServerFrame{notices: notices, loads: loads}
+    capture_log(fn -> assert Incoming.frames(state, [frame, %ServerFrame{}]) == {:ok, state} end)
+
+    for {id, type} <- [{"r", "AsyncLLM"}, {"rLLM", "LLM"}] do
+      ref = %Ref{instance: {:here, node()}, incarnation: "i", id: id, type: type}
+      assert_received {{:here, _node}, {:died, ^ref, "the worker gave no reason"}}
+    end
+
+    assert_received {{:here, _node}, {:loads, ^loads}}
+    refute_received {{:here, _node}, _event}
+  end
+
+  describe "an argument that is a stream" do
+    # A call whose argument this process produces.
+    defp produced_call(context, producer) do
+      request = %CallRequest{target: {:ref, "r1"}, method: "m", args: "", kwargs: ""}
+      call = {:call, :erlang.alias(), self(), request, 1, producer}
+      send(connection(context.instance), call)
+      assert_call(1)
+    end
+
+    test "is asked for an element, and told that no more are wanted", context do
+      produced_call(context, self())
+      FakeWorker.reply(context.fake, 1, {:input_wanted, %InputWanted{}})
+      connection = connection(context.instance)
+      assert_receive {_tag, {:wanted, ^connection, 1}}
+      FakeWorker.reply(context.fake, 1, {:inputs_closed, %InputsClosed{}})
+      assert_receive {_tag, :stop}
+    end
+
+    test "that nobody produces fails at the worker", context do
+      produced_call(context, nil)
+      FakeWorker.reply(context.fake, 1, {:input_wanted, %InputWanted{}})
+      assert_receive {:client, %ClientFrame{inputs: [%Input{call: 1, step: {:failure, failure}}]}}
+      assert %Failure{kind: :cancelled, message: "the process that enumerates" <> _} = failure
+    end
+  end
 
   ## A conversation, from the worker's side
 

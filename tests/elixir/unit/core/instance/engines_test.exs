@@ -142,7 +142,8 @@ defmodule Vllm.Core.Instance.EnginesTest do
     building = assert_call(method)
     waiting = Task.async(fn -> Vllm.engine(name, :it, :infinity) end)
     reply(building, {:error, error})
-    assert {:error, %Error{}} = Task.await(waiting, :infinity)
+    assert {:error, %Error{kind: kind}} = Task.await(waiting, :infinity)
+    assert kind == error.kind
   end
 
   # The timers that a process sets, without waiting for them.

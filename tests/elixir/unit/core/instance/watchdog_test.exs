@@ -26,10 +26,19 @@ defmodule Vllm.Core.Instance.WatchdogTest do
       notices = for event <- events, do: %Notice{event: event}
       FakeWorker.send_frame(context.fake, %ServerFrame{notices: notices})
 
-      for event <- [:stalled, :recovered, :down] do
-        assert_receive {:event, [:vllm, :engine, ^event], _, metadata, _}
+      silent = System.convert_time_unit(7, :millisecond, :native)
+
+      for {event, measured} <- [
+            stalled: %{duration: silent, requests: 1},
+            recovered: %{duration: silent},
+            down: %{}
+          ] do
+        assert_receive {:event, [:vllm, :engine, ^event], ^measured, metadata, _}
         assert %{engine: nil, ref: %Ref{id: "r9", type: unquote(shown)}} = metadata
       end
+
+      # A report ends nothing.
+      assert {:ok, %{calls: 0}} = Connection.info(context.instance)
     end
   end
 

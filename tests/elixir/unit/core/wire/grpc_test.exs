@@ -39,8 +39,33 @@ defmodule Vllm.Core.Wire.GRPCTest do
       assert error.message =~ "2147483647 bytes"
     end
 
-    test "refuses a compressed message" do
-      assert {:error, %Error{kind: :protocol}, []} = GRPC.push(%GRPC{}, <<1, 3::32, "abc">>)
+    test "waits for a message of 256 MB and refuses a larger one" do
+      limit = 256 * 1024 * 1024
+      assert {:ok, [], waiting} = GRPC.push(%GRPC{}, <<0, limit::32, "x">>)
+      assert waiting.need == 5 + limit
+
+      assert {:error, %Error{message: message}, []} =
+               GRPC.push(%GRPC{}, <<0, limit + 1::32, "x">>)
+
+      assert message =~ "the limit is #{limit}"
+    end
+
+    test "refuses a compressed message, and returns those before it" do
+      assert {:error, %Error{kind: :protocol} = error, []} =
+               GRPC.push(%GRPC{}, <<1, 3::32, "abc">>)
+
+      assert error.message =~ "compression flag 1"
+      bytes = frames(["one"]) <> <<2, 3::32, "abc">>
+      assert {:error, %Error{kind: :protocol}, ["one"]} = GRPC.push(%GRPC{}, bytes)
+      bytes = frames(["one"]) <> <<0, 0xFFFF_FFFF::32>>
+      assert {:error, %Error{kind: :protocol}, ["one"]} = GRPC.push(%GRPC{}, bytes)
+    end
+
+    test "keeps what is left of a binary for the next message" do
+      <<first::binary-size(12), rest::binary>> = frames(["hello", "world"])
+      assert {:ok, ["hello"], grpc} = GRPC.push(%GRPC{}, first)
+      assert {:ok, ["world"], grpc} = GRPC.push(grpc, rest)
+      assert grpc == %GRPC{}
     end
   end
 
@@ -52,24 +77,61 @@ defmodule Vllm.Core.Wire.GRPCTest do
       assert error.message =~ "wrong token"
     end
 
-    test "the status UNAVAILABLE is :worker_down" do
-      assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "14"}])
-      assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "1"}])
+    # The codes and names are gRPC's.
+    for {code, name, kind} <- [
+          {1, "CANCELLED", :worker_down},
+          {2, "UNKNOWN", :python},
+          {3, "INVALID_ARGUMENT", :invalid},
+          {4, "DEADLINE_EXCEEDED", :timeout},
+          {5, "NOT_FOUND", :not_found},
+          {6, "ALREADY_EXISTS", :conflict},
+          {7, "PERMISSION_DENIED", :forbidden},
+          {8, "RESOURCE_EXHAUSTED", :overloaded},
+          {9, "FAILED_PRECONDITION", :protocol},
+          {10, "ABORTED", :conflict},
+          {11, "OUT_OF_RANGE", :invalid},
+          {12, "UNIMPLEMENTED", :protocol},
+          {13, "INTERNAL", :protocol},
+          {14, "UNAVAILABLE", :worker_down},
+          {15, "DATA_LOSS", :protocol},
+          {16, "UNAUTHENTICATED", :unauthenticated}
+        ] do
+      test "the status #{name} is #{inspect(kind)}" do
+        trailers = [{"grpc-status", "#{unquote(code)}"}, {"grpc-message", "why"}]
+        error = GRPC.error(trailers)
+        assert error.kind == unquote(kind)
+        assert error.details == %{"grpc" => unquote(name)}
+        assert error.message == "the worker ended the session: why"
+      end
     end
 
     test "a session that ends with OK is an error" do
-      assert %Error{kind: :worker_down} = GRPC.error([{"grpc-status", "0"}])
+      assert %Error{kind: :worker_down} = error = GRPC.error([{"grpc-status", "0"}])
+      assert error.message == "the worker ended the session"
     end
 
     test "a missing, unknown or malformed status is an error" do
-      for trailers <- [[], [{"grpc-status", "99"}], [{"grpc-status", "x"}]] do
-        assert %Error{kind: :protocol} = GRPC.error(trailers)
+      for trailers <- [
+            [],
+            [{"grpc-status", "99"}],
+            [{"grpc-status", "x"}],
+            [{"grpc-status", "0x"}]
+          ] do
+        assert %Error{kind: :protocol} = error = GRPC.error(trailers)
+        assert error.message =~ "without a gRPC status"
       end
 
-      for message <- ["%zz", "%ff%fe", "%"] do
-        assert %Error{} = GRPC.error([{"grpc-status", "13"}, {"grpc-message", message}])
+      # What cannot be decoded is shown as it came.
+      for {message, shown} <- [{"%zz", "%zz"}, {"%ff%fe", ~s("%ff%fe")}, {"%", "%"}] do
+        error = GRPC.error([{"grpc-status", "13"}, {"grpc-message", message}])
+        assert error.message == "the worker ended the session: #{shown}"
       end
     end
+  end
+
+  test "a response of another server names its status" do
+    assert %Error{kind: :protocol, message: message} = GRPC.http_error(404)
+    assert message =~ "the HTTP status 404"
   end
 
   defp frames(messages), do: messages |> Enum.map(&GRPC.frame/1) |> IO.iodata_to_binary()

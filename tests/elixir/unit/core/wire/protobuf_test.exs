@@ -32,10 +32,15 @@ defmodule Vllm.Core.Wire.ProtobufTest do
   end
 
   test "unknown fields of every wire type are skipped" do
-    for {type, content} <- [{0, varint(300)}, {1, <<0::64>>}, {2, <<2, "ab">>}, {5, <<0::32>>}] do
+    for {type, content, cut} <- [
+          {0, varint(300), "ends within a varint"},
+          {1, <<0::64>>, "ends within an unknown field"},
+          {2, <<2, "ab">>, "2 bytes announced, 1 left"},
+          {5, <<0::32>>, "ends within an unknown field"}
+        ] do
       field = varint(9 * 8 + type) <> content
       assert Protobuf.skip(field <> "rest", [1]) == {:ok, "rest"}
-      assert {:error, _reason} = Protobuf.skip(binary_part(field, 0, byte_size(field) - 1), [1])
+      assert Protobuf.skip(binary_part(field, 0, byte_size(field) - 1), [1]) == {:error, cut}
     end
   end
 

@@ -47,8 +47,8 @@ defmodule Vllm.Core.Wire.TLSTest do
     serving =
       spawn_link(fn ->
         {:ok, socket} = :gen_tcp.accept(listener)
-        {:ok, _hello} = :gen_tcp.recv(socket, 0)
-        answer.(socket)
+        # A client that gives up may not have come to its hello on a busy machine.
+        with {:ok, _hello} <- :gen_tcp.recv(socket, 0), do: answer.(socket)
         receive do: (:never -> :ok)
       end)
 

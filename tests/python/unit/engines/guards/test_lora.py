@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 from python_worker.engines.guards.guarded import compose
-from python_worker.engines.guards.lora import MAX_ID, LoRAGuard
+from python_worker.engines.guards.lora import (
+    MAX_ID,
+    LoRAGuard,
+    adapter_named,
+    loaded_adapters,
+)
+from python_worker.exceptions import InvalidArgument
 from python_worker.testing.fake_vllm.errors import QueueOverflowError, VLLMValidationError
 from tests.python.support.engine_class import CoreClient, EngineClass, configuration
 
@@ -130,3 +137,25 @@ async def test_without_adapters_requests_are_sent_as_before() -> None:
     config.lora_config = None
     engine: Any = compose(EngineClass, (LoRAGuard,))(config)
     assert engine.engine_core.add_request_async.__func__ is CoreClient.add_request_async
+
+
+@pytest.mark.parametrize("served", ["served", ["served", "also"]])
+async def test_a_name_is_that_of_the_model_or_of_a_loaded_adapter(
+    engine: Any, served: str | list[str]
+) -> None:
+    engine.model_config = SimpleNamespace(served_model_name=served, model="/models/m")
+    names = ["served", "also"] if isinstance(served, list) else ["served"]
+    for name in (None, "/models/m", *names):
+        assert adapter_named(engine, name) is None
+    await engine.add_lora(LoRA(2, "b"))
+    await engine.add_lora(LoRA(1, "a"))
+    assert adapter_named(engine, "a") == LoRA(1, "a")
+    assert sorted(it.lora_name for it in loaded_adapters(engine)) == ["a", "b"]
+    listed = ", ".join([*names, "a", "b"])
+    with pytest.raises(InvalidArgument, match=rf"no 'c'; this engine has {listed}\.") as refused:
+        adapter_named(engine, "c")
+    assert refused.value.details["parameter"] == "model"
+
+
+def test_the_largest_id_is_what_a_signed_number_of_eight_bytes_holds() -> None:
+    assert MAX_ID == 0x7FFF_FFFF_FFFF_FFFF

@@ -150,3 +150,12 @@ def test_a_long_text_that_is_cut_after_it_is_tokenized_is_refused(
         return
     with pytest.raises(LimitExceeded, match="truncation_side"):
         preprocessing.check_truncation(too_long, tokenization)
+
+
+def test_the_characters_of_a_value_are_those_of_its_texts() -> None:
+    deep: object = "xyz"
+    for _ in range(5000):
+        deep = [deep]
+    value = {"a key": ["bc", ("d", 5, None), {"e": "fg"}], "deep": deep}
+    assert preprocessing.characters_in(value) == len("bc" + "d" + "fg" + "xyz")
+    assert preprocessing.characters_in(5) == 0

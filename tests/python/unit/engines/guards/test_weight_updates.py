@@ -68,6 +68,7 @@ async def test_what_lets_no_request_run_passes(engine: Any) -> None:
     await engine.sleep()
     await engine.collective_rpc("check_health")
     assert [call[0] for call in engine.calls] == ["pause_generation", "sleep", "collective_rpc"]
+    assert engine.calls[1] == ("sleep", 1, "abort"), "vLLM's own defaults"
 
 
 async def test_a_reload_is_followed(engine: Any) -> None:
