@@ -53,7 +53,11 @@ class Executor(Protocol):
 
 
 def fail(executor: Executor, rank: int) -> None:
-    """Do as vLLM's monitor of local processes does when one has ended."""
+    """Do as vLLM's monitor of local processes does when one has ended.
+
+    The callback comes first: it takes seconds to end those on this host, which wait for the lost
+    one. A step that waits for it too ends with them.
+    """
     if getattr(executor, "shutting_down", False):
         return
     executor.is_failed = True
@@ -62,10 +66,10 @@ def fail(executor: Executor, rank: int) -> None:
         "its node explains, or its host or the network between; the engine ends",
         rank,
     )
-    executor.shutdown()
     callback, executor.failure_callback = executor.failure_callback, None
     if callback is not None:
         callback()
+    executor.shutdown()
 
 
 def watch(executor: Executor) -> None:
@@ -122,5 +126,5 @@ def watching(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
 def patch_multiproc_executor(module: Any) -> None:
     """Has vLLM's executor watch worker processes on other hosts, if this version has the place."""
     executor = getattr(module, "MultiprocExecutor", None)
-    if hasattr(executor, "_post_init_executor"):
+    if executor is not None and hasattr(executor, "_post_init_executor"):
         executor._post_init_executor = watching(executor._post_init_executor)

@@ -35,8 +35,8 @@ class Executor:
         self.parallel_config = SimpleNamespace(nnodes_within_dp=nnodes)
         self.local_world_size = 1
         self.is_failed = self.shutting_down = False
-        self.failed: queue.Queue[bool] = queue.Queue()
-        self.failure_callback: Any = lambda: self.failed.put(self.shutting_down)
+        self.said: queue.Queue[str] = queue.Queue()
+        self.failure_callback: Any = lambda: self.said.put("failed")
         self.contexts = [zmq.Context() for _ in workers]
         self.response_mqs: list[Any] = [SimpleNamespace(remote_socket=None)]
         for context, worker in zip(self.contexts, workers, strict=True):
@@ -52,6 +52,7 @@ class Executor:
 
     def shutdown(self) -> None:
         self.shutting_down = True
+        self.said.put("shut down")
 
     def close(self) -> None:
         """What vLLM does with the queues that it has put away: the sockets, then their contexts."""
@@ -87,7 +88,7 @@ def test_the_end_of_a_worker_on_another_host_ends_the_engine(
 ) -> None:
     executor = Patched(workers)
     workers[1].end()
-    assert executor.failed.get(timeout=30) is True, "what is on this host has been told to end"
+    assert [executor.said.get(timeout=30) for _ in range(2)] == ["failed", "shut down"]
     assert executor.is_failed
     assert "the worker process of rank 2 was lost" in caplog.text
     # Another one is no more news.
@@ -95,7 +96,7 @@ def test_the_end_of_a_worker_on_another_host_ends_the_engine(
     executor.close()
     for thread in watchers():
         thread.join(timeout=30)
-    assert executor.failed.empty()
+    assert executor.said.empty()
 
 
 def test_an_executor_that_ends_itself_has_not_failed(workers: list[RemoteWorker]) -> None:
@@ -106,7 +107,8 @@ def test_an_executor_that_ends_itself_has_not_failed(workers: list[RemoteWorker]
     for thread in watchers():
         thread.join(timeout=30)
     assert not executor.is_failed
-    assert executor.failed.empty()
+    assert executor.said.get() == "shut down"
+    assert executor.said.empty()
 
 
 @pytest.mark.parametrize("times", range(20))
