@@ -28,6 +28,9 @@ VARIABLE = "VLLM_BRIDGE_RAY"
 #: What a cluster claims to have. Its processes share the machine's cores all the same.
 DEVICES = 4
 
+#: The names of processes that a cluster has without an actor.
+OF_RAY = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+
 # A guard only: the machine may be busy with other things.
 SECONDS = 240.0
 
@@ -52,7 +55,7 @@ class Cluster:
                 name = " ".join(process.cmdline())
             except psutil.Error:  # it has ended
                 continue
-            if name.startswith("ray::") and not name.startswith("ray::IDLE"):
+            if name.startswith("ray::") and not name.startswith(OF_RAY):
                 found[process.pid] = name
         return found
 
