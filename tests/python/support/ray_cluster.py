@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ DEVICES = 4
 #: The names of processes that a cluster has without an actor.
 OF_RAY = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
 # A guard only: the machine may be busy with other things.
 SECONDS = 240.0
 
@@ -40,11 +43,15 @@ class Cluster:
 
     Attributes:
         process: Ray's own, which has all others below it.
+        node: The address of this machine, as Ray has it.
         environment: For a worker whose engines run in it.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], node: str, environment: dict[str, str]
+    ) -> None:
         self.process = process
+        self.node = node
         self.environment = environment
 
     def actors(self) -> dict[int, str]:
@@ -90,7 +97,7 @@ def running_cluster() -> Iterator[Cluster]:
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         *(f"--port={port}", f"--num-cpus={DEVICES}", f"--num-gpus={DEVICES}"),
-        *("--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"),
+        *("--include-dashboard=false", "--disable-usage-stats"),
         *("--object-store-memory=200000000", f"--temp-dir={folder}"),
     ]
     own = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
@@ -100,19 +107,22 @@ def running_cluster() -> Iterator[Cluster]:
             command, cwd=ROOT, env={**os.environ, **own}, stdout=output, stderr=output
         )
     try:
-        _wait_started(process, log)
-        yield Cluster(process, environment)
+        yield Cluster(process, _wait_started(process, log), environment)
     finally:
         _end(process)
         shutil.rmtree(folder)
 
 
-def _wait_started(process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_started(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Returns the address of the node when it runs."""
     deadline = time.monotonic() + SECONDS
     while "Ray runtime started" not in (said := log.read_text(errors="replace")):
         assert process.poll() is None, said
         assert time.monotonic() < deadline, said
         time.sleep(0.1)
+    node = re.search(r"Local node IP: ([\d.]+)", COLOURS.sub("", said))
+    assert node is not None, said
+    return node[1]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
