@@ -20,6 +20,9 @@ PYTHON := $(CACHE)/venv/bin/python
 # Named after the applications in it beside those of OTP: another set is another file.
 PLT    := $(CACHE)/elixir-logger-mix-iex.plt
 COWBOY := $(CACHE)/cowboy
+# Not in the environment, which it would change: vLLM works without it.
+RAY_VERSION := 2.60.0
+RAY         := $(CACHE)/ray-$(RAY_VERSION)
 
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -272,8 +275,12 @@ dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 # Engines on several hosts: other addresses of this machine.
 test-hosts: export VLLM_CPU_OMP_THREADS_BIND := nobind
 test-hosts: setup ## run engines on several hosts, and end each of their parts
+	@test -d $(RAY) || { \
+	  folder=$$(mktemp -d $(RAY).XXXXXX); \
+	  $(PYTHON) -m pip install --quiet --no-deps --target "$$folder" ray==$(RAY_VERSION); \
+	  mv "$$folder" $(RAY); }
 	$(call announce,Python tests: hosts)
-	@$(LEAVING_NOTHING) $(PYTEST) tests/python/hosts
+	@VLLM_BRIDGE_RAY=$(RAY) $(LEAVING_NOTHING) $(PYTEST) tests/python/hosts
 	$(call announce,Elixir tests: hosts)
 	@$(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/hosts
 

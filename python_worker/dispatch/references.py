@@ -6,7 +6,8 @@ restart is known for what it is, and its id is random, so one that was made up
 finds nothing. The same object gets the same reference as long as it is held.
 
 Each holder (a session, or the worker itself for clients without one) counts
-how often it was sent a reference; the object goes when no holder is left.
+how often it was sent a reference; the object goes when no holder is left. When a
+session is lost it may stay the holder for a while (``rpc.resumption``).
 Engines are pinned: they live until they are shut down, whoever built them. Only
 until its client has sent a receipt is a new one the builder's: if that one ends
 before, nobody may know the engine. The policy of a class
@@ -183,6 +184,21 @@ class References:
         for entry in list(self._entries.values()):
             if entry.holders.pop(holder, 0):
                 self._drop_unheld(entry)
+
+    def move_all(self, holder: Holder, to: Holder) -> list[str]:
+        """Let another holder have everything that one holds: its session goes on as another.
+
+        What it built without a receipt stays its own.
+
+        Returns:
+            The ids of the references, each as often as it is counted.
+        """
+        moved: list[str] = []
+        for entry in self._entries.values():
+            if times := entry.holders.pop(holder, 0):
+                entry.holders[to] += times
+                moved += [entry.id] * times
+        return moved
 
     def end_begins(self, target: object) -> None:
         """An object is being shut down: its receipt is no longer waited for."""

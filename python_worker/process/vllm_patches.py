@@ -8,8 +8,8 @@ added to them, also where the adapter's large weights have made a row infinite b
 
 What is patched about the loading of adapters is in ``adapter_loading``, about the KV cache in
 ``fresh_blocks``, about the rows that a head with adapters is given in ``adapter_rows``, about seeds
-in ``seeded_prompts``, about a model of LLaMA-Factory's in ``yi_vl``, and about cores whose head is
-on another host in ``head_link``.
+in ``seeded_prompts``, about a model of LLaMA-Factory's in ``yi_vl``, about cores whose head is on
+another host in ``head_link``, and about worker processes on other hosts in ``remote_workers``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from python_worker.process import (
     adapter_rows,
     fresh_blocks,
     head_link,
+    remote_workers,
     seeded_prompts,
     yi_vl,
 )
@@ -100,6 +101,7 @@ PATCHES: Sequence[tuple[str, Callable[[Any], None]]] = (
     (fresh_blocks.KV_CACHE_INTERFACE, fresh_blocks.patch_kv_cache_interface),
     (fresh_blocks.CPU_MODEL_RUNNER, fresh_blocks.patch_cpu_model_runner),
     (head_link.ENGINE_CORE, head_link.patch_engine_core),
+    (remote_workers.MULTIPROC_EXECUTOR, remote_workers.patch_multiproc_executor),
     (seeded_prompts.CPU_MODEL_RUNNER, seeded_prompts.patch_cpu_model_runner),
     (yi_vl.LLAVA, yi_vl.patch_llava),
 )

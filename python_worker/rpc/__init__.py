@@ -11,5 +11,6 @@
 ``health``            what ``grpc.health.v1`` answers
 ``sessions``          all clients with a session, whichever listener they use
 ``session``           one client: its calls, and their replies gathered into frames
+``resumption``        references of sessions that were lost, kept for the client's return
 ====================  ==========================================================================
 """

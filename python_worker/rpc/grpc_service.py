@@ -32,7 +32,7 @@ from python_worker.rpc.certificates import names_in
 from python_worker.rpc.grpc_replies import ReplyQueue, SingleReply
 from python_worker.rpc.roles import Admission, Peer
 from python_worker.rpc.session import Session, failure_frame
-from python_worker.rpc.sessions import Sessions, first_frame
+from python_worker.rpc.sessions import ClientConnection, Sessions, first_frame
 from python_worker.wire import client_frames
 from python_worker.wire.client_frames import LargeArguments
 
@@ -165,21 +165,40 @@ class Bridge:
         first = first_frame(await anext(aiter(frames), b""))
         peer = peer_of(context)
         scheme = "unix" if peer.local else "tcp"
-        greeting, access = self._sessions.greet(
-            first, peer, session_address=self._addresses.sessions_beside(scheme)
-        )
-        await context.write(greeting.SerializeToString())
+        access = self._sessions.admit(first, peer)
         filled = asyncio.Event()
-        session = self._sessions.open(first.hello, access, filled.set)
-        sender = asyncio.ensure_future(send_frames(session, filled, context))
+        serving = asyncio.current_task()
+        assert serving is not None
+        abandoned = asyncio.Event()
+
+        def abandon() -> None:
+            abandoned.set()
+            serving.cancel()
+
+        connection = ClientConnection(
+            peer,
+            filled.set,
+            abandon,
+            session_address=self._addresses.sessions_beside(scheme),
+        )
+        answer, session = self._sessions.open(first.hello, access, connection)
+        sender: asyncio.Future[None] | None = None
         try:
+            await context.write(answer.SerializeToString())
+            sender = asyncio.ensure_future(send_frames(session, filled, context))
             async for frame in frames:
                 for _ in large_work.turns(steps_of(session, frame)):
                     await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if not abandoned.is_set():
+                raise
+            # gRPC would leave the client waiting.
+            raise ProtocolError("the client goes on in another session") from None
         finally:
             # gRPC cancels this task more than once when its client is gone, so
             # what has to be done is done by another.
-            sender.cancel()
+            if sender is not None:
+                sender.cancel()
             await asyncio.shield(self._sessions.close(session))
 
     async def _refuse(self, error: ProtocolError, status: grpc.StatusCode, context: Frames) -> None:

@@ -134,6 +134,7 @@ class Session:
 
     Attributes:
         inputs: Arguments that are streams, by call; what reads them keeps them.
+        leaving: Whether the client has said that it does not come back.
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class Session:
         self._calls: dict[int, tuple[Call, SessionSink]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.inputs: weakref.WeakValueDictionary[int, InputStream] = weakref.WeakValueDictionary()
+        self.leaving = False
         self._last_id = 0
         # What the next frames will hold, serialized.
         self._elements: list[bytes] = []
@@ -199,7 +201,7 @@ class Session:
     def accept(self, frame: pb.ClientFrame) -> None:
         """Carry out one frame of the client at once; see ``steps``."""
         # Nearly every frame holds calls, or credit, and little of it.
-        if not (frame.inputs or frame.cancels or frame.releases or frame.receipts):
+        if not (frame.inputs or frame.cancels or frame.releases or frame.receipts or frame.leaving):
             for start in frame.calls:
                 self._start(start, NOTHING)
             for credit in frame.credits:
@@ -243,6 +245,8 @@ class Session:
         for ref_id in frame.receipts:
             self._references.receive(ref_id, self)
             yield
+        if frame.leaving:
+            self.leaving = True
 
     @property
     def filled(self) -> bool:
@@ -282,16 +286,18 @@ class Session:
             call.stop(reason)
 
     async def close(self) -> None:
-        """Stop every call and release every reference of the client.
+        """Stop every call. What the client built and has sent no receipt for is shut down.
 
-        What the client built and has sent no receipt for is shut down.
+        The references are released by ``resumption``, at once or later.
         """
         self.stop_calls(Cancelled("the client is gone"))
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for inputs in list(self.inputs.values()):
             inputs.close(Cancelled("the client is gone"))
         unreceived.shut_down(self._references, self._start_call, self)
-        self._references.release_all(self)
+        # Nobody reads what was not sent.
+        self._elements.clear()
+        self._large.clear()
 
     def _start(self, start: pb.StartCall, arguments: Mapping[int, LargeArguments]) -> None:
         call_id = start.id

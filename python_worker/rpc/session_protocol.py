@@ -24,7 +24,7 @@ from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process import large_work
 from python_worker.rpc.preface import advice, end_with
 from python_worker.rpc.session import Session, failure_frame
-from python_worker.rpc.sessions import Sessions, first_frame
+from python_worker.rpc.sessions import ClientConnection, Sessions, first_frame
 from python_worker.rpc.tls_clients import peer_of
 from python_worker.wire import client_frames, grpc_messages
 from python_worker.wire.http2 import Http2
@@ -234,12 +234,17 @@ class SessionProtocol(asyncio.Protocol):
             raise self._no_session() from error
         if not frame.HasField("hello"):
             raise self._no_session()
-        hello, access = self._sessions.greet(
-            frame, peer_of(self._transport), grpc_address=self._grpc_address
+        peer = peer_of(self._transport)
+        access = self._sessions.admit(frame, peer)
+        answer, self._session = self._sessions.open(
+            frame.hello,
+            access,
+            ClientConnection(
+                peer, self._wake, self._transport.abort, grpc_address=self._grpc_address
+            ),
         )
-        self._send([hello.SerializeToString()])
+        self._send([answer.SerializeToString()])
         self._hello_timer.cancel()
-        self._session = self._sessions.open(frame.hello, access, self._wake)
 
     def _no_session(self) -> grpc_messages.RpcStatus:
         reason = f"the first message is not the hello of a session: {advice(self._grpc_address)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from python_worker import PROTOCOL_VERSION, __version__
 from python_worker.buffers import LARGE, Buffer
@@ -14,6 +15,7 @@ from python_worker.dispatch.references import References
 from python_worker.exceptions import BridgeError, ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
 from python_worker.process.versions import vllm_version
+from python_worker.rpc.resumption import Identity, Resumption
 from python_worker.rpc.roles import Admission, Peer
 from python_worker.rpc.session import Session, check_hello
 
@@ -29,6 +31,25 @@ def first_frame(message: Buffer) -> pb.ClientFrame:
         DecodeError: It is no ClientFrame.
     """
     return pb.ClientFrame.FromString(bytes(message) if len(message) < LARGE else b"")
+
+
+@dataclass(frozen=True)
+class ClientConnection:
+    """What a session is opened over.
+
+    Attributes:
+        peer: How the client is connected.
+        wake: Of ``Session``.
+        abandon: Closes the connection, because its client has come back over another.
+        grpc_address: For the hello of a client at the sessions' listener.
+        session_address: For the hello of a client at gRPC's listener.
+    """
+
+    peer: Peer
+    wake: Callable[[], None]
+    abandon: Callable[[], object]
+    grpc_address: str = ""
+    session_address: str = ""
 
 
 class Sessions:
@@ -47,6 +68,7 @@ class Sessions:
         self._start_call = start
         self._references = references
         self._admission = admission
+        self._resumption = Resumption(references)
         self._hello = pb.ServerHello(
             protocol_version=PROTOCOL_VERSION,
             worker_version=__version__,
@@ -62,24 +84,8 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def greet(
-        self,
-        first: pb.ClientFrame,
-        peer: Peer,
-        *,
-        grpc_address: str = "",
-        session_address: str = "",
-    ) -> tuple[pb.ServerFrame, Access]:
-        """Answer the first frame of a client.
-
-        Args:
-            first: The frame.
-            peer: How the client is connected.
-            grpc_address: For the hello of a client at the sessions' listener.
-            session_address: For the hello of a client at gRPC's listener.
-
-        Returns:
-            The answer, and what the client may do.
+    def admit(self, first: pb.ClientFrame, peer: Peer) -> Access:
+        """What a client may do, from its first frame and how it is connected.
 
         Raises:
             ProtocolError: It cannot have a session.
@@ -87,15 +93,21 @@ class Sessions:
         if not first.HasField("hello"):
             raise ProtocolError("the first frame must hold a hello")
         check_hello(first.hello)
-        access = self._admission.admit(first.hello.token, peer)
-        hello = pb.ServerHello(grpc_address=grpc_address, session_address=session_address)
-        hello.MergeFrom(self._hello)
-        return pb.ServerFrame(hello=hello), access
+        return self._admission.admit(first.hello.token, peer)
 
-    def open(self, hello: pb.ClientHello, access: Access, wake: Callable[[], None]) -> Session:
-        """The session of a client that was greeted; ``wake`` is for ``Session``."""
+    def open(
+        self, hello: pb.ClientHello, access: Access, connection: ClientConnection
+    ) -> tuple[pb.ServerFrame, Session]:
+        """Open the session of a client that was admitted.
+
+        Returns:
+            The frame that answers the hello, and the session.
+        """
         session = Session(
-            start=self._start_call, references=self._references, wake=wake, access=access
+            start=self._start_call,
+            references=self._references,
+            wake=connection.wake,
+            access=access,
         )
         self._sessions.add(session)
         for ref_id, (engine, load) in self._loads.items():
@@ -103,17 +115,43 @@ class Sessions:
                 session.put_load(ref_id, load)
         role = f" with the role {access.role!r}" if access.role else ""
         logger.info("client %s connected%s", hello.client_version or "of unknown version", role)
-        return session
+        return pb.ServerFrame(hello=self._answer(hello, session, connection)), session
+
+    def _answer(
+        self, hello: pb.ClientHello, session: Session, connection: ClientConnection
+    ) -> pb.ServerHello:
+        identity = Identity.of(hello.token, connection.peer)
+        held = None
+        if hello.resume_key:
+            held = self._resumption.take_over(hello.resume_key, identity, session)
+        answer = pb.ServerHello(
+            grpc_address=connection.grpc_address,
+            session_address=connection.session_address,
+            resume_key=self._resumption.issue(
+                session, identity, hello.disconnect_grace_ms, connection.abandon
+            ),
+            resumed=held is not None,
+            held=held or (),
+        )
+        answer.MergeFrom(self._hello)
+        return answer
 
     def close(self, session: Session) -> asyncio.Future[None]:
-        """Stop the calls of a session and release its references, in a task. Idempotent."""
+        """Stop the calls of a session and release its references, in a task. Idempotent.
+
+        If the session may be resumed, its references are kept for its grace time.
+        """
         if session in self._sessions:
             self._sessions.remove(session)
             logger.info("client disconnected")
-        closing = asyncio.ensure_future(session.close())
+        closing = asyncio.ensure_future(self._close(session))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         return closing
+
+    async def _close(self, session: Session) -> None:
+        await session.close()
+        self._resumption.session_ended(session)
 
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:

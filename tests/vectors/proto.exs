@@ -46,6 +46,28 @@
     }
   },
   %{
+    name: "client hello of a session that was lost",
+    module: Vllm.Proto.ClientFrame,
+    canonical: true,
+    bytes: "0a28080120b0ea012a20000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    message: %Vllm.Proto.ClientFrame{
+      hello: %Vllm.Proto.ClientHello{
+        protocol_version: 1,
+        disconnect_grace_ms: 30000,
+        resume_key:
+          <<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+            24, 25, 26, 27, 28, 29, 30, 31>>
+      }
+    }
+  },
+  %{
+    name: "a client that leaves",
+    module: Vllm.Proto.ClientFrame,
+    canonical: true,
+    bytes: "4001",
+    message: %Vllm.Proto.ClientFrame{leaving: true}
+  },
+  %{
     name: "cancel 0",
     module: Vllm.Proto.ClientFrame,
     canonical: true,
@@ -487,6 +509,23 @@
         worker_version: "0.1.0",
         incarnation: "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
         pid: 4_194_304
+      }
+    }
+  },
+  %{
+    name: "server hello of a session that goes on",
+    module: Vllm.Proto.ServerFrame,
+    canonical: true,
+    bytes:
+      "0a2f08014220000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f4801520161520162520161",
+    message: %Vllm.Proto.ServerFrame{
+      hello: %Vllm.Proto.ServerHello{
+        protocol_version: 1,
+        resume_key:
+          <<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+            24, 25, 26, 27, 28, 29, 30, 31>>,
+        resumed: true,
+        held: ["a", "b", "a"]
       }
     }
   },

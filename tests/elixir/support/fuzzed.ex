@@ -41,7 +41,7 @@ defmodule Vllm.Fuzzed do
   end
 
   defp converse(pieces) do
-    {_out, session} = Session.open("token")
+    {_out, session} = Session.open(%Vllm.Proto.ClientHello{token: "token"})
 
     Enum.reduce_while(pieces, {[], session}, fn piece, {frames, session} ->
       {more, error, out, session} = Session.handle_bytes(session, piece)

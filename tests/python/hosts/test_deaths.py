@@ -14,17 +14,10 @@ import pytest
 
 from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, build_engine, sampling
-from tests.python.support.node import (
-    Node,
-    free_port,
-    notice,
-    running_node,
-    until,
-    vllm_processes,
-)
+from tests.python.support.node import Node, TwoHosts, notice, two_hosts, until, vllm_processes
 from tests.python.support.values import Ref
 from tests.python.support.worker import Worker
-from tests.python.support.workers import ONE_PROCESS, Workers, real_arguments
+from tests.python.support.workers import Workers
 
 #: Long beside a step, even on a machine that is busy with something else.
 STALL_AFTER = 5.0
@@ -34,29 +27,30 @@ ENDLESS = sampling(max_tokens=900, temperature=0.0, ignore_eos=True)
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    return free_port()
+def hosts(
+    workers: Workers, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TwoHosts]:
+    """The model of the node's core runs in a process of its own, beside its EngineCore."""
+    with two_hosts(
+        workers,
+        tmp_path_factory.mktemp("node"),
+        model,
+        node_options=("--num-gpu-blocks-override", "128"),
+        head_options=("--stall-after", str(STALL_AFTER)),
+        may_end=True,
+        num_gpu_blocks_override=128,
+    ) as hosts:
+        yield hosts
 
 
 @pytest.fixture(scope="module")
-def node(
-    port: int, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Node]:
-    """A node whose model runs in a process of its own, beside its EngineCore."""
-    arguments = (
-        *(str(model.path), "--head", f"127.0.0.1:{port}", "--start-rank", "1"),
-        *("--data-parallel-size", "2", "--dtype", "float32", "--enforce-eager"),
-        *("--max-model-len", "1024", "--num-gpu-blocks-override", "128"),
-    )
-    with running_node(tmp_path_factory.mktemp("node"), *arguments) as node:
-        yield node
+def node(hosts: TwoHosts) -> Node:
+    return hosts.node
 
 
 @pytest.fixture(scope="module")
-def head(workers: Workers, node: Node) -> Iterator[Worker]:
-    arguments = ("--stall-after", str(STALL_AFTER))
-    with workers.running("head", *arguments, real=True, may_end=True) as worker:
-        yield worker
+def head(hosts: TwoHosts) -> Worker:
+    return hosts.head
 
 
 @pytest.fixture
@@ -66,18 +60,9 @@ async def client(head: Worker) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def engine(head: Worker, port: int, model: ScriptedModel) -> Ref:
+def engine(hosts: TwoHosts) -> Ref:
     """An engine of the test's own: the node has its second core."""
-    arguments = real_arguments(
-        model,
-        **ONE_PROCESS,
-        num_gpu_blocks_override=128,
-        data_parallel_size=2,
-        data_parallel_size_local=1,
-        data_parallel_address="127.0.0.1",
-        data_parallel_rpc_port=port,
-    )
-    return build_engine(head.address, **arguments)
+    return build_engine(hosts.head.address, **hosts.arguments)
 
 
 async def assert_exact(client: Client, engine: Ref) -> None:

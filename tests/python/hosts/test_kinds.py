@@ -14,7 +14,13 @@ import pytest
 from python_worker.testing.models.scripted_model import ScriptedModel
 from python_worker.testing.models.tiny_model import random_model
 from tests.python.support.client import Client, Failed, build_engine, sampling
+from tests.python.support.llms import plain
 from tests.python.support.node import free_port, notice, running_node, until, vllm_processes
+from tests.python.support.pooling import COMMON as POOLING
+from tests.python.support.pooling import TEXTS
+from tests.python.support.small_models import minilm
+from tests.python.support.values import Record
+from tests.python.support.vllm_pooling import Call, answers
 from tests.python.support.worker import Worker
 from tests.python.support.workers import ONE_PROCESS, Workers, real_arguments
 
@@ -70,6 +76,54 @@ async def test_an_engine_without_a_core_beside_the_worker(
         assert node.process.wait(60) == 0
 
 
+async def test_embeddings_of_cores_on_another_host_are_those_of_vllm_s_own(
+    head: Worker, tmp_path: Path
+) -> None:
+    port = free_port()
+    path = minilm()
+    options = (
+        *(str(path), "--head", f"127.0.0.1:{port}", "--data-parallel-size", "2"),
+        *("--local-size", "2", "--runner", "pooling", "--dtype", "float32", "--enforce-eager"),
+        *("--num-gpu-blocks-override", str(POOLING["num_gpu_blocks_override"])),
+        *("--distributed-executor-backend", str(ONE_PROCESS["distributed_executor_backend"])),
+    )
+    texts = TEXTS[:4]
+    calls: list[Call] = [("embed", [texts], {})]
+    (theirs,) = await asyncio.to_thread(answers, path, calls, runner="pooling", **POOLING)
+    with running_node(tmp_path, *options) as node:
+        arguments: dict[str, object] = {
+            **ONE_PROCESS,
+            **POOLING,
+            "model": str(path),
+            "runner": "pooling",
+            "data_parallel_size": 2,
+            "data_parallel_size_local": 0,
+            "data_parallel_address": "127.0.0.1",
+            "data_parallel_rpc_port": port,
+        }
+        engine = await asyncio.to_thread(build_engine, head.address, **arguments)
+        async with Client(head.address) as client, client.session() as session:
+            embed = Record("PoolingParams", {"task": "embed"})
+
+            async def encode(number: int) -> list[float]:
+                text = texts[number % len(texts)]
+                (output,) = await client.items(engine, "encode", text, embed, f"r{number}")
+                embedding: list[float] = plain(output.outputs.data)
+                return embedding
+
+            found = await asyncio.gather(*map(encode, range(32)))
+            for number, embedding in enumerate(found):
+                expected = theirs[number % len(texts)]["outputs"]["embedding"]
+                assert embedding == pytest.approx(expected, abs=1e-5)
+            for core in node.processes_of("EngineCore"):
+                os.kill(core, signal.SIGKILL)
+            await notice(session, "engine_died")
+            with pytest.raises(Failed, match=r"ENGINE_DEAD.*EngineCore of rank"):
+                await encode(0)
+            await client.call(engine, "shutdown")
+        node.wait_for("waiting for the head", 2)
+
+
 async def test_tensor_parallelism_over_two_hosts(
     head: Worker, model: ScriptedModel, tmp_path: Path
 ) -> None:
@@ -90,19 +144,25 @@ async def test_tensor_parallelism_over_two_hosts(
         master_port=port,
     )
     with running_node(tmp_path, *options) as node:
-        for round_ in (1, 2):
+        for round_, end in enumerate(("told to end", "killed under load", "killed idle"), start=1):
             engine = await asyncio.to_thread(build_engine, head.address, **arguments)
             async with Client(head.address) as client, client.session() as session:
                 output = await client.generate(engine, "Hello", GREEDY)
                 assert output.outputs[0].text != ""
                 assert await client.call(engine, "collective_rpc", "check_health") == [None, None]
-                if round_ == 2:
+                if end == "killed under load":
                     stream = await session.start(engine, "generate", "count", ENDLESS, "r")
                     await stream.accepted()
                     os.kill(node.process_of("Worker"), signal.SIGKILL)
                     with pytest.raises(Failed, match="ENGINE_DEAD"):
                         await stream.items()
                     await notice(session, "engine_died")
+                if end == "killed idle":
+                    # No request is there to find out.
+                    os.kill(node.process_of("Worker"), signal.SIGKILL)
+                    await notice(session, "engine_died")
+                    with pytest.raises(Failed, match="ENGINE_DEAD"):
+                        await client.call(engine, "check_health")
                 await client.call(engine, "shutdown")
             await until(lambda: vllm_processes(head) == [])
             node.wait_for("waiting for the head", round_ + 1)

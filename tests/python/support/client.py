@@ -209,9 +209,11 @@ class Client:
         """Generates and returns the last item."""
         return (await self.items(engine, "generate", prompt, params, request_id, **kwargs))[-1]
 
-    def session(self, *, token: str = TOKEN, version: int = PROTOCOL_VERSION) -> Session:
-        """Opens a session; enter it to shake hands."""
-        hello = pb.ClientHello(protocol_version=version, token=token)
+    def session(
+        self, *, token: str = TOKEN, version: int = PROTOCOL_VERSION, **hello_fields: Any
+    ) -> Session:
+        """Opens a session; enter it to shake hands. `hello_fields` are more of its hello."""
+        hello = pb.ClientHello(protocol_version=version, token=token, **hello_fields)
         if self._session_address is None:
             return Session(self.stub.Session(), hello)
         tls = None if self._tls is None else self._tls.context()

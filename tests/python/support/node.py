@@ -1,4 +1,7 @@
-"""Runs headless nodes for tests: `python -m python_worker.node` with a log to wait for."""
+"""Runs headless nodes for tests: `python -m python_worker.node` with a log to wait for.
+
+``two_hosts`` is a node with the worker that has its head, for an engine of two cores.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Session
 from tests.python.support.worker import ROOT, STARTED, Worker, assert_group_gone, members_of
-from tests.python.support.workers import REAL_ENVIRONMENT
+from tests.python.support.workers import ONE_PROCESS, REAL_ENVIRONMENT, Workers, real_arguments
 
 # Guards only: the machine may be busy with other things.
 SECONDS = 240.0
@@ -53,9 +57,13 @@ class Node:
             assert time.monotonic() < deadline, f"waited for {what!r}; the node's log:\n{tail}"
             time.sleep(0.05)
 
+    def processes_of(self, name: str) -> list[int]:
+        """The ids of its processes of a name."""
+        return [pid for pid, command in members_of(self.pid).items() if name in command]
+
     def process_of(self, name: str) -> int:
-        """The id of one of its processes."""
-        (pid,) = [pid for pid, command in members_of(self.pid).items() if name in command]
+        """The id of one of its processes, the only one of a name."""
+        (pid,) = self.processes_of(name)
         return pid
 
     def processes(self) -> list[str]:
@@ -97,6 +105,65 @@ def running_node(folder: Path, *arguments: str, lifeline: str = "none") -> Itera
             process.wait()
         if process.stdin is not None:
             process.stdin.close()
+
+
+@dataclass(frozen=True)
+class TwoHosts:
+    """A worker and a node, for an engine with a core on each.
+
+    Attributes:
+        head: The worker.
+        node: Has the core of rank 1.
+        arguments: Of the engine.
+    """
+
+    head: Worker
+    node: Node
+    arguments: dict[str, object]
+
+
+@contextmanager
+def two_hosts(
+    workers: Workers,
+    folder: Path,
+    model: ScriptedModel,
+    *,
+    node_options: Sequence[str] = (),
+    head_options: Sequence[str] = (),
+    may_end: bool = False,
+    **engine: object,
+) -> Iterator[TwoHosts]:
+    """A worker and a node until the block ends. The node imports vLLM while the worker starts.
+
+    Args:
+        workers: Starts the worker.
+        folder: For the node's log.
+        model: What the engine serves.
+        node_options: More of the node's command line.
+        head_options: More of the worker's.
+        may_end: As of ``Workers.running``.
+        engine: More arguments of the engine, at its head.
+    """
+    port = free_port()
+    arguments = real_arguments(
+        model,
+        **ONE_PROCESS,
+        data_parallel_size=2,
+        data_parallel_size_local=1,
+        data_parallel_address="127.0.0.1",
+        data_parallel_rpc_port=port,
+        **engine,
+    )
+    options = (
+        *(str(model.path), "--head", f"127.0.0.1:{port}", "--start-rank", "1"),
+        *("--data-parallel-size", "2", "--dtype", "float32", "--enforce-eager"),
+        *("--max-model-len", "1024", *node_options),
+    )
+    with (
+        running_node(folder, *options) as node,
+        workers.running("head", *head_options, real=True, may_end=may_end) as head,
+    ):
+        yield TwoHosts(head, node, arguments)
 
 
 async def notice(session: Session, event: str) -> Any:

@@ -66,6 +66,15 @@ def _written() -> Iterator[tuple[str, Message]]:
         "client hello",
         pb.ClientFrame(hello=pb.ClientHello(protocol_version=1, client_version="0.1.0", token="é")),
     )
+    yield (
+        "client hello of a session that was lost",
+        pb.ClientFrame(
+            hello=pb.ClientHello(
+                protocol_version=1, disconnect_grace_ms=30_000, resume_key=bytes(range(32))
+            )
+        ),
+    )
+    yield "a client that leaves", pb.ClientFrame(leaving=True)
     for number in UINTS:
         yield f"cancel {number}", pb.ClientFrame(cancels=[number])
         yield f"reply to call {number}", pb.CallReply(call=number, end=pb.End())
@@ -102,6 +111,14 @@ def _written() -> Iterator[tuple[str, Message]]:
         pb.ServerFrame(
             hello=pb.ServerHello(
                 protocol_version=1, worker_version="0.1.0", incarnation="cd" * 16, pid=2**22
+            )
+        ),
+    )
+    yield (
+        "server hello of a session that goes on",
+        pb.ServerFrame(
+            hello=pb.ServerHello(
+                protocol_version=1, resume_key=bytes(range(32)), resumed=True, held=["a", "b", "a"]
             )
         ),
     )

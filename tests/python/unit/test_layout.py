@@ -93,6 +93,7 @@ PYTHON_IMPORTERS = {
     "zmq": {
         *("engines/kv_events.py", "engines/abandonment.py", "engines/core_client.py"),
         *("engines/guards/core_parts.py", "process/heartbeats.py", "process/head_link.py"),
+        "process/remote_workers.py",
     },
     "prometheus_client": {"engines/prometheus_series.py", "rpc/metrics_text.py"},
     "aiohttp": {"rpc/metrics_server.py"},

@@ -19,63 +19,52 @@ from python_worker.testing.models.scripted_model import ScriptedModel
 from tests.python.support.client import Client, Failed, build_engine, sampling
 from tests.python.support.node import (
     Node,
+    TwoHosts,
     free_port,
     notice,
-    running_node,
+    two_hosts,
     until,
     vllm_processes,
 )
 from tests.python.support.values import Record, Ref
 from tests.python.support.worker import Worker, members_of
-from tests.python.support.workers import ONE_PROCESS, Workers, real_arguments
+from tests.python.support.workers import ONE_PROCESS, Workers
 
 GREEDY = sampling(max_tokens=16, temperature=0.0)
 RANKS = (0, 1)
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def node(
-    port: int, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Node]:
-    arguments = (
-        *(str(model.path), "--head", f"127.0.0.1:{port}", "--start-rank", "1"),
-        *("--data-parallel-size", "2", "--dtype", "float32", "--enforce-eager"),
-        *("--max-model-len", "1024", "--enable-lora", "--max-lora-rank", "8"),
-        *("--distributed-executor-backend", str(ONE_PROCESS["distributed_executor_backend"])),
-    )
-    with running_node(tmp_path_factory.mktemp("node"), *arguments) as node:
-        yield node
-
-
-@pytest.fixture(scope="module")
-def head(workers: Workers, node: Node) -> Iterator[Worker]:
-    """A worker, whose engine waits for the node. It starts while the node imports vLLM."""
-    with workers.running("head", real=True) as worker:
-        yield worker
-
-
-@pytest.fixture(scope="module")
-def engine(head: Worker, port: int, model: ScriptedModel) -> Ref:
-    return build_engine(head.address, **arguments(model, port))
-
-
-def arguments(model: ScriptedModel, port: int, **more: object) -> dict[str, object]:
-    return real_arguments(
+def hosts(
+    workers: Workers, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TwoHosts]:
+    with two_hosts(
+        workers,
+        tmp_path_factory.mktemp("node"),
         model,
-        **ONE_PROCESS,
+        node_options=(
+            *("--enable-lora", "--max-lora-rank", "8"),
+            *("--distributed-executor-backend", str(ONE_PROCESS["distributed_executor_backend"])),
+        ),
         enable_lora=True,
         max_lora_rank=8,
-        data_parallel_size=2,
-        data_parallel_size_local=1,
-        data_parallel_address="127.0.0.1",
-        data_parallel_rpc_port=port,
-        **more,
-    )
+    ) as hosts:
+        yield hosts
+
+
+@pytest.fixture(scope="module")
+def node(hosts: TwoHosts) -> Node:
+    return hosts.node
+
+
+@pytest.fixture(scope="module")
+def head(hosts: TwoHosts) -> Worker:
+    return hosts.head
+
+
+@pytest.fixture(scope="module")
+def engine(hosts: TwoHosts) -> Ref:
+    return build_engine(hosts.head.address, **hosts.arguments)
 
 
 @pytest.fixture
@@ -132,12 +121,13 @@ async def test_an_adapter_is_loaded_by_both_cores(
 
 
 async def test_a_build_that_nobody_waits_for_leaves_nothing(
-    client: Client, engine: Ref, head: Worker, model: ScriptedModel
+    client: Client, engine: Ref, head: Worker, hosts: TwoHosts
 ) -> None:
     """Its second core never comes."""
     before = members_of(head.pid).keys()
     async with client.session() as session:
-        given = Record("AsyncEngineArgs", arguments(model, free_port()))
+        elsewhere = {**hosts.arguments, "data_parallel_rpc_port": free_port()}
+        given = Record("AsyncEngineArgs", elsewhere)
         building = await session.start("AsyncLLM", "from_engine_args", given)
         await until(lambda: bool(members_of(head.pid).keys() - before))
         await building.cancel()

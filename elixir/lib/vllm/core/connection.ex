@@ -20,7 +20,8 @@ defmodule Vllm.Core.Connection do
   # When the session ends, for whatever reason, every waiting call is answered with that reason and the
   # process stops. The supervisor then replaces worker and connection together.
   # There is no reconnecting, because the state of the old worker is lost. With `connect:` the next
-  # process waits for the worker that was started elsewhere (Vllm.Core.Connection.Reconnect).
+  # process waits for the worker that was started elsewhere (Vllm.Core.Connection.Reconnect), and if that
+  # has gone on, takes the references over (Vllm.Core.Connection.Resumption).
   #
   # This module receives the messages and decides when the session ends; the steps are in connection/.
   # The path of one call:
@@ -70,7 +71,8 @@ defmodule Vllm.Core.Connection do
   Options: `:instance`, the name; `:address`, `"unix:PATH"`, `"tcp:HOST:PORT"` or `"tls://HOST:PORT"`, or
   several in a list, or `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:tls`, as Vllm.Core.Wire.TLS has it; `:start_timeout`, how long an address that
   was given is tried; `:disconnect_grace`, how long references are kept whose owner's node has
-  disconnected; `:on_engine_event`, what is called when an engine dies, stalls or recovers.
+  disconnected, or whose session is lost; `:resumption`, where they are kept meanwhile;
+  `:on_engine_event`, what is called when an engine dies, stalls or recovers.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(options) do

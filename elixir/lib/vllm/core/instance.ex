@@ -22,7 +22,7 @@ defmodule Vllm.Core.Instance do
 
   alias Vllm.Error
   alias Vllm.Core.{Connection, Options, RedactedServer, RedactedSupervisor, Worker}
-  alias Vllm.Core.Connection.Reconnect
+  alias Vllm.Core.Connection.{Reconnect, Resumption}
   alias Vllm.Core.Instance.{Drain, Engines, Locator, Metrics, Running, Watchdog}
   alias Vllm.Core.Wire.{Socket, TLS}
 
@@ -95,8 +95,9 @@ defmodule Vllm.Core.Instance do
      "the `Vllm.Pool` that the instance joins, on all connected nodes where there is one of this name."},
     {:disconnect_grace, :pause, 30_000,
      "how many milliseconds references are kept whose owner is on a node that has disconnected. If the " <>
-       "node comes back in this time and the owner lives, it still owns them. Streams and calls of that " <>
-       "node end at once."},
+       "node comes back in this time and the owner lives, it still owns them. With `:connect` the worker " <>
+       "keeps the references of a session that is lost for as long, an hour at most, and the next session " <>
+       "has them again. Streams and calls end at once in both cases."},
     {:token, :secret, nil, "the token of that worker."},
     {:tls, :keyword_list, [],
      "how a worker at an address that begins with `tls://` is checked, and what it is shown: see *TLS*."}
@@ -181,6 +182,7 @@ defmodule Vllm.Core.Instance do
       tls: options.tls,
       start_timeout: options.start_timeout,
       starts: if(options.connect, do: :counters.new(1, [])),
+      resumption: if(options.connect, do: Resumption.new()),
       disconnect_grace: options.disconnect_grace,
       on_engine_event: Watchdog.listener(options.watchdog.action)
     ]

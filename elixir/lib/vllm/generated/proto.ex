@@ -149,6 +149,8 @@ defmodule Vllm.Proto.ClientFrame do
     * `receipts` are the ids of objects that calls of this session have built and that have
       reached whoever called: see CallReply.built. From here on such an object lives until its
       shutdown. An unknown id is ignored.
+    * `leaving` - the client ends the session for good, and nothing follows. Its references
+      are released at once, also where it has asked for a grace time.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -160,7 +162,8 @@ defmodule Vllm.Proto.ClientFrame do
           cancels: [non_neg_integer()],
           releases: [String.t()],
           inputs: [Vllm.Proto.Input.t()],
-          receipts: [String.t()]
+          receipts: [String.t()],
+          leaving: boolean()
         }
   defstruct hello: nil,
             calls: [],
@@ -168,7 +171,8 @@ defmodule Vllm.Proto.ClientFrame do
             cancels: [],
             releases: [],
             inputs: [],
-            receipts: []
+            receipts: [],
+            leaving: false
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -180,20 +184,35 @@ defmodule Vllm.Proto.ClientFrame do
       Protobuf.put_packed(<<0x22>>, message.cancels),
       Protobuf.put_all_bytes(<<0x2A>>, message.releases),
       Protobuf.put_messages(<<0x32>>, message.inputs, &Vllm.Proto.Input.encode/1),
-      Protobuf.put_all_bytes(<<0x3A>>, message.receipts)
+      Protobuf.put_all_bytes(<<0x3A>>, message.receipts),
+      Protobuf.put_bool(<<0x40>>, message.leaving)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, nil, [], [], [], [], [], [])
+  def decode(binary) when is_binary(binary),
+    do: decode(binary, nil, [], [], [], [], [], [], false)
 
-  defp decode(<<0x0A, rest::binary>>, _hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x0A, rest::binary>>,
+         _hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.ClientHello.decode(value) do
-          {:ok, value} -> decode(rest, value, calls, credits, cancels, releases, inputs, receipts)
-          {:error, reason} -> Protobuf.error("ClientFrame.hello", reason)
+          {:ok, value} ->
+            decode(rest, value, calls, credits, cancels, releases, inputs, receipts, leaving)
+
+          {:error, reason} ->
+            Protobuf.error("ClientFrame.hello", reason)
         end
 
       {:error, reason} ->
@@ -201,12 +220,32 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x12, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.StartCall.decode(value) do
           {:ok, value} ->
-            decode(rest, hello, [value | calls], credits, cancels, releases, inputs, receipts)
+            decode(
+              rest,
+              hello,
+              [value | calls],
+              credits,
+              cancels,
+              releases,
+              inputs,
+              receipts,
+              leaving
+            )
 
           {:error, reason} ->
             Protobuf.error("ClientFrame.calls", reason)
@@ -217,12 +256,32 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x1A, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Credit.decode(value) do
           {:ok, value} ->
-            decode(rest, hello, calls, [value | credits], cancels, releases, inputs, receipts)
+            decode(
+              rest,
+              hello,
+              calls,
+              [value | credits],
+              cancels,
+              releases,
+              inputs,
+              receipts,
+              leaving
+            )
 
           {:error, reason} ->
             Protobuf.error("ClientFrame.credits", reason)
@@ -233,42 +292,112 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x20, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x20, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_uint64(rest) do
       {:ok, value, rest} ->
-        decode(rest, hello, calls, credits, [value | cancels], releases, inputs, receipts)
+        decode(
+          rest,
+          hello,
+          calls,
+          credits,
+          [value | cancels],
+          releases,
+          inputs,
+          receipts,
+          leaving
+        )
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x22, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x22, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_packed(rest, cancels) do
       {:ok, cancels, rest} ->
-        decode(rest, hello, calls, credits, cancels, releases, inputs, receipts)
+        decode(rest, hello, calls, credits, cancels, releases, inputs, receipts, leaving)
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.cancels", reason)
     end
   end
 
-  defp decode(<<0x2A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x2A, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, hello, calls, credits, cancels, [value | releases], inputs, receipts)
+        decode(
+          rest,
+          hello,
+          calls,
+          credits,
+          cancels,
+          [value | releases],
+          inputs,
+          receipts,
+          leaving
+        )
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.releases", reason)
     end
   end
 
-  defp decode(<<0x32, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x32, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
         case Vllm.Proto.Input.decode(value) do
           {:ok, value} ->
-            decode(rest, hello, calls, credits, cancels, releases, [value | inputs], receipts)
+            decode(
+              rest,
+              hello,
+              calls,
+              credits,
+              cancels,
+              releases,
+              [value | inputs],
+              receipts,
+              leaving
+            )
 
           {:error, reason} ->
             Protobuf.error("ClientFrame.inputs", reason)
@@ -279,17 +408,57 @@ defmodule Vllm.Proto.ClientFrame do
     end
   end
 
-  defp decode(<<0x3A, rest::binary>>, hello, calls, credits, cancels, releases, inputs, receipts) do
+  defp decode(
+         <<0x3A, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         leaving
+       ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
-        decode(rest, hello, calls, credits, cancels, releases, inputs, [value | receipts])
+        decode(
+          rest,
+          hello,
+          calls,
+          credits,
+          cancels,
+          releases,
+          inputs,
+          [value | receipts],
+          leaving
+        )
 
       {:error, reason} ->
         Protobuf.error("ClientFrame.receipts", reason)
     end
   end
 
-  defp decode(<<>>, hello, calls, credits, cancels, releases, inputs, receipts),
+  defp decode(
+         <<0x40, rest::binary>>,
+         hello,
+         calls,
+         credits,
+         cancels,
+         releases,
+         inputs,
+         receipts,
+         _leaving
+       ) do
+    case Protobuf.take_bool(rest) do
+      {:ok, value, rest} ->
+        decode(rest, hello, calls, credits, cancels, releases, inputs, receipts, value)
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame.leaving", reason)
+    end
+  end
+
+  defp decode(<<>>, hello, calls, credits, cancels, releases, inputs, receipts, leaving),
     do:
       {:ok,
        %__MODULE__{
@@ -299,13 +468,17 @@ defmodule Vllm.Proto.ClientFrame do
          cancels: :lists.reverse(cancels),
          releases: :lists.reverse(releases),
          inputs: :lists.reverse(inputs),
-         receipts: :lists.reverse(receipts)
+         receipts: :lists.reverse(receipts),
+         leaving: leaving
        }}
 
-  defp decode(binary, hello, calls, credits, cancels, releases, inputs, receipts) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
-      {:ok, rest} -> decode(rest, hello, calls, credits, cancels, releases, inputs, receipts)
-      {:error, reason} -> Protobuf.error("ClientFrame", reason)
+  defp decode(binary, hello, calls, credits, cancels, releases, inputs, receipts, leaving) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8]) do
+      {:ok, rest} ->
+        decode(rest, hello, calls, credits, cancels, releases, inputs, receipts, leaving)
+
+      {:error, reason} ->
+        Protobuf.error("ClientFrame", reason)
     end
   end
 end
@@ -582,6 +755,12 @@ defmodule Vllm.Proto.ClientHello do
     * `protocol_version` must equal the worker's.
     * `client_version` is the client library's own version, for logs.
     * `token` must equal the worker's token where the worker has one.
+    * `disconnect_grace_ms` is how long the references of this session are kept when it is
+      lost, for another session to take them over. 0 for not at all; a worker keeps them for
+      an hour at most. Calls end with their session.
+    * `resume_key` is that of a session that was lost (ServerHello.resume_key): the new one
+      takes its references over. Empty for none. A session that is still open, because the
+      worker does not know of the loss yet, is closed.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -589,9 +768,15 @@ defmodule Vllm.Proto.ClientHello do
   @type t :: %__MODULE__{
           protocol_version: non_neg_integer(),
           client_version: String.t(),
-          token: String.t()
+          token: String.t(),
+          disconnect_grace_ms: non_neg_integer(),
+          resume_key: iodata()
         }
-  defstruct protocol_version: 0, client_version: "", token: ""
+  defstruct protocol_version: 0,
+            client_version: "",
+            token: "",
+            disconnect_grace_ms: 0,
+            resume_key: ""
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -599,48 +784,119 @@ defmodule Vllm.Proto.ClientHello do
     [
       Protobuf.put_uint(<<0x08>>, message.protocol_version),
       Protobuf.put_bytes(<<0x12>>, message.client_version),
-      Protobuf.put_bytes(<<0x1A>>, message.token)
+      Protobuf.put_bytes(<<0x1A>>, message.token),
+      Protobuf.put_uint(<<0x20>>, message.disconnect_grace_ms),
+      Protobuf.put_bytes(<<0x2A>>, message.resume_key)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, 0, "", "")
+  def decode(binary) when is_binary(binary), do: decode(binary, 0, "", "", 0, "")
 
-  defp decode(<<0x08, rest::binary>>, _protocol_version, client_version, token) do
+  defp decode(
+         <<0x08, rest::binary>>,
+         _protocol_version,
+         client_version,
+         token,
+         disconnect_grace_ms,
+         resume_key
+       ) do
     case Protobuf.take_uint32(rest) do
-      {:ok, value, rest} -> decode(rest, value, client_version, token)
-      {:error, reason} -> Protobuf.error("ClientHello.protocol_version", reason)
+      {:ok, value, rest} ->
+        decode(rest, value, client_version, token, disconnect_grace_ms, resume_key)
+
+      {:error, reason} ->
+        Protobuf.error("ClientHello.protocol_version", reason)
     end
   end
 
-  defp decode(<<0x12, rest::binary>>, protocol_version, _client_version, token) do
+  defp decode(
+         <<0x12, rest::binary>>,
+         protocol_version,
+         _client_version,
+         token,
+         disconnect_grace_ms,
+         resume_key
+       ) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, protocol_version, value, token)
-      {:error, reason} -> Protobuf.error("ClientHello.client_version", reason)
+      {:ok, value, rest} ->
+        decode(rest, protocol_version, value, token, disconnect_grace_ms, resume_key)
+
+      {:error, reason} ->
+        Protobuf.error("ClientHello.client_version", reason)
     end
   end
 
-  defp decode(<<0x1A, rest::binary>>, protocol_version, client_version, _token) do
+  defp decode(
+         <<0x1A, rest::binary>>,
+         protocol_version,
+         client_version,
+         _token,
+         disconnect_grace_ms,
+         resume_key
+       ) do
     case Protobuf.take_bytes(rest) do
-      {:ok, value, rest} -> decode(rest, protocol_version, client_version, value)
-      {:error, reason} -> Protobuf.error("ClientHello.token", reason)
+      {:ok, value, rest} ->
+        decode(rest, protocol_version, client_version, value, disconnect_grace_ms, resume_key)
+
+      {:error, reason} ->
+        Protobuf.error("ClientHello.token", reason)
     end
   end
 
-  defp decode(<<>>, protocol_version, client_version, token),
+  defp decode(
+         <<0x20, rest::binary>>,
+         protocol_version,
+         client_version,
+         token,
+         _disconnect_grace_ms,
+         resume_key
+       ) do
+    case Protobuf.take_uint64(rest) do
+      {:ok, value, rest} ->
+        decode(rest, protocol_version, client_version, token, value, resume_key)
+
+      {:error, reason} ->
+        Protobuf.error("ClientHello.disconnect_grace_ms", reason)
+    end
+  end
+
+  defp decode(
+         <<0x2A, rest::binary>>,
+         protocol_version,
+         client_version,
+         token,
+         disconnect_grace_ms,
+         _resume_key
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(rest, protocol_version, client_version, token, disconnect_grace_ms, value)
+
+      {:error, reason} ->
+        Protobuf.error("ClientHello.resume_key", reason)
+    end
+  end
+
+  defp decode(<<>>, protocol_version, client_version, token, disconnect_grace_ms, resume_key),
     do:
       {:ok,
        %__MODULE__{
          protocol_version: protocol_version,
          client_version: client_version,
-         token: token
+         token: token,
+         disconnect_grace_ms: disconnect_grace_ms,
+         resume_key: resume_key
        }}
 
-  defp decode(binary, protocol_version, client_version, token) do
-    case Protobuf.skip(binary, [1, 2, 3]) do
-      {:ok, rest} -> decode(rest, protocol_version, client_version, token)
-      {:error, reason} -> Protobuf.error("ClientHello", reason)
+  defp decode(binary, protocol_version, client_version, token, disconnect_grace_ms, resume_key) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5]) do
+      {:ok, rest} ->
+        decode(rest, protocol_version, client_version, token, disconnect_grace_ms, resume_key)
+
+      {:error, reason} ->
+        Protobuf.error("ClientHello", reason)
     end
   end
 end
@@ -661,6 +917,15 @@ defmodule Vllm.Proto.ServerHello do
       gRPC is off.
     * `session_address` is the sessions' listener, as a URI too. It is set in a session that
       was opened over gRPC, so that a client that wants the other one learns of it.
+    * `resume_key` lets a later session take over the references of this one: random, good for
+      one use, and only with the token and the certificate that this session was opened with.
+      Empty when the client has asked for no grace time.
+    * `resumed` - this session has the references of the one whose key the client has sent.
+      False also when its grace time is over or the key is not known: that is no error, and
+      the session begins without any.
+    * `held` are the ids of the references that were taken over, each as often as the worker
+      counts it. What the client does not know of, because a reply or a release was lost, it
+      releases.
   """
 
   alias Vllm.Core.Wire.Protobuf
@@ -672,7 +937,10 @@ defmodule Vllm.Proto.ServerHello do
           incarnation: String.t(),
           pid: non_neg_integer(),
           grpc_address: String.t(),
-          session_address: String.t()
+          session_address: String.t(),
+          resume_key: iodata(),
+          resumed: boolean(),
+          held: [String.t()]
         }
   defstruct protocol_version: 0,
             worker_version: "",
@@ -680,7 +948,10 @@ defmodule Vllm.Proto.ServerHello do
             incarnation: "",
             pid: 0,
             grpc_address: "",
-            session_address: ""
+            session_address: "",
+            resume_key: "",
+            resumed: false,
+            held: []
 
   @doc "Encodes the message."
   @spec encode(t) :: iodata()
@@ -692,13 +963,17 @@ defmodule Vllm.Proto.ServerHello do
       Protobuf.put_bytes(<<0x22>>, message.incarnation),
       Protobuf.put_uint(<<0x28>>, message.pid),
       Protobuf.put_bytes(<<0x32>>, message.grpc_address),
-      Protobuf.put_bytes(<<0x3A>>, message.session_address)
+      Protobuf.put_bytes(<<0x3A>>, message.session_address),
+      Protobuf.put_bytes(<<0x42>>, message.resume_key),
+      Protobuf.put_bool(<<0x48>>, message.resumed),
+      Protobuf.put_all_bytes(<<0x52>>, message.held)
     ]
   end
 
   @doc "Decodes the message. Its payloads are parts of the binary, not copies."
   @spec decode(binary()) :: {:ok, t} | {:error, String.t()}
-  def decode(binary) when is_binary(binary), do: decode(binary, 0, "", "", "", 0, "", "")
+  def decode(binary) when is_binary(binary),
+    do: decode(binary, 0, "", "", "", 0, "", "", "", false, [])
 
   defp decode(
          <<0x08, rest::binary>>,
@@ -708,7 +983,10 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          pid,
          grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ) do
     case Protobuf.take_uint32(rest) do
       {:ok, value, rest} ->
@@ -720,7 +998,10 @@ defmodule Vllm.Proto.ServerHello do
           incarnation,
           pid,
           grpc_address,
-          session_address
+          session_address,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
@@ -736,7 +1017,10 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          pid,
          grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -748,7 +1032,10 @@ defmodule Vllm.Proto.ServerHello do
           incarnation,
           pid,
           grpc_address,
-          session_address
+          session_address,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
@@ -764,7 +1051,10 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          pid,
          grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -776,7 +1066,10 @@ defmodule Vllm.Proto.ServerHello do
           incarnation,
           pid,
           grpc_address,
-          session_address
+          session_address,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
@@ -792,7 +1085,10 @@ defmodule Vllm.Proto.ServerHello do
          _incarnation,
          pid,
          grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -804,7 +1100,10 @@ defmodule Vllm.Proto.ServerHello do
           value,
           pid,
           grpc_address,
-          session_address
+          session_address,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
@@ -820,7 +1119,10 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          _pid,
          grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ) do
     case Protobuf.take_uint64(rest) do
       {:ok, value, rest} ->
@@ -832,7 +1134,10 @@ defmodule Vllm.Proto.ServerHello do
           incarnation,
           value,
           grpc_address,
-          session_address
+          session_address,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
@@ -848,7 +1153,10 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          pid,
          _grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -860,7 +1168,10 @@ defmodule Vllm.Proto.ServerHello do
           incarnation,
           pid,
           value,
-          session_address
+          session_address,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
@@ -876,7 +1187,10 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          pid,
          grpc_address,
-         _session_address
+         _session_address,
+         resume_key,
+         resumed,
+         held
        ) do
     case Protobuf.take_bytes(rest) do
       {:ok, value, rest} ->
@@ -888,11 +1202,116 @@ defmodule Vllm.Proto.ServerHello do
           incarnation,
           pid,
           grpc_address,
-          value
+          value,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
         Protobuf.error("ServerHello.session_address", reason)
+    end
+  end
+
+  defp decode(
+         <<0x42, rest::binary>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid,
+         grpc_address,
+         session_address,
+         _resume_key,
+         resumed,
+         held
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          incarnation,
+          pid,
+          grpc_address,
+          session_address,
+          value,
+          resumed,
+          held
+        )
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.resume_key", reason)
+    end
+  end
+
+  defp decode(
+         <<0x48, rest::binary>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid,
+         grpc_address,
+         session_address,
+         resume_key,
+         _resumed,
+         held
+       ) do
+    case Protobuf.take_bool(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          incarnation,
+          pid,
+          grpc_address,
+          session_address,
+          resume_key,
+          value,
+          held
+        )
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.resumed", reason)
+    end
+  end
+
+  defp decode(
+         <<0x52, rest::binary>>,
+         protocol_version,
+         worker_version,
+         vllm_version,
+         incarnation,
+         pid,
+         grpc_address,
+         session_address,
+         resume_key,
+         resumed,
+         held
+       ) do
+    case Protobuf.take_bytes(rest) do
+      {:ok, value, rest} ->
+        decode(
+          rest,
+          protocol_version,
+          worker_version,
+          vllm_version,
+          incarnation,
+          pid,
+          grpc_address,
+          session_address,
+          resume_key,
+          resumed,
+          [value | held]
+        )
+
+      {:error, reason} ->
+        Protobuf.error("ServerHello.held", reason)
     end
   end
 
@@ -904,7 +1323,10 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          pid,
          grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ),
        do:
          {:ok,
@@ -915,7 +1337,10 @@ defmodule Vllm.Proto.ServerHello do
             incarnation: incarnation,
             pid: pid,
             grpc_address: grpc_address,
-            session_address: session_address
+            session_address: session_address,
+            resume_key: resume_key,
+            resumed: resumed,
+            held: :lists.reverse(held)
           }}
 
   defp decode(
@@ -926,9 +1351,12 @@ defmodule Vllm.Proto.ServerHello do
          incarnation,
          pid,
          grpc_address,
-         session_address
+         session_address,
+         resume_key,
+         resumed,
+         held
        ) do
-    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7]) do
+    case Protobuf.skip(binary, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) do
       {:ok, rest} ->
         decode(
           rest,
@@ -938,7 +1366,10 @@ defmodule Vllm.Proto.ServerHello do
           incarnation,
           pid,
           grpc_address,
-          session_address
+          session_address,
+          resume_key,
+          resumed,
+          held
         )
 
       {:error, reason} ->
@@ -1277,10 +1708,10 @@ defmodule Vllm.Proto.CallReply do
       occurs. No other reply has any. From here on the worker keeps the objects for the
       client, which releases each id as often as it came: in a Session by `releases`, else by
       the method `release` of the class Worker. The end of a Session releases all of its
-      references. A reply that nobody reads any more (its call was cancelled, its caller has
-      ended) is released by this list, without decoding the value. What the worker did not
-      send (the call was cancelled before, or the value could not be encoded) it releases
-      itself.
+      references, after the grace time that the client has asked for. A reply that nobody
+      reads any more (its call was cancelled, its caller has ended) is released by this list,
+      without decoding the value. What the worker did not send (the call was cancelled before,
+      or the value could not be encoded) it releases itself.
     * `built` - the call has built the object of the one reference in `value`, and the object
       lives until its method `shutdown` is called, also when no client holds it: an engine. A
       client that does not want the value shuts it down. In a Session, one that wants it sends

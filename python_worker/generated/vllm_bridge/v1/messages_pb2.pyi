@@ -61,7 +61,7 @@ FAILURE_KIND_UNAUTHENTICATED: FailureKind
 FAILURE_KIND_FORBIDDEN: FailureKind
 
 class ClientFrame(_message.Message):
-    __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs", "receipts")
+    __slots__ = ("hello", "calls", "credits", "cancels", "releases", "inputs", "receipts", "leaving")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class ClientFrame(_message.Message):
     RELEASES_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     hello: ClientHello
     calls: _containers.RepeatedCompositeFieldContainer[StartCall]
     credits: _containers.RepeatedCompositeFieldContainer[Credit]
@@ -76,7 +77,8 @@ class ClientFrame(_message.Message):
     releases: _containers.RepeatedScalarFieldContainer[str]
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
     receipts: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., receipts: _Optional[_Iterable[str]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StartCall, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[int]] = ..., releases: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., receipts: _Optional[_Iterable[str]] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
     __slots__ = ("hello", "replies", "notices", "failure", "loads")
@@ -93,17 +95,21 @@ class ServerFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., replies: _Optional[_Iterable[_Union[CallReply, _Mapping]]] = ..., notices: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., loads: _Optional[_Iterable[_Union[EngineLoad, _Mapping]]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
-    __slots__ = ("protocol_version", "client_version", "token")
+    __slots__ = ("protocol_version", "client_version", "token", "disconnect_grace_ms", "resume_key")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECT_GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_KEY_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     client_version: str
     token: str
-    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
+    disconnect_grace_ms: int
+    resume_key: bytes
+    def __init__(self, protocol_version: _Optional[int] = ..., client_version: _Optional[str] = ..., token: _Optional[str] = ..., disconnect_grace_ms: _Optional[int] = ..., resume_key: _Optional[bytes] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("protocol_version", "worker_version", "vllm_version", "incarnation", "pid", "grpc_address", "session_address")
+    __slots__ = ("protocol_version", "worker_version", "vllm_version", "incarnation", "pid", "grpc_address", "session_address", "resume_key", "resumed", "held")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     WORKER_VERSION_FIELD_NUMBER: _ClassVar[int]
     VLLM_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +117,9 @@ class ServerHello(_message.Message):
     PID_FIELD_NUMBER: _ClassVar[int]
     GRPC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     SESSION_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     worker_version: str
     vllm_version: str
@@ -118,7 +127,10 @@ class ServerHello(_message.Message):
     pid: int
     grpc_address: str
     session_address: str
-    def __init__(self, protocol_version: _Optional[int] = ..., worker_version: _Optional[str] = ..., vllm_version: _Optional[str] = ..., incarnation: _Optional[str] = ..., pid: _Optional[int] = ..., grpc_address: _Optional[str] = ..., session_address: _Optional[str] = ...) -> None: ...
+    resume_key: bytes
+    resumed: bool
+    held: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol_version: _Optional[int] = ..., worker_version: _Optional[str] = ..., vllm_version: _Optional[str] = ..., incarnation: _Optional[str] = ..., pid: _Optional[int] = ..., grpc_address: _Optional[str] = ..., session_address: _Optional[str] = ..., resume_key: _Optional[bytes] = ..., resumed: _Optional[bool] = ..., held: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StartCall(_message.Message):
     __slots__ = ("id", "request", "credit")

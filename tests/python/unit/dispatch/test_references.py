@@ -49,6 +49,32 @@ def test_releasing_twice_does_nothing(references: References) -> None:
     assert not references.release(ref.id, "client")
 
 
+def test_another_holder_takes_over_what_one_holds_and_nothing_of_others(
+    references: References,
+) -> None:
+    things = [Thing(), Thing(), Thing()]
+    refs = [references.hold(it, "lost") for it in things]
+    references.hold(things[0], "lost")
+    references.hold(things[0], "next")
+    references.hold(things[1], "other")
+    moved = references.move_all("lost", "next")
+    assert sorted(moved) == sorted([refs[0].id, refs[0].id, refs[1].id, refs[2].id])
+    assert references.move_all("lost", "next") == []
+    references.release_all("lost")
+    assert len(references) == 3
+    assert [references.release(refs[0].id, "next") for _ in range(4)] == [True, True, True, False]
+    references.release_all("next")
+    assert references.resolve(refs[1].incarnation, refs[1].id) is things[1]
+    assert len(references) == 1
+
+
+def test_what_was_built_without_a_receipt_stays_its_builder_s(references: References) -> None:
+    ref = references.hold(Thing(), "lost", pin=True)
+    assert references.move_all("lost", "next") == [ref.id]
+    references.receive(ref.id, "next")
+    assert [it.id for it in references.take_unreceived("lost")] == [ref.id]
+
+
 def test_a_released_reference_is_stale(references: References) -> None:
     ref = references.hold(Thing(), "client")
     references.release(ref.id, "client")

@@ -14,9 +14,9 @@ from python_worker.dispatch.references import References
 from python_worker.dispatch.served_classes import ServedClass
 from python_worker.exceptions import ProtocolError
 from python_worker.generated.vllm_bridge.v1 import messages_pb2 as pb
-from python_worker.rpc.roles import Admission
+from python_worker.rpc.roles import Admission, Peer
 from python_worker.rpc.session import MAX_FRAME_BYTES, Session, SessionSink, check_hello
-from python_worker.rpc.sessions import Sessions
+from python_worker.rpc.sessions import ClientConnection, Sessions
 from python_worker.wire import server_frames
 
 
@@ -134,12 +134,11 @@ async def test_a_place_that_is_given_back_is_one(client: Client) -> None:
     assert [sink.take_place() for _ in range(2)] == [True, False]
 
 
-async def test_closing_ends_calls_and_releases_references(client: Client) -> None:
-    client.references.hold(object(), client.session)
+async def test_closing_ends_calls_and_sends_nothing_more(client: Client) -> None:
     client.start("wait", count=3)
     await client.session.close()
     assert not client.session.tasks
-    assert len(client.references) == 0
+    assert not client.session.filled
 
 
 async def test_a_frame_carries_receipts(client: Client) -> None:
@@ -209,10 +208,11 @@ async def test_a_session_is_told_the_last_loads_of_the_engines_that_it_may_use()
     )
     ours, other = (SimpleNamespace(model_config=SimpleNamespace(model=it)) for it in ("a", "b"))
     limited = Access(role="some", engines=frozenset({"a"}))
-    early = sessions.open(hello, limited, lambda: None)
+    connection = ClientConnection(Peer(), lambda: None, lambda: None)
+    _, early = sessions.open(hello, limited, connection)
     for engine, ref, running in ((ours, "1", 1), (other, "2", 2), (ours, "1", 3)):
         sessions.put_load(ref, engine, load(ref, running))
-    late, everything = (sessions.open(hello, it, lambda: None) for it in (limited, Access()))
+    late, everything = (sessions.open(hello, it, connection)[1] for it in (limited, Access()))
     sessions.send_loads()
     told = [
         [
@@ -223,7 +223,7 @@ async def test_a_session_is_told_the_last_loads_of_the_engines_that_it_may_use()
     ]
     assert told == [[("1", 3)], [("1", 3)], [("1", 3), ("2", 2)]]
     sessions.forget_load("1")
-    after = sessions.open(hello, Access(), lambda: None)
+    _, after = sessions.open(hello, Access(), connection)
     sessions.send_loads()
     (left,) = pb.ServerFrame.FromString(b"".join(after.next_frame())).loads
     assert left.ref == "2"

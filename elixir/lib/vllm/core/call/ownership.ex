@@ -11,7 +11,8 @@ defmodule Vllm.Core.Call.Ownership do
   @engines ["AsyncLLM", "LLM"]
 
   @typedoc "What the receiver of a reply confirms it with: the connection, the alias and a number."
-  @type receipt :: {connection :: pid(), reply_to :: reference(), number :: pos_integer()}
+  @type receipt ::
+          {connection :: {atom(), node()}, reply_to :: reference(), number :: pos_integer()}
 
   @doc """
   Confirms a reply that has been decoded. From now on `owner` owns the references in it. An engine that

@@ -6,9 +6,11 @@ defmodule Vllm.Core.Connection.Closing do
 
   alias Vllm.Error
   alias Vllm.Core.Worker
-  alias Vllm.Core.Connection.{Routes, State}
+  alias Vllm.Core.Connection.{Outgoing, Resumption, Routes, State}
   alias Vllm.Core.Instance.{LastFailure, Locator}
   alias Vllm.Core.Telemetry.Emitter
+  alias Vllm.Core.Wire.Session
+  alias Vllm.Proto.ClientFrame
 
   # Milliseconds for the process of a worker that has closed the session to end. Then the wait for its
   # exit status begins, which Vllm.Core.Worker limits.
@@ -53,11 +55,23 @@ defmodule Vllm.Core.Connection.Closing do
         else: Locator.down(state.instance, reason)
 
     Routes.fail_all(state.routes, error)
+    part(state, ended_by(reason))
 
     lasted = System.monotonic_time() - state.since
     measurements = %{duration: lasted, calls: Routes.size(state.routes)}
     event(:down, state, measurements, %{error: ended_by(reason)})
   end
+
+  # The worker is told when the session is over for good. It would keep its references otherwise, as it
+  # does while this process waits for the next session.
+  defp part(%{hello: %{resume_key: key}} = state, nil) when key != "" do
+    {out, session} = Session.encode(state.session, %ClientFrame{leaving: true})
+    _sent = Outgoing.transmit(%{state | session: session}, out)
+    :ok
+  end
+
+  defp part(_state, nil), do: :ok
+  defp part(state, %Error{}), do: Resumption.lost(state)
 
   defp ended_by({:shutdown, %Error{} = error}), do: error
   defp ended_by(reason) when reason in [:normal, :shutdown], do: nil

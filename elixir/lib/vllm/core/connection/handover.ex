@@ -7,6 +7,7 @@ defmodule Vllm.Core.Connection.Handover do
   # confirms it (Vllm.Core.Call.Ownership) when it has decoded it.
 
   alias Vllm.Core.Connection.{Outgoing, References, Routes, State}
+  alias Vllm.Core.Instance.Locator
   alias Vllm.Proto.{CallRequest, StartCall}
 
   @doc "Handles a reply that holds references."
@@ -30,9 +31,12 @@ defmodule Vllm.Core.Connection.Handover do
 
   def deliver(state, {reply_to, receiver}, outcome, parcel) do
     {number, references} = References.hand(state.references, reply_to, receiver, parcel)
-    send(reply_to, {reply_to, {:handed, {self(), reply_to, number}, outcome}})
+    send(reply_to, {reply_to, {:handed, {server(state), reply_to, number}, outcome}})
     %{state | references: references}
   end
+
+  # By its name, because a receipt may come when the session is lost, and is for the next process then.
+  defp server(%{instance: {name, _node}}), do: {Locator.process_name(name, "Connection"), node()}
 
   @doc """
   The receiver at an alias has confirmed a parcel. That an engine has been received is told to the

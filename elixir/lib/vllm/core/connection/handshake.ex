@@ -5,21 +5,21 @@ defmodule Vllm.Core.Connection.Handshake do
 
   alias Vllm.Error
   alias Vllm.Core.Wire.{Session, Socket, TLS}
-  alias Vllm.Proto.{ServerFrame, ServerHello}
+  alias Vllm.Proto.{ClientHello, ServerFrame, ServerHello}
 
   # Milliseconds. The handshake takes one; a worker that is ready and does not answer in this time
   # will not answer later.
   @timeout 10_000
 
   @doc "Also returns the frames that arrived together with the hello."
-  @spec run(address :: String.t(), token :: String.t(), TLS.options()) ::
+  @spec run(address :: String.t(), ClientHello.t(), TLS.options()) ::
           {:ok, Socket.t(), Session.t(), ServerHello.t(), [ServerFrame.t()]}
           | {:error, Error.t()}
-  def run(address, token, tls) do
+  def run(address, hello, tls) do
     deadline = now() + @timeout
 
     with {:ok, socket} <- Socket.connect(address, tls, @timeout),
-         {:error, reason} <- greet(socket, token, deadline) do
+         {:error, reason} <- greet(socket, hello, deadline) do
       # Otherwise a caller that tries repeatedly would keep a socket of every attempt.
       Socket.close(socket)
       {:error, reason}
@@ -27,8 +27,8 @@ defmodule Vllm.Core.Connection.Handshake do
     |> named()
   end
 
-  defp greet(socket, token, deadline) do
-    {out, session} = Session.open(token)
+  defp greet(socket, hello, deadline) do
+    {out, session} = Session.open(hello)
 
     # Under TLS 1.3 a worker that refuses the client's certificate says so after the handshake, and may
     # have closed by now. Its reason is read like a hello.

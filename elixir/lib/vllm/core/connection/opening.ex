@@ -4,8 +4,9 @@ defmodule Vllm.Core.Connection.Opening do
 
   alias Vllm.Error
   alias Vllm.Core.Worker
-  alias Vllm.Core.Connection.{Closing, Incoming, Reconnect, References, State}
+  alias Vllm.Core.Connection.{Closing, Incoming, Outgoing, Reconnect, Resumption, State}
   alias Vllm.Core.Instance.{LastFailure, Locator}
+  alias Vllm.Proto.ClientHello
 
   @doc """
   Whether this instance had a connection before. At the start of an instance with `connect:` its
@@ -62,18 +63,10 @@ defmodule Vllm.Core.Connection.Opening do
     instance = instance(options)
 
     with {:ok, addresses, token} <- locate(options),
+         credentials = {greeting(options, token), Keyword.fetch!(options, :tls)},
          {:ok, socket, session, hello, frames} <-
-           Reconnect.run(instance, addresses, {token, Keyword.fetch!(options, :tls)}, deadline),
-         state = %State{
-           instance: instance,
-           socket: socket,
-           session: session,
-           hello: hello,
-           references: References.new(Keyword.get(options, :disconnect_grace, 0)),
-           on_engine_event:
-             Keyword.get(options, :on_engine_event, fn _instance, _event -> :ok end),
-           since: System.monotonic_time()
-         },
+           Reconnect.run(instance, addresses, credentials, deadline),
+         state = state(options, socket, session, hello),
          {:ok, state} <- Incoming.frames(state, frames) do
       Closing.event(:up, state, %{duration: state.since - started})
 
@@ -82,11 +75,39 @@ defmodule Vllm.Core.Connection.Opening do
       Process.flag(:trap_exit, true)
       {:ok, state}
     else
-      {:error, error} -> {:error, error}
+      {:error, error} ->
+        {:error, error}
+
       # The frames that came with the hello ended the session. The socket closes with this process.
-      {:error, error, _state} -> {:error, error}
+      {:error, error, state} ->
+        Resumption.lost(state)
+        {:error, error}
     end
   end
+
+  defp greeting(options, token) do
+    hello = Resumption.hello(options[:resumption], grace(options))
+    %ClientHello{hello | token: token}
+  end
+
+  defp state(options, socket, session, hello) do
+    {references, unknown} = Resumption.opened(options[:resumption], hello, grace(options))
+
+    state = %State{
+      instance: instance(options),
+      socket: socket,
+      session: session,
+      hello: %{hello | held: []},
+      references: references,
+      resumption: options[:resumption],
+      on_engine_event: Keyword.get(options, :on_engine_event, fn _instance, _event -> :ok end),
+      since: System.monotonic_time()
+    }
+
+    Outgoing.put(state, :releases, unknown)
+  end
+
+  defp grace(options), do: Keyword.get(options, :disconnect_grace, 0)
 
   defp locate(options) do
     case Keyword.fetch!(options, :address) do

@@ -11,6 +11,7 @@ defmodule Vllm.Core.Connection.Reconnect do
   alias Vllm.Core.Connection.Handshake
   alias Vllm.Core.Instance.{LastFailure, Locator}
   alias Vllm.Core.Wire.{Session, Socket, TLS}
+  alias Vllm.Proto.ClientHello
 
   @first_pause 200
   @longest_pause 5_000
@@ -20,9 +21,14 @@ defmodule Vllm.Core.Connection.Reconnect do
   waiting cannot change, such as a wrong token, is returned at once, if no other address may still be
   reached. With the deadline `:infinity` only a session is returned.
   """
-  @spec run(Locator.instance(), [String.t()], {String.t(), TLS.options()}, integer() | :infinity) ::
+  @spec run(
+          Locator.instance(),
+          [String.t()],
+          {ClientHello.t(), TLS.options()},
+          integer() | :infinity
+        ) ::
           {:ok, Socket.t(), Session.t(), struct(), [struct()]} | {:error, Error.t()}
-  def run({name, _node} = instance, addresses, {_token, _tls} = credentials, deadline) do
+  def run({name, _node} = instance, addresses, {_hello, _tls} = credentials, deadline) do
     result = run(instance, addresses, credentials, deadline, 0)
     # The reason why the last session ended is out of date.
     unless match?({:error, _}, result), do: LastFailure.clear(name)
@@ -45,8 +51,8 @@ defmodule Vllm.Core.Connection.Reconnect do
 
   defp each([], _credentials, errors), do: {:error, Enum.reverse(errors)}
 
-  defp each([address | addresses], {token, tls} = credentials, errors) do
-    with {:error, %Error{} = error} <- Handshake.run(address, token, tls),
+  defp each([address | addresses], {hello, tls} = credentials, errors) do
+    with {:error, %Error{} = error} <- Handshake.run(address, hello, tls),
          do: each(addresses, credentials, [error | errors])
   end
 

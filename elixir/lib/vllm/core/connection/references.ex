@@ -32,7 +32,10 @@ defmodule Vllm.Core.Connection.References do
   # kept for a grace time, and the owner is monitored again when its node is connected again. A timer
   # takes the place of its monitor meanwhile. A receiver has no such time: it gets no reply any more.
   #
-  # handed: alias of the receiver => {monitor, number => parcel}
+  # A session may be lost and come back too (Vllm.Core.Connection.Resumption): `keep/1` is what outlives
+  # it, and `restore/3` monitors everybody again, so who has ended meanwhile is found at once.
+  #
+  # handed: alias of the receiver => {monitor, number => parcel}; the receiver is in `monitors`
   # objects: id => {times sent, MapSet of owners}
   # owners: pid => {monitor, MapSet of ids}
   # monitors: monitor => what it is for
@@ -56,13 +59,22 @@ defmodule Vllm.Core.Connection.References do
           handed: %{reference() => {reference(), %{pos_integer() => parcel()}}},
           objects: %{id() => {pos_integer(), MapSet.t(pid())}},
           owners: %{pid() => {reference(), MapSet.t(id())}},
-          monitors: %{reference() => {:receiver, reference()} | purpose() | {:absent, purpose()}},
+          monitors: %{
+            reference() => {:receiver, reference(), pid()} | purpose() | {:absent, purpose()}
+          },
           count: non_neg_integer(),
           grace: non_neg_integer(),
           listening?: boolean()
         }
 
   @typep purpose :: {:owner, pid()} | {:link, pid(), [id()]}
+
+  @typedoc "What outlives a session: `t:t/0` without monitors, and without engines that nobody confirmed."
+  @type kept :: %{
+          objects: %{id() => {pos_integer(), MapSet.t(pid())}},
+          handed: [{reference(), pid(), %{pos_integer() => parcel()}}],
+          count: non_neg_integer()
+        }
 
   @doc "Nothing yet. `grace` is how long to keep what processes of a node own that has disconnected."
   @spec new(non_neg_integer()) :: t()
@@ -76,7 +88,7 @@ defmodule Vllm.Core.Connection.References do
     {{monitor, parcels}, references} =
       case references.handed do
         %{^reply_to => entry} -> {entry, references}
-        %{} -> watch(references, receiver, {:receiver, reply_to})
+        %{} -> watch(references, receiver, {:receiver, reply_to, receiver})
       end
 
     handed = Map.put(references.handed, reply_to, {monitor, Map.put(parcels, number, parcel)})
@@ -216,7 +228,7 @@ defmodule Vllm.Core.Connection.References do
 
   defp ended(references, monitor) do
     case references.monitors do
-      %{^monitor => {:receiver, reply_to}} ->
+      %{^monitor => {:receiver, reply_to, _receiver}} ->
         {parcels, references} = withdraw(references, reply_to)
         {:ok, parcels, references}
 
@@ -250,6 +262,64 @@ defmodule Vllm.Core.Connection.References do
   def sizes(references) do
     handed = for {_alias, {_monitor, parcels}} <- references.handed, do: map_size(parcels)
     %{handed: Enum.sum(handed), owned: map_size(references.objects)}
+  end
+
+  @doc "What outlives the session."
+  @spec keep(t()) :: kept()
+  def keep(references) do
+    handed =
+      for {reply_to, {monitor, parcels}} <- references.handed,
+          parcels = Map.reject(parcels, fn {_number, {_ids, built?}} -> built? end),
+          parcels != %{} do
+        {:receiver, ^reply_to, receiver} = references.monitors[monitor]
+        {reply_to, receiver, parcels}
+      end
+
+    %{objects: references.objects, handed: handed, count: references.count}
+  end
+
+  @doc """
+  Goes on in a new session. `held` are the ids that the worker holds for it, each as often as it counts
+  it. Also returns the ids to release: what the worker has sent and nobody here has heard of, and what
+  was released here without the worker hearing of it.
+  """
+  @spec restore(kept(), [id()], non_neg_integer()) :: {t(), [id()]}
+  def restore(kept, held, grace) do
+    held = Enum.frequencies(held)
+    references = %{new(grace) | count: kept.count}
+
+    references =
+      for {id, {sent, owners}} <- kept.objects, is_map_key(held, id), reduce: references do
+        references ->
+          references = Enum.reduce(owners, references, &add(&2, id, &1, 0))
+          put_in(references.objects[id], {sent, owners})
+      end
+
+    references =
+      for {reply_to, receiver, parcels} <- kept.handed, reduce: references do
+        references ->
+          purpose = {:receiver, reply_to, receiver}
+          {{monitor, _none}, references} = watch(references, receiver, purpose)
+          put_in(references.handed[reply_to], {monitor, parcels})
+      end
+
+    known = known(references)
+
+    unknown = for {id, times} <- held, _ <- 1..(times - Map.get(known, id, 0))//1, do: id
+
+    {references, unknown}
+  end
+
+  # How often each id came with what is recorded.
+  defp known(references) do
+    handed =
+      for {_alias, {_monitor, parcels}} <- references.handed,
+          {_number, {ids, _built?}} <- parcels,
+          id <- ids,
+          do: id
+
+    owned = for {id, {sent, _owners}} <- references.objects, into: %{}, do: {id, sent}
+    Map.merge(owned, Enum.frequencies(handed), fn _id, owned, handed -> owned + handed end)
   end
 
   defp own(references, {ids, false}, owner, _link?),

@@ -5,7 +5,7 @@ defmodule Vllm.Core.Connection.State do
   #     instance … on_engine_event   Opening, once
   #     routes                       Calls, for callers and consumers; Incoming, for replies
   #     producers, next_id           Calls; the process itself when a producer has ended; Handover
-  #     references                   Handover; the process itself, for owners
+  #     references                   Handover; the process itself, for owners; Opening, once
   #     outbox                       Outgoing
   #     session                      Incoming and Outgoing, with the bytes received and sent
   #     drain                        the process itself
@@ -14,7 +14,7 @@ defmodule Vllm.Core.Connection.State do
 
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Call.Producers
-  alias Vllm.Core.Connection.{Outbox, References, Routes}
+  alias Vllm.Core.Connection.{Outbox, References, Resumption, Routes}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Wire.{Session, Socket}
   alias Vllm.Proto.{AdapterPartlyUsed, EngineLoad, EngineRecovered, EngineStalled, ServerHello}
@@ -29,6 +29,8 @@ defmodule Vllm.Core.Connection.State do
     :since,
     # what is called when an engine dies, stalls or recovers
     :on_engine_event,
+    # keeps the references when the session is lost
+    :resumption,
     # nil until the session is open
     :session,
     routes: %Routes{},
@@ -46,6 +48,7 @@ defmodule Vllm.Core.Connection.State do
           hello: ServerHello.t() | nil,
           since: integer() | nil,
           on_engine_event: on_engine_event() | nil,
+          resumption: Resumption.t(),
           session: Session.t() | nil,
           routes: Routes.t(),
           producers: Producers.t(),

@@ -23,19 +23,17 @@ defmodule Vllm.Core.Wire.Session do
           goaway: String.t() | nil
         }
 
-  @doc "Makes a session. Returns the bytes to send first, which end with the client's hello."
-  @spec open(token :: String.t()) :: {iodata(), t()}
-  def open(token) do
+  @doc """
+  Makes a session. Returns the bytes to send first, which end with the client's hello; the versions are
+  filled in.
+  """
+  @spec open(ClientHello.t()) :: {iodata(), t()}
+  def open(%ClientHello{} = hello) do
     {preface, http2} = HTTP2.new()
     {stream_id, headers, http2} = HTTP2.open_stream(http2, @path, GRPC.headers())
     session = %__MODULE__{http2: http2, stream_id: stream_id}
 
-    hello = %ClientHello{
-      protocol_version: @protocol_version,
-      client_version: @client_version,
-      token: token
-    }
-
+    hello = %{hello | protocol_version: @protocol_version, client_version: @client_version}
     {frame, session} = encode(session, %ClientFrame{hello: hello})
     {[preface, headers, frame], session}
   end

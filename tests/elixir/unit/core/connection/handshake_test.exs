@@ -61,7 +61,9 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     before = ports.()
 
     for _ <- 1..3,
-        do: {:error, %Error{}} = Vllm.Core.Connection.Handshake.run(fake.address, "", %{})
+        do:
+          {:error, %Error{}} =
+            Vllm.Core.Connection.Handshake.run(fake.address, %Vllm.Proto.ClientHello{}, %{})
 
     assert ports.() == before
   end

@@ -273,14 +273,14 @@ defmodule Vllm.Core.Connection.IncomingTest do
 
   # What the peer has to say before, its answer to the headers included.
   defp opened do
-    {out, _session} = Session.open("token")
+    {out, _session} = Session.open(%Vllm.Proto.ClientHello{token: "token"})
     {preface, peer} = HTTP2Peer.new()
     {_events, answer, peer} = HTTP2Peer.handle_bytes(peer, IO.iodata_to_binary(out))
     {[preface, answer], peer, 1}
   end
 
   defp run(bytes, seed) do
-    {_out, session} = Session.open("token")
+    {_out, session} = Session.open(%Vllm.Proto.ClientHello{token: "token"})
 
     bytes
     |> Cuts.random(seed)

@@ -145,13 +145,79 @@ defmodule Vllm.Core.Connection.ReferencesTest do
     end
   end
 
+  describe "of a session that was lost" do
+    setup %{processes: [owner, other, receiver]} do
+      references = owned(References.new(60_000), ["a", "a", "b"], owner)
+      references = References.share(references, "b", other)
+      %{references: references, owner: owner, other: other, receiver: receiver}
+    end
+
+    test "owners are as before, and what nobody has heard of is released", context do
+      %{owner: owner, other: other} = context
+      kept = References.keep(context.references)
+      held = ["a", "a", "b", "b", "c"]
+      assert {references, unknown} = References.restore(kept, held, 60_000)
+      assert Enum.sort(unknown) == ["b", "c"]
+      assert {["a", "a"], references} = References.release(references, "a", owner)
+      assert {[], references} = References.release(references, "b", owner)
+      assert {["b"], references} = References.release(references, "b", other)
+      assert References.sizes(references) == %{handed: 0, owned: 0}
+    end
+
+    test "what the worker does not hold is forgotten", %{references: references, owner: owner} do
+      {references, []} = references |> References.keep() |> References.restore(["b"], 60_000)
+      assert References.release(references, "a", owner) == :not_owned
+      assert References.sizes(references) == %{handed: 0, owned: 1}
+    end
+
+    test "an owner that has ended meanwhile is found", context do
+      kept = References.keep(context.references)
+      Process.exit(context.owner, :kill)
+      {references, []} = References.restore(kept, ["a", "a", "b"], 60_000)
+      assert_receive {:DOWN, monitor, :process, _owner, :noproc}
+
+      assert {:ok, [{["a", "a"], false}], references} =
+               References.down(references, monitor, :noproc)
+
+      assert {["b"], _references} = References.release(references, "b", context.other)
+    end
+
+    test "a parcel on its way is confirmed later, one with an engine is not kept", context do
+      %{references: references, receiver: receiver} = context
+      reply_to = make_ref()
+      {number, references} = References.hand(references, reply_to, receiver, {["d"], false})
+      {built, references} = References.hand(references, reply_to, receiver, {["e"], true})
+      kept = References.keep(references)
+      held = ["a", "a", "b", "d", "e"]
+      assert {references, ["e"]} = References.restore(kept, held, 60_000)
+      assert References.engines(references, reply_to, built) == []
+      references = References.received(references, reply_to, number, receiver, false)
+      assert {["d"], _references} = References.release(references, "d", receiver)
+    end
+
+    test "a linked engine has ended with it", %{references: references, owner: owner} do
+      {number, references} = References.hand(references, make_ref(), owner, {["e"], true})
+      [reply_to] = Map.keys(references.handed)
+      references = References.received(references, reply_to, number, owner, true)
+      kept = References.keep(references)
+      {references, []} = References.restore(kept, ["a", "a", "b"], 60_000)
+      refute Enum.any?(references.monitors, &match?({_monitor, {:link, _owner, _ids}}, &1))
+    end
+
+    defp owned(references, ids, owner) do
+      reply_to = make_ref()
+      {number, references} = References.hand(references, reply_to, owner, {ids, false})
+      References.received(references, reply_to, number, owner, false)
+    end
+  end
+
   ## Random steps
 
   defp step(state, processes) do
     process = Enum.random(processes)
     references = state.references
 
-    case :rand.uniform(6) do
+    case :rand.uniform(7) do
       kind when kind <= 2 ->
         ids = Enum.take_random(@ids ++ @ids, :rand.uniform(3))
         reply_to = Enum.random([make_ref() | state.aliases])
@@ -175,7 +241,19 @@ defmodule Vllm.Core.Connection.ReferencesTest do
 
       6 ->
         down(state, [make_ref() | Map.keys(references.monitors)] |> Enum.random())
+
+      7 ->
+        lose_session(state)
     end
+  end
+
+  # A reply, and some releases, were on their way when the session was lost.
+  defp lose_session(state) do
+    sent = Enum.take_random(@ids, :rand.uniform(2) - 1) ++ state.sent
+    arrived = Enum.drop(state.released, :rand.uniform(3) - 1)
+    kept = References.keep(state.references)
+    {references, unknown} = References.restore(kept, sent -- arrived, 0)
+    %{state | references: references, sent: sent, released: unknown ++ arrived}
   end
 
   defp random_alias(state), do: Enum.random([make_ref() | state.aliases])

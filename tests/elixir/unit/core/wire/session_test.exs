@@ -4,12 +4,12 @@ defmodule Vllm.Core.Wire.SessionTest do
 
   alias Vllm.{Error, HTTP2Peer}
   alias Vllm.Core.Wire.{GRPC, Session}
-  alias Vllm.Proto.{Draining, Failure, Notice, ServerFrame, ServerHello}
+  alias Vllm.Proto.{ClientHello, Draining, Failure, Notice, ServerFrame, ServerHello}
 
   @other_stream 3
 
   setup do
-    {preface, session} = Session.open("the token")
+    {preface, session} = Session.open(%ClientHello{token: "the token"})
     {peer_preface, peer} = HTTP2Peer.new()
     {[], nil, acknowledgement, session} = handle(session, peer_preface)
 
