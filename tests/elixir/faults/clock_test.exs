@@ -5,12 +5,12 @@ defmodule Vllm.Faults.ClockTest do
   setup %{folder: folder} do
     file = Path.join(folder, "clock")
     Tools.set_clock(file, "+0d")
-    %{file: file, variables: Tools.clock_variables(file)}
+    %{clock: file, variables: Tools.clock_variables(file)}
   end
 
   for {fault, offset} <- [{"30 days forward", "+30d"}, {"30 days back", "-30d"}] do
     test "worker: the clock jumps #{fault}", context do
-      %{name: name, file: file, variables: variables} = context
+      %{name: name, clock: file, variables: variables} = context
       engine = start(name, env: variables)
 
       survived("worker", "the clock jumps #{unquote(fault)}", engine, fn ->
@@ -24,7 +24,7 @@ defmodule Vllm.Faults.ClockTest do
     end
 
     test "BEAM: the clock jumps #{fault}", context do
-      %{name: name, file: file, variables: variables} = context
+      %{name: name, clock: file, variables: variables} = context
       env = for {key, value} <- variables, do: {~c"#{key}", ~c"#{value}"}
       # The worker keeps the true clock.
       unset = Map.new(variables, fn {key, _value} -> {key, false} end)

@@ -44,8 +44,8 @@ defmodule Vllm.Faults.DiskTest do
     engine = attach(name, address)
 
     survived("worker", "its log is on a full disk", engine, fn ->
-      control(engine, "print_megabytes", [1])
-      nil
+      result = Vllm.call(engine, "print_megabytes", [1])
+      "a method that prints itself: #{outcome(result)}"
     end)
   end
 
@@ -56,7 +56,7 @@ defmodule Vllm.Faults.DiskTest do
     :ok = OtherNode.call(peer, :logger, :add_handler, [:full, :logger_std_h, config])
 
     survived_in(peer, "BEAM", "its log is on a full disk", engine, fn ->
-      OtherNode.call(peer, Vllm.FaultCase, :rounds, [engine, 20])
+      FaultCase.rounds_in(peer, engine, 20)
     end)
 
     Process.flag(:trap_exit, true)

@@ -24,20 +24,25 @@ defmodule Vllm.Faults.MemoryTest do
     stop(name)
   end
 
+  # What cannot be read any more ends the session, and with `one_for_all` the worker is a new one then.
   # `prlimit` is a part of util-linux, which every system has.
-  test "a call whose memory the system refuses fails alone", %{name: name} do
-    engine = start(name)
-    %{worker: worker} = ProcessTree.of(name)
-    [_all, pages] = Regex.run(~r/^(\d+)/, File.read!("/proc/#{worker}/statm"))
+  test "a worker to which the system refuses memory is replaced", %{name: name} do
+    engine = start(name, max_restarts: 10)
+    tree = ProcessTree.of(name)
+    [_all, pages] = Regex.run(~r/^(\d+)/, File.read!("/proc/#{tree.worker}/statm"))
     limit = String.to_integer(pages) * 4096 + 128 * @megabyte
 
-    survived("worker", "the system refuses memory (RLIMIT_AS)", engine, fn ->
-      {_said, 0} = System.cmd("prlimit", ["--pid", "#{worker}", "--as=#{limit}"])
-      value = :binary.copy("x", 60 * @megabyte)
-      results = for _ <- 1..3, do: Vllm.call(engine, "echo", [value])
-      "calls of 60 MB meanwhile: #{Enum.map_join(results, ", ", &outcome/1)}"
+    capture_log(fn ->
+      kinds = [:worker_down, :overloaded]
+
+      lost("worker", "the system refuses memory (RLIMIT_AS)", engine, kinds, fn ->
+        {_said, 0} = System.cmd("prlimit", ["--pid", "#{tree.worker}", "--as=#{limit}"])
+        hoard(engine)
+      end)
     end)
 
+    await_gone(tree)
+    assert_back(name)
     stop(name)
   end
 

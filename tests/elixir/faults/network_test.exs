@@ -10,16 +10,11 @@ defmodule Vllm.Faults.NetworkTest do
       %{proxy: proxy, engine: engine, worker: worker, direct: address}
     end
 
-    for {fault, mode} <- [
-          {"20 ms of delay each way", {:delay, 20}},
-          {"1 MB a second", {:throttle, 1_000_000}}
-        ] do
-      test fault, %{proxy: proxy, engine: engine} do
-        survived("network", unquote(fault), engine, fn ->
-          Proxy.set(proxy, unquote(Macro.escape(mode)))
-          FaultCase.rounds(engine, 5)
-        end)
-      end
+    test "4 MB a second", %{proxy: proxy, engine: engine} do
+      survived("network", "4 MB a second, each way", engine, fn ->
+        Proxy.set(proxy, {:throttle, 4_000_000})
+        FaultCase.rounds(engine, 5)
+      end)
     end
 
     for {fault, mode} <- [

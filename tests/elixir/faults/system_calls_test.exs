@@ -31,7 +31,7 @@ defmodule Vllm.Faults.SystemCallsTest do
 
       survived_in(peer, "BEAM", unquote(fault), engine, fn ->
         injected(beam, unquote(calls), unquote(how), fn ->
-          OtherNode.call(peer, Vllm.FaultCase, :rounds, [engine, 20])
+          FaultCase.rounds_in(peer, engine, 20)
         end)
       end)
 
@@ -77,12 +77,12 @@ defmodule Vllm.Faults.SystemCallsTest do
 
     lost_in(peer, "BEAM", "a write fails with EIO", engine, [:worker_down], fn ->
       injected(beam, "writev,sendto", "error=EIO:when=30", fn ->
-        OtherNode.call(peer, Vllm.FaultCase, :await_down, [name, tree.worker])
+        OtherNode.call(peer, FaultCase, :await_down, [name, tree.worker])
       end)
     end)
 
     await_gone(tree)
-    OtherNode.call(peer, Vllm.FaultCase, :assert_back, [name])
+    OtherNode.call(peer, FaultCase, :assert_back, [name])
     end_of(peer, OtherNode.call(peer, ProcessTree, :of, [name]))
   end
 

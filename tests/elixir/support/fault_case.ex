@@ -27,7 +27,7 @@ defmodule Vllm.FaultCase do
       alias Vllm.Faults.{Load, Proxy, Report, Tools}
 
       @moduletag :faults
-      @moduletag timeout: 600_000
+      @moduletag timeout: 180_000
 
       if reason = Enum.find_value(unquote(needs), &Tools.missing/1),
         do: @moduletag(skip: reason)
@@ -71,6 +71,7 @@ defmodule Vllm.FaultCase do
       Port.open({:spawn_executable, System.find_executable(program)}, [
         :binary,
         :exit_status,
+        :stderr_to_stdout,
         line: 4096,
         env: [{~c"VLLM_BRIDGE_TOKEN", ~c"secret"} | env],
         args:
@@ -207,6 +208,10 @@ defmodule Vllm.FaultCase do
     for _ <- 1..count, do: 1 = BridgeCase.control(engine, "echo", [1])
     nil
   end
+
+  @doc "As `rounds/2`, in another BEAM."
+  def rounds_in(peer, engine, count),
+    do: OtherNode.call(peer, __MODULE__, :rounds, [engine, count])
 
   @doc "Deadlines are kept: a stream that would go on for ever ends with its own."
   def assert_deadline(engine) do

@@ -6,20 +6,20 @@ defmodule Vllm.Faults.Proxy do
   # Modes, which hold for all connections from now on:
   #
   #   * `:pass`
-  #   * `{:delay, ms}` each way, of each part that is read
   #   * `{:throttle, bytes}` a second, each way
   #   * `{:cut, bytes}` both sides are reset when the client has got so many bytes more
   #   * `:swallow` everything is taken and nothing is passed on, as by a host that has lost its memory
   #   * `:stall` nothing is taken any more
   #   * `:half_open` the worker's side stays open and silent, the client's side is closed
 
-  @part 16 * 1024
+  @part 64 * 1024
+  @options [:binary, active: false, buffer: @part]
 
   @doc "Listens before a worker's address. Returns the proxy and the address for clients."
   def start_link("tcp:" <> rest) do
     [host, port] = String.split(rest, ":")
     target = {String.to_charlist(host), String.to_integer(port)}
-    {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+    {:ok, listener} = :gen_tcp.listen(0, [ip: {127, 0, 0, 1}] ++ @options)
     {:ok, port} = :inet.port(listener)
     mode = :ets.new(__MODULE__, [:public, read_concurrency: true])
     set(mode, :pass)
@@ -51,7 +51,7 @@ defmodule Vllm.Faults.Proxy do
   defp connect(client, {host, port}, mode) do
     receive do: (:go -> :ok)
 
-    case :gen_tcp.connect(host, port, [:binary, active: false, nodelay: true]) do
+    case :gen_tcp.connect(host, port, [nodelay: true] ++ @options) do
       {:ok, worker} ->
         up = spawn_link(fn -> pump(client, worker, mode, :up) end)
         down = spawn_link(fn -> pump(worker, client, mode, :down) end)
@@ -75,10 +75,6 @@ defmodule Vllm.Faults.Proxy do
   end
 
   defp pass(:pass, data, from, to, mode, way), do: forward(data, from, to, mode, way)
-
-  defp pass({:delay, ms}, data, from, to, mode, way) do
-    receive after: (ms -> forward(data, from, to, mode, way))
-  end
 
   defp pass({:throttle, bytes}, data, from, to, mode, way) do
     {data, rest} = cut(data, @part)
