@@ -6,9 +6,6 @@ defmodule Soak.Growth do
   @sample_every 5_000
   @megabytes_per_minute 1.0
 
-  # In a shorter run the slopes of memory are shown and not judged.
-  @judged_minutes 10
-
   # Kept in a sample, and by how much each may differ between the first third and the last.
   @flat [
     processes: 5,
@@ -75,9 +72,9 @@ defmodule Soak.Growth do
 
   @doc """
   Prints the medians of the first third and of the last, without the first tenth, which warms up. Returns
-  what has grown, as texts.
+  what has grown, as texts. Where `judge_memory?` is false the slopes of memory are shown and not judged.
   """
-  def report(samples, minutes) do
+  def report(samples, judge_memory?) do
     counted = Enum.drop(samples, div(length(samples), 10) + 1)
     third = max(div(length(counted), 3), 1)
     {first, last} = {Enum.take(counted, third), Enum.take(counted, -third)}
@@ -88,8 +85,8 @@ defmodule Soak.Growth do
         grown ->
           text = "#{key} #{Float.round(slope, 2)} MB/min"
           IO.puts("  #{show(first, last, key)}  slope #{Float.round(slope, 2)} MB/min")
-          judged? = minutes >= @judged_minutes and slope >= @megabytes_per_minute
-          if judged?, do: [text | grown], else: grown
+          too_steep? = judge_memory? and slope >= @megabytes_per_minute
+          if too_steep?, do: [text | grown], else: grown
       end
 
     flat =

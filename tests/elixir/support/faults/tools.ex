@@ -44,7 +44,8 @@ defmodule Vllm.Faults.Tools do
     %{
       "LD_PRELOAD" => hd(@preloads),
       "FAKETIME_TIMESTAMP_FILE" => file,
-      "FAKETIME_NO_CACHE" => "1",
+      # Seconds after which the file is read again: for every look at the clock it would cost too much.
+      "FAKETIME_CACHE_DURATION" => "1",
       # What a clock that is set does not move.
       "FAKETIME_DONT_FAKE_MONOTONIC" => "1",
       "DONT_FAKE_MONOTONIC" => "1"
