@@ -61,7 +61,8 @@ defmodule Soak.HostileTenant do
 
     broken =
       Enum.flat_map([alone, quiet, loud], &failures/1) ++
-        late(quiet, loud) ++ left(engine, pids) ++ Growth.report(loud.samples, minutes >= @judged_minutes)
+        late(quiet, loud) ++
+        left(engine, pids) ++ Growth.report(loud.samples, minutes >= @judged_minutes)
 
     stop()
     File.rm_rf!(folder)

@@ -2,15 +2,16 @@ defmodule Vllm.Faults.SystemCallsTest do
   # System calls of the worker and of the BEAM that fail, or take long.
   use Vllm.FaultCase, needs: [:strace]
 
-  @reads "read,readv,recvfrom,recvmsg,epoll_wait,epoll_pwait,poll,ppoll"
+  @waits "epoll_wait,epoll_pwait,epoll_pwait2,poll,ppoll"
+  @reads "read,readv,recvfrom,recvmsg"
   @writes "write,writev,sendto,sendmsg"
 
   # Interrupted calls and slow ones are nobody's concern.
   @passing [
-    {"reads are interrupted", @reads, "error=EINTR:when=3+3"},
+    {"waits are interrupted", @waits, "error=EINTR:when=3+3"},
     {"writes are interrupted", @writes, "error=EINTR:when=3+3"},
     {"each write takes 5 ms longer", @writes, "delay_enter=5000"},
-    {"each read takes 5 ms longer", "read,readv,recvfrom,recvmsg", "delay_exit=5000"}
+    {"each read takes 5 ms longer", @reads, "delay_exit=5000"}
   ]
 
   for {fault, calls, how} <- @passing do
@@ -39,12 +40,24 @@ defmodule Vllm.Faults.SystemCallsTest do
     end
   end
 
+  # The BEAM ends a socket whose read is interrupted, which the kernel never does where a read does not wait.
+  test "worker: reads are interrupted", %{name: name} do
+    engine = start(name)
+    %{worker: worker} = ProcessTree.of(name)
+
+    survived("worker", "reads are interrupted", engine, fn ->
+      injected(worker, @reads, "error=EINTR:when=3+3", fn -> rounds(engine, 20) end)
+    end)
+
+    stop(name)
+  end
+
   # A socket that fails is a session that has ended.
   @ending [
     {"a write fails with EIO", @writes, "error=EIO:when=20"},
     {"writes fail with ENOSPC", @writes, "error=ENOSPC:when=20+1"},
-    {"reads fail with EIO", "read,readv,recvfrom,recvmsg", "error=EIO:when=20"},
-    {"reads fail with ECONNRESET", "read,readv,recvfrom,recvmsg", "error=ECONNRESET:when=20"}
+    {"reads fail with EIO", @reads, "error=EIO:when=20"},
+    {"reads fail with ECONNRESET", @reads, "error=ECONNRESET:when=20"}
   ]
 
   for {fault, calls, how} <- @ending do

@@ -80,13 +80,18 @@ defmodule Vllm.Faults.Tools do
 
     {:os_pid, tracer} = Port.info(port, :os_pid)
     await_attached(port, "")
-    result = fun.()
-    # It may have ended with the process.
-    System.cmd("/bin/sh", ["-c", "kill -INT #{tracer}"], stderr_to_stdout: true)
-    await_end(port)
+    result = detaching(port, tracer, fun)
     injected = log |> File.stream!() |> Enum.count(&(&1 =~ ~r/\((INJECTED|DELAYED)\)/))
     File.rm!(log)
     {result, injected}
+  end
+
+  defp detaching(port, tracer, fun) do
+    fun.()
+  after
+    # It may have ended with the process.
+    System.cmd("/bin/sh", ["-c", "kill -INT #{tracer}"], stderr_to_stdout: true)
+    await_end(port)
   end
 
   defp await_attached(port, said) do
