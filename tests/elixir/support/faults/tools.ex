@@ -48,7 +48,9 @@ defmodule Vllm.Faults.Tools do
       "FAKETIME_CACHE_DURATION" => "1",
       # What a clock that is set does not move.
       "FAKETIME_DONT_FAKE_MONOTONIC" => "1",
-      "DONT_FAKE_MONOTONIC" => "1"
+      "DONT_FAKE_MONOTONIC" => "1",
+      # Otherwise waits for a condition end at once, and Python's threads turn in circles.
+      "FAKETIME_FORCE_MONOTONIC_FIX" => "0"
     }
   end
 
