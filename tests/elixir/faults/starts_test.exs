@@ -21,13 +21,12 @@ defmodule Vllm.Faults.StartsTest do
     user =
       spawn(fn ->
         Process.flag(:trap_exit, true)
-        options = [name: name, engine_class: engine_class(), log: false, max_restarts: 0]
+        options = [name: name, engine_class: engine_class(), log: false, max_restarts: 1]
         send(test, {:ended, used(options)})
       end)
 
     monitor = Process.monitor(user)
-    wait_until(fn -> launched(name) != nil end)
-    os_pid = launched(name)
+    os_pid = await_launched(name, user)
     receive after: (after_ms -> kill(os_pid))
 
     receive do
@@ -46,17 +45,11 @@ defmodule Vllm.Faults.StartsTest do
     with {:ok, pid} <- Vllm.start_link(options),
          {:ok, engine} <- AsyncLLM.from_engine_args(options[:name], model: "fake") do
       error = request_on(engine)
-      receive do: ({:EXIT, ^pid, _reason} -> error.kind)
+      # It is about to start the next worker.
+      :ok = Supervisor.stop(pid, :shutdown, 60_000)
+      error.kind
     else
-      {:error, %Error{kind: kind}} -> await_exit(kind)
-    end
-  end
-
-  defp await_exit(kind) do
-    receive do
-      {:EXIT, _pid, _reason} -> kind
-    after
-      0 -> kind
+      {:error, %Error{kind: kind}} -> kind
     end
   end
 
@@ -71,12 +64,20 @@ defmodule Vllm.Faults.StartsTest do
     end
   end
 
+  defp await_launched(name, user) do
+    wait_until(fn -> launched(name) != nil or not Process.alive?(user) end)
+    launched(name) || flunk("no worker was started")
+  end
+
   # The process of its worker, which may not be ready.
   defp launched(name) do
     with pid when is_pid(pid) <- Process.whereis(Module.concat(name, "Worker")),
          {:links, links} <- Process.info(pid, :links),
          [port | _] <- Enum.filter(links, &is_port/1),
-         {:os_pid, os_pid} <- Port.info(port, :os_pid) do
+         {:os_pid, os_pid} <- Port.info(port, :os_pid),
+         # Before it, the interpreter is asked for its version.
+         {:ok, command} <- File.read("/proc/#{os_pid}/cmdline"),
+         true <- command =~ "--listen" do
       os_pid
     else
       _not_yet -> nil
