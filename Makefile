@@ -5,9 +5,9 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples test setup lint format gen gen-check drift bench bench-check soak hostile dialyzer \
+.PHONY: help demo examples test setup lint format gen gen-check drift bench bench-check soak dialyzer \
         doctor clean test-browser test-release browser docs package package-check test-latest \
-        test-pythons test-core test-hosts \
+        test-pythons test-core test-hosts test-faults \
         lint-python lint-elixir check-python check-elixir \
         test-quick test-vllm test-python test-elixir test-python-quick test-python-vllm \
         test-elixir-quick test-elixir-vllm test-elixir-life test-interop run-interop mutants fuzz
@@ -242,12 +242,10 @@ bench: setup ## measure the bridge beside vLLM alone, and record the run (half a
 bench-check: setup ## measure again, and name what became slower than in the last recorded run on such a machine
 	$(call run_benchmarks,check)
 
-soak: setup ## keep a real engine under load, then beside a hostile client: make soak [MINUTES=30]
-	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) mix run tests/soak/soak.exs
-	@$(MAKE) --no-print-directory hostile MINUTES="$(or $(MINUTES),30)"
-
-hostile: setup ## let one client attack the worker beside exact streams: make hostile [MINUTES=5]
-	@MINUTES="$(or $(MINUTES),5)" $(LEAVING_NOTHING) mix run tests/soak/hostile_tenant.exs
+# With HOSTILE=1 the streams share the worker with a client that does what is forbidden.
+soak: setup ## keep a real engine under load, alone or beside a hostile client: make soak [MINUTES=30] [HOSTILE=1]
+	@MINUTES="$(or $(MINUTES),30)" $(LEAVING_NOTHING) \
+	  mix run tests/soak/$(if $(HOSTILE),hostile_tenant,soak).exs
 
 # Each change of a source costs a second or more: a sample of all modules takes an hour and more, and a
 # larger sample says more. STAGES=2 leaves out the tests with a worker.
@@ -283,6 +281,20 @@ test-hosts: setup ## run engines on several hosts, and end each of their parts
 	@VLLM_BRIDGE_RAY=$(RAY) $(LEAVING_NOTHING) $(PYTEST) tests/python/hosts
 	$(call announce,Elixir tests: hosts)
 	@$(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/hosts
+
+# What faults are made with, of Debian's: strace, libfaketime and iproute2. What is not there, or what
+# this user may not do, is said for each test that is left out, and does not count as passed.
+FAULT_TOOLS := strace faketime iproute2
+
+test-faults: export VLLM_BRIDGE_FAULTS := 1
+test-faults: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-faults: setup ## break system calls, networks, disks, clocks and memory under load
+	@dpkg -s $(FAULT_TOOLS) >/dev/null 2>&1 || { \
+	  echo 'installing $(FAULT_TOOLS) with apt-get'; \
+	  DEBIAN_FRONTEND=noninteractive $(AS_ROOT) apt-get -q install --yes \
+	    --no-install-recommends $(FAULT_TOOLS) >/dev/null || echo 'not installed'; }
+	$(call announce,Elixir tests: faults under load)
+	@$(LEAVING_NOTHING) $(MIX_TEST) tests/elixir/faults
 
 # --- Documentation and package
 #

@@ -7,6 +7,7 @@ of its class or of the nearest base class: names, so that vLLM need not be impor
 
 from __future__ import annotations
 
+import errno
 import reprlib
 import traceback
 from collections.abc import Mapping
@@ -46,10 +47,17 @@ KINDS: Mapping[str, Kind] = {
     "builtins.TypeError": Kind.INVALID,
     "builtins.FileNotFoundError": Kind.NOT_FOUND,
     "builtins.NotImplementedError": Kind.UNSUPPORTED,
+    "builtins.MemoryError": Kind.OVERLOADED,
     "builtins.TimeoutError": Kind.TIMEOUT,
     "asyncio.exceptions.CancelledError": Kind.CANCELLED,
     "builtins.BaseException": Kind.PYTHON,
 }
+
+# What the system says when it has no more: of descriptors, room on a disk, memory or processes.
+EXHAUSTED = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EAGAIN}
+)
+NO_THREAD = "can't start new thread"
 
 # Not DRAINING: the worker that comes after has other engines and references, so the same call fails
 # there.
@@ -73,6 +81,8 @@ def kind_of(error: BaseException) -> Kind:
         return error.kind
     if core_errors.is_from_core(error):
         return Kind.ENGINE_ERROR
+    if is_exhaustion(error):
+        return Kind.OVERLOADED
     kind = next(
         KINDS[name] for cls in type(error).__mro__ if (name := qualified_name(cls)) in KINDS
     )
@@ -83,6 +93,13 @@ def kind_of(error: BaseException) -> Kind:
         of_request = cause in KINDS_OF_REQUESTS or isinstance(error.__cause__, BridgeError)
         return cause if of_request else kind
     return kind
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether the system has refused what it has no more of: later there may be some again."""
+    if isinstance(error, OSError):
+        return error.errno in EXHAUSTED
+    return isinstance(error, RuntimeError) and str(error) == NO_THREAD
 
 
 def to_wire(kind: Kind) -> pb.FailureKind:

@@ -57,6 +57,10 @@ READ_LATER: Final = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"})
 # Which signal the kernel sends for a file; Python has no name for it.
 F_SETSIG: Final = 10
 
+# How long the fork server may take to make a process. The first time it imports vLLM before, which
+# on a busy machine takes a minute. One that is stopped would keep a thread of the worker for ever.
+ANSWER_SECONDS: Final = 180.0
+
 # The kernel kills the fork server when the *thread* ends that has started it.
 _keeper = ThreadPoolExecutor(1, thread_name_prefix="fork-server")
 
@@ -80,6 +84,7 @@ class ForkServer:
         """
         process.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
         forkserver.set_forkserver_preload([PRELOADED])
+        limit_waiting()
         self.patch_vllm()
 
     def begin(self) -> None:
@@ -88,6 +93,7 @@ class ForkServer:
         # A fork asks the fork server that it comes from, and would start one of its own.
         setattr(forkserver._forkserver, "ensure_running", lambda: None)  # noqa: B010
         self._is_fork = True
+        limit_waiting()
         self.patch_vllm()
 
     def patch_vllm(self) -> None:
@@ -134,6 +140,21 @@ def differences(server: Mapping[str, str], environ: Mapping[str, str]) -> list[s
     """The variables in which a process differs from the fork server, as far as that matters."""
     names = {name for name in {*server, *environ} if server.get(name) != environ.get(name)}
     return sorted(name for name in names - READ_LATER if name.startswith(READ_AT_LOAD))
+
+
+def limit_waiting() -> None:
+    """Has whoever asks the fork server for a process wait for the answer with a limit.
+
+    A process that is made after all ends at once: nobody holds the other end of its pipe.
+    """
+    read: Callable[[int], int] = forkserver.read_signed
+
+    def read_signed(descriptor: int) -> int:
+        if not select.select([descriptor], [], [], ANSWER_SECONDS)[0]:
+            raise TimeoutError(f"the fork server has not answered for {ANSWER_SECONDS:.0f} s")
+        return read(descriptor)
+
+    setattr(forkserver, "read_signed", read_signed)  # noqa: B010
 
 
 SERVER: Final = ForkServer()

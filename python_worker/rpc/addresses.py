@@ -21,6 +21,13 @@ from python_worker.settings import SettingsError
 # Connections that may wait to be accepted; a Unix socket refuses any more.
 BACKLOG = 1024
 
+# Seconds. A client whose host or network has gone without a word is asked for after so long without
+# anything from it, then this often, this many times. Linux asks after two hours by itself; until
+# then its requests would run and its references be kept.
+QUIET_SECONDS = 20
+ASK_SECONDS = 5
+ASK_TIMES = 4
+
 
 @dataclass
 class Addresses:
@@ -121,6 +128,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 # The other family is bound on its own, where the host has it.
                 new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            ask_silent_clients(new)
             new.bind((address[0], port, *address[2:]))
             port = new.getsockname()[1]
     except OSError:
@@ -128,6 +136,28 @@ def bind(host: str, port: int) -> list[socket.socket]:
             each.close()
         raise
     return bound
+
+
+def ask_silent_clients(listener: socket.socket) -> None:
+    """Have the kernel close accepted connections whose other side is gone.
+
+    The kernel of a client answers even if the client is stopped or busy, so nobody is closed who is
+    there.
+
+    Args:
+        listener: What it accepts has the same options.
+    """
+    silent = 1000 * (QUIET_SECONDS + ASK_SECONDS * ASK_TIMES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", QUIET_SECONDS),
+        ("TCP_KEEPINTVL", ASK_SECONDS),
+        ("TCP_KEEPCNT", ASK_TIMES),
+        # The same for what was sent and is not acknowledged.
+        ("TCP_USER_TIMEOUT", silent),
+    ):
+        if (option := getattr(socket, name, None)) is not None:  # not every system has each
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def make_room(address: str) -> None:

@@ -31,6 +31,9 @@ CHANNEL_OPTIONS = [
     # pings how much more the way bears, so that 64 MB take twice as long.
     ("grpc.http2.lookahead_bytes", 8 * 1024 * 1024),
     ("grpc.http2.bdp_probe", 0),
+    # As at the sessions' listener: a client that has gone without a word is noticed.
+    ("grpc.keepalive_time_ms", 1000 * addresses.QUIET_SECONDS),
+    ("grpc.keepalive_timeout_ms", 1000 * addresses.ASK_SECONDS * addresses.ASK_TIMES),
     # Else two workers could be started at one port, and each would get a part of the clients.
     ("grpc.so_reuseport", 0),
 ]

@@ -13,6 +13,9 @@ excluded = if match?({:ok, _}, interpreter), do: [], else: [:bridge, :vllm]
 # `make test-interop` builds the server in Go, and says where.
 excluded = if System.get_env("VLLM_BRIDGE_INTEROP"), do: excluded, else: [:interop | excluded]
 
+# `make test-faults` says so. What a fault needs and this machine lacks is said for each test.
+excluded = if System.get_env("VLLM_BRIDGE_FAULTS"), do: excluded, else: [:faults | excluded]
+
 # The worker's own log, which tests ask for at this level.
 Logger.configure(level: :info)
 
@@ -26,3 +29,6 @@ ExUnit.start(
 )
 
 Vllm.Recap.begin()
+
+# Empty where no test made a fault.
+ExUnit.after_suite(fn _result -> IO.write(Vllm.Faults.Report.text()) end)

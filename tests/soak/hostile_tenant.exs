@@ -1,30 +1,31 @@
 # Does one client take another along?
 #
-#     make hostile             # 5 minutes
-#     make hostile MINUTES=30
+#     make soak HOSTILE=1 MINUTES=60
 #
 # One worker with a real engine, and two clients that have a session each. The first runs eight
 # streams without a pause, and each must say exactly what the model says. The other does in turn,
 # again and again, what is listed in support/attacks.exs.
 #
-# First the streams run without attacks, which shows how evenly they run on this machine. The exit
-# status is 1 if
+# First a stream runs alone, and then the eight without attacks, which shows how evenly they run on this
+# machine. The exit status is 1 if
 #
-#   * a stream says anything else or fails
+#   * a stream says anything else than the one that ran alone, or fails
 #   * an attack gets an answer that it must not get
 #   * a gap between two items of a stream, or the wait for a first item, is longer than the longest
 #     without attacks by more than 250 ms
 #   * the worker or a process of either client was replaced
 #   * requests are left in the engine, or calls in the worker
+#   * anything grows while the attacks go on: see support/growth.exs; memory is judged in a run of 30
+#     minutes or more
 #
 # What it does not show: GPUs, several engines, a model of any real size. The attacks are made on the
 # same cores: on two of them a part of each gap is theirs.
 
-for file <- ~w(scripted processes broken_adapters attacks),
+for file <- ~w(scripted processes growth broken_adapters attacks),
     do: Code.require_file("support/#{file}.exs", __DIR__)
 
 defmodule Soak.HostileTenant do
-  alias Soak.{Attacks, Processes, Scripted}
+  alias Soak.{Attacks, Growth, Processes, Scripted}
   alias Vllm.{AsyncLLM, Error, Ref, TinyModel}
 
   @owner Soak.Owner
@@ -36,6 +37,9 @@ defmodule Soak.HostileTenant do
   @allowed_ms 250
   @quiet 0.2
 
+  # Attacks of megabytes warm the memory up for longer than streams do.
+  @judged_minutes 30
+
   def run do
     minutes = "MINUTES" |> System.get_env("5") |> Float.parse() |> elem(0)
     Logger.configure(level: :none)
@@ -46,12 +50,20 @@ defmodule Soak.HostileTenant do
     attacks = Attacks.all(foreign, good, folder, @instances)
     pids = pids()
 
-    IO.puts("#{@streams} streams, #{length(attacks)} attacks")
-    quiet = phase(engine, minutes * @quiet, [])
+    alone = phase(engine, 0.001, [], 1)
+    IO.puts("alone: #{show(alone)}")
+    IO.puts("#{@streams} streams, #{length(attacks)} attacks, for #{minutes} min")
+    quiet = phase(engine, minutes * @quiet, [], @streams)
     IO.puts("without attacks: #{show(quiet)}")
-    loud = phase(engine, minutes, attacks)
+    loud = phase(engine, minutes, attacks, @streams)
     IO.puts("with attacks: #{show(loud)}")
-    broken = failures(quiet) ++ failures(loud) ++ late(quiet, loud) ++ left(engine, pids)
+    compare(quiet, loud)
+
+    broken =
+      Enum.flat_map([alone, quiet, loud], &failures/1) ++
+        late(quiet, loud) ++
+        left(engine, pids) ++ Growth.report(loud.samples, minutes >= @judged_minutes)
+
     stop()
     File.rm_rf!(folder)
 
@@ -113,15 +125,16 @@ defmodule Soak.HostileTenant do
 
   ## A phase: streams beside attacks, for some minutes
 
-  defp phase(engine, minutes, attacks) do
+  defp phase(engine, minutes, attacks, streams) do
     ends = now() + round(minutes * 60_000)
     {:ok, now} = Agent.start_link(fn -> nil end)
-    streams = for n <- 1..@streams, do: Task.async(fn -> streams(engine, n, ends, now, []) end)
+    streams = for n <- 1..streams, do: Task.async(fn -> streams(engine, n, ends, now, []) end)
     attacker = Task.async(fn -> attack(attacks, ends, now, %{}) end)
+    samples = if attacks == [], do: [], else: Growth.samples(@owner, ends)
     runs = streams |> Task.await_many(:infinity) |> Enum.concat()
     attacked = Task.await(attacker, :infinity)
     Agent.stop(now)
-    %{runs: runs, attacked: attacked}
+    %{runs: runs, attacked: attacked, samples: samples}
   end
 
   defp streams(engine, n, ends, under_way, runs) do
@@ -200,6 +213,26 @@ defmodule Soak.HostileTenant do
 
     "#{length(runs)} streams, longest wait for a first item #{most(runs, :first)} ms, " <>
       "longest gap #{most(runs, :gap)} ms#{gaps}#{lines}"
+  end
+
+  # How evenly the streams ran, beside each other.
+  defp compare(quiet, loud) do
+    IO.puts("\nmilliseconds, of each stream      without attacks   with attacks")
+
+    for {key, what} <- [first: "wait for its first item", gap: "its longest gap"],
+        {name, share} <- [{"median", 0.5}, {"99 %", 0.99}, {"longest", 1.0}] do
+      [before, after_] = for phase <- [quiet, loud], do: quantile(phase.runs, key, share)
+
+      IO.puts(
+        "  #{String.pad_trailing("#{what}, #{name}", 32)}#{String.pad_leading("#{before}", 15)}" <>
+          String.pad_leading("#{after_}", 15)
+      )
+    end
+  end
+
+  defp quantile(runs, key, share) do
+    sorted = runs |> Enum.map(&(&1[key] || 0)) |> Enum.sort()
+    Enum.at(sorted, min(round(length(sorted) * share), length(sorted) - 1))
   end
 
   defp longest(answers), do: answers |> Enum.map(&elem(&1, 0)) |> Enum.max()

@@ -7,42 +7,30 @@
 # ways at a random item, and a control call every 10 s. A sample is taken every 5 s; the first tenth
 # warms up and does not count. The exit status is 1 if a limit is broken:
 #
-#   * memory: worker and BEAM each grow by less than 1 MB/min (a fit over all samples; in a run of
-#     less than 10 minutes it is shown and not judged)
-#   * processes, ports, descriptors: the median of the last third is not above that of the first by
-#     more than 5; atoms by 50
+#   * memory: worker, EngineCore, BEAM and its tables each grow by less than 1 MB/min (a fit over all
+#     samples; in a run of less than 10 minutes it is shown and not judged)
+#   * processes, ports, descriptors, tables: the median of the last third is not above that of the first
+#     by more than 5; atoms by 50; references in the worker by 2
 #   * every stream says what the model says, every call succeeds, nothing is left at the end
 #
 # What it does not show: GPUs, other machines, a model of any real size.
 
-Code.require_file("support/scripted.exs", __DIR__)
+for file <- ~w(scripted processes growth), do: Code.require_file("support/#{file}.exs", __DIR__)
 
 defmodule Soak do
-  import Soak.Scripted, only: [counting: 1, status: 2]
+  import Soak.Growth, only: [check: 3]
+  import Soak.Scripted, only: [counting: 1]
 
+  alias Soak.Growth
   alias Vllm.{AsyncLLM, Stream, TinyModel}
 
   @streams 32
   @cancelled 0.2
   @control_every 10_000
-  @sample_every 5_000
-  @megabytes_per_minute 1.0
   @judged_minutes 10
 
   @controls ~w(check_health is_paused is_sleeping get_num_unfinished_requests get_supported_tasks
                do_log_stats reset_mm_cache is_tracing_enabled)
-
-  # Kept in a sample, and by how much each may differ between the first third and the last.
-  @flat [
-    processes: 5,
-    ports: 5,
-    beam_fds: 5,
-    worker_fds: 5,
-    worker_threads: 5,
-    tree: 0,
-    atoms: 50
-  ]
-  @memory [:worker_rss, :beam_rss]
 
   def run do
     minutes = "MINUTES" |> System.get_env("30") |> Float.parse() |> elem(0)
@@ -71,7 +59,7 @@ defmodule Soak do
           do: Task.async(fn -> stream(engine, n, ends, counts, failures) end)
 
     control = Task.async(fn -> control(engine, ends, counts, failures) end)
-    samples = sample(worker, ends, now(), [])
+    samples = Growth.samples(Soak.Vllm, ends)
     Task.await_many([control | streams], 120_000)
 
     {:ok, left} = Vllm.call(engine, :get_num_unfinished_requests)
@@ -80,7 +68,7 @@ defmodule Soak do
     Supervisor.stop(instance, :shutdown, 60_000)
 
     broken =
-      report(samples, minutes) ++
+      Growth.report(samples, minutes >= @judged_minutes) ++
         check("requests left in the engine", left, 0) ++
         check("calls left in the worker", calls - 1, 0) ++
         check("failures", length(Agent.get(failures, & &1)), 0)
@@ -180,97 +168,6 @@ defmodule Soak do
   end
 
   defp fail(failures, text), do: Agent.update(failures, &[text | &1])
-
-  ## Samples
-
-  defp sample(worker, ends, started, samples) do
-    sample = %{
-      minute: (now() - started) / 60_000,
-      worker_rss: status(worker, "VmRSS") / 1024,
-      beam_rss: status(System.pid(), "VmRSS") / 1024,
-      worker_threads: status(worker, "Threads"),
-      worker_fds: descriptors(worker),
-      beam_fds: descriptors(System.pid()),
-      tree: group_size(worker),
-      processes: :erlang.system_info(:process_count),
-      ports: :erlang.system_info(:port_count),
-      atoms: :erlang.system_info(:atom_count)
-    }
-
-    if rem(length(samples), 12) == 0, do: IO.puts(line(sample))
-
-    if now() < ends do
-      Process.sleep(min(@sample_every, max(ends - now(), 0)))
-      sample(worker, ends, started, [sample | samples])
-    else
-      Enum.reverse([sample | samples])
-    end
-  end
-
-  defp line(sample) do
-    "#{:io_lib.format(~c"~6.1f min", [sample.minute])}  " <>
-      Enum.map_join(@memory ++ Keyword.keys(@flat), "  ", &"#{&1} #{round(sample[&1])}")
-  end
-
-  defp descriptors(pid), do: length(File.ls!("/proc/#{pid}/fd"))
-
-  defp group_size(leader) do
-    Enum.count(Path.wildcard("/proc/[0-9]*/stat"), fn path ->
-      with {:ok, text} <- File.read(path),
-           [_state, _parent, group | _] <-
-             text |> String.split(")") |> List.last() |> String.split(),
-           do: group == to_string(leader),
-           else: (_ended -> false)
-    end)
-  end
-
-  ## Report
-
-  defp report(samples, minutes) do
-    counted = Enum.drop(samples, div(length(samples), 10) + 1)
-    third = max(div(length(counted), 3), 1)
-    {first, last} = {Enum.take(counted, third), Enum.take(counted, -third)}
-    IO.puts("\n#{length(samples)} samples; medians of the first third and of the last:")
-
-    grown =
-      for key <- @memory, slope = slope(counted, key), reduce: [] do
-        broken ->
-          text = "#{key} #{Float.round(slope, 2)} MB/min"
-          IO.puts("  #{show(first, last, key)}  slope #{Float.round(slope, 2)} MB/min")
-          judged? = minutes >= @judged_minutes and slope >= @megabytes_per_minute
-          if judged?, do: [text | broken], else: broken
-      end
-
-    flat =
-      for {key, allowed} <- @flat do
-        IO.puts("  #{show(first, last, key)}")
-        check(Atom.to_string(key), median(last, key) - median(first, key), allowed)
-      end
-
-    grown ++ List.flatten(flat)
-  end
-
-  defp check(what, found, allowed) do
-    if found <= allowed, do: [], else: ["#{what}: #{found}, allowed #{allowed}"]
-  end
-
-  defp show(first, last, key) do
-    String.pad_trailing("#{key}", 16) <>
-      "#{round(median(first, key))} -> #{round(median(last, key))}"
-  end
-
-  defp median(samples, key),
-    do: samples |> Enum.map(& &1[key]) |> Enum.sort() |> Enum.at(div(length(samples), 2))
-
-  # By least squares, per minute.
-  defp slope(samples, key) do
-    count = length(samples)
-    mean = fn values -> Enum.sum(values) / count end
-    {x, y} = {mean.(Enum.map(samples, & &1.minute)), mean.(Enum.map(samples, & &1[key]))}
-    above = Enum.sum(for s <- samples, do: (s.minute - x) * (s[key] - y))
-    below = Enum.sum(for s <- samples, do: (s.minute - x) * (s.minute - x))
-    if below == 0, do: 0.0, else: above / below
-  end
 
   defp now, do: System.monotonic_time(:millisecond)
 end

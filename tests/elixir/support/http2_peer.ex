@@ -85,6 +85,7 @@ defmodule Vllm.HTTP2Peer do
     out =
       case frame do
         {:settings, _} -> [:cow_http2.settings_ack() | out]
+        {:ping, opaque} -> [:cow_http2.ping_ack(opaque) | out]
         _other -> out
       end
 

@@ -188,6 +188,7 @@ defmodule Vllm.RealEngine.GateTest do
           %{prompt_token_ids: [-1]},
           %{prompt_token_ids: [1_000_000]},
           %{prompt_token_ids: [2 ** 40]},
+          # tests/v1/shutdown/test_processor_error.py::test_async_llm_processor_error
           %{prompt_token_ids: []},
           %{prompt_embeds: [[1.0]]},
           %{prompt_embeds: Vllm.Tensor.from_list([[1.0]], "float32")},

@@ -74,6 +74,7 @@ defmodule Vllm.RealEngine.LLMTest do
     assert text =~ "Hello"
   end
 
+  # tests/v1/shutdown/test_sleep_error.py
   test "a batch that would run in a sleep is refused, where Python hangs", %{llm: llm} do
     assert LLM.sleep(llm, level: 0) == {:ok, nil}
     assert {:error, %Error{kind: :conflict, message: message}} = LLM.generate(llm, "Hello")

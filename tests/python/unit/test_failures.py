@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 from pathlib import Path
 
@@ -79,6 +80,10 @@ def test_a_status_of_a_server_says_whether_to_ask_again(
         (Exception("anything else"), Kind.PYTHON),
         (RuntimeError("Engine core initialization failed."), Kind.ENGINE_ERROR),
         (KeyboardInterrupt(), Kind.PYTHON),
+        *[(OSError(number, "x"), Kind.OVERLOADED) for number in failures.EXHAUSTED],
+        (OSError(errno.EIO, "x"), Kind.PYTHON),
+        (MemoryError(), Kind.OVERLOADED),
+        (RuntimeError("can't start new thread"), Kind.OVERLOADED),
     ],
 )
 def test_other_exceptions_find_theirs_by_class(error: BaseException, kind: Kind) -> None:

@@ -30,13 +30,15 @@ defmodule Vllm.Core.Connection do
   #     Calls.start/2         gives it a number, records who waits, puts it into the outbox
   #     :flush                Outgoing sends what has been put into the outbox since
   #     {:tcp, …} {:ssl, …}   Incoming finds the waiting process by the number and sends it the reply
+  #
+  # A worker that is stopped, or that the network has lost, closes nothing: Heartbeat notices it.
 
   use GenServer
   use Vllm.Core.RedactedServer
 
   alias Vllm.Error
   alias Vllm.Core.Call.Producers
-  alias Vllm.Core.Connection.{Calls, Closing, Handover, Incoming, Opening, Outgoing}
+  alias Vllm.Core.Connection.{Calls, Closing, Handover, Heartbeat, Incoming, Opening, Outgoing}
   alias Vllm.Core.Connection.{References, Routes, State}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.RedactedServer
@@ -122,11 +124,11 @@ defmodule Vllm.Core.Connection do
   end
 
   @impl true
-  def handle_continue(:activate, state), do: state |> activate() |> go_on()
+  def handle_continue(:activate, state), do: state |> begin() |> go_on()
 
   def handle_continue({:open_again, options}, state) do
     case Opening.run_again(options) do
-      {:ok, state} -> state |> activate() |> go_on()
+      {:ok, state} -> state |> begin() |> go_on()
       {:error, error} -> go_on({:error, error, state})
     end
   end
@@ -281,6 +283,7 @@ defmodule Vllm.Core.Connection do
   end
 
   def handle_info(:flush, state), do: state |> Outgoing.flush() |> go_on()
+  def handle_info(:heartbeat, state), do: state |> Heartbeat.look() |> go_on()
 
   # The socket's port. Its own messages, above, say why it closed.
   def handle_info({:EXIT, _port, _reason}, state), do: {:noreply, state}
@@ -303,6 +306,11 @@ defmodule Vllm.Core.Connection do
   end
 
   ## After each message
+
+  defp begin(state) do
+    Heartbeat.plan()
+    activate(state)
+  end
 
   defp activate(state) do
     case Socket.activate(state.socket, @active) do

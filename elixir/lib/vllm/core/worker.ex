@@ -104,7 +104,12 @@ defmodule Vllm.Core.Worker do
 
   @doc "Makes the next stop of a worker that hangs kill it at once, without a grace period."
   @spec give_up({atom(), node()}) :: :ok
-  def give_up({name, _node}), do: GenServer.call(Locator.process_name(name, "Worker"), :give_up)
+  def give_up({name, _node}) do
+    GenServer.call(Locator.process_name(name, "Worker"), :give_up)
+  catch
+    # It was started elsewhere, or is being stopped already.
+    :exit, _no_process -> :ok
+  end
 
   ## Start
 
@@ -407,7 +412,9 @@ defmodule Vllm.Core.Worker do
 
       {:late, state} ->
         why =
-          if state.running?, do: "it did not stop within #{timeout} ms", else: "an engine hung"
+          if state.running?,
+            do: "it did not stop within #{timeout} ms",
+            else: "it or an engine hung"
 
         Logger.warning("killed the worker: #{why}")
         {nil, state}

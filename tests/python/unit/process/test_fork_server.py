@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from multiprocessing import popen_forkserver, popen_spawn_posix
+from multiprocessing import forkserver, popen_forkserver, popen_spawn_posix
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,6 +142,23 @@ def test_what_a_fork_server_that_has_ended_does_not_give_is_spawned(
     assert fork_server.Fork._Popen(made) == ("spawned", made)
     assert made._environ is None
     assert "so one is spawned" in caplog.text
+
+
+def test_a_fork_server_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forkserver, "read_signed", forkserver.read_signed)
+    monkeypatch.setattr(fork_server, "ANSWER_SECONDS", 0.01)
+    fork_server.limit_waiting()
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(OSError, match="has not answered"):
+            forkserver.read_signed(reader)
+        forkserver.write_signed(writer, 7)
+        assert forkserver.read_signed(reader) == 7
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_only_a_context_that_spawns_is_replaced() -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -18,6 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_worker.rpc.addresses import (
+    ASK_SECONDS,
+    ASK_TIMES,
+    QUIET_SECONDS,
     Addresses,
     listen,
     make_room,
@@ -59,6 +63,33 @@ async def test_a_port_that_was_free_is_the_same_at_every_address_of_a_host(
     assert port
     sockets = [sock for listener in listeners for sock in listener.sockets]
     assert [sock.getsockname() for sock in sockets] == [(host, port) for host in hosts]
+
+
+class Accepted(asyncio.Protocol):
+    """Tells of the connection that it gets."""
+
+    def __init__(self, accepted: asyncio.Future[asyncio.Transport]) -> None:
+        self._accepted = accepted
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._accepted.set_result(cast(asyncio.Transport, transport))
+
+
+async def test_a_client_that_has_gone_without_a_word_is_asked_for(
+    listeners: list[asyncio.Server],
+) -> None:
+    accepted: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+    (listener, *_), address = await listen("tcp:127.0.0.1:0", lambda: Accepted(accepted))
+    listeners.append(listener)
+    host, _, port = address.removeprefix("tcp:").rpartition(":")
+    _reader, writer = await asyncio.open_connection(host, int(port))
+    end: socket.socket = (await accepted).get_extra_info("socket")
+    assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == QUIET_SECONDS
+    asked = QUIET_SECONDS + ASK_SECONDS * ASK_TIMES
+    assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * asked
+    writer.close()
+    (await accepted).abort()
 
 
 async def test_a_port_that_is_taken_is_an_error_with_the_reason() -> None:

@@ -233,7 +233,8 @@ async def test_a_notice_goes_to_every_session_that_is_open() -> None:
     sessions = Sessions(
         start=lambda call: None, references=References(), admission=Admission(token=""), pid=1
     )
-    opened = [sessions.open(pb.ClientHello(), Access(), lambda: None) for _ in range(3)]
+    connection = ClientConnection(Peer(), lambda: None, lambda: None)
+    opened = [sessions.open(pb.ClientHello(), Access(), connection)[1] for _ in range(3)]
     await sessions.close(opened[1])
     notice = pb.Notice(draining=pb.Draining(grace_ms=5))
     sessions.announce(notice)

@@ -60,7 +60,11 @@ defmodule Vllm.Core.Connection.Handshake do
 
       {:error, :timeout} ->
         {:error,
-         Error.new(:protocol, "the worker did not answer the hello within #{@timeout} ms")}
+         Error.new(
+           :worker_down,
+           "the worker took the connection and did not answer the hello within #{@timeout} ms: it is " <>
+             "stopped or hangs"
+         )}
 
       {:error, :closed} ->
         {:error, closed(socket, session)}

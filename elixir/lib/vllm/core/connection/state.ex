@@ -7,14 +7,15 @@ defmodule Vllm.Core.Connection.State do
   #     producers, next_id           Calls; the process itself when a producer has ended; Handover
   #     references                   Handover; the process itself, for owners; Opening, once
   #     outbox                       Outgoing
-  #     session                      Incoming and Outgoing, with the bytes received and sent
+  #     session                      Incoming and Outgoing, with the bytes received and sent; Heartbeat
+  #     heartbeat                    Heartbeat
   #     drain                        the process itself
   #
   # A step that may end the session returns `t:step/0`, and the process acts on it.
 
   alias Vllm.{Error, Ref}
   alias Vllm.Core.Call.Producers
-  alias Vllm.Core.Connection.{Outbox, References, Resumption, Routes}
+  alias Vllm.Core.Connection.{Heartbeat, Outbox, References, Resumption, Routes}
   alias Vllm.Core.Instance.Locator
   alias Vllm.Core.Wire.{Session, Socket}
   alias Vllm.Proto.{AdapterPartlyUsed, EngineLoad, EngineRecovered, EngineStalled, ServerHello}
@@ -38,6 +39,8 @@ defmodule Vllm.Core.Connection.State do
     references: %References{},
     next_id: 1,
     outbox: %Outbox{},
+    # what has come from the worker, for Heartbeat
+    heartbeat: {0, 0},
     # the caller of drain/2 while calls are in flight, then :done; new calls are refused
     drain: nil
   ]
@@ -55,6 +58,7 @@ defmodule Vllm.Core.Connection.State do
           references: References.t(),
           next_id: pos_integer(),
           outbox: Outbox.t(),
+          heartbeat: Heartbeat.t(),
           drain: GenServer.from() | :done | nil
         }
 

@@ -92,6 +92,10 @@ defmodule Vllm.Core.Wire.HTTP2 do
     end
   end
 
+  @doc "The bytes of a ping. A peer answers it at once; the answer is no event."
+  @spec ping() :: iodata()
+  def ping, do: :cow_http2.ping(0)
+
   @doc """
   Handles bytes from the socket.
 

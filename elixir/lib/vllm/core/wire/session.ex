@@ -46,6 +46,10 @@ defmodule Vllm.Core.Wire.Session do
     {out, %{session | http2: http2}}
   end
 
+  @doc "The bytes of a ping, which the worker answers whatever its engines do."
+  @spec ping() :: iodata()
+  def ping, do: HTTP2.ping()
+
   @doc """
   Handles bytes from the socket. Returns what the frames that are complete hold, the error that ended the
   session after them or `nil`, and the bytes to send in either case.

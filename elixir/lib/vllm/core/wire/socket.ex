@@ -66,6 +66,17 @@ defmodule Vllm.Core.Wire.Socket do
   def activate({:gen_tcp, socket}, count), do: :inet.setopts(socket, active: count)
   def activate({:ssl, socket}, count), do: :ssl.setopts(socket, active: count)
 
+  @doc "How many bytes have come, in all."
+  @spec received(t()) :: {:ok, non_neg_integer()} | {:error, term()}
+  def received({module, socket}) do
+    stats =
+      if module == :ssl,
+        do: :ssl.getstat(socket, [:recv_oct]),
+        else: :inet.getstat(socket, [:recv_oct])
+
+    with {:ok, [recv_oct: bytes]} <- stats, do: {:ok, bytes}
+  end
+
   @spec close(t()) :: :ok
   def close({module, socket}) do
     _closed = module.close(socket)

@@ -2,6 +2,8 @@ defmodule Vllm.Core.Connection.HandshakeTest do
   # From an address to a session: the first frames, and how it fails.
   use Vllm.FakeWorkerCase, async: true
 
+  alias Vllm.Proto.EngineLoad
+
   @moduletag connect: false
 
   test "sends the hello first, with version and token", %{fake: fake, name: name} do
@@ -68,11 +70,19 @@ defmodule Vllm.Core.Connection.HandshakeTest do
     assert ports.() == before
   end
 
-  @tag fake: [hello: %ServerFrame{}]
+  @tag fake: [hello: %ServerFrame{loads: [%EngineLoad{ref: "r1"}]}]
   test "refuses a worker whose first frame is not a hello", %{fake: fake, name: name} do
     Process.flag(:trap_exit, true)
     assert {:error, %Error{kind: :protocol} = error} = start(name, fake)
     assert error.message =~ "hello"
+  end
+
+  # Waiting may help: it may be stopped.
+  @tag fake: [hello: %ServerFrame{}]
+  test "takes a worker that says nothing for one that is down", %{fake: fake, name: name} do
+    Process.flag(:trap_exit, true)
+    assert {:error, %Error{kind: :worker_down} = error} = start(name, fake)
+    assert error.message =~ "did not answer the hello"
   end
 
   @tag fake: [hello: nil]
