@@ -131,6 +131,7 @@ defmodule Vllm.Bridge.WatchdogTest do
     for {wrong, says} <- [
           {[stall_after: -1], ":stall_after"},
           {[stall_after: 1.5], ":stall_after"},
+          {[silent_after: -1], ":silent_after"},
           {[action: :kill], ":action"},
           {[stall: 5], "unknown option :stall"},
           {:report, ":watchdog"},

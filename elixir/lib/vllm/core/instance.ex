@@ -184,6 +184,7 @@ defmodule Vllm.Core.Instance do
       starts: if(options.connect, do: :counters.new(1, [])),
       resumption: if(options.connect, do: Resumption.new()),
       disconnect_grace: options.disconnect_grace,
+      silent_after: options.watchdog.silent_after,
       on_engine_event: Watchdog.listener(options.watchdog.action)
     ]
 

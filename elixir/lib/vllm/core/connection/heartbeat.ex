@@ -17,22 +17,19 @@ defmodule Vllm.Core.Connection.Heartbeat do
   alias Vllm.Core.Worker
   alias Vllm.Core.Wire.{Session, Socket}
 
-  # Milliseconds between two looks.
-  @interval 10_000
-
-  # How many looks may pass after a ping. A worker whose loop turns answers in milliseconds; on a
-  # machine that swaps it may take seconds.
+  # The first look that finds nothing new has a ping sent, and so many later ones wait for the answer. A
+  # worker whose loop turns answers in milliseconds; on a machine that swaps it may take seconds.
   @patience 3
 
   @typedoc "How many bytes had come at the last look, and how many looks since then found no more."
   @type t :: {received :: non_neg_integer(), looks :: non_neg_integer()}
 
-  @doc "Has the process get the message `:heartbeat`, for `look/1`."
-  @spec plan() :: :ok
-  def plan do
-    _timer = Process.send_after(self(), :heartbeat, @interval)
-    :ok
-  end
+  @doc "Has the process get the message `:heartbeat`, for `look/1`. Returns the timer; nil for never."
+  @spec plan(State.t()) :: reference() | nil
+  def plan(%{silent_after: never}) when never in [0, :infinity], do: nil
+
+  def plan(%{silent_after: milliseconds}),
+    do: Process.send_after(self(), :heartbeat, max(1, div(milliseconds, @patience + 1)))
 
   @doc "Looks whether something has come since the last look."
   @spec look(State.t()) :: State.step()
@@ -56,16 +53,16 @@ defmodule Vllm.Core.Connection.Heartbeat do
 
   defp silent(state, _received, _looks) do
     Worker.give_up(state.instance)
-    seconds = div(@interval * @patience, 1000)
 
     message =
-      "the worker has not answered a ping for #{seconds} s: it is stopped, hangs, or the network has lost it"
+      "the worker has sent nothing for #{state.silent_after} ms, and has not answered a ping: it is stopped, " <>
+        "hangs, or the network has lost it"
 
     {:error, Error.new(:worker_down, message), state}
   end
 
   defp go_on(state, heartbeat) do
-    plan()
+    _timer = plan(state)
     {:ok, %{state | heartbeat: heartbeat}}
   end
 end

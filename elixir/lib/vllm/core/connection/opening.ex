@@ -100,6 +100,7 @@ defmodule Vllm.Core.Connection.Opening do
       hello: %{hello | held: []},
       references: references,
       resumption: options[:resumption],
+      silent_after: Keyword.get(options, :silent_after, :infinity),
       on_engine_event: Keyword.get(options, :on_engine_event, fn _instance, _event -> :ok end),
       since: System.monotonic_time()
     }

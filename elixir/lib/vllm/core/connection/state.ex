@@ -39,7 +39,8 @@ defmodule Vllm.Core.Connection.State do
     references: %References{},
     next_id: 1,
     outbox: %Outbox{},
-    # what has come from the worker, for Heartbeat
+    # for how many milliseconds the worker may be silent, and what has come from it, for Heartbeat
+    silent_after: :infinity,
     heartbeat: {0, 0},
     # the caller of drain/2 while calls are in flight, then :done; new calls are refused
     drain: nil
@@ -58,6 +59,7 @@ defmodule Vllm.Core.Connection.State do
           references: References.t(),
           next_id: pos_integer(),
           outbox: Outbox.t(),
+          silent_after: timeout(),
           heartbeat: Heartbeat.t(),
           drain: GenServer.from() | :done | nil
         }

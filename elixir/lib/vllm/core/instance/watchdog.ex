@@ -21,7 +21,12 @@ defmodule Vllm.Core.Instance.Watchdog do
        "or `:infinity` to never count it as hanging."},
     {:action, {:in, [:report, :replace]}, :report,
      "`:report` logs it and emits an event (see below); `:replace` also kills the worker, so that " <>
-       "the instance starts a new one and rebuilds the declared engines."}
+       "the instance starts a new one and rebuilds the declared engines."},
+    {:silent_after, :timeout, 40_000,
+     "the worker itself counts as hanging when nothing has come from it for so many milliseconds, not " <>
+       "even the answer to a ping after a quarter of them. Its calls and streams end with `:worker_down`, " <>
+       "and a worker of the instance's own is replaced, whatever `:action` is. `0` or `:infinity` for " <>
+       "never, for example while a debugger has stopped it."}
   ]
 
   # What the notice of an adapter names.

@@ -3,6 +3,7 @@ defmodule Vllm.Core.Connection.HeartbeatTest do
   use Vllm.FakeWorkerCase, async: true
 
   alias Vllm.Stream
+  alias Vllm.Core.Connection.{Heartbeat, State}
   alias Vllm.Core.Wire.Socket
 
   test "one that answers pings keeps its session, whatever else it does not say", context do
@@ -47,6 +48,28 @@ defmodule Vllm.Core.Connection.HeartbeatTest do
 
     FakeWorker.reply(context.fake, 1, ended())
     assert length(Enum.to_list(stream)) == 5
+  end
+
+  @tag connect: false
+  test "`silent_after:` of the watchdog says when", context do
+    %{fake: fake, name: name} = context
+    options = [name: name, connect: fake.address, watchdog: [silent_after: 40], start_timeout: 0]
+    {:ok, _instance} = start_supervised({Vllm, options})
+    monitor = Process.monitor(connection(context.instance))
+    :erlang.suspend_process(fake.pid)
+    assert_receive {:DOWN, ^monitor, :process, _pid, reason}
+    assert inspect(reason) =~ "has sent nothing for 40 ms"
+    :erlang.resume_process(fake.pid)
+  end
+
+  test "a look is planned for a quarter of the time, or never" do
+    for {silent_after, longest} <- [{40_000, 10_000}, {1, 1}] do
+      timer = Heartbeat.plan(%State{instance: {:x, node()}, silent_after: silent_after})
+      assert Process.cancel_timer(timer) in [false | Enum.to_list(0..longest)]
+    end
+
+    for never <- [0, :infinity],
+        do: assert(Heartbeat.plan(%State{instance: {:x, node()}, silent_after: never}) == nil)
   end
 
   defp look(context) do
