@@ -26,6 +26,7 @@ does not:
 ``streamed_prompts``      checks later elements of a streamed prompt
 ``preprocessing``         makes requests of prompts in threads, and reads their images by
                           ``engines.media``
+``profiling``             starts and stops torch's profiler in one thread, for one engine at a time
 ``stat_loggers``          counts what the engine does, and keeps its Prometheus series
 ``admission``             tells the running call that the engine has its request
 ``token_path``            decides whether the engine's tokens may take the direct path
@@ -47,6 +48,7 @@ from python_worker.engines.guards.async_llm import AsyncLLMGuard
 from python_worker.engines.guards.engine_death import EngineDeathGuard
 from python_worker.engines.guards.lora import LoRAGuard
 from python_worker.engines.guards.preprocessing import PreprocessingGuard
+from python_worker.engines.guards.profiling import ProfilingGuard
 from python_worker.engines.guards.stat_loggers import StatLoggerGuard
 from python_worker.engines.guards.streamed_prompts import StreamedPromptsGuard
 from python_worker.engines.guards.token_path import TokenPathGuard
@@ -64,6 +66,7 @@ NAME = "AsyncLLM"
 #   does in it, and it is the last that changes the client of EngineCore: its checks run first.
 # - ``LoRAGuard`` calls what comes after it: such calls are neither checked nor followed again.
 # - ``PreprocessingGuard`` replaces functions of the input processor: its place does not matter.
+# - ``ProfilingGuard`` replaces the profiler of the front end: its place does not matter.
 # - ``StatLoggerGuard`` reads the parameters of the ``__init__`` that comes next, so that is vLLM's.
 # - ``AdmissionGuard`` is next to vLLM: a call is told of its request when nothing else can refuse
 #   it, and in the turn of the loop in which vLLM took it.
@@ -75,6 +78,7 @@ GUARDS: tuple[type, ...] = (
     EngineDeathGuard,
     StreamedPromptsGuard,
     PreprocessingGuard,
+    ProfilingGuard,
     StatLoggerGuard,
     AdmissionGuard,
     TokenPathGuard,

@@ -391,6 +391,22 @@ class Renderer(Protocol):
         """What it remembers, if it does."""
 
 
+class Profiler(Protocol):
+    """What traces the front end: vLLM's ``TorchProfilerWrapper``, or what stands for it."""
+
+    def set_output_name(self, worker_name: str) -> None:
+        """Names the next profile."""
+
+    def start(self) -> None:
+        """Starts, unless it has."""
+
+    def stop(self) -> None:
+        """Stops, if it has started, and writes the profile."""
+
+    def shutdown(self) -> None:
+        """Stops, if it has started."""
+
+
 if TYPE_CHECKING:
 
     class AsyncLLM(Protocol):
@@ -403,6 +419,7 @@ if TYPE_CHECKING:
         output_handler: asyncio.Task[None] | None
         engine_core: AsyncMPClient
         input_processor: InputProcessor
+        profiler: Profiler | None
 
         # Passed on as they came: vLLM's own parameters differ between versions.
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
@@ -417,6 +434,8 @@ if TYPE_CHECKING:
         def dead_error(self) -> BaseException: ...
 
         def shutdown(self, timeout: float | None = None) -> None: ...
+
+        async def start_profile(self, *args: Any, **kwargs: Any) -> None: ...
 
         def add_request(
             self,

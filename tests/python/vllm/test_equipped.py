@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -248,6 +249,20 @@ async def test_admission(vllm_client: Client, engine: Ref) -> None:
 
 
 # --- Profiles ------------------------------------------------------------------------------------
+
+
+async def test_profiles_start_and_stop_beside_other_blocking_calls(
+    vllm_client: Client, engine: Ref, model: ScriptedModel
+) -> None:
+    # Torch ends a process that stops a profile in another thread. Calls that block take threads, and
+    # leave several that are free.
+    call = vllm_client.call
+    for _ in range(3):
+        await asyncio.gather(*(call(engine, "get_tokenizer") for _ in range(8)))
+        assert await call(engine, "start_profile") is None
+        await asyncio.gather(*(call(engine, "get_tokenizer") for _ in range(8)))
+        assert await call(engine, "stop_profile") is None
+    await answers(vllm_client, engine, model)
 
 
 async def test_a_profile_is_written_once(
