@@ -30,7 +30,7 @@ defmodule Vllm.VllmEngine do
 
   # The model runs in EngineCore's own process: half the memory, and half the time to start. Where the two
   # are processes they wait for each other in loops, beside which the BEAM of the test gets no core for
-  # seconds on a busy machine. This division, vLLM's own on a CPU, is that of `life` and of the Python lane.
+  # seconds on a busy machine. This division, vLLM's own on a CPU, is that of `divided` and of the Python lane.
   @one_process [
     distributed_executor_backend: "vllm.v1.executor.uniproc_executor.UniProcExecutor"
   ]
@@ -38,6 +38,7 @@ defmodule Vllm.VllmEngine do
   @engines %{
     # Room for a request that is still running when the next call comes.
     scripted: {:scripted, @one_process ++ [max_model_len: 2048]},
+    divided: {:scripted, [max_model_len: 2048]},
     random: {:random, @one_process ++ [max_model_len: 512]},
     # One sequence at a time, so that only the priority decides which request is first. It publishes
     # what its KV cache stores.
@@ -191,7 +192,7 @@ defmodule Vllm.VllmEngine do
 
   # The first request with a structure decides which back end compiles those of all others, as long as
   # the engine lives. So that tests may come in any order, the first is one for xgrammar.
-  defp settle_structures(engine, kind) when kind in [:scripted, :random, :limited] do
+  defp settle_structures(engine, kind) when kind in [:scripted, :divided, :random, :limited] do
     params = [max_tokens: 16, structured_outputs: [choice: ["settled"]]]
     ExUnit.Assertions.assert(text(complete(engine, "Hello", params)) == "settled")
   end

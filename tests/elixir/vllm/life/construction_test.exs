@@ -1,6 +1,6 @@
 defmodule Vllm.RealEngine.ConstructionTest do
   # Engines of a test's own: built from a configuration, shut down, and killed while another one runs.
-  use Vllm.VllmEngine, engine: :scripted
+  use Vllm.VllmEngine, engine: :divided
 
   alias Vllm.AsyncEngineArgs
 
@@ -50,7 +50,7 @@ defmodule Vllm.RealEngine.ConstructionTest do
         assert error.message =~ "vllm_config"
       end
 
-      config = config!(:scripted)
+      config = config!(:divided)
 
       for wrong <- ["no such executor", "no.such:Module", "builtins:dict", "os:system", nil, 7] do
         assert {:error, %Error{kind: :invalid} = error} =
@@ -66,7 +66,7 @@ defmodule Vllm.RealEngine.ConstructionTest do
     end
 
     test "is a reference, and that of an engine is a copy", %{engine: engine} do
-      config = config!(:scripted)
+      config = config!(:divided)
       assert %Ref{type: "VllmConfig"} = config
       assert {:ok, %Ref{type: "VllmConfig"} = copy} = AsyncLLM.vllm_config(engine)
       assert {:ok, %Ref{} = model} = Vllm.call(copy, :model_config)
@@ -89,12 +89,12 @@ defmodule Vllm.RealEngine.ConstructionTest do
       end
 
       for enabled <- [true, false] do
-        config = config!(:scripted, enable_prefix_caching: enabled)
+        config = config!(:divided, enable_prefix_caching: enabled)
         {:ok, cache} = Vllm.call(config, :cache_config)
         assert Vllm.call(cache, :enable_prefix_caching) == {:ok, enabled}
       end
 
-      config = config!(:scripted, prefix_caching_hash_algo: "sha256_cbor")
+      config = config!(:divided, prefix_caching_hash_algo: "sha256_cbor")
       {:ok, cache} = Vllm.call(config, :cache_config)
       assert Vllm.call(cache, :prefix_caching_hash_algo) == {:ok, "sha256_cbor"}
     end
@@ -106,7 +106,7 @@ defmodule Vllm.RealEngine.ConstructionTest do
     other_children = children()
 
     # Shut down before a request was sent.
-    engine = build!(:scripted)
+    engine = build!(:divided)
     assert [_, _ | _] = children() -- other_children
     assert AsyncLLM.shutdown(engine, timeout: 0.0) == {:ok, nil}
     wait_until(fn -> children() -- other_children == [] end)
@@ -115,7 +115,7 @@ defmodule Vllm.RealEngine.ConstructionTest do
     assert AsyncLLM.is_running(engine) == {:ok, true}
 
     # Killed with requests, and with a call that it has not answered.
-    engine = build!(:scripted)
+    engine = build!(:divided)
     own = children() -- other_children
     assert [{core, _command}] = Enum.filter(own, fn {_pid, name} -> name =~ "EngineCore" end)
     assert AsyncLLM.pause_generation(engine, mode: "keep") == {:ok, nil}

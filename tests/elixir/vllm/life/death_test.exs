@@ -15,7 +15,7 @@ defmodule Vllm.RealEngine.DeathTest do
 
   setup_all do
     put_environment()
-    engines = [it: arguments(:scripted)]
+    engines = [it: arguments(:divided)]
     {:ok, _} = start_supervised({Vllm, name: __MODULE__, engines: engines, log: false})
     :ok
   end

@@ -1,6 +1,6 @@
 defmodule Vllm.RealEngine.LifecycleTest do
   # What becomes of an engine that is built, used and shut down beside another that goes on.
-  use Vllm.VllmEngine, engine: :scripted
+  use Vllm.VllmEngine, engine: :divided
 
   test "an engine loads while another generates, and ends without affecting it", %{engine: engine} do
     loading = Task.async(fn -> build(:random) end)
@@ -62,7 +62,7 @@ defmodule Vllm.RealEngine.LifecycleTest do
     end
 
     test "when the context is longer than the model's", %{engine: engine} do
-      assert {:error, %Error{kind: :invalid} = error} = build(:scripted, max_model_len: 100_000)
+      assert {:error, %Error{kind: :invalid} = error} = build(:divided, max_model_len: 100_000)
       assert error.message =~ "max_model_len"
       assert_well(engine)
     end

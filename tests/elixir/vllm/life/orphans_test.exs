@@ -28,7 +28,7 @@ defmodule Vllm.RealEngine.OrphansTest do
 
     log =
       capture_log(fn ->
-        options = [engines: [it: arguments(:scripted)], max_restarts: 6, grace: 4_000]
+        options = [engines: [it: arguments(:divided)], max_restarts: 6, grace: 4_000]
         # Without a lower priority: on a busy machine an engine would take minutes to start.
         options = [env: %{"TMPDIR" => temporary}, nice: 0] ++ options
         {:ok, _} = start_supervised({Vllm, [name: __MODULE__] ++ options})
@@ -80,7 +80,7 @@ defmodule Vllm.RealEngine.OrphansTest do
     # Ends as an operating system process, so its controlling process must not be linked.
     peer = OtherNode.boot()
     call = &OtherNode.call(peer, &1, &2, &3)
-    options = [name: Killed.Vllm, log: false, nice: 0, engines: [it: arguments(:scripted)]]
+    options = [name: Killed.Vllm, log: false, nice: 0, engines: [it: arguments(:divided)]]
     {:ok, _} = call.(OtherNode, :start_instance, [options])
     {:ok, engine} = call.(Vllm, :engine, [Killed.Vllm, :it, @built])
     tree = call.(ProcessTree, :of, [Killed.Vllm])
