@@ -66,8 +66,8 @@ RETRYABLE = frozenset({Kind.OVERLOADED, Kind.UNREACHABLE})
 # Statuses of a server that may be others when it is asked again.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
 
-# What is wrong with a request, rather than with the engine that has it.
-KINDS_OF_REQUESTS = frozenset({Kind.INVALID, Kind.CONFLICT})
+# What is wrong with a request, or with the machine, rather than with the engine.
+KINDS_OF_REQUESTS = frozenset({Kind.INVALID, Kind.CONFLICT, Kind.OVERLOADED})
 
 
 def qualified_name(cls: type) -> str:

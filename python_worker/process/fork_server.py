@@ -150,7 +150,9 @@ def limit_waiting() -> None:
     read: Callable[[int], int] = forkserver.read_signed
 
     def read_signed(descriptor: int) -> int:
-        if not select.select([descriptor], [], [], ANSWER_SECONDS)[0]:
+        poll = select.poll()  # select() takes no descriptor above 1,023
+        poll.register(descriptor, select.POLLIN)
+        if not poll.poll(1000 * ANSWER_SECONDS):
             raise TimeoutError(f"the fork server has not answered for {ANSWER_SECONDS:.0f} s")
         return read(descriptor)
 

@@ -141,8 +141,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
 def ask_silent_clients(listener: socket.socket) -> None:
     """Have the kernel close accepted connections whose other side is gone.
 
-    The kernel of a client answers even if the client is stopped or busy, so nobody is closed who is
-    there.
+    The kernel of a client answers even if the client is stopped or busy. One that is there is
+    closed only if it has read nothing of what was sent for so long: Linux counts that as silence.
 
     Args:
         listener: What it accepts has the same options.

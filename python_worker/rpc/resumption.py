@@ -31,7 +31,8 @@ KEY_BYTES = 32
 # However long a client asks for: what it left would stay for whoever has forgotten it.
 MAX_GRACE_MILLISECONDS = 3_600_000
 
-# How many lost sessions may be waited for. A client that comes and goes must not fill the worker.
+# How many lost sessions of one identity may be waited for. A client that comes and goes must not
+# fill the worker, nor end the grace time of others.
 MAX_LOST = 1024
 
 
@@ -152,9 +153,19 @@ class Resumption:
         elif claim.timer is None:
             loop = asyncio.get_running_loop()
             claim.timer = loop.call_later(claim.seconds, self._expire, claim)
+            claim.abandon = _nothing  # The connection is closed, and may go.
             self._lost[session] = claim
-            if len(self._lost) > MAX_LOST:
-                self._expire(next(iter(self._lost.values())))
+            self._make_room(claim.identity)
+
+    def _make_room(self, identity: Identity) -> None:
+        lost = [it for it in self._lost.values() if it.identity == identity]
+        if len(lost) > MAX_LOST:
+            logger.warning(
+                "a client has lost more than %d sessions within their grace time: the references "
+                "of the first are released",
+                MAX_LOST,
+            )
+            self._expire(lost[0])
 
     def _expire(self, claim: Claim) -> None:
         self._drop(claim)
@@ -165,3 +176,7 @@ class Resumption:
         self._lost.pop(claim.session, None)
         if claim.timer is not None:
             claim.timer.cancel()
+
+
+def _nothing() -> None:
+    """What is done to abandon a connection that is closed."""

@@ -295,9 +295,11 @@ class Session:
         for inputs in list(self.inputs.values()):
             inputs.close(Cancelled("the client is gone"))
         unreceived.shut_down(self._references, self._start_call, self)
-        # Nobody reads what was not sent.
+        # Nobody reads what was not sent. The connection may hold half of a large message, and this
+        # session may be kept for long: see ``resumption``.
         self._elements.clear()
         self._large.clear()
+        self._wake = _nothing
 
     def _start(self, start: pb.StartCall, arguments: Mapping[int, LargeArguments]) -> None:
         call_id = start.id
@@ -329,3 +331,7 @@ class Session:
 def failure_frame(error: BridgeError) -> bytes:
     """The frame that ends a session."""
     return pb.ServerFrame(failure=failures.to_proto(error)).SerializeToString()
+
+
+def _nothing() -> None:
+    """What a session that is closed does where an open one wakes its connection."""

@@ -150,8 +150,10 @@ class Sessions:
         return closing
 
     async def _close(self, session: Session) -> None:
-        await session.close()
-        self._resumption.session_ended(session)
+        try:
+            await session.close()
+        finally:
+            self._resumption.session_ended(session)
 
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:

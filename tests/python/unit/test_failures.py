@@ -118,6 +118,13 @@ def test_a_wrapped_mistake_of_the_client_stays_the_clients() -> None:
     assert failures.kind_of(error) == Kind.INVALID
 
 
+@pytest.mark.parametrize(
+    "cause", [MemoryError(), OSError(errno.EMFILE, "x"), RuntimeError("can't start new thread")]
+)
+def test_what_the_machine_lacks_is_no_fault_of_the_engine(cause: Exception) -> None:
+    assert failures.kind_of(with_cause(engine_error(), cause)) == Kind.OVERLOADED
+
+
 def test_the_chain_of_causes_is_cut() -> None:
     error: BaseException = ValueError("0")
     for depth in range(1, 50):

@@ -111,6 +111,17 @@ defmodule Vllm.Core.Worker do
     :exit, _no_process -> :ok
   end
 
+  @doc """
+  Gives a worker up that neither answers nor closes its connection, which is what `said` tells of it.
+  Returns the error to end the session with.
+  """
+  @spec give_up({atom(), node()}, String.t()) :: Error.t()
+  def give_up(instance, said) do
+    give_up(instance)
+    message = "the worker #{said}: it is stopped, hangs, or the network has lost it"
+    Error.new(:worker_down, message)
+  end
+
   ## Start
 
   @impl true

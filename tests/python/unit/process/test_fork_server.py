@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -151,6 +153,11 @@ def test_a_fork_server_that_does_not_answer_is_not_waited_for(
     monkeypatch.setattr(fork_server, "ANSWER_SECONDS", 0.01)
     fork_server.limit_waiting()
     reader, writer = os.pipe()
+    # As in a worker with many clients.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    low, reader = reader, fcntl.fcntl(reader, fcntl.F_DUPFD_CLOEXEC, 1024)
+    os.close(low)
     try:
         with pytest.raises(OSError, match="has not answered"):
             forkserver.read_signed(reader)
@@ -159,6 +166,7 @@ def test_a_fork_server_that_does_not_answer_is_not_waited_for(
     finally:
         os.close(reader)
         os.close(writer)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_only_a_context_that_spawns_is_replaced() -> None:

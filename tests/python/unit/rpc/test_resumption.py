@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import random
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from unittest.mock import Mock
 
 import pytest
 
@@ -203,6 +206,51 @@ async def test_how_many_lost_sessions_are_waited_for_has_a_limit(
     assert len(worker.references) == 3
     resumed = [worker.open(key=hello.resume_key)[0].resumed for hello in hellos]
     assert resumed == [False, False, True, True, True]
+
+
+async def test_a_client_ends_the_grace_time_of_none_but_itself(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumption, "MAX_LOST", 3)
+    hello, session = worker.open(peer=OTHER)
+    worker.hold(session)
+    await worker.sessions.close(session)
+    for _ in range(5):
+        await worker.sessions.close(worker.open()[1])
+    assert worker.open(peer=OTHER, key=hello.resume_key)[0].resumed
+
+
+async def test_a_lost_session_keeps_nothing_of_its_connection(worker: Worker) -> None:
+    class Protocol:
+        """What has half of a large message."""
+
+        def wake(self) -> None: ...
+
+        def abandon(self) -> None: ...
+
+    protocol = Protocol()
+    hello = pb.ClientHello(disconnect_grace_ms=LONG)
+    connection = ClientConnection(WEB, protocol.wake, protocol.abandon)
+    _, session = worker.sessions.open(hello, EVERYTHING, connection)
+    worker.hold(session)
+    alive = weakref.ref(protocol)
+    del protocol, connection
+    assert alive() is not None
+    await worker.sessions.close(session)
+    gc.collect()
+    assert alive() is None
+    assert len(worker.references) == 1
+
+
+async def test_what_fails_at_the_end_of_a_session_keeps_no_reference(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = worker.open(grace=0)
+    worker.hold(session)
+    monkeypatch.setattr(session, "stop_calls", Mock(side_effect=RuntimeError))
+    with pytest.raises(RuntimeError):
+        await worker.sessions.close(session)
+    assert len(worker.references) == 0
 
 
 async def test_how_long_is_waited_has_a_limit(worker: Worker) -> None:

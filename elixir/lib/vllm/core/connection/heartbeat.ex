@@ -12,7 +12,6 @@ defmodule Vllm.Core.Connection.Heartbeat do
   #
   # Time in which this BEAM itself stood still does not count: the next look is planned after each look.
 
-  alias Vllm.Error
   alias Vllm.Core.Connection.{Outgoing, State}
   alias Vllm.Core.Worker
   alias Vllm.Core.Wire.{Session, Socket}
@@ -52,13 +51,8 @@ defmodule Vllm.Core.Connection.Heartbeat do
     do: go_on(state, {received, looks})
 
   defp silent(state, _received, _looks) do
-    Worker.give_up(state.instance)
-
-    message =
-      "the worker has sent nothing for #{state.silent_after} ms, and has not answered a ping: it is stopped, " <>
-        "hangs, or the network has lost it"
-
-    {:error, Error.new(:worker_down, message), state}
+    said = "has sent nothing for #{state.silent_after} ms, and has not answered a ping"
+    {:error, Worker.give_up(state.instance, said), state}
   end
 
   defp go_on(state, heartbeat) do

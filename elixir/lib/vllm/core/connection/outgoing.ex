@@ -2,9 +2,9 @@ defmodule Vllm.Core.Connection.Outgoing do
   @moduledoc false
   # Sends to the worker: entries are gathered in the outbox and leave together in one frame.
 
-  alias Vllm.Core.Connection.Outbox
+  alias Vllm.Core.Connection.{Outbox, State}
   alias Vllm.Core.Wire.{Session, Socket}
-  alias Vllm.Core.Connection.State
+  alias Vllm.Core.Worker
 
   @doc """
   Puts entries into the next frame.
@@ -50,6 +50,7 @@ defmodule Vllm.Core.Connection.Outgoing do
   def transmit(state, out) do
     case Socket.send(state.socket, out) do
       :ok -> {:ok, state}
+      {:error, :timeout} -> {:error, Worker.give_up(state.instance, Socket.unread()), state}
       {:error, reason} -> {:error, Socket.error(reason), state}
     end
   end

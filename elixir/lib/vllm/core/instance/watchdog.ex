@@ -24,7 +24,7 @@ defmodule Vllm.Core.Instance.Watchdog do
        "the instance starts a new one and rebuilds the declared engines."},
     {:silent_after, :timeout, 40_000,
      "the worker itself counts as hanging when nothing has come from it for so many milliseconds, not " <>
-       "even the answer to a ping after a quarter of them. Its calls and streams end with `:worker_down`, " <>
+       "even the answer to a ping after a quarter of them; it is noticed within a quarter more. Its calls and streams end with `:worker_down`, " <>
        "and a worker of the instance's own is replaced, whatever `:action` is. `0` or `:infinity` for " <>
        "never, for example while a debugger has stopped it."}
   ]

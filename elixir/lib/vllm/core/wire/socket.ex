@@ -10,14 +10,21 @@ defmodule Vllm.Core.Wire.Socket do
   @typedoc "The module that has the socket, and the socket as it is in its messages."
   @type t :: {:gen_tcp, :gen_tcp.socket()} | {:ssl, :ssl.sslsocket()}
 
-  # Reads of 64 kB would mean a thousand messages for a large tensor. A worker that does not read for
-  # 15 s is stopped or hangs: the connection fails then, instead of blocking all callers.
+  # A worker that does not read for so long is stopped or hangs: the connection fails then, instead of
+  # blocking all callers.
+  @send_timeout 15_000
+
+  # Reads of 64 kB would mean a thousand messages for a large tensor.
   @options [:binary, active: false, packet: :raw, buffer: 256 * 1024] ++
              [recbuf: 1024 * 1024, sndbuf: 1024 * 1024] ++
-             [send_timeout: 15_000, send_timeout_close: true]
+             [send_timeout: @send_timeout, send_timeout_close: true]
 
   # Bytes. sun_path of sockaddr_un holds 108 on Linux and 104 on macOS and BSD, with a final zero.
   @max_path if(match?({:unix, :linux}, :os.type()), do: 107, else: 103)
+
+  @doc "What is said of a worker to which `send/2` could send nothing: its error is `:timeout`."
+  @spec unread() :: String.t()
+  def unread, do: "has read nothing for #{@send_timeout} ms"
 
   @doc "The most bytes that the path of a Unix socket may have."
   @spec max_path() :: pos_integer()
