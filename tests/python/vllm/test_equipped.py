@@ -254,8 +254,8 @@ async def test_admission(vllm_client: Client, engine: Ref) -> None:
 async def test_profiles_start_and_stop_beside_other_blocking_calls(
     vllm_client: Client, engine: Ref, model: ScriptedModel
 ) -> None:
-    # Torch ends a process that stops a profile in another thread. Calls that block take threads, and
-    # leave several that are free.
+    # Torch ends a process that stops a profile in another thread. Calls that block take threads,
+    # and leave several that are free.
     call = vllm_client.call
     for _ in range(3):
         await asyncio.gather(*(call(engine, "get_tokenizer") for _ in range(8)))
