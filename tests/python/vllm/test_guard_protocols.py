@@ -27,6 +27,7 @@ SOURCES = {
     "MultiModalFeatureSpec": ("multimodal/inputs.py", "MultiModalFeatureSpec"),
     "MultiModalCache": ("multimodal/cache/base.py", "BaseMultiModalProcessorCache"),
     "Renderer": ("renderers/base.py", "BaseRenderer"),
+    "Profiler": ("profiler/wrapper.py", "WorkerProfiler"),
     "StructuredOutputsParams": ("sampling_params.py", "StructuredOutputsParams"),
     "SamplingParams": ("sampling_params.py", "SamplingParams"),
     "EngineCoreRequest": ("v1/engine/__init__.py", "EngineCoreRequest"),
