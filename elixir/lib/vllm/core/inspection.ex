@@ -33,7 +33,7 @@ defmodule Vllm.Core.Inspection do
     default = module.__struct__()
 
     fields =
-      for %{field: field} <- module.__info__(:struct),
+      for %{field: field} <- List.wrap(module.__info__(:struct)),
           value = Map.get(struct, field),
           value != Map.get(default, field),
           do: {field, shown(field, value)}

@@ -76,8 +76,8 @@ defmodule Vllm.RealEngine.DeathTest do
           fn -> AsyncLLM.check_health(engine) end,
           fn -> AsyncLLM.is_sleeping(engine) end
         ] do
-      assert {:error, %Error{kind: kind}} = call.()
-      assert kind in [:engine_dead, :stale_ref]
+      assert {:error, %Error{} = error} = call.()
+      assert error.kind in [:engine_dead, :stale_ref], inspect(error)
     end
 
     # The other process has ended with it. Those of the next engine may be there already.

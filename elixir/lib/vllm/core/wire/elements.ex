@@ -8,6 +8,7 @@ defmodule Vllm.Core.Wire.Elements do
   # fields.
 
   import Bitwise
+  import Vllm.Core.OuterSize
 
   alias Vllm.Core.Wire.Protobuf
   alias Vllm.Proto.ServerFrame
@@ -61,7 +62,7 @@ defmodule Vllm.Core.Wire.Elements do
 
   def split(<<message::binary>>, elements) do
     size = first_size(message)
-    <<first::binary-size(size), rest::binary>> = message
+    <<first::binary-size(outer(size)), rest::binary>> = message
 
     with {:ok, frame} <- ServerFrame.decode(first), do: split(rest, [frame | elements])
   end
