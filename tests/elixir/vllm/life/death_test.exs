@@ -71,7 +71,7 @@ defmodule Vllm.RealEngine.DeathTest do
     assert {:error, %Error{kind: :engine_dead}} = Task.await(text, @built)
 
     for call <- [
-          fn -> AsyncLLMProvider.generate(provider, "Hello", "") end,
+          fn -> AsyncLLMProvider.generate(provider, "Hello", "", max_tokens: 2) end,
           fn -> AsyncLLM.generate(engine, "Hello", [max_tokens: 1], request_id()) end,
           fn -> AsyncLLM.check_health(engine) end,
           fn -> AsyncLLM.is_sleeping(engine) end
