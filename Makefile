@@ -275,9 +275,9 @@ dialyzer: setup ## check the Elixir specs with Erlang's dialyzer
 test-hosts: export VLLM_CPU_OMP_THREADS_BIND := nobind
 test-hosts: setup ## run engines on several hosts, and end each of their parts
 	@test -d $(RAY) || { \
-	  folder=$$(mktemp -d $(RAY).XXXXXX); \
-	  $(PYTHON) -m pip install --quiet --no-deps --target "$$folder" ray==$(RAY_VERSION); \
-	  mv "$$folder" $(RAY); }
+	  rm -rf $(RAY).new; \
+	  $(PYTHON) -m pip install --quiet --no-deps --target $(RAY).new ray==$(RAY_VERSION); \
+	  mv $(RAY).new $(RAY); }
 	$(call announce,Python tests: hosts)
 	@VLLM_BRIDGE_RAY=$(RAY) $(LEAVING_NOTHING) $(PYTEST) tests/python/hosts
 	$(call announce,Elixir tests: hosts)

@@ -22,18 +22,18 @@ defmodule Vllm.Faults.NetworkTest do
           {"reset at a frame's first bytes", {:cut, 3}},
           {"reset in the middle of a large value", {:cut, 1_500_000}}
         ] do
-      test fault, %{proxy: proxy, engine: engine, name: name} do
+      test fault, %{proxy: proxy, engine: engine} do
         lost("network", unquote(fault), engine, [:worker_down], fn ->
           Proxy.set(proxy, unquote(Macro.escape(mode)))
         end)
 
         Proxy.set(proxy, :pass)
-        same_worker(name, engine)
+        FaultCase.assert_same_worker(engine)
       end
     end
 
     test "the client's side closed and the worker's left open", context do
-      %{proxy: proxy, engine: engine, name: name} = context
+      %{proxy: proxy, engine: engine} = context
 
       lost("network", "half open: closed for the client only", engine, [:worker_down], fn ->
         Proxy.set(proxy, :half_open)
@@ -41,29 +41,21 @@ defmodule Vllm.Faults.NetworkTest do
 
       # The worker has both sessions until the proxy closes the old one.
       Proxy.set(proxy, :pass)
-      same_worker(name, engine)
+      FaultCase.assert_same_worker(engine)
     end
 
     for {fault, mode} <- [
           {"a proxy that takes everything and passes nothing on", :swallow},
           {"a proxy that takes nothing any more", :stall}
         ] do
-      test fault, %{proxy: proxy, engine: engine, name: name} do
+      test fault, %{proxy: proxy, engine: engine} do
         lost("network", unquote(fault), engine, [:worker_down], fn ->
           Proxy.set(proxy, unquote(mode))
         end)
 
         Proxy.set(proxy, :pass)
-        same_worker(name, engine)
+        FaultCase.assert_same_worker(engine)
       end
     end
-  end
-
-  # The worker is the one from before, and has nothing left of the session that was lost.
-  defp same_worker(name, engine) do
-    wait_until(fn -> match?({:ok, _status}, Vllm.status(name)) end)
-    assert AsyncLLM.check_health(engine) == {:ok, nil}
-    wait_until(fn -> match?({:ok, %{"sessions" => 1}}, Vllm.status(name)) end)
-    FaultCase.assert_idle(engine)
   end
 end

@@ -52,7 +52,7 @@ defmodule Vllm.Faults.PacketsTest do
   end
 
   test "nothing passes any more, and neither side is told", context do
-    %{engine: engine, network: network, name: name} = context
+    %{engine: engine, network: network} = context
 
     lost("packets", "nothing passes any more", engine, [:worker_down], fn ->
       Port.command(network, "drop\n")
@@ -60,9 +60,6 @@ defmodule Vllm.Faults.PacketsTest do
 
     # The worker notices it too: the requests of the lost session are gone before anybody connects again.
     Port.command(network, "pass\n")
-    wait_until(fn -> match?({:ok, _status}, Vllm.status(name)) end)
-    assert AsyncLLM.check_health(engine) == {:ok, nil}
-    wait_until(fn -> match?({:ok, %{"sessions" => 1}}, Vllm.status(name)) end)
-    FaultCase.assert_idle(engine)
+    FaultCase.assert_same_worker(engine)
   end
 end

@@ -174,6 +174,15 @@ defmodule Vllm.FaultCase do
     wait_until(fn -> match?({:ok, %{"calls" => 1}}, Vllm.status(name)) end)
   end
 
+  @doc "The worker is the one from before, and has nothing left of the session that was lost."
+  def assert_same_worker(engine) do
+    {name, _node} = engine.instance
+    wait_until(fn -> match?({:ok, _status}, Vllm.status(name)) end)
+    assert Vllm.AsyncLLM.check_health(engine) == {:ok, nil}
+    wait_until(fn -> match?({:ok, %{"sessions" => 1}}, Vllm.status(name)) end)
+    assert_idle(engine)
+  end
+
   @doc "The instance answers again, exactly, with a new engine."
   def assert_back(name) do
     wait_until(fn -> match?({:ok, _status}, Vllm.status(name)) end)

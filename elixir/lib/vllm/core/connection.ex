@@ -71,8 +71,8 @@ defmodule Vllm.Core.Connection do
 
   @doc """
   Options: `:instance`, the name; `:address`, `"unix:PATH"`, `"tcp:HOST:PORT"` or `"tls://HOST:PORT"`, or
-  several in a list, or `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:tls`, as Vllm.Core.Wire.TLS has it; `:start_timeout`, how long an address that
-  was given is tried; `:disconnect_grace`, how long references are kept whose owner's node has
+  several in a list, or `{:worker, server}` to ask a `Vllm.Core.Worker`; `:token`; `:tls`, as
+  Vllm.Core.Wire.TLS has it; `:start_timeout`, how long an address that was given is tried; `:disconnect_grace`, how long references are kept whose owner's node has
   disconnected, or whose session is lost; `:resumption`, where they are kept meanwhile;
   `:silent_after`, for how many milliseconds a worker may be silent;
   `:on_engine_event`, what is called when an engine dies, stalls or recovers.

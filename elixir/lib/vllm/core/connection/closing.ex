@@ -55,7 +55,7 @@ defmodule Vllm.Core.Connection.Closing do
         else: Locator.down(state.instance, reason)
 
     Routes.fail_all(state.routes, error)
-    part(state, ended_by(reason))
+    leave_or_keep(state, ended_by(reason))
 
     lasted = System.monotonic_time() - state.since
     measurements = %{duration: lasted, calls: Routes.size(state.routes)}
@@ -64,14 +64,14 @@ defmodule Vllm.Core.Connection.Closing do
 
   # The worker is told when the session is over for good. It would keep its references otherwise, as it
   # does while this process waits for the next session.
-  defp part(%{hello: %{resume_key: key}} = state, nil) when key != "" do
+  defp leave_or_keep(%{hello: %{resume_key: key}} = state, nil) when key != "" do
     {out, session} = Session.encode(state.session, %ClientFrame{leaving: true})
     _sent = Outgoing.transmit(%{state | session: session}, out)
     :ok
   end
 
-  defp part(_state, nil), do: :ok
-  defp part(state, %Error{}), do: Resumption.lost(state)
+  defp leave_or_keep(_state, nil), do: :ok
+  defp leave_or_keep(state, %Error{}), do: Resumption.lost(state)
 
   defp ended_by({:shutdown, %Error{} = error}), do: error
   defp ended_by(reason) when reason in [:normal, :shutdown], do: nil
